@@ -1,0 +1,165 @@
+"""How are connections accepted without starving anyone, whatever `accept` says?
+
+Rules:
+
+* In batches: one readiness event accepts up to `budget` connections. One at a time, a burst
+  of a thousand would wait for a thousand turns of a busy loop.
+* Never spin: out of descriptors or memory, the listener leaves the selector and comes back on
+  a timer. A reserve descriptor, given up for a moment, lets it tell some of the waiting why.
+* Survive: an error that concerns one connection (ECONNABORTED and the network errors that
+  Linux hands to accept) costs that connection only, not the rest of the batch.
+
+Not here: binding and listening (`libserver.listeners`), what an accepted socket becomes.
+The traps are libuv's, Redis' and CPython's (joyent/libuv#690, cpython#127529).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+from .loop import EventLoop
+
+__all__ = ["ACCEPT_BUDGET", "Listener"]
+
+#: Connections accepted per event: a few milliseconds' work.
+ACCEPT_BUDGET = 256
+#: Seconds a listener stays out of the selector when resources ran out.
+RETRY_AFTER = 0.1
+#: Connections refused with the reserve descriptor per attempt.
+REFUSE_BUDGET = 32
+
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
+_NO_MEMORY = {errno.ENOBUFS, errno.ENOMEM}
+#: accept(2): "treat them like EAGAIN by retrying" and the firewall's EPERM.
+_THIS_ONE_ONLY = {
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.EPERM,
+    errno.ENETDOWN,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EOPNOTSUPP,
+    errno.ENETUNREACH,
+    errno.ETIMEDOUT,
+    getattr(errno, "ENONET", errno.EPROTO),
+}
+
+
+class Listener:
+    """A listening socket on a loop.
+
+    `accepted(sock)` gets each connected socket, already non-blocking. `refused(sock)` gets
+    one that must be closed at once, accepted with the reserve descriptor. `starved(error)` is
+    told when the listener pauses. `open_reserve` opens the reserve descriptor.
+    """
+
+    __slots__ = ("_accepted", "_loop", "_open_reserve", "_refused", "_reserve", "_retry", "_starved", "budget", "sock")
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: Any,
+        accepted: Callable[[Any], None],
+        *,
+        refused: Callable[[Any], None] | None = None,
+        starved: Callable[[OSError], None] | None = None,
+        budget: int = ACCEPT_BUDGET,
+        open_reserve: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),
+    ) -> None:
+        self._loop = loop
+        self.sock = sock
+        self.budget = budget
+        self._accepted = accepted
+        self._refused = refused
+        self._starved = starved
+        self._open_reserve = open_reserve
+        self._reserve: int | None = None
+        self._retry: Any = None
+        self._hold_reserve()
+        sock.setblocking(False)
+        loop.register(sock, selectors.EVENT_READ, self)
+
+    def on_readable(self) -> None:
+        for _ in range(self.budget):
+            if self.sock is None:
+                return  # closed by what an accepted connection did
+            try:
+                sock, _peer = self.sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _THIS_ONE_ONLY:
+                    continue
+                if error.errno in _NO_DESCRIPTOR:
+                    self._refuse_some()
+                elif error.errno not in _NO_MEMORY:
+                    raise
+                self._pause(error)
+                return
+            sock.setblocking(False)
+            self._accepted(sock)
+
+    def on_writable(self) -> None:
+        """Never asked for."""
+
+    def _refuse_some(self) -> None:
+        """Give up the reserve descriptor to tell some of the waiting that we can't."""
+        for _ in range(REFUSE_BUDGET):
+            if self._reserve is None:
+                return
+            os.close(self._reserve)
+            self._reserve = None
+            try:
+                sock, _peer = self.sock.accept()
+            except OSError:
+                self._hold_reserve()
+                return
+            sock.setblocking(False)
+            if self._refused is not None:
+                self._refused(sock)
+            sock.close()
+            self._hold_reserve()
+
+    def _hold_reserve(self) -> None:
+        if self._reserve is None:
+            try:
+                self._reserve = self._open_reserve()
+            except OSError:
+                self._reserve = None  # tried again at the next pause's end
+
+    def _pause(self, error: OSError) -> None:
+        self._loop.register(self.sock, 0, self)
+        if self._retry is None:
+            self._retry = self._loop.call_later(RETRY_AFTER, self._resume)
+        if self._starved is not None:
+            self._starved(error)
+
+    def _resume(self) -> None:
+        self._retry = None
+        if self.sock is not None:
+            self._hold_reserve()
+            self._loop.register(self.sock, selectors.EVENT_READ, self)
+
+    @property
+    def paused(self) -> bool:
+        return self._retry is not None
+
+    def close(self) -> None:
+        """Stop accepting; what waits in the backlog is refused by the kernel."""
+        if self.sock is None:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        else:
+            self._loop.register(self.sock, 0, self)
+        self.sock.close()
+        self.sock = None
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None

@@ -1,0 +1,216 @@
+"""What happens next?
+
+`EventLoop` asks the operating system which descriptors are ready, calls the object that is
+registered with each, then runs what is due by time or was handed over. That is all: no
+tasks, no futures, one thread.
+
+    one turn = select -> on_readable / on_writable -> due timers -> callbacks handed over
+
+Rules:
+
+* Whoever is registered has `on_readable()` and `on_writable()`, and checks whether it was
+  closed meanwhile: events of one turn may be stale by the time they are delivered. They can't
+  reach a stranger: the event carries the object, not the reused descriptor number.
+* The selector and the clock can be passed in. `now` is the clock read once per turn, after
+  select: what happens in one turn happens at one time.
+* An exception from a callback goes to `on_error`, with the object it came from. Without one
+  it ends `run`: a loop that hides errors is worse than one that stops.
+* `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
+
+Not here: reading and writing (`eventloop.transport`), accepting (`eventloop.listener`).
+Small loop over small backends: Redis' `ae.c`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from .timers import Fifo, Timer, Timers
+
+__all__ = ["EventHandler", "EventLoop"]
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+S = TypeVar("S")
+
+
+class EventHandler(Protocol):
+    """What can be registered with a loop."""
+
+    def on_readable(self) -> None: ...
+
+    def on_writable(self) -> None: ...
+
+
+OnError = Callable[[object, Exception], None]
+
+
+class EventLoop:
+    """A single-threaded readiness loop over `selectors`.
+
+    `selector` defaults to the best the system has, `clock` to `time.monotonic`. `close` it
+    when done: it owns the selector and a pair of sockets to be woken by.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_error: OnError | None = None,
+        wakeup_pair: Callable[[], tuple[Any, Any]] = socket.socketpair,
+    ) -> None:
+        self.selector = selector if selector is not None else selectors.DefaultSelector()
+        self.clock = clock
+        self.now = clock()
+        self.on_error = on_error
+        self._timers = Timers()
+        self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._running = False
+        self._waker = _Waker(self, *wakeup_pair())
+
+    # --- registering ---------------------------------------------------------------
+
+    def register(self, fileobj: Any, events: int, handler: EventHandler) -> None:
+        """Watch `fileobj` for `events`, or change what it is watched for; 0 takes it out.
+
+        Out of the selector, not `modify(fd, 0)`: epoll reports a hang-up even to a mask of
+        0, for ever, and the loop would spin on a paused connection whose peer has gone.
+        """
+        key = self.selector.get_map().get(fileobj)
+        if key is None:
+            if events:
+                self.selector.register(fileobj, events, handler)
+        elif not events:
+            self.selector.unregister(fileobj)
+        elif key.events != events:
+            self.selector.modify(fileobj, events, handler)
+
+    # --- time ----------------------------------------------------------------------
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call back after `seconds` from now; `cancel()` the returned timer to call it off."""
+        return self._timers.add(self.clock() + seconds, callback, *args)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call back when the loop's clock says `when`."""
+        return self._timers.add(when, callback, *args)
+
+    def fifo(self, seconds: float, expired: Callable[[S], object]) -> Fifo[S]:
+        """A queue for many subjects that all wait `seconds` (see `eventloop.timers`)."""
+        return Fifo(seconds, expired, lambda: self.now, self.call_at)
+
+    # --- handing over --------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call back in this turn's last part, or in the next turn if called from there."""
+        self._soon.append((callback, args))
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any) -> None:
+        """`call_soon` for other threads and signal handlers: also wakes a sleeping loop."""
+        self._soon.append((callback, args))  # deque.append is atomic
+        self._waker.wake()
+
+    # --- running -------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Turn until `stop` is called."""
+        self._running = True
+        while self._running:
+            self.run_once()
+
+    def stop(self) -> None:
+        """End `run` after this turn. From another thread: `call_soon_threadsafe(loop.stop)`."""
+        self._running = False
+
+    def run_once(self, timeout: float | None = None) -> int:
+        """One turn. Waits at most `timeout` seconds (None: until something happens).
+
+        Returns how many events, timers and callbacks were served: a simulation uses it to
+        see that no turn goes by without progress.
+        """
+        if self._soon:
+            timeout = 0
+        else:
+            due = self._timers.next_due()
+            if due is not None:
+                wait = max(0.0, due - self.clock())
+                timeout = wait if timeout is None else min(timeout, wait)
+        ready = self.selector.select(timeout)
+        self.now = self.clock()
+        for key, mask in ready:
+            handler = key.data
+            try:
+                if mask & READ:
+                    handler.on_readable()
+                if mask & WRITE:
+                    handler.on_writable()
+            except Exception as error:
+                self._failed(handler, error)
+        served = len(ready)
+        for timer in self._timers.pop_due(self.now):
+            if timer.callback is not None:  # else: an earlier one of this turn cancelled it
+                served += 1
+                self._call(timer.callback, timer.args)
+        for _ in range(len(self._soon)):
+            callback, args = self._soon.popleft()
+            served += 1
+            self._call(callback, args)
+        return served
+
+    def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        try:
+            callback(*args)
+        except Exception as error:
+            self._failed(getattr(callback, "__self__", callback), error)
+
+    def _failed(self, source: object, error: Exception) -> None:
+        if self.on_error is None:
+            raise error
+        self.on_error(source, error)
+
+    def close(self) -> None:
+        """Give back the descriptors. What is registered is forgotten, not closed."""
+        self._waker.close()
+        self.selector.close()
+        self._soon.clear()
+
+    def __repr__(self) -> str:
+        return f"<EventLoop {type(self.selector).__name__} timers={len(self._timers)}>"
+
+
+class _Waker:
+    """A byte through a socket pair ends a sleeping `select`. Many wakes leave few bytes."""
+
+    __slots__ = ("_receiver", "_sender")
+
+    def __init__(self, loop: EventLoop, receiver: Any, sender: Any) -> None:
+        self._receiver = receiver
+        self._sender = sender
+        for sock in (receiver, sender):
+            sock.setblocking(False)
+        loop.register(receiver, READ, self)
+
+    def wake(self) -> None:
+        try:
+            self._sender.send(b"\0")
+        except OSError:
+            pass  # full: it will wake anyway; closed: nobody to wake
+
+    def on_readable(self) -> None:
+        try:
+            self._receiver.recv(4096)
+        except OSError:
+            pass  # spurious readiness
+
+    def on_writable(self) -> None:
+        """Never asked for."""
+
+    def close(self) -> None:
+        self._receiver.close()
+        self._sender.close()

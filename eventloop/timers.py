@@ -1,0 +1,176 @@
+"""How does a loop remember what is due when?
+
+Two ways, for two needs:
+
+* `Timers`: a heap. Any callback at any time, O(log n) each. Cancelling only marks the entry;
+  it is thrown away when it comes to the top, or when most of the heap is cancelled.
+* `Fifo`: many subjects that all wait equally long, such as connections in their header
+  timeout. What waits equally long becomes due in the order it began waiting, so a dictionary
+  (which keeps that order) is enough: start and stop are O(1), and a connection owns no heap
+  entry. One heap entry per Fifo, for its head.
+
+Times are seconds on the loop's clock. Not here: the clock itself, what a timeout means.
+The heap with lazy cancellation is asyncio's; the queue per equal timeout is nginx's and the
+kernel's timer wheel in their simplest form.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Fifo", "Timer", "Timers", "parse_duration"]
+
+#: Below this many cancelled entries sweeping the heap is not worth the trouble (asyncio: 100).
+_SWEEP_FROM = 64
+
+
+class Timer:
+    """A callback with a time. `cancel` is safe at any moment, also twice or after it ran."""
+
+    __slots__ = ("_timers", "args", "callback", "when")
+
+    def __init__(self, when: float, callback: Callable[..., object], args: tuple[Any, ...], timers: Timers) -> None:
+        self.when = when
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+        self._timers: Timers | None = timers  # None once it has left the heap
+
+    def cancel(self) -> None:
+        if self.callback is None:
+            return
+        self.callback = None
+        self.args = ()
+        if self._timers is not None:
+            self._timers.cancelled()
+
+    def __lt__(self, other: Timer) -> bool:
+        return self.when < other.when
+
+
+class Timers:
+    """The heap of everything that is due some day."""
+
+    __slots__ = ("_cancelled", "_heap", "_order")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = 0  # equal times run in the order they were asked for
+        self._cancelled = 0
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._cancelled
+
+    def add(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
+        timer = Timer(when, callback, args, self)
+        self._order += 1
+        heapq.heappush(self._heap, (when, self._order, timer))
+        return timer
+
+    def cancelled(self) -> None:
+        """A timer in the heap was cancelled; sweep when more than half of them are."""
+        self._cancelled += 1
+        if self._cancelled > _SWEEP_FROM and self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    def next_due(self) -> float | None:
+        """When the earliest timer is due, or None."""
+        while self._heap and self._heap[0][2].callback is None:
+            heapq.heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self, now: float) -> list[Timer]:
+        """Take out what is due by `now`, in order. What they add in turn waits for the next call."""
+        due = []
+        while (when := self.next_due()) is not None and when <= now:
+            timer = heapq.heappop(self._heap)[2]
+            timer._timers = None
+            due.append(timer)
+        return due
+
+
+S = TypeVar("S")
+
+
+class Fifo(Generic[S]):
+    """Subjects that wait `seconds` each, and what to do with one whose time is up.
+
+    `seconds` of 0 turns the timeout off: `start` then does nothing. A subject is in it once;
+    `start` again begins its wait anew. `expired(subject)` is called once its time is up, when
+    it has already been taken out.
+    """
+
+    __slots__ = ("_add", "_clock", "_due", "_expired", "_timer", "seconds")
+
+    def __init__(
+        self,
+        seconds: float,
+        expired: Callable[[S], object],
+        clock: Callable[[], float],
+        add: Callable[..., Timer],
+    ) -> None:
+        self.seconds = seconds
+        self._expired = expired
+        self._clock = clock
+        self._add = add
+        self._due: dict[S, float] = {}
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, subject: S) -> bool:
+        return subject in self._due
+
+    def start(self, subject: S) -> None:
+        """Begin (or begin again) the wait of `subject`."""
+        if self.seconds <= 0:
+            return
+        due = self._due
+        due.pop(subject, None)
+        when = due[subject] = self._clock() + self.seconds
+        if self._timer is None:
+            self._timer = self._add(when, self._tick)
+
+    def stop(self, subject: S) -> None:
+        """End the wait of `subject`, if it was waiting."""
+        self._due.pop(subject, None)
+
+    def _tick(self) -> None:
+        """The head's time came; or the head's of when the timer was set, which may have stopped."""
+        self._timer = None
+        due = self._due
+        now = self._clock()
+        expired = []
+        for subject, when in due.items():
+            if when > now:
+                break
+            expired.append(subject)
+        for subject in expired:
+            # One expiry may have stopped another, or started it afresh.
+            if due.get(subject, now + 1) <= now:
+                del due[subject]
+                self._expired(subject)
+        if self._timer is None and due:
+            self._timer = self._add(next(iter(due.values())), self._tick)
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from what a person writes: `10s`, `250ms`, `1.5m`, `2h`; a bare number is seconds.
+
+    Raises `ValueError` with a sentence that says what is accepted.
+    """
+    word = text.strip().lower()
+    number = word.rstrip("msh")
+    unit = word[len(number) :] or "s"
+    digits = number.replace(".", "", 1)
+    if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r} is not a time: write a number with ms, s, m or h, such as 250ms or 10s")
+    return float(number) * _UNITS[unit]

@@ -1,0 +1,361 @@
+"""How do bytes get from a socket to a protocol and back, without ever waiting?
+
+`Transport` owns one connected, non-blocking stream socket. It speaks asyncio's verbs, so the
+protocol above it could live on asyncio or uvloop as well.
+
+Rules:
+
+* Write: send at once, keep what the kernel refused, and be registered for writing only while
+  something is kept. (Redis does the same. Without it .70 / .85 of the throughput is left at
+  64 connections and depth 1 / 16.)
+* Water marks: above `high` bytes kept the protocol hears `pause_writing`, once; when they
+  have drained to `low` (not to zero) it hears `resume_writing`.
+* The selector's interest is computed from facts each time and stored nowhere else: reading if
+  nobody paused and the peer has not finished, writing if bytes are kept.
+* Ending, from gentle to abrupt: `write_eof` (half-close once all is sent), `linger` (the same,
+  then read and discard until the peer finishes), `close` (once all is sent), `abort` (now).
+* After the socket is closed every verb is a no-op, and the protocol hears `connection_lost`
+  exactly once, in a later callback: never from inside its own call.
+
+Why `linger`: closing a socket with unread input sends a RST, which may overtake and destroy
+what was sent last. FIN first, then reading until the peer's own FIN, can't.
+
+Facts only: which life a connection is in, and for how long it may linger, is for its protocol
+to know. Not here: connecting (`eventloop.connector`), accepting (`eventloop.listener`).
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from .loop import EventLoop
+
+__all__ = ["StreamProtocol", "Transport", "WaterMarks"]
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+#: Bytes asked of one recv. Larger ones did not pay; a turn's work stays small this way.
+RECV_SIZE = 64 * 1024
+#: Buffers given to one sendmsg; Linux takes 1024 (IOV_MAX), and this many is a fair share.
+SEND_BUFFERS = 64
+
+Buffer = bytes | bytearray | memoryview
+
+# Facts about a transport, as bits of one small integer (an idle one should cost little).
+_READING = 1  # nobody has paused it
+_PEER_EOF = 2  # the peer has finished sending
+_EOF_WANTED = 4  # half-close once all is sent
+_EOF_SENT = 8  # half-closed
+_DISCARDING = 16  # what is read is thrown away
+_CLOSE_WANTED = 32  # close once all is sent
+_CLOSED = 64  # the socket is gone
+_ABOVE_HIGH = 128  # the protocol was told to pause writing
+
+_NOT_READABLE = _READING | _PEER_EOF | _CLOSED
+
+
+class WaterMarks(NamedTuple):
+    """Bytes kept in a transport at which its protocol is told to pause, and to resume, writing.
+
+    The numbers are asyncio's idea; their size is ours (asyncio: 64 KiB and 16 KiB).
+    """
+
+    high: int = 256 * 1024
+    low: int = 64 * 1024
+
+
+class ByteSink(Protocol):
+    """Where large contents are received straight into."""
+
+    def content_space(self) -> memoryview | None: ...
+
+    def content_received(self, count: int) -> None: ...
+
+
+class StreamProtocol(Protocol):
+    """What a transport tells its protocol. The names are asyncio's, but for `flushed`."""
+
+    def data_received(self, data: bytes) -> None: ...
+
+    def sink_filled(self) -> None:
+        """More bytes arrived in the sink that was handed to `read_into`."""
+
+    def eof_received(self) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    def flushed(self, queued: int) -> None:
+        """Kept bytes have left; `queued` are still kept."""
+
+    def connection_lost(self, error: Exception | None) -> None: ...
+
+
+DEFAULT_MARKS = WaterMarks()
+
+
+class Transport:
+    """A connected non-blocking stream socket on a loop; it registers itself for reading.
+
+    `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
+    `close` and `fileno`. `queued` is the number of bytes kept.
+    """
+
+    __slots__ = ("_facts", "_kept", "_sink", "loop", "marks", "protocol", "queued", "sock")
+
+    def __init__(self, loop: EventLoop, sock: Any, protocol: StreamProtocol, marks: WaterMarks = DEFAULT_MARKS) -> None:
+        self.loop = loop
+        self.sock = sock
+        self.protocol = protocol
+        self.marks = marks
+        self.queued = 0
+        self._kept: deque[Buffer] | None = None
+        self._sink: ByteSink | None = None
+        self._facts = _READING
+        loop.selector.register(sock, READ, self)
+
+    # --- facts ---------------------------------------------------------------------
+
+    @property
+    def reading(self) -> bool:
+        """Nobody has paused it."""
+        return bool(self._facts & _READING)
+
+    @property
+    def peer_eof(self) -> bool:
+        """The peer has finished sending."""
+        return bool(self._facts & _PEER_EOF)
+
+    @property
+    def eof_sent(self) -> bool:
+        """We have half-closed."""
+        return bool(self._facts & _EOF_SENT)
+
+    @property
+    def closing(self) -> bool:
+        """Closed, or will be once all is sent."""
+        return bool(self._facts & (_CLOSED | _CLOSE_WANTED))
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._facts & _CLOSED)
+
+    def interest(self) -> int:
+        """The selector mask that the facts call for; 0 means: not in the selector."""
+        facts = self._facts
+        mask = READ if facts & _NOT_READABLE == _READING else 0
+        if self.queued:
+            mask |= WRITE
+        return mask
+
+    # --- reading -------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        if self._facts & _NOT_READABLE != _READING:
+            return  # stale: paused or closed earlier in this turn
+        if self._sink is not None:
+            self._receive_into(self._sink)
+            return
+        try:
+            data = self.sock.recv(RECV_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return  # spurious readiness
+        except OSError as error:
+            self._lose(error)
+            return
+        if not data:
+            self._facts |= _PEER_EOF
+            self._register()
+            self.protocol.eof_received()
+        elif not self._facts & _DISCARDING:
+            self.protocol.data_received(data)
+
+    def _receive_into(self, sink: ByteSink) -> None:
+        space = sink.content_space()
+        if space is None:
+            self._sink = None
+            self.on_readable()
+            return
+        try:
+            count = self.sock.recv_into(space)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        finally:
+            space.release()
+        if not count:
+            self._facts |= _PEER_EOF
+            self._register()
+            self.protocol.eof_received()
+            return
+        sink.content_received(count)
+        self.protocol.sink_filled()
+
+    def read_into(self, sink: ByteSink | None) -> None:
+        """Receive straight into `sink` for as long as it offers space."""
+        self._sink = sink
+
+    def pause_reading(self) -> None:
+        if self._facts & _READING:
+            self._facts &= ~_READING
+            self._register()
+
+    def resume_reading(self) -> None:
+        """Read on. Bytes a protocol has buffered itself come with no event: it must look there first."""
+        if not self._facts & _READING:
+            self._facts |= _READING
+            self._register()
+
+    # --- writing -------------------------------------------------------------------
+
+    def write(self, data: Buffer) -> None:
+        """Send `data` as far as the kernel takes it and keep the rest."""
+        if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
+            return
+        if self._kept is None:
+            try:
+                sent = self.sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self._lose(error)
+                return
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._keep((data,))
+        self._watch_output()
+
+    def writelines(self, parts: Iterable[Buffer]) -> None:
+        """`write` for several parts, without joining them: for large ones."""
+        if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
+            return
+        waiting = self._kept is not None
+        self._keep(parts)
+        if not waiting and self.queued:
+            self._flush()
+        self._watch_output()
+
+    def _keep(self, parts: Iterable[Buffer]) -> None:
+        kept = self._kept
+        if kept is None:
+            kept = self._kept = deque()
+        for part in parts:
+            if len(part):
+                kept.append(part)
+                self.queued += len(part)
+        if not kept:
+            self._kept = None
+
+    def _watch_output(self) -> None:
+        if not self.queued:
+            return
+        self._register()
+        if self.queued > self.marks.high and not self._facts & _ABOVE_HIGH:
+            self._facts |= _ABOVE_HIGH
+            self.protocol.pause_writing()
+
+    def on_writable(self) -> None:
+        if self._facts & _CLOSED or not self.queued:
+            return
+        before = self.queued
+        self._flush()
+        if self._facts & _CLOSED or self.queued == before:
+            return
+        self._register()
+        if self._facts & _ABOVE_HIGH and self.queued <= self.marks.low:
+            self._facts &= ~_ABOVE_HIGH
+            self.protocol.resume_writing()
+        self.protocol.flushed(self.queued)
+        self._end_if_flushed()
+
+    def _flush(self) -> None:
+        """One system call's worth: a connection that takes much must not hold up the others."""
+        kept = self._kept
+        assert kept is not None
+        try:
+            if len(kept) == 1:
+                sent = self.sock.send(kept[0])
+            else:
+                sent = self.sock.sendmsg([kept[i] for i in range(min(len(kept), SEND_BUFFERS))])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        self.queued -= sent
+        while sent:
+            first = kept[0]
+            if sent < len(first):
+                kept[0] = memoryview(first)[sent:]
+                break
+            sent -= len(first)
+            kept.popleft()
+        if not kept:
+            self._kept = None
+
+    # --- ending --------------------------------------------------------------------
+
+    def write_eof(self) -> None:
+        """Half-close once all is sent: the peer sees FIN and we still read."""
+        self._facts |= _EOF_WANTED
+        self._end_if_flushed()
+
+    def linger(self) -> None:
+        """Half-close once all is sent, and from now on throw away what is read."""
+        self._facts |= _DISCARDING
+        self._sink = None
+        self.resume_reading()
+        self.write_eof()
+
+    def close(self) -> None:
+        """Close once all is sent. Reading ends now."""
+        if self._facts & _CLOSED:
+            return
+        self._facts |= _CLOSE_WANTED
+        self.pause_reading()
+        self._end_if_flushed()
+
+    def abort(self) -> None:
+        """Close now; what is kept is lost."""
+        self._lose(None)
+
+    def _end_if_flushed(self) -> None:
+        facts = self._facts
+        if facts & _CLOSED or self.queued:
+            return
+        if facts & _CLOSE_WANTED:
+            self._lose(None)
+        elif facts & _EOF_WANTED and not facts & _EOF_SENT:
+            self._facts |= _EOF_SENT
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                self._lose(error)  # the peer has reset: nothing is left to end gently
+
+    def _lose(self, error: OSError | None) -> None:
+        if self._facts & _CLOSED:
+            return
+        self.loop.register(self.sock, 0, self)
+        self._facts |= _CLOSED
+        self._kept = None
+        self._sink = None
+        self.queued = 0
+        self.sock.close()
+        self.loop.call_soon(self.protocol.connection_lost, error)
+
+    def _register(self) -> None:
+        if not self._facts & _CLOSED:
+            self.loop.register(self.sock, self.interest(), self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"interest={self.interest()} queued={self.queued}"
+        return f"<Transport {state}>"

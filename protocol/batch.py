@@ -1,0 +1,184 @@
+"""How are many whole requests answered in one step?
+
+The walk through RECEIVE, state by state and event by event, is how a message is *understood*.
+Most messages need no such care: they arrive whole, between two others, with a header seen
+before. `answer_batch` takes each of them from PROTOHEADER through JSONHEADER and CONTENT and
+back to PROTOHEADER in one step, hands the decoded value straight to its handler, and collects
+the replies so that they can leave in one send.
+
+Rules:
+
+* It stops at the first message that is anything but ordinary (partial, refused, one-shot,
+  `close`, a deadline, an action it was not given, output enough) and says how many bytes it
+  took. The walk goes on from there. So it may always give up, and is never the only way.
+* It must equal the walk: same bytes in, same calls, same replies, same state. Tests feed both
+  the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py).
+* It builds no object per request or reply and calls nothing it could inline: one slotted pair
+  per message costs a fifth of the throughput at depth 16.
+* With an observer attached it is not used: every transition is then reported by the walk.
+
+The header is looked up by the length that its own prefix gives. Looking it up by a *guessed*
+length (the previous one's, say) would be faster and wrong: a short tail could match a longer
+header's beginning.
+
+Not here: what a handler does, blocking handlers, logging (`libserver`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .connection import Connection, Frame
+from .content import encode_error, encode_result, quote, scan_once, to_bytes
+from .errors import BadHeader, ProtocolError
+from .frames import Header
+from .states import PROTOHEADER
+
+__all__ = ["BinaryReply", "Handlers", "answer_batch", "can_batch", "send_binary_result"]
+
+BytesLike = bytes | bytearray | memoryview
+
+
+class BinaryReply:
+    """A binary handler's answer with a content type of its own choice."""
+
+    __slots__ = ("content", "content_type")
+
+    def __init__(self, content: BytesLike, content_type: str) -> None:
+        self.content = content
+        self.content_type = content_type
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The handlers that may run right in the batch: those that do not block.
+
+    `plain` and `binary` are called with the content, `with_session` with the content and the
+    connection's session dictionary. Keys are actions and content types; the content type `""`
+    stands for every type that has no handler of its own.
+    """
+
+    plain: dict[str, Callable[[Any], object]] = field(default_factory=dict)
+    with_session: dict[str, Callable[[Any, dict[str, Any]], object]] = field(default_factory=dict)
+    binary: dict[str, Callable[[Any], object]] = field(default_factory=dict)
+
+
+def can_batch(connection: Connection) -> bool:
+    """Is the connection between messages, with nothing owed and nobody watching?"""
+    return (
+        connection.state is PROTOHEADER
+        and connection._buffer is None
+        and connection.in_flight == 0
+        and connection.observer is None
+        and not connection.closing
+    )
+
+
+def answer_batch(
+    connection: Connection,
+    data: bytes,
+    handlers: Handlers,
+    session: Callable[[], dict[str, Any]],
+    failed: Callable[[Exception], ProtocolError],
+    max_requests: int,
+    max_output: int,
+) -> tuple[int, list[BytesLike]]:
+    """Answer the ordinary whole requests at the front of `data`.
+
+    Returns how many bytes of `data` were taken and the replies' parts, in order. Requires
+    `can_batch(connection)`. `session` makes or gets the session; `failed` turns what a handler
+    raised into the error to reply. At most `max_requests` are answered, and none is begun once
+    the replies hold `max_output` bytes.
+    """
+    codec = connection.codec
+    headers = codec.headers
+    reply_headers = codec.json_reply_headers
+    max_header = codec.limits.max_header
+    plain = handlers.plain
+    with_session = handlers.with_session
+    replies: list[BytesLike] = []
+    append = replies.append
+    at = 0
+    available = len(data)
+    output = 0
+    while available - at > 2 and max_requests:
+        start = at + 2 + (data[at] << 8 | data[at + 1])
+        framed = data[at:start]
+        header = headers.get(framed)
+        if header is None:
+            if start > available or not 0 < start - at - 2 <= max_header:
+                break
+            try:
+                header = codec.header(framed)
+            except BadHeader:
+                break
+        end = start + header.content_length
+        if end > available or not header.is_plain:
+            break
+        if not connection.persistent:
+            if header.connection is None:
+                break
+            connection.persistent = True
+
+        if header.is_json:
+            try:
+                text = data[start:end].decode()
+                value, scanned = scan_once(text, 0)
+                if scanned != len(text):
+                    break
+                action = value["action"]
+                handler = plain.get(action)
+                if handler is None:
+                    stateful = with_session[action]
+            except (ValueError, StopIteration, RecursionError, TypeError, KeyError):
+                break  # bad content, or not a request: the walk finds the words for it
+            try:
+                result = handler(value) if handler is not None else stateful(value, session())
+                if result.__class__ is str:
+                    text = '{"result": ' + quote(result) + "}"
+                    try:
+                        body = text.encode()
+                    except UnicodeEncodeError:  # a lone surrogate
+                        body = to_bytes(text)
+                else:
+                    body = encode_result(result)
+            except Exception as error:
+                body = encode_error(failed(error))
+            if connection.granted and header.id is None:
+                append(reply_headers.get(len(body)) or codec.json_reply_header(len(body)))
+            else:
+                connection.in_flight = 1
+                append(connection.send_json(header, body)[0])
+            append(body)
+            output += len(body)
+        else:
+            answer = handlers.binary.get(header.content_type) or handlers.binary.get("")
+            if answer is None:
+                break
+            connection.in_flight = 1
+            try:
+                frame = send_binary_result(connection, header, answer(data[start:end]))
+            except Exception as error:
+                frame = connection.send_error(header, failed(error))
+            replies += frame
+            output += len(frame[1])
+        at = end
+        max_requests -= 1
+        if output > max_output:
+            break
+    return at, replies
+
+
+def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:
+    """Frame what a binary handler returned: bytes-like in the request's own type, or a `BinaryReply`.
+
+    Raises `TypeError`, with the reply still owed, for anything else.
+    """
+    content_type = request.content_type
+    if isinstance(result, BinaryReply):
+        content_type, result = result.content_type, result.content
+    if not isinstance(result, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a binary handler must return bytes or a BinaryReply, not {type(result).__name__}")
+    return connection.send_binary(request, content_type, result)

@@ -1,0 +1,421 @@
+"""What do these bytes mean, and which bytes say what we mean?
+
+`Connection` is one end of one connection, without the connection: bytes go in and events come
+out, replies go in and bytes come out, and no socket, clock or log is in sight.
+
+    connection = Connection(SERVER)
+    for event in connection.receive_data(data):       # or feed() and next_event(), one by one
+        ...
+    head, content = connection.send_json(request.header, b'{"result": 1}')
+
+Rules:
+
+* RECEIVE (`protocol.states`) decides which parser reads next; each state has its own.
+* Replies are encoded in the order they are sent, because whether one of them grants
+  `keep-alive` or says `close` depends on those before it.
+* Memory: at most the limits' worth of one message, plus what was fed and not yet taken.
+
+Not here: the batch path that does the same for many whole requests at once
+(`protocol.batch`), LIFECYCLE (whoever owns the socket drives it, by `states.COUPLED`).
+The shape (events out of bytes, a parser per state) is h11's and the websockets sans-I/O layer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .content import JSON_ENCODING, JSON_TYPE, decode_json, encode_error
+from .errors import (
+    AnswerableError,
+    BadHeader,
+    ContentTooLarge,
+    FatalError,
+    HeaderTooLarge,
+    LocalError,
+    ProtocolError,
+)
+from .events import EndOfInput, Event, Failed, HeaderReceived, Notification, Rejected, Request, Response
+from .frames import CLOSE, KEEP_ALIVE, PREFIX_LENGTH, SERVER, Codec, Header, encode_header
+from .limits import DIRECT_CONTENT
+from .states import (
+    CONTENT,
+    CONTENT_READ,
+    ENDED,
+    EOF_READ,
+    FAILED,
+    FINISHED,
+    FRAMING_LOST,
+    GIVEN_UP,
+    HEADER_READ,
+    JSONHEADER,
+    LAST_CONTENT_READ,
+    PREFIX_READ,
+    PROTOHEADER,
+    RECEIVE,
+    Observer,
+    advance,
+    begin,
+)
+
+__all__ = ["Connection", "Frame"]
+
+#: What a send returns: prefix with header, then the content; kept apart so that a large
+#: content is never copied.
+Frame = tuple[bytes, bytes | bytearray | memoryview]
+
+
+class Connection:
+    """One end of a connection, sans I/O.
+
+    `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply;
+    for a client, replies it waits for. `persistent`: keep-alive was asked for (server) or
+    granted (client); `granted`: a reply has said so (server). `closing`: set it when no further request will be served, so that the
+    last reply owed can say `close`.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_content",
+        "_eof",
+        "_filled",
+        "_header",
+        "closing",
+        "codec",
+        "granted",
+        "in_flight",
+        "observer",
+        "persistent",
+        "state",
+    )
+
+    state: str
+
+    def __init__(self, codec: Codec, observer: Observer | None = None) -> None:
+        self.codec = codec
+        self.observer = observer
+        self.in_flight = 0
+        self.persistent = False
+        self.closing = False
+        self.granted = False
+        self._eof = False
+        self._buffer: bytearray | None = None  # bytes fed and not yet taken; None when there are none
+        self._header: Header | None = None  # of the message whose content is being read
+        self._content: bytearray | None = None  # a large content, received in place
+        self._filled = 0  # bytes of _content that have arrived
+        begin(self, RECEIVE, PROTOHEADER)
+
+    # --- bytes in, events out ------------------------------------------------------
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
+        """Every event that `data` completes. `feed` and `next_event` in one."""
+        self.feed(data)
+        return self._events()
+
+    def receive_eof(self) -> list[Event]:
+        """The peer has finished sending; the last event is `EndOfInput`."""
+        self.feed_eof()
+        return self._events()
+
+    def _events(self) -> list[Event]:
+        events = []
+        while (event := self.next_event()) is not None:
+            events.append(event)
+        return events
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take bytes in without looking at them yet."""
+        if self.state is FINISHED or self.state is FAILED or self.state is ENDED:
+            return  # not served: thrown away
+        if self._content is not None:
+            data = self._fill(data)
+            if not data:
+                return
+        if self._buffer is None:
+            self._buffer = bytearray(data)
+        else:
+            self._buffer += data
+
+    def feed_eof(self) -> None:
+        """The peer has finished sending; takes effect once what it sent was taken."""
+        self._eof = True
+
+    def next_event(self) -> Event | None:
+        """The next event, or None until more is fed.
+
+        Whoever wants to stop between two messages (because its output is full, say) calls
+        this one by one and leaves the rest undecoded.
+        """
+        while True:
+            parse = _PARSERS.get(self.state)
+            if parse is None:
+                break
+            before = self.state
+            event = parse(self)
+            if event is not None:
+                return event
+            if self.state is before:
+                break
+        if self._eof and self.state is not ENDED:
+            truncated = self.mid_message
+            advance(self, RECEIVE, EOF_READ)
+            self._forget()
+            return EndOfInput(truncated)
+        return None
+
+    @property
+    def mid_message(self) -> bool:
+        """A message has begun (a byte of it was fed) and is not whole."""
+        if self.state is PROTOHEADER:
+            return self._buffer is not None
+        return self.state is JSONHEADER or self.state is CONTENT
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held that belong to no event yet."""
+        return (len(self._buffer) if self._buffer is not None else 0) + self._filled
+
+    def give_up(self) -> None:
+        """No more input will be served (a timeout, say): whatever comes is thrown away."""
+        advance(self, RECEIVE, GIVEN_UP)
+        self._forget()
+
+    # --- one parser per state ------------------------------------------------------
+
+    def _read_prefix(self) -> Event | None:
+        buffer = self._buffer
+        if buffer is None or len(buffer) < PREFIX_LENGTH:
+            return None
+        length = int.from_bytes(buffer[:PREFIX_LENGTH], "big")
+        if length == 0:
+            return self._lose_framing(BadHeader("the header is empty"))
+        limit = self.codec.limits.max_header
+        if length > limit:
+            return self._lose_framing(HeaderTooLarge(f"a header of {length} bytes is above the limit of {limit}"))
+        advance(self, RECEIVE, PREFIX_READ)
+        return None
+
+    def _read_header(self) -> Event | None:
+        buffer = self._buffer
+        assert buffer is not None  # the prefix stays in it until the header is whole
+        end = PREFIX_LENGTH + int.from_bytes(buffer[:PREFIX_LENGTH], "big")
+        if len(buffer) < end:
+            return None
+        try:
+            header = self.codec.header(bytes(buffer[:end]))
+        except BadHeader as error:
+            return self._lose_framing(error)
+        limit = self.codec.limits.max_content
+        if header.content_length > limit:
+            # Not shown in full: it may have four thousand digits.
+            return self._lose_framing(ContentTooLarge(f"the content is above the limit of {limit} bytes"), header)
+        advance(self, RECEIVE, HEADER_READ)
+        if header.connection == KEEP_ALIVE:
+            self.persistent = True
+        self._header = header
+        self._take(end)
+        if header.content_length >= DIRECT_CONTENT:
+            self._begin_large(header.content_length)
+        return HeaderReceived(header)
+
+    def _read_content(self) -> Event | None:
+        header = self._header
+        assert header is not None
+        length = header.content_length
+        content: bytes | bytearray
+        if self._content is not None:
+            if self._filled < length:
+                return None
+            content = self._content
+            self._content = None
+            self._filled = 0
+        else:
+            buffer = self._buffer
+            if (len(buffer) if buffer is not None else 0) < length:
+                return None
+            content = bytes(buffer[:length]) if buffer is not None else b""
+            self._take(length)
+        self._header = None
+        return self._message(header, content)
+
+    def _message(self, header: Header, content: bytes | bytearray) -> Event:
+        notification = header.event is not None
+        last = header.connection == CLOSE or not self.persistent
+        advance(self, RECEIVE, LAST_CONTENT_READ if last and not notification else CONTENT_READ)
+        if self.state is FINISHED:
+            self._forget()
+        server = self.codec.role is SERVER
+        if server:
+            self.in_flight += 1
+        elif self.in_flight and not notification:
+            self.in_flight -= 1
+        value: object = content
+        if header.is_json:
+            try:
+                value = decode_json(content, header.content_encoding)
+            except AnswerableError as error:
+                return Rejected(header, error)
+        if notification:
+            return Notification(header, value)
+        return Request(header, value) if server else Response(header, value)
+
+    def _lose_framing(self, error: FatalError, header: Header | None = None) -> Event:
+        advance(self, RECEIVE, FRAMING_LOST)
+        self._forget()
+        if self.codec.role is SERVER:
+            self.in_flight += 1  # the error is a reply like another: it waits its turn
+        return Failed(header, error)
+
+    # --- the buffers ---------------------------------------------------------------
+
+    def _take(self, count: int) -> None:
+        """Drop bytes from the front. For a bytearray that is cheap: no copy, the start moves."""
+        if count:
+            assert self._buffer is not None
+            del self._buffer[:count]
+            if not self._buffer:
+                self._buffer = None
+
+    def _forget(self) -> None:
+        self._buffer = None
+        self._header = None
+        self._content = None
+        self._filled = 0
+
+    def _begin_large(self, length: int) -> None:
+        """Receive this content in place. What came with the header moves over.
+
+        The buffer grows fourfold as it fills instead of taking the announced size at once, so
+        that a peer can make us hold at most four times what it really sent (and 64 KiB).
+        """
+        self._content = bytearray(DIRECT_CONTENT)
+        rest = self._buffer
+        self._buffer = None
+        if rest is not None:
+            with memoryview(rest) as view:
+                over = bytes(self._fill(view))
+            if over:
+                self._buffer = bytearray(over)
+
+    def _fill(self, data: bytes | bytearray | memoryview) -> memoryview:
+        """Copy into the large content what belongs there; return what does not."""
+        assert self._header is not None
+        view = memoryview(data)
+        count = min(len(view), self._header.content_length - self._filled)
+        while (space := self.content_space()) is not None and count:
+            part = min(len(space), count)
+            space[:part] = view[:part]
+            space.release()
+            self._filled += part
+            view = view[part:]
+            count -= part
+        return view
+
+    def content_space(self) -> memoryview | None:
+        """Where the next bytes may be received straight into, or None (use `feed`).
+
+        Release it before `content_received`, which tells how many bytes were put there.
+        """
+        content = self._content
+        if content is None or self._header is None:
+            return None
+        length = self._header.content_length
+        if self._filled == length:
+            return None
+        if self._filled == len(content):
+            content.extend(bytes(min(length, 4 * len(content)) - len(content)))
+        return memoryview(content)[self._filled : length]
+
+    def content_received(self, count: int) -> None:
+        """`count` bytes were put where `content_space` said."""
+        self._filled += count
+
+    # --- replies out (server) ------------------------------------------------------
+
+    def send_json(self, request: Header | None, content: bytes) -> Frame:
+        """Frame the JSON content of the reply to `request` (None: to a header that never was)."""
+        if self.codec.role is not SERVER:
+            raise LocalError("a client sends requests, not replies")
+        connection = self._next_reply()
+        id = request.id if request is not None else None
+        if connection is None and id is None:
+            return self.codec.json_reply_header(len(content)), content
+        return encode_header(JSON_TYPE, JSON_ENCODING, len(content), connection=connection, id=id), content
+
+    def send_binary(self, request: Header, content_type: str, content: bytes | bytearray | memoryview) -> Frame:
+        """Frame a binary reply to `request`."""
+        if self.codec.role is not SERVER:
+            raise LocalError("a client sends requests, not replies")
+        connection = self._next_reply()
+        head = encode_header(content_type, "binary", len(content), connection=connection, id=request.id)
+        return head, content
+
+    def send_error(self, request: Header | None, error: ProtocolError) -> Frame:
+        """Frame `error` as the reply to `request`, whatever the request's type was."""
+        return self.send_json(request, encode_error(error))
+
+    def owe_error(self) -> None:
+        """Count one reply more than requests: an error that answers no message, such as a timeout."""
+        self.in_flight += 1
+
+    def _next_reply(self) -> str | None:
+        """Account for one reply and tell what it must say of the connection."""
+        if self.in_flight < 1:
+            raise LocalError("no request awaits a reply")
+        self.in_flight -= 1
+        if self.in_flight == 0 and (self.closing or self.state in (FINISHED, FAILED, ENDED)):
+            return CLOSE if self.persistent or self.closing else None
+        if self.persistent and not self.granted:
+            self.granted = True
+            return KEEP_ALIVE
+        return None
+
+    # --- requests out (client) -----------------------------------------------------
+
+    def send_request(
+        self,
+        content_type: str,
+        content_encoding: str,
+        content: bytes | bytearray | memoryview,
+        *,
+        connection: str | None = KEEP_ALIVE,
+        id: str | int | None = None,
+        deadline_ms: int | None = None,
+    ) -> Frame:
+        """Frame a request. Raises `LocalError` if the peer would not serve it.
+
+        That is: a second request before keep-alive was granted, or one after the last reply.
+        """
+        if self.codec.role is SERVER:
+            raise LocalError("a server sends replies, not requests")
+        if not self.can_send:
+            raise LocalError("no further request may be sent on this connection")
+        self.in_flight += 1
+        if connection != KEEP_ALIVE:
+            self.closing = True
+        head = encode_header(
+            content_type,
+            content_encoding,
+            len(content),
+            connection=connection,
+            id=id,
+            deadline_ms=deadline_ms,
+        )
+        return head, content
+
+    @property
+    def can_send(self) -> bool:
+        """May a client send a request now? One at first; any number once keep-alive was granted."""
+        if self.closing or self.state in (FINISHED, FAILED, ENDED):
+            return False
+        return self.persistent or self.in_flight == 0
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.codec.role} {self.state} in_flight={self.in_flight}>"
+
+
+#: Each state picks its parser; a state without one reads nothing.
+_PARSERS: dict[str, Callable[[Connection], Event | None]] = {
+    PROTOHEADER: Connection._read_prefix,
+    JSONHEADER: Connection._read_header,
+    CONTENT: Connection._read_content,
+}

@@ -1,0 +1,200 @@
+"""How do a content's bytes and a Python value become each other?
+
+`text/json` is JSON in a text encoding that the header names; every other type is opaque
+bytes. Replies are always UTF-8, non-ASCII unescaped, a lone surrogate escaped.
+
+Which encodings: every text codec Python has, except those whose decoding is not a matter of
+text (idna, punycode, unicode_escape, raw_unicode_escape), or is ambiguous (utf-7), or is no
+codec at all (undefined). Names are looked up in a table made once: `codecs.lookup` remembers
+each spelling it is asked for and looks for a module of each name it doesn't know, so a peer
+could make it grow and search the disk.
+
+Not here: framing (`protocol.frames`), what a reply says (`libserver.actions`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import encodings
+import json
+import pkgutil
+from collections.abc import Callable, Mapping
+from encodings.aliases import aliases
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+from .errors import BadContent, ProtocolError, UnsupportedEncoding
+
+__all__ = [
+    "JSON_TYPE",
+    "Reply",
+    "decode_json",
+    "encode_error",
+    "encode_json",
+    "encode_result",
+    "text_codec",
+]
+
+JSON_TYPE = "text/json"
+JSON_ENCODING = "utf-8"
+
+_NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
+_NOT_CODECS = {"aliases"}
+
+# --- encodings -----------------------------------------------------------------------
+
+_MODULES = {m.name for m in pkgutil.iter_modules(encodings.__path__)} - _NOT_TEXT - _NOT_CODECS
+_SPELLINGS = {name: name for name in _MODULES} | {a: m for a, m in aliases.items() if m in _MODULES}
+_LONGEST_SPELLING = 64
+
+_Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
+
+
+def _module_of(name: str) -> str | None:
+    """The codec module behind a spelling, normalised as Python's own lookup does."""
+    spelling = encodings.normalize_encoding(name).lower()
+    return _SPELLINGS.get(spelling) or _SPELLINGS.get(spelling.replace(".", "_"))
+
+
+_decoders: dict[str, _Decode | None] = {}  # by module: bounded by _MODULES
+
+
+def text_codec(name: object) -> _Decode:
+    """The decoder of a text encoding, from whatever stood in `content-encoding`.
+
+    Raises `UnsupportedEncoding` for a non-string, a NUL, an unknown name, and for codecs that
+    are not from bytes to text.
+    """
+    if not isinstance(name, str):
+        raise UnsupportedEncoding("content-encoding must be the name of a text encoding, as a string")
+    module = None
+    if len(name) <= _LONGEST_SPELLING and "\0" not in name:
+        module = _module_of(name)
+    if module is not None:
+        try:
+            decode = _decoders[module]
+        except KeyError:
+            decode = _decoders[module] = _load(module)
+        if decode is not None:
+            return decode
+    shown = ascii(name[:_LONGEST_SPELLING])
+    raise UnsupportedEncoding(f"content-encoding {shown} is not a text encoding known here; use utf-8")
+
+
+def _load(module: str) -> _Decode | None:
+    try:
+        info = codecs.lookup(module)
+    except LookupError:  # a codec of another operating system, such as mbcs
+        return None
+    decode: _Decode = info.decode
+    return decode if getattr(info, "_is_text_encoding", True) else None
+
+
+# --- JSON in -------------------------------------------------------------------------
+
+
+def refuse_constant(literal: str) -> NoReturn:
+    """JSON has no NaN and no Infinity; Python's parser would let them pass."""
+    raise ValueError(f"{literal} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=refuse_constant)
+#: `(text, 0) -> (value, end)`, in C: what `json.loads` ends up calling. Raises `StopIteration`
+#: where no value begins, so also on leading white space.
+scan_once: Callable[[str, int], tuple[Any, int]] = vars(_decoder)["scan_once"]
+
+
+def decode_json(data: bytes | bytearray, encoding: object) -> Any:
+    """The value of a `text/json` content.
+
+    Raises `UnsupportedEncoding` or `BadContent`, whatever the bytes are.
+    """
+    decode = text_codec(encoding)
+    try:
+        text, _ = decode(data, "strict")
+    except Exception as error:  # a codec may raise what it likes, and 100 of them do
+        raise BadContent(f"the content is not valid {encoding!a} text") from error
+    try:
+        return _decoder.decode(text)
+    except RecursionError as error:
+        raise BadContent("the content is nested too deeply") from error
+    except ValueError as error:
+        raise BadContent(f"the content is not valid JSON: {_brief(error)}") from error
+
+
+def _brief(error: ValueError) -> str:
+    """A parser's complaint, without what it says about our interpreter's settings."""
+    return str(error).split(";")[0]
+
+
+# --- JSON out ------------------------------------------------------------------------
+
+
+class Reply:
+    """A handler's answer with fields of its own choice: `Reply({"result": 1, "count": 2})`.
+
+    `Reply(result=1, count=2)` is the same. Without a `result` the tutorial's client prints None.
+    """
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Mapping[str, object] | None = None, **more: object) -> None:
+        self.fields = {**(fields or {}), **more}
+
+
+def _unencodable(value: object) -> NoReturn:
+    raise TypeError(f"a {type(value).__name__} is not something JSON can carry")
+
+
+def _prepare_encoder() -> Callable[[object, int], Any]:
+    """The C encoder behind `json.dumps`, made once: `dumps` makes a new one for each call.
+
+    No marker dictionary: a circular value ends in `RecursionError`, and a failed call leaves
+    nothing behind. Where the C encoder is missing (PyPy) the Python one serves.
+    """
+    make: Callable[..., Any] | None = vars(json.encoder)["c_make_encoder"]
+    if make is None:
+        plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_unencodable)
+        return lambda value, _: plain.iterencode(value)
+    encode: Callable[[object, int], Any] = make(
+        None, _unencodable, encode_basestring, None, ": ", ", ", False, False, False
+    )
+    return encode
+
+
+_iterencode = _prepare_encoder()
+
+#: A Python string as a JSON string, non-ASCII unescaped, in C.
+quote: Callable[[str], str] = encode_basestring
+
+
+def to_bytes(text: str) -> bytes:
+    """UTF-8; only a lone surrogate can't be encoded, and `\\udc80` is its escape in JSON too."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
+
+
+def encode_json(value: object) -> bytes:
+    """A value as JSON in UTF-8, formatted as the tutorial's `json.dumps` does.
+
+    Raises `TypeError`, `ValueError` (NaN, Infinity) or `RecursionError` if JSON can't carry it.
+    """
+    return to_bytes("".join(_iterencode(value, 0)))
+
+
+def encode_result(result: object) -> bytes:
+    """The content of a success reply; raises as `encode_json`."""
+    if result.__class__ is str:
+        return to_bytes('{"result": ' + quote(result) + "}")
+    if isinstance(result, Reply):
+        return encode_json(result.fields)
+    return encode_json({"result": result})
+
+
+def encode_error(error: ProtocolError) -> bytes:
+    """The content of a failure reply; `result` repeats it so that the tutorial's client shows it."""
+    message = str(error)
+    fields = {"result": f"Error: {message}", "error": {"code": error.code, "message": message}}
+    return encode_json(fields)

@@ -1,0 +1,286 @@
+"""How does a message look on the wire?
+
+    +----------------+-----------------------------+---------------------------+
+    | 2 bytes        | header: that many bytes     | content: content-length   |
+    | big-endian     | of UTF-8 JSON, one object   | bytes                     |
+    +----------------+-----------------------------+---------------------------+
+
+`Codec` reads and writes headers for all connections of one endpoint. It holds what they
+share: the limits, and two bounded caches. Clients repeat their headers byte for byte and
+replies repeat their lengths, so most headers are never parsed and few are ever built
+(benchmarks: without the first cache .79 / .43 of the throughput at 64 connections and depth
+1 / 16, without the second .75 / .38).
+
+Not here: when a header is expected (`protocol.connection`), contents (`protocol.content`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from .content import JSON_ENCODING, JSON_TYPE, quote, refuse_constant, to_bytes
+from .errors import BadHeader, LocalError
+from .limits import (
+    CACHED_HEADER_LENGTH,
+    CACHED_HEADERS,
+    CACHED_REPLY_HEADERS,
+    MAX_DEADLINE_MS,
+    MAX_HEADER_DEPTH,
+    MAX_ID_INTEGER,
+    MAX_ID_LENGTH,
+    WIRE_MAX_HEADER,
+    Limits,
+)
+
+__all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "parse_header"]
+
+SERVER = "server"
+CLIENT = "client"
+
+KEEP_ALIVE = "keep-alive"
+CLOSE = "close"
+
+PREFIX_LENGTH = 2
+
+REQUIRED = ("byteorder", "content-type", "content-encoding", "content-length")
+
+
+class Header:
+    """A validated header: what the fields say, in Python's types.
+
+    `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
+    is only read from requests and `event` only from replies. `is_json`: the content is
+    `text/json`. `is_plain`: it is `text/json` in UTF-8 with nothing optional that needs a
+    second look, so the batch path may take it.
+    """
+
+    __slots__ = (
+        "connection",
+        "content_encoding",
+        "content_length",
+        "content_type",
+        "deadline_ms",
+        "event",
+        "id",
+        "is_json",
+        "is_plain",
+    )
+
+    def __init__(
+        self,
+        content_type: str,
+        content_encoding: object,
+        content_length: int,
+        connection: str | None = None,
+        id: str | int | None = None,
+        deadline_ms: int | None = None,
+        event: str | None = None,
+    ) -> None:
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.content_length = content_length
+        self.connection = connection
+        self.id = id
+        self.deadline_ms = deadline_ms
+        self.event = event
+        self.is_json = content_type == JSON_TYPE
+        self.is_plain = connection != CLOSE and deadline_ms is None and event is None
+        if self.is_json:
+            self.is_plain = self.is_plain and content_encoding == JSON_ENCODING
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in self.__slots__)
+        return "Header(" + ", ".join(f"{k}={v!r}" for k, v in shown if v is not None) + ")"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Header):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+# --- reading -------------------------------------------------------------------------
+
+# JSON objects become tuples of pairs, so that repeated names survive to be seen and an object
+# can't be confused with an array.
+_scan = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=refuse_constant)
+
+
+def parse_header(raw: bytes, role: str) -> Header:
+    """Validate a header as `role` (the receiver's) must. Raises `BadHeader`, whatever the bytes are."""
+    try:
+        pairs = _scan.decode(raw.decode())
+    except UnicodeDecodeError:
+        raise BadHeader("the header is not UTF-8") from None
+    except RecursionError:
+        raise BadHeader("the header is nested too deeply") from None
+    except ValueError as error:
+        raise BadHeader(f"the header is not JSON: {str(error).split(';')[0]}") from None
+    if pairs.__class__ is not tuple:
+        raise BadHeader("the header must be a JSON object")
+    fields: dict[str, Any] = dict(pairs)
+    if len(fields) != len(pairs):
+        _refuse_repeated(pairs)
+    for value in fields.values():
+        if value.__class__ in (tuple, list):
+            _refuse_deep(value)
+    try:
+        fields["byteorder"]
+        content_type = fields["content-type"]
+        content_encoding = fields["content-encoding"]
+        content_length = fields["content-length"]
+    except KeyError as missing:
+        raise BadHeader(f"the header lacks the required field {missing.args[0]!r}") from None
+    if content_type.__class__ is not str:
+        raise BadHeader("content-type must be a string")
+    if content_length.__class__ is not int or content_length < 0:
+        raise BadHeader("content-length must be an integer from 0")
+    if len(fields) == len(REQUIRED):
+        return Header(content_type, content_encoding, content_length)
+    return Header(
+        content_type,
+        content_encoding,
+        content_length,
+        _connection(fields),
+        _id(fields),
+        _deadline(fields) if role is SERVER else None,
+        _event(fields) if role is CLIENT else None,
+    )
+
+
+def _refuse_repeated(pairs: tuple[tuple[str, object], ...]) -> None:
+    names = [name for name, _ in pairs]
+    for required in REQUIRED:
+        if names.count(required) > 1:
+            raise BadHeader(f"the header repeats the required field {required!r}")
+
+
+def _refuse_deep(value: object) -> None:
+    """The header itself is the first level."""
+    level, depth = [value], 1
+    while level:
+        depth += 1
+        if depth > MAX_HEADER_DEPTH:
+            raise BadHeader(f"the header is nested deeper than {MAX_HEADER_DEPTH}")
+        level = [child for item in level for child in _children(item) if child.__class__ in (tuple, list)]
+
+
+def _children(item: Any) -> list[object]:
+    return [value for _, value in item] if item.__class__ is tuple else item
+
+
+def _connection(fields: dict[str, Any]) -> str | None:
+    value = fields.get("connection")
+    if value in (KEEP_ALIVE, CLOSE):
+        return str(value)
+    if value.__class__ is not str and "connection" in fields:
+        raise BadHeader("connection must be a string")
+    return None
+
+
+def _id(fields: dict[str, Any]) -> str | int | None:
+    if "id" not in fields:
+        return None
+    value = fields["id"]
+    if value.__class__ is str and len(value) <= MAX_ID_LENGTH:
+        return str(value)
+    if value.__class__ is int and -MAX_ID_INTEGER <= value <= MAX_ID_INTEGER:
+        return int(value)
+    raise BadHeader(f"id must be a string of at most {MAX_ID_LENGTH} characters or an integer within 2^53")
+
+
+def _deadline(fields: dict[str, Any]) -> int | None:
+    if "deadline-ms" not in fields:
+        return None
+    value = fields["deadline-ms"]
+    if value.__class__ is int and 0 <= value <= MAX_DEADLINE_MS:
+        return int(value)
+    raise BadHeader(f"deadline-ms must be an integer from 0 to {MAX_DEADLINE_MS}")
+
+
+def _event(fields: dict[str, Any]) -> str | None:
+    if "event" not in fields:
+        return None
+    value = fields["event"]
+    if value.__class__ is str:
+        return str(value)
+    raise BadHeader("event must be a string")
+
+
+# --- writing -------------------------------------------------------------------------
+
+_BYTEORDER = f'{{"byteorder": "{sys.byteorder}", "content-type": '
+
+
+def encode_header(
+    content_type: str,
+    content_encoding: str,
+    content_length: int,
+    *,
+    connection: str | None = None,
+    id: str | int | None = None,
+    deadline_ms: int | None = None,
+) -> bytes:
+    """Prefix and header, ready to send. Field order and spacing are the tutorial's; ours come last.
+
+    Raises `LocalError` if it would be longer than a prefix can say.
+    """
+    text = (
+        f"{_BYTEORDER}{quote(content_type)}, "
+        f'"content-encoding": {quote(content_encoding)}, "content-length": {content_length}'
+    )
+    if connection is not None:
+        text += f', "connection": {quote(connection)}'
+    if id is not None:
+        text += f', "id": {quote(id) if isinstance(id, str) else id}'
+    if deadline_ms is not None:
+        text += f', "deadline-ms": {deadline_ms}'
+    raw = to_bytes(text + "}")
+    if len(raw) > WIRE_MAX_HEADER:
+        raise LocalError(f"a header of {len(raw)} bytes can't be sent: two bytes say its length")
+    return len(raw).to_bytes(PREFIX_LENGTH, "big") + raw
+
+
+class Codec:
+    """What all connections of one endpoint share: its role, its limits, and the two caches.
+
+    Both caches are bounded in entries and in the size of an entry, and are simply emptied
+    when full: an attacker can make us parse, as without them, but not make us grow.
+    """
+
+    __slots__ = ("headers", "json_reply_headers", "limits", "role")
+
+    def __init__(self, role: str, limits: Limits | None = None) -> None:
+        self.role = role
+        self.limits = limits or Limits()
+        #: prefix and header as received -> the parsed header
+        self.headers: dict[bytes, Header] = {}
+        #: content length -> prefix and header of a plain `text/json` reply
+        self.json_reply_headers: dict[int, bytes] = {}
+
+    def header(self, framed: bytes) -> Header:
+        """The header in `framed` (prefix included), from the cache if it was seen. Raises `BadHeader`."""
+        header = self.headers.get(framed)
+        if header is None:
+            header = parse_header(framed[PREFIX_LENGTH:], self.role)
+            if header.content_length > self.limits.max_content:
+                header.is_plain = False
+            # A header with an id is not likely to come again; the size bound keeps the cache small.
+            if header.id is None and len(framed) <= CACHED_HEADER_LENGTH:
+                if len(self.headers) >= CACHED_HEADERS:
+                    self.headers.clear()
+                self.headers[framed] = header
+        return header
+
+    def json_reply_header(self, length: int) -> bytes:
+        """Prefix and header of a `text/json` reply without optional fields, cached by length."""
+        framed = self.json_reply_headers.get(length)
+        if framed is None:
+            framed = encode_header(JSON_TYPE, JSON_ENCODING, length)
+            if len(self.json_reply_headers) >= CACHED_REPLY_HEADERS:
+                self.json_reply_headers.clear()
+            self.json_reply_headers[length] = framed
+        return framed

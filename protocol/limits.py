@@ -1,0 +1,71 @@
+"""How large may a message be, and whose numbers are these?
+
+Only sizes of a message live here; everything with time or sockets is in
+`libserver.limits` and `libclient`. Sizes are in bytes, counts are plain integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits", "parse_size"]
+
+#: The wire's own ceiling: the header's length travels in two bytes.
+WIRE_MAX_HEADER = 0xFFFF
+
+#: Nesting a header may have. Ours are flat; the number is generous, and small enough that a
+#: recursive parser is never in danger.
+MAX_HEADER_DEPTH = 32
+
+#: An `id` is echoed in every reply, so it is kept short; integers stay exact in a double (RFC 7493).
+MAX_ID_LENGTH = 64
+MAX_ID_INTEGER = 2**53
+
+#: One day: longer than any sensible request, short enough to be a sane timer.
+MAX_DEADLINE_MS = 86_400_000
+
+#: Headers longer than this are parsed each time: a cache of them could be made large on purpose.
+CACHED_HEADER_LENGTH = 512
+#: Different headers remembered per endpoint: at most half a megabyte of keys.
+CACHED_HEADERS = 1024
+#: Different reply lengths remembered per endpoint.
+CACHED_REPLY_HEADERS = 4096
+
+#: Contents from this size on are received straight into a buffer of their own.
+DIRECT_CONTENT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one message may measure, in bytes.
+
+    `max_header` defaults to all that two bytes can say; `max_content` to NATS' 64 MiB ceiling
+    for `max_payload`. Both are decided from the *declared* size, before anything is buffered.
+    Neither can be turned off: a peer could then make us hold whatever it likes to send.
+
+    Raises `ValueError` for a limit that can't hold.
+    """
+
+    max_header: int = WIRE_MAX_HEADER
+    max_content: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_header <= WIRE_MAX_HEADER:
+            raise ValueError(f"max_header must be from 1 to {WIRE_MAX_HEADER}, not {self.max_header}")
+        if self.max_content < 1:
+            raise ValueError(f"max_content must be at least 1 byte, not {self.max_content}")
+
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from what a person writes: `65535`, `64k`, `64m`, `1g` (units of 1024).
+
+    Raises `ValueError` with a sentence that says what is accepted.
+    """
+    word = text.strip().lower()
+    digits, unit = (word[:-1], word[-1]) if word[-1:].isalpha() else (word, "")
+    if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r} is not a size: write bytes, or a number with k, m or g (1024), such as 64m")
+    return int(digits) * _UNITS[unit]

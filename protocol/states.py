@@ -1,0 +1,242 @@
+"""Which states exist, what can happen in each, and why?
+
+Two small machines and a counter, never one big machine:
+
+* RECEIVE says which part of a message the next bytes belong to.
+* LIFECYCLE says what the connection as a whole is good for.
+* the counter (`Connection.in_flight`) says how many requests await their reply.
+
+Everything is a row, and a row carries its reason in words. The run-time lookup, the
+diagrams, the state page of the docs and the exhaustive test of every state against every
+input are all made from these rows and from nothing else. A pair that no row lists is an
+error by design: `UnlistedTransition`, never a silent pass.
+
+Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives
+LIFECYCLE: `libserver.message` and `libclient.message`.
+
+The idea of tables that the code runs from is h11's; that each row argues for itself is ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+__all__ = [
+    "COUPLINGS",
+    "LIFECYCLE",
+    "MACHINES",
+    "RECEIVE",
+    "Coupling",
+    "Machine",
+    "Observer",
+    "Row",
+    "UnlistedTransition",
+    "advance",
+    "begin",
+]
+
+# States and inputs are plain strings: they hash fast, compare by `is` when interned, and
+# read well in a trace. A state is one word of its machine's `states`.
+
+# --- states of RECEIVE ---------------------------------------------------------------
+
+PROTOHEADER = "PROTOHEADER"
+JSONHEADER = "JSONHEADER"
+CONTENT = "CONTENT"
+FINISHED = "FINISHED"
+FAILED = "FAILED"
+ENDED = "ENDED"
+
+# --- inputs of RECEIVE ---------------------------------------------------------------
+
+PREFIX_READ = "PREFIX_READ"
+HEADER_READ = "HEADER_READ"
+CONTENT_READ = "CONTENT_READ"
+LAST_CONTENT_READ = "LAST_CONTENT_READ"
+FRAMING_LOST = "FRAMING_LOST"
+GIVEN_UP = "GIVEN_UP"
+EOF_READ = "EOF_READ"
+
+# --- states of LIFECYCLE -------------------------------------------------------------
+
+CONNECTING = "CONNECTING"
+OPEN = "OPEN"
+DRAINING = "DRAINING"
+LINGERING = "LINGERING"
+CLOSED = "CLOSED"
+
+# --- inputs of LIFECYCLE -------------------------------------------------------------
+
+CONNECTED = "CONNECTED"
+LAST_MESSAGE = "LAST_MESSAGE"
+INPUT_FAILED = "INPUT_FAILED"
+PEER_EOF = "PEER_EOF"
+SHUTDOWN = "SHUTDOWN"
+SETTLED = "SETTLED"
+SETTLED_AFTER_EOF = "SETTLED_AFTER_EOF"
+RELEASED = "RELEASED"
+LINGER_EXPIRED = "LINGER_EXPIRED"
+LOST = "LOST"
+ABORTED = "ABORTED"
+
+
+class Row(NamedTuple):
+    """One transition: in `state`, `input` leads to `target`, because of `reason`."""
+
+    state: str
+    input: str
+    target: str
+    reason: str
+
+
+class Coupling(NamedTuple):
+    """When RECEIVE enters `entered`, LIFECYCLE is given `input`, because of `reason`."""
+
+    entered: str
+    input: str
+    reason: str
+
+
+class UnlistedTransition(RuntimeError):
+    """A state was given an input that no row lists: a bug in the driver, never in the peer."""
+
+    def __init__(self, machine: Machine, state: str, given: str) -> None:
+        super().__init__(f"{machine.name}: no row for input {given} in state {state}")
+        self.machine = machine
+        self.state = state
+        self.input = given
+
+
+class Machine:
+    """A state machine that is nothing but its rows.
+
+    `initial` lists the states a subject may begin in, `states` and `inputs` come in the
+    order of their first mention, `terminal` are the states that no row leaves.
+    """
+
+    __slots__ = ("_lookup", "initial", "inputs", "name", "rows", "states", "terminal")
+
+    def __init__(self, name: str, initial: tuple[str, ...], rows: tuple[Row, ...]) -> None:
+        self.name = name
+        self.initial = initial
+        self.rows = rows
+        self.states = tuple(dict.fromkeys([*initial, *(s for r in rows for s in (r.state, r.target))]))
+        self.inputs = tuple(dict.fromkeys(r.input for r in rows))
+        left = {r.state for r in rows if r.target != r.state}
+        self.terminal = tuple(s for s in self.states if s not in left)
+        self._lookup = {(r.state, r.input): r for r in rows}
+        if len(self._lookup) != len(rows):
+            raise ValueError(f"{name}: two rows for one pair of state and input")
+
+    def row(self, state: str, given: str) -> Row:
+        """The one lookup. Raises `UnlistedTransition` for a pair that no row lists."""
+        try:
+            return self._lookup[state, given]
+        except KeyError:
+            raise UnlistedTransition(self, state, given) from None
+
+    def __repr__(self) -> str:
+        return f"<Machine {self.name}: {len(self.states)} states, {len(self.rows)} rows>"
+
+
+RECEIVE = Machine(
+    "RECEIVE",
+    (PROTOHEADER,),
+    (
+        Row(PROTOHEADER, PREFIX_READ, JSONHEADER, "two bytes say how long the JSON header is"),
+        Row(PROTOHEADER, FRAMING_LOST, FAILED, "a header of that length is refused before a byte of it is kept"),
+        Row(PROTOHEADER, GIVEN_UP, FAILED, "we stopped waiting, or serve no more: later bytes are thrown away"),
+        Row(PROTOHEADER, EOF_READ, ENDED, "the peer finished: cleanly if no byte of a message had come"),
+        Row(JSONHEADER, HEADER_READ, CONTENT, "the header is whole and valid, and says how long the content is"),
+        Row(JSONHEADER, FRAMING_LOST, FAILED, "a header nobody can trust: the next one's beginning is unknown"),
+        Row(JSONHEADER, GIVEN_UP, FAILED, "the header did not arrive in time"),
+        Row(JSONHEADER, EOF_READ, ENDED, "truncated: the peer finished inside a header"),
+        Row(CONTENT, CONTENT_READ, PROTOHEADER, "the message is whole and another may follow"),
+        Row(CONTENT, LAST_CONTENT_READ, FINISHED, "the message is whole and by its own word the last"),
+        Row(CONTENT, GIVEN_UP, FAILED, "the content did not arrive in time"),
+        Row(CONTENT, EOF_READ, ENDED, "truncated: the peer finished inside a content"),
+        Row(FINISHED, GIVEN_UP, FINISHED, "nothing was being waited for"),
+        Row(FINISHED, EOF_READ, ENDED, "the peer finished after its last message"),
+        Row(FAILED, GIVEN_UP, FAILED, "given up once already"),
+        Row(FAILED, EOF_READ, ENDED, "the peer finished; what it sent since the failure was thrown away"),
+    ),
+)
+
+LIFECYCLE = Machine(
+    "LIFECYCLE",
+    (CONNECTING, OPEN),
+    (
+        Row(CONNECTING, CONNECTED, OPEN, "SO_ERROR is 0: the handshake is done"),
+        Row(CONNECTING, LOST, CLOSED, "every address refused, or the time was up"),
+        Row(CONNECTING, ABORTED, CLOSED, "we no longer want it"),
+        Row(OPEN, PEER_EOF, DRAINING, "they are done; we may still owe replies"),
+        Row(OPEN, LAST_MESSAGE, DRAINING, "one-shot or close: one more reply, then FIN; what follows is discarded"),
+        Row(OPEN, INPUT_FAILED, DRAINING, "earlier replies and the error go out first, then FIN"),
+        Row(OPEN, SHUTDOWN, DRAINING, "SIGTERM: finish what was begun, begin nothing"),
+        Row(OPEN, RELEASED, CLOSED, "between messages, nothing owed either way: close at once"),
+        Row(OPEN, LOST, CLOSED, "reset or broken: nothing can be sent or read any more"),
+        Row(OPEN, ABORTED, CLOSED, "cut by us: a limit, or a second signal"),
+        Row(DRAINING, PEER_EOF, DRAINING, "they finished too; what we owe still goes out"),
+        Row(DRAINING, LAST_MESSAGE, DRAINING, "already on the way out"),
+        Row(DRAINING, INPUT_FAILED, DRAINING, "already on the way out; the error is the last reply"),
+        Row(DRAINING, SHUTDOWN, DRAINING, "already on the way out"),
+        Row(DRAINING, SETTLED, LINGERING, "every reply has left: FIN, then read on, so that close is not a RST"),
+        Row(DRAINING, SETTLED_AFTER_EOF, CLOSED, "every reply has left and nothing more can arrive"),
+        Row(DRAINING, RELEASED, CLOSED, "nothing owed and nothing begun: close at once"),
+        Row(DRAINING, LOST, CLOSED, "reset or broken before everything had left"),
+        Row(DRAINING, ABORTED, CLOSED, "cut by us: it took too long, or a second signal"),
+        Row(LINGERING, PEER_EOF, CLOSED, "they have read to our FIN and finished: a clean close"),
+        Row(LINGERING, SHUTDOWN, LINGERING, "already past its last reply"),
+        Row(LINGERING, LINGER_EXPIRED, CLOSED, "they had their seconds to read the last reply"),
+        Row(LINGERING, LOST, CLOSED, "reset while lingering: they were done with us"),
+        Row(LINGERING, ABORTED, CLOSED, "cut by us while lingering"),
+    ),
+)
+
+MACHINES = (RECEIVE, LIFECYCLE)
+
+COUPLINGS = (
+    Coupling(FINISHED, LAST_MESSAGE, "no request follows, so the connection only has replies left to give"),
+    Coupling(FAILED, INPUT_FAILED, "no request can be read any more"),
+    Coupling(ENDED, PEER_EOF, "no byte can arrive any more"),
+)
+
+COUPLED: dict[str, str] = {c.entered: c.input for c in COUPLINGS}
+
+
+class Observer(Protocol):
+    """Is told of every transition. A study tool implements it; without one nothing is called."""
+
+    def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
+        """`subject` took `row` of `machine`; its state is already the new one."""
+
+
+class Subject(Protocol):
+    """Anything that is in a state: it keeps the word in `state`."""
+
+    state: str
+    observer: Observer | None
+
+
+def _enter(subject: Subject, state: str) -> None:
+    """The only place in the project that assigns a state (a test over the syntax tree checks)."""
+    subject.state = state
+
+
+def begin(subject: Subject, machine: Machine, state: str) -> None:
+    """Put a new subject into one of its machine's initial states."""
+    if state not in machine.initial:
+        raise ValueError(f"{machine.name} does not begin in {state}")
+    _enter(subject, state)
+
+
+def advance(subject: Subject, machine: Machine, given: str) -> Row:
+    """Let `subject` take the row for `given`, tell the observer, and return the row.
+
+    Raises `UnlistedTransition` and leaves the state alone if no row lists the pair.
+    """
+    row = machine.row(subject.state, given)
+    _enter(subject, row.target)
+    if subject.observer is not None:
+        subject.observer.transition(subject, machine, row)
+    return row
