@@ -27,7 +27,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from .timers import Fifo, Timer, Timers
@@ -36,6 +36,10 @@ __all__ = ["EventHandler", "EventLoop"]
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
+
+#: Longest sleep, in seconds: epoll takes milliseconds in a C int, and refuses what is due in a
+#: month. Waking once a day for nothing is no cost (asyncio's number and reason).
+_MAX_SLEEP = 24 * 3600.0
 
 S = TypeVar("S")
 
@@ -88,7 +92,7 @@ class EventLoop:
                 self.selector.register(fileobj, events, handler)
         elif not events:
             self.selector.unregister(fileobj)
-        elif key.events != events:
+        elif key.events != events or key.data is not handler:
             self.selector.modify(fileobj, events, handler)
 
     # --- time ----------------------------------------------------------------------
@@ -139,8 +143,13 @@ class EventLoop:
         else:
             due = self._timers.next_due()
             if due is not None:
-                wait = max(0.0, due - self.clock())
-                timeout = wait if timeout is None else min(timeout, wait)
+                wait = due - self.clock()
+                if wait < 0:
+                    wait = 0.0
+                elif wait > _MAX_SLEEP:
+                    wait = _MAX_SLEEP
+                if timeout is None or wait < timeout:
+                    timeout = wait
         ready = self.selector.select(timeout)
         self.now = self.clock()
         for key, mask in ready:
@@ -153,14 +162,25 @@ class EventLoop:
             except Exception as error:
                 self._failed(handler, error)
         served = len(ready)
-        for timer in self._timers.pop_due(self.now):
-            if timer.callback is not None:  # else: an earlier one of this turn cancelled it
-                served += 1
-                self._call(timer.callback, timer.args)
+        due_now = self._timers.pop_due(self.now)
+        if due_now:
+            served += self._run_timers(iter(due_now))
         for _ in range(len(self._soon)):
             callback, args = self._soon.popleft()
             served += 1
             self._call(callback, args)
+        return served
+
+    def _run_timers(self, due: Iterator[Timer]) -> int:
+        served = 0
+        try:
+            for timer in due:
+                if timer.callback is not None:  # else: an earlier one of this turn cancelled it
+                    served += 1
+                    self._call(timer.callback, timer.args)
+        except BaseException:
+            self._timers.put_back(due)  # the rest: whoever catches this and turns again finds them
+            raise
         return served
 
     def _call(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:

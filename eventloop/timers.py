@@ -17,7 +17,7 @@ kernel's timer wheel in their simplest form.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Fifo", "Timer", "Timers", "parse_duration"]
@@ -44,9 +44,6 @@ class Timer:
         self.args = ()
         if self._timers is not None:
             self._timers.cancelled()
-
-    def __lt__(self, other: Timer) -> bool:
-        return self.when < other.when
 
 
 class Timers:
@@ -91,6 +88,14 @@ class Timers:
             timer._timers = None
             due.append(timer)
         return due
+
+    def put_back(self, timers: Iterable[Timer]) -> None:
+        """Take back what `pop_due` gave out and nobody ran, because an error got in between."""
+        for timer in timers:
+            if timer.callback is not None:
+                timer._timers = self
+                self._order += 1
+                heapq.heappush(self._heap, (timer.when, self._order, timer))
 
 
 S = TypeVar("S")
@@ -150,13 +155,16 @@ class Fifo(Generic[S]):
             if when > now:
                 break
             expired.append(subject)
-        for subject in expired:
-            # One expiry may have stopped another, or started it afresh.
-            if due.get(subject, now + 1) <= now:
-                del due[subject]
-                self._expired(subject)
-        if self._timer is None and due:
-            self._timer = self._add(next(iter(due.values())), self._tick)
+        try:
+            for subject in expired:
+                # One expiry may have stopped another, or started it afresh.
+                if due.get(subject, now + 1) <= now:
+                    del due[subject]
+                    self._expired(subject)
+        finally:
+            # Also when one expiry raises: the others' time is up all the same.
+            if self._timer is None and due:
+                self._timer = self._add(next(iter(due.values())), self._tick)
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -1,0 +1,395 @@
+"""Timers: in order, cancelled for nothing, and never growing. Fifo: one heap entry for many."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eventloop.timers import Fifo, Timers, parse_duration
+from tests.fakes.clock import FakeClock
+
+
+def run_due(timers: Timers, now: float) -> None:
+    for timer in timers.pop_due(now):
+        if timer.callback is not None:
+            timer.callback(*timer.args)
+
+
+def test_due_timers_come_in_the_order_of_their_times() -> None:
+    timers, ran = Timers(), []
+    for when in (3.0, 1.0, 2.0, 5.0, 4.0):
+        timers.add(when, ran.append, when)
+    run_due(timers, 4.0)
+    assert ran == [1.0, 2.0, 3.0, 4.0]
+    assert len(timers) == 1
+
+
+def test_equal_times_come_in_the_order_they_were_asked_for() -> None:
+    timers, ran = Timers(), []
+    for i in range(100):
+        timers.add(7.0, ran.append, i)
+    run_due(timers, 7.0)
+    assert ran == list(range(100))
+
+
+def test_what_is_not_yet_due_stays() -> None:
+    timers = Timers()
+    timers.add(2.0, print)
+    assert timers.pop_due(1.999) == []
+    assert timers.next_due() == 2.0
+    assert len(timers.pop_due(2.0)) == 1
+    assert timers.next_due() is None
+
+
+def test_cancelled_timers_are_neither_due_nor_counted() -> None:
+    timers = Timers()
+    first, second = timers.add(1.0, print), timers.add(2.0, print)
+    first.cancel()
+    assert len(timers) == 1
+    assert timers.next_due() == 2.0
+    assert timers.pop_due(9.0) == [second]
+    assert len(timers) == 0
+
+
+def test_cancelling_twice_counts_once() -> None:
+    timers = Timers()
+    timer = timers.add(1.0, print)
+    timers.add(1.0, print)
+    timer.cancel()
+    timer.cancel()
+    assert len(timers) == 1
+
+
+def test_cancelling_after_it_left_the_heap_changes_no_count() -> None:
+    timers = Timers()
+    (timer,) = (timers.add(1.0, print), timers.pop_due(1.0))[1]
+    timer.cancel()
+    assert timer.callback is None
+    assert len(timers) == 0
+    timers.add(1.0, print)
+    assert len(timers) == 1
+
+
+def test_a_cancelled_timer_lets_go_of_its_arguments_at_once() -> None:
+    timers, held = Timers(), object()
+    before = sys.getrefcount(held)
+    timer = timers.add(1.0, print, held)
+    timer.cancel()
+    assert sys.getrefcount(held) == before
+
+
+def test_a_timer_added_while_due_ones_run_waits_for_the_next_call() -> None:
+    timers, ran = Timers(), []
+    timers.add(1.0, lambda: timers.add(0.5, ran.append, "added"))
+    run_due(timers, 1.0)
+    assert ran == []
+    run_due(timers, 1.0)
+    assert ran == ["added"]
+
+
+def test_put_back_timers_are_due_again_in_their_order_without_the_cancelled() -> None:
+    timers, ran = Timers(), []
+    for i in range(4):
+        timers.add(1.0, ran.append, i)
+    due = timers.pop_due(1.0)
+    due[2].cancel()
+    timers.put_back(due[1:])
+    assert len(timers) == 2
+    run_due(timers, 1.0)
+    assert ran == [1, 3]
+
+
+def test_a_timer_that_was_put_back_can_still_be_cancelled() -> None:
+    timers = Timers()
+    timers.add(1.0, print)
+    (timer,) = timers.pop_due(1.0)
+    timers.put_back([timer])
+    timer.cancel()
+    assert len(timers) == 0
+    assert timers.next_due() is None
+
+
+def test_few_cancelled_timers_are_left_where_they_are() -> None:
+    timers = Timers()
+    added = [timers.add(float(i), print) for i in range(64)]
+    for timer in added:
+        timer.cancel()
+    assert len(timers._heap) == 64
+    assert len(timers) == 0
+
+
+def test_sweeping_starts_when_more_than_half_are_cancelled() -> None:
+    timers = Timers()
+    added = [timers.add(float(i), print) for i in range(200)]
+    for timer in added[:100]:
+        timer.cancel()
+    assert len(timers._heap) == 200
+    added[150].cancel()
+    assert len(timers._heap) == 99
+    assert len(timers) == 99
+
+
+def test_a_sweep_keeps_the_others_in_order() -> None:
+    timers, ran = Timers(), []
+    order = list(range(500))
+    random.Random(1).shuffle(order)
+    added = {i: timers.add(float(i), ran.append, i) for i in order}
+    for i in range(500):
+        if i % 5:
+            added[i].cancel()
+    run_due(timers, 500.0)
+    assert ran == list(range(0, 500, 5))
+
+
+def test_memory_is_bounded_while_timers_are_added_and_cancelled_without_end() -> None:
+    timers = Timers()
+    kept = [timers.add(1e9, print) for _ in range(10)]
+    largest = 0
+    for i in range(200_000):
+        timers.add(float(i), print).cancel()
+        largest = max(largest, len(timers._heap))
+    assert largest <= 2 * 64 + len(kept)
+    assert len(timers) == len(kept)
+
+
+def test_the_count_is_right_after_any_mix_of_operations() -> None:
+    chance = random.Random(2)
+    timers, alive = Timers(), []
+    now = 0.0
+    for _ in range(5000):
+        match chance.randrange(4):
+            case 0 | 1:
+                alive.append(timers.add(now + chance.randrange(100), print))
+            case 2 if alive:
+                alive.pop(chance.randrange(len(alive))).cancel()
+            case _:
+                now += chance.randrange(3)
+                due = timers.pop_due(now)
+                assert due == sorted((t for t in alive if t.when <= now), key=lambda t: t.when)
+                alive = [t for t in alive if t.when > now]
+        assert len(timers) == len(alive)
+        assert timers.next_due() == min((t.when for t in alive), default=None)
+
+
+# --- Fifo ----------------------------------------------------------------------------
+
+
+class Bench:
+    """A Fifo on a heap of its own, and the clock that both go by."""
+
+    def __init__(self, seconds: float, expired: Callable[[Any], object] | None = None) -> None:
+        self.clock = FakeClock()
+        self.timers = Timers()
+        self.expired: list[Any] = []
+        self.fifo: Fifo[Any] = Fifo(seconds, expired or self.expired.append, self.clock, self.timers.add)
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        run_due(self.timers, self.clock.now)
+
+
+def test_a_subject_expires_exactly_when_its_time_is_up() -> None:
+    bench = Bench(10.0)
+    bench.fifo.start("a")
+    bench.advance(9.75)
+    assert bench.expired == []
+    assert "a" in bench.fifo
+    bench.advance(0.25)
+    assert bench.expired == ["a"]
+    assert "a" not in bench.fifo
+
+
+def test_each_subject_expires_at_its_own_time_in_the_order_they_began() -> None:
+    bench = Bench(10.0)
+    for subject in "abc":
+        bench.fifo.start(subject)
+        bench.advance(1.0)
+    assert bench.expired == []
+    for expected in (["a"], ["a", "b"], ["a", "b", "c"]):
+        bench.advance(7.0 if expected == ["a"] else 1.0)
+        assert bench.expired == expected
+
+
+def test_starting_again_begins_the_wait_anew() -> None:
+    bench = Bench(10.0)
+    bench.fifo.start("a")
+    bench.fifo.start("b")
+    bench.advance(6.0)
+    bench.fifo.start("a")
+    assert len(bench.fifo) == 2
+    bench.advance(4.0)
+    assert bench.expired == ["b"]
+    bench.advance(5.75)
+    assert bench.expired == ["b"]
+    bench.advance(0.25)
+    assert bench.expired == ["b", "a"]
+
+
+def test_a_stopped_subject_never_expires() -> None:
+    bench = Bench(10.0)
+    bench.fifo.start("a")
+    bench.fifo.stop("a")
+    bench.fifo.stop("a")
+    bench.fifo.stop("never started")
+    bench.advance(1000.0)
+    assert bench.expired == []
+    assert len(bench.timers) == 0
+
+
+def test_many_subjects_own_one_heap_entry_together() -> None:
+    bench = Bench(10.0)
+    for i in range(10_000):
+        bench.fifo.start(i)
+    assert len(bench.timers) == 1
+    assert len(bench.fifo) == 10_000
+
+
+def test_starting_and_stopping_without_end_grows_nothing() -> None:
+    bench = Bench(10.0)
+    for i in range(50_000):
+        bench.fifo.start(i)
+        bench.fifo.start("again")
+        bench.fifo.stop(i)
+        if not i % 100:
+            bench.advance(0.5)
+        assert len(bench.timers._heap) <= 1
+    assert len(bench.fifo) == 1
+    assert bench.expired == []
+
+
+def test_when_the_head_has_stopped_the_entry_moves_to_the_next_ones_time() -> None:
+    bench = Bench(10.0)
+    bench.fifo.start("a")
+    bench.advance(4.0)
+    bench.fifo.start("b")
+    bench.fifo.stop("a")
+    bench.advance(6.0)
+    assert bench.timers.next_due() == bench.clock.now + 4.0
+    assert bench.expired == []
+    bench.advance(4.0)
+    assert bench.expired == ["b"]
+
+
+def test_an_emptied_fifo_leaves_the_heap_and_can_start_again() -> None:
+    bench = Bench(10.0)
+    bench.fifo.start("a")
+    bench.advance(10.0)
+    assert bench.timers.next_due() is None
+    bench.fifo.start("a")
+    bench.advance(10.0)
+    assert bench.expired == ["a", "a"]
+
+
+def test_an_expiry_that_stops_another_spares_it() -> None:
+    expired = []
+
+    def expire(subject: str) -> None:
+        expired.append(subject)
+        bench.fifo.stop("b")
+
+    bench = Bench(10.0, expire)
+    for subject in "abc":
+        bench.fifo.start(subject)
+    bench.advance(10.0)
+    assert expired == ["a", "c"]
+
+
+def test_an_expiry_that_restarts_another_gives_it_its_whole_time() -> None:
+    expired = []
+
+    def expire(subject: str) -> None:
+        expired.append(subject)
+        if subject == "a":
+            bench.fifo.start("b")
+
+    bench = Bench(10.0, expire)
+    for subject in "abc":
+        bench.fifo.start(subject)
+    bench.advance(10.0)
+    assert expired == ["a", "c"]
+    bench.advance(9.75)
+    assert expired == ["a", "c"]
+    bench.advance(0.25)
+    assert expired == ["a", "c", "b"]
+
+
+def test_a_subject_restarted_by_its_own_expiry_expires_again_one_period_later() -> None:
+    expired = []
+
+    def expire(subject: str) -> None:
+        expired.append(subject)
+        bench.fifo.start(subject)
+
+    bench = Bench(10.0, expire)
+    bench.fifo.start("a")
+    for turn in range(1, 4):
+        bench.advance(10.0)
+        assert expired == ["a"] * turn
+        assert len(bench.timers) == 1
+
+
+def test_an_expiry_finds_its_subject_taken_out() -> None:
+    seen = []
+    bench = Bench(1.0, lambda subject: seen.append(subject in bench.fifo))
+    bench.fifo.start("a")
+    bench.advance(1.0)
+    assert seen == [False]
+
+
+def test_an_expiry_that_raises_does_not_withhold_the_others() -> None:
+    expired = []
+
+    def expire(subject: str) -> None:
+        expired.append(subject)
+        if subject == "a":
+            raise RuntimeError("boom")
+
+    bench = Bench(10.0, expire)
+    for subject in "abc":
+        bench.fifo.start(subject)
+    with pytest.raises(RuntimeError, match="boom"):
+        bench.advance(10.0)
+    run_due(bench.timers, bench.clock.now)
+    assert expired == ["a", "b", "c"]
+
+
+def test_zero_seconds_turn_the_timeout_off() -> None:
+    bench = Bench(0)
+    bench.fifo.start("a")
+    assert len(bench.fifo) == 0
+    assert len(bench.timers) == 0
+    bench.advance(1000.0)
+    assert bench.expired == []
+
+
+# --- parse_duration ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("10s", 10.0),
+        ("250ms", 0.25),
+        ("1.5m", 90.0),
+        ("2h", 7200.0),
+        ("7", 7.0),
+        ("0", 0.0),
+        (".5s", 0.5),
+        (" 3S ", 3.0),
+        ("4MS", 0.004),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "ms", "-1s", "+1s", "1d", "10sm", "1e3", "1.2.3", "nan", "inf", "1 2", "\u0663s", ".", "1_0"]
+)
+def test_what_is_no_duration_is_told_what_is(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time: write a number with ms, s, m or h"):
+        parse_duration(text)
