@@ -8,6 +8,7 @@ Not here: resolving names and opening sockets (`libserver.listeners`, `libclient
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 __all__ = ["Address", "parse_address"]
@@ -31,7 +32,8 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         if self.scheme == UNIX:
-            return f"unix:{self.path}"
+            # A path may begin with two slashes, which would be read as the scheme's.
+            return f"unix://{self.path}" if self.path.startswith("//") else f"unix:{self.path}"
         return f"{self.scheme}://{self.endpoint}"
 
     @property
@@ -48,9 +50,12 @@ def parse_address(text: str, schemes: tuple[str, ...] = (TCP, UNIX)) -> Address:
     `schemes` are the ones accepted here. Raises `ValueError` with a sentence that says what
     is wrong and what is accepted.
     """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = (UNIX, text[5:]) if text.startswith("unix:") else (TCP, text)
+    if text.startswith("unix:"):  # first, since a path may contain anything
+        scheme, rest = UNIX, text[5:].removeprefix("//")
+    else:
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            scheme, rest = TCP, text
     if scheme not in schemes:
         known = ", ".join("unix:/path" if s == UNIX else f"{s}://HOST:PORT" for s in schemes)
         raise ValueError(f"{text!r}: {scheme}:// is not accepted here; use {known}")
@@ -63,7 +68,7 @@ def parse_address(text: str, schemes: tuple[str, ...] = (TCP, UNIX)) -> Address:
 def _unix_path(text: str, path: str) -> str:
     if not path or "\0" in path:
         raise ValueError(f"{text!r}: write unix:/path/to/socket")
-    if len(path.encode()) > MAX_UNIX_PATH:
+    if len(os.fsencode(path)) > MAX_UNIX_PATH:
         raise ValueError(f"{text!r}: a UNIX socket's path has at most {MAX_UNIX_PATH} bytes; choose a shorter one")
     return path
 
@@ -81,6 +86,6 @@ def _split(text: str, rest: str) -> tuple[str, str]:
 
 def parse_port(text: str) -> int:
     """A port from 0 to 65535. Raises `ValueError` with a sentence."""
-    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > 65535:
         raise ValueError(f"{text!r} is not a port: write a number from 0 to 65535")
     return int(text)
