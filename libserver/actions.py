@@ -1,0 +1,166 @@
+"""What can a client ask for, and which function answers?
+
+    actions = Actions()
+
+    @actions.add("greet")
+    def greet(request, session):
+        return f"Hello, {request['name']}!"
+
+Plain functions, no base class, no `async`. A handler takes the decoded request, and the
+connection's session dictionary if it has a second parameter. It returns a value (sent as
+`{"result": value}`), or a `Reply` with fields of its own. A binary handler is registered for
+a content type, takes bytes-like content (`bytes`, or the `bytearray` a large content was
+received into) and returns bytes-like content, or a `BinaryReply` with another type. To refuse,
+raise `ActionError(code, message)`; any other exception reaches the peer as `handler-failed`
+without its words, and the log with its traceback.
+
+Not here: the built-in actions (`libserver.builtin`), when and where handlers run
+(`libserver.message`, `libserver.pool`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from protocol import BinaryReply, Handlers, Header, Reply
+from protocol.errors import AnswerableError, BadRequest, UnknownAction
+
+__all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
+
+Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
+
+#: The content type under which the handler for all other binary types is kept.
+ANY_TYPE = ""
+
+
+class ActionError(AnswerableError):
+    """Raised by a handler: the peer gets exactly this code and message; the connection goes on.
+
+    `code` is any word; wire.md's own codes keep their meaning.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Action:
+    """A registered handler: the function, whether it may block, whether it wants the session."""
+
+    __slots__ = ("blocking", "builtin", "function", "name", "wants_session")
+
+    def __init__(self, name: str, function: Function, blocking: bool, builtin: bool = False) -> None:
+        self.name = name
+        self.function = function
+        self.blocking = blocking
+        self.builtin = builtin
+        self.wants_session = _parameters(function) > 1
+
+    def call(self, content: object, session: Callable[[], dict[str, Any]]) -> object:
+        """Run the handler; `session` makes or gets the session, only if it is wanted."""
+        if self.wants_session:
+            return self.function(content, session())
+        return self.function(content)
+
+
+def _parameters(function: Function) -> int:
+    """How many positional arguments a handler takes. Raises `TypeError` if that is not 1 or 2."""
+    try:
+        kinds = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+    except ValueError:  # a builtin without a signature
+        return 1
+    if any(p.kind is p.VAR_POSITIONAL for p in kinds):
+        return 2
+    positional = [p for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not 1 <= len(positional) <= 2 or any(p.kind is p.KEYWORD_ONLY for p in kinds):
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(f"the handler {name} must take (request) or (request, session)")
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"the handler {function.__name__} is async; handlers here are plain functions")
+    return len(positional)
+
+
+class Actions:
+    """A registry of handlers. It begins with the built-in ones unless `builtin=False`.
+
+    A built-in may be replaced by registering its name; registering one's own twice is an error.
+    """
+
+    def __init__(self, *, builtin: bool = True) -> None:
+        self._json: dict[str, Action] = {}
+        self._binary: dict[str, Action] = {}
+        #: What the batch path may call itself: everything here that does not block.
+        self.handlers = Handlers()
+        if builtin:
+            from .builtin import register
+
+            register(self)
+
+    # --- registering ---------------------------------------------------------------
+
+    def add(self, name: str, *, blocking: bool = False, builtin: bool = False) -> Callable[[F], F]:
+        """Decorator: register a function for a JSON action. `blocking=True` runs it in the thread pool.
+
+        Raises `ValueError` for a name that is taken, `TypeError` for a function of another shape.
+        """
+
+        def register(function: F) -> F:
+            action = self._register(self._json, name, function, blocking, builtin)
+            self.handlers.plain.pop(name, None)
+            self.handlers.with_session.pop(name, None)
+            if not blocking:
+                table = self.handlers.with_session if action.wants_session else self.handlers.plain
+                table[name] = function
+            return function
+
+        return register
+
+    def add_binary(
+        self, content_type: str = ANY_TYPE, *, blocking: bool = False, builtin: bool = False
+    ) -> Callable[[F], F]:
+        """Decorator: register a function for a binary content type, or for all without their own.
+
+        Raises as `add`, and `ValueError` for `text/json`, which is for actions.
+        """
+        if content_type == "text/json":
+            raise ValueError("text/json requests are answered by actions: use add(NAME)")
+
+        def register(function: F) -> F:
+            action = self._register(self._binary, content_type, function, blocking, builtin)
+            in_batch = not blocking and not action.wants_session
+            self.handlers.binary[content_type] = function if in_batch else None
+            return function
+
+        return register
+
+    @staticmethod
+    def _register(table: dict[str, Action], name: str, function: Function, blocking: bool, builtin: bool) -> Action:
+        if name in table and not table[name].builtin:
+            raise ValueError(f"there is a handler for {name!r} already")
+        action = table[name] = Action(name, function, blocking, builtin)
+        return action
+
+    # --- finding -------------------------------------------------------------------
+
+    def find(self, header: Header, content: Any) -> Action:
+        """The handler of a request. Raises `BadRequest` or `UnknownAction` if there is none."""
+        if not header.is_json:
+            action = self._binary.get(header.content_type) or self._binary.get(ANY_TYPE)
+            if action is None:
+                raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
+            return action
+        name = content.get("action") if isinstance(content, dict) else None
+        if not isinstance(name, str):
+            raise BadRequest("a request must be a JSON object with an 'action' string")
+        action = self._json.get(name)
+        if action is None:
+            raise UnknownAction(f"invalid action '{name}'.")
+        return action
+
+    @property
+    def names(self) -> list[str]:
+        """The JSON actions, in order of registration."""
+        return list(self._json)

@@ -1,0 +1,56 @@
+"""What does the server answer out of the box?
+
+The tutorial's application word for word (search, and the first ten bytes of anything binary),
+and two of ours beside it: echo and confirm. The contract is wire.md, "Replies".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from protocol import BinaryReply, Reply
+
+if TYPE_CHECKING:
+    from .actions import Actions
+
+__all__ = ["ENTRIES", "register"]
+
+#: What `search` finds. The entries and their answers are facts of the tutorial.
+ENTRIES = {
+    "morpheus": "Follow the white rabbit. \N{RABBIT FACE}",
+    "ring": "In the caves beneath the Misty Mountains. \N{RING}",
+    "\N{DOG FACE}": "\N{PAW PRINTS} Playing ball! \N{VOLLEYBALL}",
+}
+
+
+def search(request: dict[str, Any]) -> str:
+    value = request.get("value")
+    # Any JSON value may be searched for; only strings can be found, and not all others hash.
+    return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{value}'."
+
+
+def echo(request: dict[str, Any]) -> object:
+    return request.get("value")
+
+
+def confirm(request: dict[str, Any], session: dict[str, Any]) -> Reply:
+    """The "test server": says what it received and how many on this connection that makes."""
+    count = session["confirmed"] = session.get("confirmed", 0) + 1
+    return Reply(result=f"Received: {request.get('value')}", count=count)
+
+
+def first_ten_bytes(content: bytes | bytearray) -> BinaryReply:
+    return BinaryReply(b"First 10 bytes of request: " + content[:10], "binary/custom-server-binary-type")
+
+
+def echo_bytes(content: bytes | bytearray) -> bytes | bytearray:
+    return content
+
+
+def register(actions: Actions) -> None:
+    """Add them to a registry, as handlers that the user's own may replace."""
+    actions.add("search", builtin=True)(search)
+    actions.add("echo", builtin=True)(echo)
+    actions.add("confirm", builtin=True)(confirm)
+    actions.add_binary("binary/echo", builtin=True)(echo_bytes)
+    actions.add_binary(builtin=True)(first_ten_bytes)

@@ -1,0 +1,275 @@
+"""What does `app_server.py` accept, and what does it say?
+
+The contract is the server's: names, defaults and exit codes are those of `docs/server.md`.
+Not here: what the options mean (`libserver.limits`), serving (`libserver.server`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from eventloop import Address, parse_address, parse_duration
+from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
+from protocol import Limits
+from protocol.limits import parse_size
+
+from .actions import Actions
+from .limits import ServerLimits
+from .listeners import CannotListen
+from .log import FORMATS, LEVELS, set_up_logging
+from .reasons import CloseReason
+from .server import SCHEMES, Server
+
+__all__ = ["main"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 65432
+
+EXIT_DRAINED = 0
+EXIT_CANNOT_START = 1
+EXIT_USAGE = 2
+EXIT_SIGNAL = 128  # plus the number of the signal that came second
+
+log = logging.getLogger("multiconn.server")
+
+_DEFAULTS = ServerLimits()
+_SIZES = Limits()
+
+
+def _argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser whose `ValueError` carries a sentence, as argparse wants it."""
+
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is not a count: write a whole number")
+    return int(text)
+
+
+def _unix(text: str) -> Address:
+    return parse_address(text if text.startswith("unix:") else f"unix:{text}", (UNIX,))
+
+
+def _listen(text: str) -> Address:
+    return parse_address(text, SCHEMES)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong option is one line that says so, not a page of usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, from which the help and the docs' table are made."""
+    parser = _Parser(
+        prog="app_server.py",
+        description="The message server: many connections, one thread, one loop.",
+        epilog="Sizes take k, m, g (1024); times ms, s, m, h; 0 turns a limit off where that is safe. "
+        "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
+        "Exit codes: 0 drained, 1 cannot start, 2 usage, 128+N stopped at once by a second signal N.",
+    )
+    add = parser.add_argument
+    size, time, count = _argument(parse_size), _argument(parse_duration), _argument(_count)
+    add("host", nargs="?", metavar="HOST", help=f"address to listen on (default: {DEFAULT_HOST})")
+    add("port", nargs="?", metavar="PORT", type=_argument(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
+    add(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        type=_argument(_app),
+        help="your own Actions registry (default: the built-in actions)",
+    )
+    add(
+        "--unix",
+        metavar="PATH",
+        type=_argument(_unix),
+        action="append",
+        default=[],
+        help=f"also listen on a UNIX socket (path of at most {MAX_UNIX_PATH} bytes); repeatable",
+    )
+    add(
+        "--listen",
+        metavar="ADDR",
+        type=_argument(_listen),
+        action="append",
+        default=[],
+        help="also listen on tcp://HOST:PORT, tcp://[::]:PORT (IPv6 and IPv4), unix:/path, "
+        "echo://HOST:PORT (raw TCP echo) or echo+udp://HOST:PORT; repeatable",
+    )
+    limits = parser.add_argument_group("limits")
+
+    def limit(flag: str, kind: Callable[[str], Any], metavar: str, text: str) -> None:
+        name = flag[2:].replace("-", "_")
+        default = getattr(_SIZES, name, None) or getattr(_DEFAULTS, name, None)
+        limits.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
+
+    limit("--max-connections", count, "N", "open connections; the one too many is told 'overloaded' (10000)")
+    limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
+    limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
+    limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
+    limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
+    limit("--idle-timeout", time, "TIME", "between messages on a kept-alive connection (300s)")
+    limit("--send-timeout", time, "TIME", "without progress towards a peer that does not read (60s)")
+    limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")
+    limit("--write-low", size, "SIZE", "unsent bytes at which they go on (64k)")
+    limit("--output-limit", size, "SIZE", "unsent bytes at which a connection is cut (128m)")
+    limit("--requests-per-event", count, "N", "requests of one connection served before others get their turn (1024)")
+    limit("--handler-threads", count, "N", "threads for actions declared blocking (4)")
+    limit("--drain-timeout", time, "TIME", "after SIGTERM, for what was begun to finish (10s)")
+    sockets = parser.add_argument_group("sockets")
+    sockets.add_argument(
+        "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
+    )
+    sockets.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on (default: TCP_NODELAY)")
+    sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
+    sockets.add_argument(
+        "--tcp-keepalive",
+        type=time,
+        metavar="TIME",
+        default=_DEFAULTS.tcp_keepalive,
+        help="idle time before the kernel probes a silent peer (300s); 0: never",
+    )
+    logs = parser.add_argument_group("log, on stderr")
+    logs.add_argument("--log-level", choices=LEVELS, default="info", help="(info)")
+    logs.add_argument("--log-format", choices=FORMATS, default="text", help="(text)")
+    return parser
+
+
+def addresses_of(arguments: argparse.Namespace) -> list[Address]:
+    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order."""
+    addresses = [*arguments.listen, *arguments.unix]
+    if arguments.host is not None or not addresses:
+        host = arguments.host if arguments.host is not None else DEFAULT_HOST
+        port = arguments.port if arguments.port is not None else DEFAULT_PORT
+        addresses.insert(0, Address(TCP, host.removeprefix("[").removesuffix("]"), port))
+    return addresses
+
+
+class CannotLoad(Exception):
+    """The user's own actions can't be had; the text is one sentence."""
+
+
+def _app(text: str) -> str:
+    module, _, attribute = text.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"{text!r}: write MODULE:ATTRIBUTE, such as myapp:actions")
+    return text
+
+
+def load_actions(name: str) -> Actions:
+    """The registry that `--app MODULE:ATTRIBUTE` names. Raises `CannotLoad`."""
+    module_name, _, attribute = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0] and error.name != module_name:
+            raise CannotLoad(f"--app {name}: importing {module_name} failed: {error}") from error
+        raise CannotLoad(f"--app {name}: there is no module {module_name!r} here or on the path") from error
+    except Exception as error:
+        raise CannotLoad(f"--app {name}: importing {module_name} failed: {_brief(error)}") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Actions):
+        what = "has no" if found is None else "is no libserver.Actions:"
+        raise CannotLoad(f"--app {name}: {module_name} {what} {attribute}; write {attribute} = Actions() there")
+    return found
+
+
+def _brief(error: Exception) -> str:
+    """An exception in one line, with the place it came from."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    place = ""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error}"
+    if traceback is not None:
+        place = f" ({Path(traceback.tb_frame.f_code.co_filename).name}, line {traceback.tb_lineno})"
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{place}"
+
+
+class Signals:
+    """SIGTERM and SIGINT drain, a second one stops at once, SIGUSR1 lists the connections."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._first: int | None = None
+        self.second: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGUSR1, self._list)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self._first is None:
+            self._first = number
+            self._server.loop.call_soon_threadsafe(log.info, "Draining (%s)", signal.Signals(number).name)
+            self._server.drain()
+        else:
+            self.second = number
+            self._server.stop()
+
+    def _list(self, number: int, frame: FrameType | None) -> None:
+        self._server.loop.call_soon_threadsafe(self._log_connections)
+
+    def _log_connections(self) -> None:
+        lines = self._server.describe_connections()
+        log.info("%d connections open, %d accepted", len(lines), self._server.accepted)
+        for line in lines:
+            log.info("%s", line)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the server; returns the exit code."""
+    parser = build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    set_up_logging(arguments.log_level, arguments.log_format)
+    limits = {name: getattr(arguments, name) for name in ServerLimits.__dataclass_fields__}
+    try:
+        sizes = Limits(arguments.max_header, arguments.max_content)
+        ServerLimits(**limits)
+    except ValueError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        actions = load_actions(arguments.app) if arguments.app else Actions()
+        server = Server(addresses_of(arguments), actions, sizes, **limits)
+    except (CannotLoad, CannotListen) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return EXIT_CANNOT_START
+    signals = Signals(server)
+    for address in server.addresses:
+        log.info("Listening on %s", address)
+    server.run()
+    _say_goodbye(server)
+    if signals.second is not None:
+        # Handler threads may still be busy: they are daemons, and nothing waits for them.
+        return EXIT_SIGNAL + signals.second
+    return EXIT_DRAINED
+
+
+def _say_goodbye(server: Server) -> None:
+    if server.cut:
+        log.warning("%d connections were cut: still busy at the drain timeout or a second signal", server.cut)
+    by_reason = ", ".join(f"{r.value} {server.closed_by[r]}" for r in CloseReason if server.closed_by[r])
+    log.info("Closed: accepted %d%s", server.accepted, f" ({by_reason})" if by_reason else "")
+

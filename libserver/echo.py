@@ -1,0 +1,90 @@
+"""What is the simplest server that this loop can run?
+
+The echo protocol of RFC 862, over TCP and UDP: what the tutorial's `echo-client.py` and
+`multiconn-client.py` speak. No framing, no state machine of messages: read `EchoConnection`
+first if Transport is new to you.
+"""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING, Any
+
+from eventloop import Transport
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["EchoConnection", "EchoDatagrams"]
+
+#: The largest datagram UDP can carry.
+MAX_DATAGRAM = 65535
+#: Datagrams answered per event, so that a flood of them leaves room for the others.
+DATAGRAMS_PER_EVENT = 64
+
+
+class EchoConnection:
+    """Sends back what it receives; when the peer has finished, so do we."""
+
+    __slots__ = ("server", "transport")
+
+    def __init__(self, server: Server, sock: Any) -> None:
+        self.server = server
+        self.transport = Transport(server.loop, sock, self, server.marks)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def eof_received(self) -> None:
+        self.transport.close()  # once all is echoed
+
+    def pause_writing(self) -> None:
+        """The peer does not read what it asked for: read no more until it does."""
+        self.transport.pause_reading()
+        self.server.echo_send_timer.start(self)
+
+    def resume_writing(self) -> None:
+        self.server.echo_send_timer.stop(self)
+        self.transport.resume_reading()
+
+    def flushed(self, queued: int) -> None:
+        if self in self.server.echo_send_timer:
+            self.server.echo_send_timer.start(self)
+
+    def sink_filled(self) -> None:
+        """Never asked for."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.server.forget_echo(self)
+
+
+class EchoDatagrams:
+    """Sends each datagram back to where it came from."""
+
+    __slots__ = ("server", "sock")
+
+    def __init__(self, server: Server, sock: Any) -> None:
+        self.server = server
+        self.sock = sock
+        server.loop.register(sock, selectors.EVENT_READ, self)
+
+    def on_readable(self) -> None:
+        for _ in range(DATAGRAMS_PER_EVENT):
+            if self.sock is None:
+                return
+            try:
+                data, peer = self.sock.recvfrom(MAX_DATAGRAM)
+                self.sock.sendto(data, peer)
+            except BlockingIOError:
+                return  # nothing left to read, or no room to send: UDP may lose
+            except OSError:
+                continue  # of an earlier datagram: the port it came from is closed by now
+
+    def on_writable(self) -> None:
+        """Never asked for."""
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.server.loop.register(self.sock, 0, self)
+            self.sock.close()
+            self.sock = None

@@ -1,0 +1,73 @@
+"""How long may things take, how many may there be, and whose numbers are these?
+
+Everything with time or sockets; the sizes of a message are in `protocol.limits`. Times are
+seconds, sizes bytes. Command line, `Server` arguments and this file use the same names.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, fields
+
+__all__ = ["DESCRIPTORS_KEPT_BACK", "ServerLimits", "raise_descriptor_limit"]
+
+#: Descriptors that connections may not use: listeners, the selector, the waker, log files,
+#: the reserve, and what a handler opens (Redis keeps back 32 too).
+DESCRIPTORS_KEPT_BACK = 32
+
+#: Seconds a connection may linger in all after its last reply (wire.md; nginx: 5 s between bytes).
+LINGER = 5.0
+#: Refused connections that may linger at once, and for how long: enough to tell a newcomer
+#: what happened, little enough that a flood of them costs nothing.
+REFUSED_LINGERING = 32
+REFUSED_LINGER = 1.0
+#: Requests of one connection that may await their replies; beyond it the connection waits.
+MAX_IN_FLIGHT = 1024
+#: How much later than its time an idle connection may be closed, as a part of that time.
+IDLE_SLACK = 1 / 16
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What a server allows. 0 turns a limit off where that is safe.
+
+    Raises `ValueError`, naming the limit, for a value that can't hold.
+    """
+
+    max_connections: int = 10_000  #: Redis `maxclients`
+    header_timeout: float = 10.0  #: absolute, nginx `client_header_timeout`
+    content_timeout: float = 60.0  #: without progress, nginx `client_body_timeout`
+    idle_timeout: float = 300.0  #: between messages on a kept-alive connection
+    send_timeout: float = 60.0  #: without progress towards a peer that does not read
+    write_high: int = 256 * 1024  #: above it this connection's requests wait (asyncio's water marks)
+    write_low: int = 64 * 1024  #: at or below it they go on
+    output_limit: int = 128 * 1024 * 1024  #: hard, Redis `client-output-buffer-limit`
+    requests_per_event: int = 1024  #: served in one turn of a connection (memcached `-R`)
+    handler_threads: int = 4  #: for actions declared blocking
+    drain_timeout: float = 10.0  #: after SIGTERM: finish what was begun, then cut
+    backlog: int = 4096  #: connections the kernel may hold for us to accept
+    tcp_keepalive: float = 300.0  #: idle seconds before the kernel probes a silent peer (Redis)
+    nagle: bool = False  #: leave Nagle's algorithm on
+    reuse_port: bool = False  #: SO_REUSEPORT: several servers on one port
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 0:
+                raise ValueError(f"{field.name} must not be negative")
+        for name in ("max_connections", "write_high", "requests_per_event", "handler_threads", "backlog"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: without it the server could do nothing, or anything")
+        if self.write_low > self.write_high:
+            raise ValueError("write_low must not be above write_high")
+        if self.output_limit and self.output_limit < self.write_high:
+            raise ValueError("output_limit must not be below write_high")
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit on open descriptors to the hard one; returns what holds now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):  # macOS refuses "unlimited"
+        return soft
+    return hard

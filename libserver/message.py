@@ -1,0 +1,569 @@
+"""What becomes of one accepted connection?
+
+`Message` is the tutorial's word for it (elsewhere: connection). It stands between a
+`Transport`, which moves bytes, and a `protocol.Connection`, which knows what they mean; it asks
+the server's `Actions` for answers and owns the connection's LIFECYCLE.
+
+    Transport.on_readable -> data_received -> answer_batch: whole requests, one step each
+                                           -> _walk:        everything else, event by event
+                          <- write         <- all replies of one read, in one send
+
+Rules:
+
+* Replies leave in request order. While a blocking handler runs, what comes after it waits in
+  `_owed`; with nothing owed a reply goes straight out.
+* Serving stops, and reading with it, while this connection's output is above its high-water
+  mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
+  Serving goes on from the bytes already here before the socket is asked for more.
+* Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
+* The first cause of an end is its reason.
+
+Not here: the listeners, the timers' queues and the counters (`libserver.server`), the pool.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from eventloop import Fifo, Transport
+from protocol import (
+    Connection,
+    EndOfInput,
+    Event,
+    Failed,
+    Frame,
+    Header,
+    HeaderReceived,
+    Rejected,
+    Request,
+    answer_batch,
+    can_batch,
+)
+from protocol.batch import BytesLike, send_binary_result
+from protocol.content import encode_result
+from protocol.errors import (
+    AnswerableError,
+    DeadlineExceeded,
+    FatalError,
+    HandlerFailed,
+    Overloaded,
+    ProtocolError,
+    ShuttingDown,
+    TimedOut,
+)
+from protocol.limits import DIRECT_CONTENT
+from protocol.states import (
+    ABORTED,
+    CLOSED,
+    CONTENT,
+    COUPLED,
+    DRAINING,
+    ENDED,
+    FAILED,
+    FINISHED,
+    LIFECYCLE,
+    LINGER_EXPIRED,
+    LOST,
+    OPEN,
+    RELEASED,
+    SETTLED,
+    SETTLED_AFTER_EOF,
+    SHUTDOWN,
+    Observer,
+    advance,
+    begin,
+)
+
+from .actions import Action
+from .limits import MAX_IN_FLIGHT
+from .reasons import CloseReason
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["Message"]
+
+#: Replies up to this size are joined into one buffer; larger ones are sent in place (sendmsg).
+JOIN_BELOW = 64 * 1024
+
+
+class Owed:
+    """A reply that is not ready, or waits behind one that is not."""
+
+    __slots__ = ("deadline", "header", "outcome", "ready")
+
+    def __init__(self, header: Header | None, deadline: float | None = None) -> None:
+        self.header = header
+        self.deadline = deadline
+        self.outcome: object = None  # a result, or the ProtocolError to answer
+        self.ready = False
+
+
+class Message:
+    """One accepted connection.
+
+    `state` is LIFECYCLE's. `last_active` is when bytes last arrived and `since` when it was
+    accepted, both on the loop's clock. `reason` is why it ends, once that is known.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_held",
+        "_input_timer",
+        "_owed",
+        "_session",
+        "_yielded",
+        "connection",
+        "last_active",
+        "reason",
+        "server",
+        "since",
+        "state",
+        "transport",
+    )
+
+    state: str
+
+    def __init__(self, server: Server, sock: Any, observer: Observer | None = None) -> None:
+        self.server = server
+        self.connection = Connection(server.codec, observer)
+        self.reason: CloseReason | None = None
+        self.since = self.last_active = server.loop.now
+        self._session: dict[str, Any] | None = None
+        self._owed: deque[Owed] | None = None
+        self._held: Request | None = None  # a request for which the pool has no room yet
+        self._deadline: float | None = None  # of the message being read
+        self._yielded = False  # had its share of this turn
+        begin(self, LIFECYCLE, OPEN)
+        self.transport = Transport(server.loop, sock, self, server.marks)
+        self._input_timer: Fifo[Message] | None = server.header_timer
+        server.header_timer.start(self)
+
+    @property
+    def observer(self) -> Observer | None:
+        return self.connection.observer
+
+    def session(self) -> dict[str, Any]:
+        """The handlers' dictionary of this connection, made on first use."""
+        if self._session is None:
+            self._session = {}
+        return self._session
+
+    # --- bytes in --------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.last_active = self.server.loop.now
+        if can_batch(self.connection):
+            if self._input_timer is not None:
+                self._time_input(None)
+            data = self._answer_batch(data)
+            if not data:
+                return
+        self.connection.feed(data)
+        self._serve()
+
+    def sink_filled(self) -> None:
+        self.last_active = self.server.loop.now
+        self._serve()
+
+    def eof_received(self) -> None:
+        self.connection.feed_eof()
+        self._serve()
+
+    def _answer_batch(self, data: bytes) -> bytes:
+        """Answer the ordinary requests at the front of `data`; return what is left of it."""
+        server = self.server
+        taken, replies, size = answer_batch(
+            self.connection,
+            data,
+            server.actions.handlers,
+            self.session,
+            self._failure,
+            server.limits.requests_per_event,
+            server.limits.write_high,
+        )
+        if replies:
+            self._write(replies, size)
+            if len(replies) >= 2 * server.limits.requests_per_event:
+                self._yield()
+        return data[taken:]
+
+    # --- serving what is buffered ------------------------------------------------------
+
+    def _serve(self) -> None:
+        """Serve what is here as far as it may be served now, and prepare for the rest."""
+        if self._walk():
+            self._time_input(None)  # a header or a message was completed: the next has its own time
+        self._settle()
+        if self.state is OPEN or self.state is DRAINING:
+            if self._may_serve():
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+            self._watch_input()
+
+    def _may_serve(self) -> bool:
+        """Is there room for the next reply, and is it this connection's turn?"""
+        transport = self.transport
+        return not (
+            transport.above_high
+            or transport.closed
+            or self._yielded
+            or (self._held is not None and self.server.pool.full)
+            or self.connection.in_flight >= MAX_IN_FLIGHT
+        )
+
+    def _walk(self) -> bool:
+        """Event by event; returns whether a header or a message was completed.
+
+        Behind a message that needed the walk the rest may be ordinary again, so the batch is
+        tried for it, and once more after each that took something.
+        """
+        connection = self.connection
+        replies: list[BytesLike] = []
+        budget = self.server.limits.requests_per_event
+        batch_pays = True
+        progressed = False
+        while self._may_serve():
+            before = connection.state
+            late = connection.all_begun_read
+            event = self._next_event()
+            if event is None:
+                break
+            progressed = True
+            if connection.state is not before and connection.state in COUPLED:
+                advance(self, LIFECYCLE, COUPLED[connection.state])
+            if isinstance(event, HeaderReceived):
+                if late:
+                    self._fail_input(ShuttingDown("the server is shutting down"), CloseReason.SHUTDOWN, replies)
+                else:
+                    self._header_received(event.header)
+                continue
+            self._handle(event, replies)
+            budget -= 1
+            if budget == 0:
+                self._yield()
+            elif batch_pays and not connection.in_flight and connection.observer is None and not connection.closing:
+                self._write(replies)
+                replies = []
+                batch_pays = self._may_serve() and self._batch_buffered()
+        self._write(replies)
+        return progressed
+
+    def _next_event(self) -> Event | None:
+        event, self._held = self._held, None
+        return event if event is not None else self.connection.next_event()
+
+    def _batch_buffered(self) -> bool:
+        """Try the batch on what is buffered; returns whether it took anything."""
+        data = self.connection.unread()
+        if not data:
+            return False
+        rest = self._answer_batch(data)
+        if rest:
+            self.connection.feed(rest)
+        return len(rest) < len(data)
+
+    def _yield(self) -> None:
+        """It had its share of this turn: the others first."""
+        self._yielded = True
+        self.server.loop.call_soon(self.go_on)
+
+    def go_on(self) -> None:
+        """Serve on where serving had stopped: the others had their turn, or the pool has room."""
+        self._yielded = False
+        if self.state is not CLOSED:
+            self._serve()
+
+    # --- one event -----------------------------------------------------------------------
+
+    def _header_received(self, header: Header) -> None:
+        if header.deadline_ms is not None:
+            self._deadline = self.server.loop.clock() + header.deadline_ms / 1000
+        if header.content_length >= DIRECT_CONTENT:
+            self.transport.read_into(self.connection)
+
+    def _handle(self, event: Event, replies: list[BytesLike]) -> None:
+        if isinstance(event, Request):
+            if self.connection.state is FINISHED:
+                self._because(CloseReason.SERVED)
+            self._request(event, replies)
+        elif isinstance(event, Rejected):
+            self._deadline = None
+            self._reply(event.header, event.error, replies)
+        elif isinstance(event, Failed):
+            self._because(CloseReason.BAD_FRAMING)
+            self._reply(event.header, event.error, replies)
+        elif isinstance(event, EndOfInput):
+            self._because(CloseReason.TRUNCATED if event.truncated else CloseReason.PEER_CLOSED)
+            if self.state is CLOSED:
+                self.transport.abort()  # it lingered, and they have finished
+
+    def _request(self, event: Request, replies: list[BytesLike]) -> None:
+        header = event.header
+        outcome: object
+        try:
+            self._check_deadline(self._deadline)
+            action = self.server.actions.find(header, event.content)
+            if action.blocking:
+                self._hand_over(action, event)
+                return
+            outcome = action.call(event.content, self.session)
+        except Exception as error:
+            outcome = self._failure(error)
+        self._deadline = None
+        self._reply(header, outcome, replies)
+
+    def _check_deadline(self, deadline: float | None) -> None:
+        if deadline is not None and self.server.loop.clock() >= deadline:
+            raise DeadlineExceeded("the request outlived its deadline-ms")
+
+    def _failure(self, error: Exception) -> ProtocolError:
+        """What the peer is told of an exception: its own words only if they were meant for it."""
+        if isinstance(error, AnswerableError):
+            return error
+        self.server.log_failure(self, error)
+        return HandlerFailed("the handler failed; the server's log has the details")
+
+    # --- blocking handlers -----------------------------------------------------------------
+
+    def _hand_over(self, action: Action, event: Request) -> None:
+        """Let the pool run it; or hold it, and everything behind it, until the pool has room."""
+        pool = self.server.pool
+        if pool.full:
+            self._held = event
+            self.server.wait_for_pool(self)
+            return
+        owed = Owed(event.header, self._deadline)
+        self._deadline = None
+        self._owe(owed)
+        arguments = (event.content, self.session()) if action.wants_session else (event.content,)
+        pool.submit(partial(action.function, *arguments), partial(self._handler_returned, owed))
+
+    def _handler_returned(self, owed: Owed, result: object, error: Exception | None) -> None:
+        self.server.pool_has_room()
+        if self.state is CLOSED:
+            return
+        owed.outcome = result
+        try:
+            if error is not None:
+                raise error
+            self._check_deadline(owed.deadline)
+        except Exception as failure:
+            owed.outcome = self._failure(failure)
+        owed.ready = True
+        self._release_owed()
+        self._serve()
+
+    # --- replies out -------------------------------------------------------------------------
+
+    def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike]) -> None:
+        """Reply now, or after those that are owed before."""
+        if not self._owed:
+            replies += self._encode(header, outcome)
+            return
+        owed = Owed(header)
+        owed.outcome = outcome
+        owed.ready = True
+        self._owe(owed)
+
+    def _owe(self, owed: Owed) -> None:
+        if self._owed is None:
+            self._owed = deque()
+        self._owed.append(owed)
+
+    def _release_owed(self) -> None:
+        """Send what is ready at the front."""
+        replies: list[BytesLike] = []
+        while self._owed and self._owed[0].ready:
+            owed = self._owed.popleft()
+            replies += self._encode(owed.header, owed.outcome)
+        self._write(replies)
+
+    def _encode(self, header: Header | None, outcome: object) -> Frame:
+        if not isinstance(outcome, ProtocolError) and header is not None:
+            try:
+                if header.is_json:
+                    return self.connection.send_json(header, encode_result(outcome))
+                return send_binary_result(self.connection, header, outcome)
+            except Exception as error:  # JSON can't carry the result, or it is no bytes
+                outcome = self._failure(error)
+        assert isinstance(outcome, ProtocolError)
+        return self.connection.send_error(header, outcome)
+
+    def _write(self, replies: list[BytesLike], size: int | None = None) -> None:
+        """Send replies in one go; `size` is that of their contents, if it is known."""
+        if not replies:
+            return
+        if size is None:
+            size = sum(map(len, replies))
+        transport = self.transport
+        if size < JOIN_BELOW:
+            transport.write(b"".join(replies))
+        else:
+            transport.writelines(replies)
+        if transport.queued:
+            limit = self.server.limits.output_limit
+            if limit and transport.queued > limit:
+                self.abort(CloseReason.OUTPUT_LIMIT)
+            elif self not in self.server.send_timer:
+                self.server.send_timer.start(self)
+
+    def pause_writing(self) -> None:
+        """Above the high-water mark: this connection's requests wait, and so does its input timer."""
+        self.transport.pause_reading()
+        self._time_input(None)
+
+    def resume_writing(self) -> None:
+        self._serve()
+
+    def flushed(self, queued: int) -> None:
+        if queued:
+            self.server.send_timer.start(self)  # progress: the time begins anew
+        else:
+            self.server.send_timer.stop(self)
+            self._settle()
+
+    # --- timers --------------------------------------------------------------------------------
+
+    def _watch_input(self) -> None:
+        """Have the timer run that the message being read calls for."""
+        connection = self.connection
+        if not (connection.mid_message and self.transport.reading):
+            self._time_input(None)
+        elif connection.state is not CONTENT:
+            self._time_input(self.server.header_timer)  # absolute: a byte does not restart it
+        else:
+            self._time_input(None)
+            self._time_input(self.server.content_timer)  # bytes came: it begins anew
+
+    def _time_input(self, timer: Fifo[Message] | None) -> None:
+        if timer is not self._input_timer:
+            if self._input_timer is not None:
+                self._input_timer.stop(self)
+            self._input_timer = timer
+            if timer is not None:
+                timer.start(self)
+
+    def header_expired(self) -> None:
+        self._input_timer = None
+        if self.connection.mid_message:
+            self._time_out("the header did not arrive in time", CloseReason.HEADER_TIMEOUT)
+        else:
+            self.release(CloseReason.HEADER_TIMEOUT)  # it never sent a byte: FIN alone
+
+    def content_expired(self) -> None:
+        self._input_timer = None
+        self._time_out("the content stopped arriving", CloseReason.CONTENT_TIMEOUT)
+
+    def _time_out(self, words: str, reason: CloseReason) -> None:
+        replies: list[BytesLike] = []
+        self._fail_input(TimedOut(words), reason, replies)
+        self._write(replies)
+        self._settle()
+
+    @property
+    def idle(self) -> bool:
+        """Between messages, with nothing owed either way."""
+        return (
+            self.state is OPEN
+            and not self.connection.mid_message
+            and not self.connection.in_flight
+            and not self.transport.queued
+        )
+
+    # --- ending ----------------------------------------------------------------------------------
+
+    def _because(self, reason: CloseReason) -> None:
+        """The first cause is the reason."""
+        if self.reason is None:
+            self.reason = reason
+
+    def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
+        """Serve nothing more: `error` is the last reply, after those owed before it."""
+        self._because(reason)
+        header = self.connection.header
+        self.connection.owe_error()
+        self._give_up()
+        self._reply(header, error, replies)
+
+    def _give_up(self) -> None:
+        self.connection.give_up()
+        advance(self, LIFECYCLE, COUPLED[self.connection.state])
+
+    def refuse(self, error: Overloaded) -> None:
+        """One connection too many: say so, linger briefly, close."""
+        replies: list[BytesLike] = []
+        self._fail_input(error, CloseReason.OVERLOADED, replies)
+        self._time_input(None)
+        self._write(replies)
+        self._settle()
+
+    def _settle(self) -> None:
+        """If everything owed has left, take the next step towards the end."""
+        connection = self.connection
+        if self.state is not DRAINING or connection.in_flight or self.transport.queued:
+            return
+        if connection.all_begun_read:
+            self._give_up()
+        if connection.state is ENDED:
+            advance(self, LIFECYCLE, SETTLED_AFTER_EOF)
+            self.transport.close()
+        elif connection.state is FINISHED or connection.state is FAILED:
+            advance(self, LIFECYCLE, SETTLED)
+            self._time_input(None)
+            self.transport.linger()
+            self.server.linger(self)
+
+    def linger_expired(self) -> None:
+        advance(self, LIFECYCLE, LINGER_EXPIRED)
+        self.transport.abort()
+
+    def drain(self) -> None:
+        """The server shuts down: finish what was begun, or close at once if nothing was."""
+        if self.idle:
+            self.release(CloseReason.SHUTDOWN)
+        elif self.state is OPEN or self.state is DRAINING:
+            self._because(CloseReason.SHUTDOWN)
+            self.connection.finish_begun()
+            advance(self, LIFECYCLE, SHUTDOWN)
+            self._serve()
+
+    def release(self, reason: CloseReason) -> None:
+        """Close between messages: FIN alone."""
+        self._because(reason)
+        advance(self, LIFECYCLE, RELEASED)
+        self.transport.close()
+
+    def abort(self, reason: CloseReason) -> None:
+        """Close now; what is kept is lost."""
+        if self.state is not CLOSED:
+            self._because(reason)
+            advance(self, LIFECYCLE, ABORTED)
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The transport has closed: the last thing that happens here."""
+        if self.state is not CLOSED:
+            self._because(CloseReason.RESET)
+            advance(self, LIFECYCLE, LOST)
+        self._time_input(None)
+        self._owed = None
+        self._held = None
+        self.server.forget(self)
+
+    # --- for people --------------------------------------------------------------------------------
+
+    def describe(self, now: float) -> str:
+        """One line for the connection list: peer, states, age and idle time in seconds, bytes buffered."""
+        connection = self.connection
+        return (
+            f"peer={self.transport.peer_name()} state={self.state}/{connection.state} "
+            f"age={now - self.since:.1f} idle={now - self.last_active:.1f} "
+            f"in={connection.buffered} out={self.transport.queued} in-flight={connection.in_flight}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Message {self.state} {self.connection!r} {self.transport!r}>"

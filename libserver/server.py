@@ -1,0 +1,328 @@
+"""How do many connections live on one loop, and how do they come to an end?
+
+`Server` opens the listeners, makes a `Message` of each accepted socket, keeps the queues of
+those that wait for the same timeout, and shuts down: a drain first, then a cut.
+
+    with Server(["tcp://127.0.0.1:0"]) as server:
+        print(server.addresses)
+        server.run()
+
+Rules:
+
+* One loop, one thread. From other threads and signal handlers only `drain` and `stop` may be
+  called.
+* Every connection ends with one reason out of `CloseReason`, and `closed_by` counts them:
+  accepted = open + the sum of them.
+* Overload never spins: the one too many is told so and lingers briefly; when descriptors run
+  out the listener pauses (`eventloop.listener`).
+
+Not here: what one connection does (`libserver.message`), the command line (`libserver.cli`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
+from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
+from protocol import SERVER, Codec, Connection, Limits
+from protocol.errors import Overloaded
+from protocol.states import Observer
+
+from .actions import Actions
+from .echo import EchoConnection, EchoDatagrams
+from .limits import (
+    DESCRIPTORS_KEPT_BACK,
+    IDLE_SLACK,
+    LINGER,
+    REFUSED_LINGER,
+    REFUSED_LINGERING,
+    ServerLimits,
+    raise_descriptor_limit,
+)
+from .listeners import close_listener, listen
+from .message import Message
+from .pool import HandlerPool
+from .reasons import CloseReason
+
+__all__ = ["SCHEMES", "Server"]
+
+log = logging.getLogger("multiconn.server")
+
+#: What can be listened on.
+SCHEMES = (TCP, UNIX, ECHO, ECHO_UDP)
+
+
+class Server:
+    """The message server.
+
+    `listen`: addresses as text or `Address`. `sizes` and the keyword arguments of
+    `ServerLimits` are the limits. Raises `CannotListen` if an address can't be listened on,
+    `ValueError` for one that can't be understood or a limit that can't hold.
+
+    Pass `loop` to share one; `observer` makes an observer (or None) for each connection.
+    """
+
+    def __init__(
+        self,
+        listen: Sequence[str | Address] = ("tcp://127.0.0.1:65432",),
+        actions: Actions | None = None,
+        sizes: Limits | None = None,
+        loop: EventLoop | None = None,
+        observer: Callable[[], Observer | None] | None = None,
+        **limits: Any,
+    ) -> None:
+        self.limits = ServerLimits(**limits)
+        self.actions = actions if actions is not None else Actions()
+        self.codec = Codec(SERVER, sizes)
+        self.marks = WaterMarks(self.limits.write_high, self.limits.write_low)
+        self.max_connections = self._clamp(self.limits.max_connections)
+        self._make_observer = observer
+        self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
+
+        self.loop = loop if loop is not None else EventLoop()
+        self._owns_loop = loop is None
+        self.loop.on_error = self._loop_failed
+        self.pool = HandlerPool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
+        self._waiting_for_pool: deque[Message] = deque()
+
+        limits_ = self.limits
+        fifo = self.loop.fifo
+        self.header_timer: Fifo[Message] = fifo(limits_.header_timeout, Message.header_expired)
+        self.content_timer: Fifo[Message] = fifo(limits_.content_timeout, Message.content_expired)
+        self.send_timer: Fifo[Message] = fifo(
+            limits_.send_timeout, lambda message: message.abort(CloseReason.SEND_TIMEOUT)
+        )
+        self.linger_timer: Fifo[Message] = fifo(LINGER, Message.linger_expired)
+        self.refused_timer: Fifo[Message] = fifo(REFUSED_LINGER, Message.linger_expired)
+        self.echo_send_timer: Fifo[EchoConnection] = fifo(
+            limits_.send_timeout, lambda connection: connection.transport.abort()
+        )
+
+        self.connections: set[Message] = set()
+        self.refused: set[Message] = set()
+        self.echo_connections: set[EchoConnection] = set()
+        self.accepted = 0
+        self.closed_by: Counter[CloseReason] = Counter()
+        self.draining = False
+        self.cut = 0  # connections that were still busy at the drain timeout or a second signal
+
+        self._listeners: list[Listener | EchoDatagrams] = []
+        self.addresses: list[Address] = []
+        try:
+            self._open_listeners()
+        except BaseException:
+            self.close()
+            raise
+        if limits_.idle_timeout:
+            self.loop.call_later(limits_.idle_timeout, self._sweep_idle)
+
+    @staticmethod
+    def _clamp(wanted: int) -> int:
+        """As many connections as the descriptors allow, less those kept back."""
+        possible = max(1, raise_descriptor_limit() - DESCRIPTORS_KEPT_BACK)
+        if wanted > possible:
+            log.warning(
+                "max_connections lowered from %d to %d: the descriptor limit less %d; raise it with ulimit -n",
+                wanted,
+                possible,
+                DESCRIPTORS_KEPT_BACK,
+            )
+        return min(wanted, possible)
+
+    # --- listening -----------------------------------------------------------------------
+
+    def _open_listeners(self) -> None:
+        opened = [pair for wanted in self._wanted for pair in listen(wanted, self.limits)]
+        for sock, address in opened:
+            self.addresses.append(address)
+            if address.scheme == ECHO_UDP:
+                self._listeners.append(EchoDatagrams(self, sock))
+                continue
+            accepted = self._accept_echo if address.scheme == ECHO else self._accept
+            self._listeners.append(
+                Listener(self.loop, sock, accepted, refused=self._refuse_unread, starved=self._starved)
+            )
+
+    def _accept(self, sock: Any) -> None:
+        if len(self.connections) + len(self.echo_connections) >= self.max_connections:
+            self._refuse(sock)
+            return
+        self.accepted += 1
+        observer = self._make_observer() if self._make_observer is not None else None
+        self.connections.add(Message(self, sock, observer))
+
+    def _accept_echo(self, sock: Any) -> None:
+        if len(self.connections) + len(self.echo_connections) >= self.max_connections:
+            sock.close()
+            return
+        self.echo_connections.add(EchoConnection(self, sock))
+
+    def _refuse(self, sock: Any) -> None:
+        """One too many: tell it so. A flood of them is told without waiting for it to listen."""
+        self.accepted += 1
+        if len(self.refused) >= REFUSED_LINGERING:
+            self._refuse_unread(sock)
+            sock.close()
+            self.closed_by[CloseReason.OVERLOADED] += 1
+            return
+        message = Message(self, sock)
+        self.refused.add(message)
+        message.refuse(self._overloaded())
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"the server has all the {self.max_connections} connections it may have; try again later")
+
+    def _refuse_unread(self, sock: Any) -> None:
+        connection = Connection(self.codec)
+        connection.owe_error()
+        try:
+            sock.send(b"".join(connection.send_error(None, self._overloaded())))
+        except OSError:
+            pass  # it has gone already
+
+    def _starved(self, error: OSError) -> None:
+        log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
+
+    # --- what a message asks of its server -------------------------------------------------
+
+    def wait_for_pool(self, message: Message) -> None:
+        self._waiting_for_pool.append(message)
+
+    def pool_has_room(self) -> None:
+        if self._waiting_for_pool:
+            self.loop.call_soon(self._waiting_for_pool.popleft().go_on)
+
+    def linger(self, message: Message) -> None:
+        """It has said its last: how long may it wait for the peer to have read it?"""
+        (self.refused_timer if message in self.refused else self.linger_timer).start(message)
+
+    def log_failure(self, message: Message, error: Exception) -> None:
+        log.error("a handler failed", exc_info=error)
+
+    def forget(self, message: Message) -> None:
+        """Its socket is closed."""
+        self.connections.discard(message)
+        self.refused.discard(message)
+        for timer in (self.send_timer, self.linger_timer, self.refused_timer):
+            timer.stop(message)
+        assert message.reason is not None
+        self.closed_by[message.reason] += 1
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection closed: %s", message.reason.value)
+        self._stop_if_drained()
+
+    def forget_echo(self, connection: EchoConnection) -> None:
+        self.echo_connections.discard(connection)
+        self.echo_send_timer.stop(connection)
+        self._stop_if_drained()
+
+    # --- idle connections --------------------------------------------------------------------
+
+    def _sweep_idle(self) -> None:
+        """Close what has been idle for too long; come back when the next one may have been.
+
+        Every kept-alive connection is idle again and again, so a queue would be reordered with
+        each request. Looking at all of them now and then is cheaper: the hot path only notes
+        the time.
+        """
+        timeout = self.limits.idle_timeout
+        now = self.loop.now
+        earliest = now + timeout
+        for message in list(self.connections):
+            if message.idle:
+                due = message.last_active + timeout
+                if due <= now:
+                    message.release(CloseReason.IDLE_TIMEOUT)
+                elif due < earliest:
+                    earliest = due
+        self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)
+
+    # --- running and ending --------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until drained or stopped, then close everything."""
+        try:
+            self.loop.run()
+        finally:
+            self.close()
+
+    def drain(self) -> None:
+        """From any thread: stop accepting, finish what was begun, then end `run`.
+
+        What is still busy after the drain timeout is cut.
+        """
+        self.loop.call_soon_threadsafe(self._drain)
+
+    def stop(self) -> None:
+        """From any thread: cut every connection and end `run` at once."""
+        self.loop.call_soon_threadsafe(self._cut)
+
+    def _drain(self) -> None:
+        if self.draining:
+            return
+        self.draining = True
+        self._close_listeners()
+        if self.limits.drain_timeout:
+            self.loop.call_later(self.limits.drain_timeout, self._cut)
+        for message in [*self.connections, *self.refused]:
+            message.drain()
+        for connection in list(self.echo_connections):
+            connection.transport.close()
+        self._stop_if_drained()
+
+    def _cut(self) -> None:
+        self.cut += len(self.connections)
+        self.draining = True
+        for message in [*self.connections, *self.refused]:
+            message.abort(CloseReason.CUT)
+        for connection in list(self.echo_connections):
+            connection.transport.abort()
+        self.loop.call_soon(self.loop.stop)
+
+    def describe_connections(self) -> list[str]:
+        """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""
+        now = self.loop.clock()
+        return [message.describe(now) for message in [*self.connections, *self.refused]]
+
+    def _stop_if_drained(self) -> None:
+        if self.draining and not (self.connections or self.refused or self.echo_connections):
+            self.loop.stop()
+
+    def _loop_failed(self, source: object, error: Exception) -> None:
+        """A bug of ours, or of an instrument: it costs the connection it happened on, no more."""
+        log.error("internal error at %r", source, exc_info=error)
+        message = getattr(source, "protocol", source)
+        if isinstance(message, Message):
+            message.abort(CloseReason.INTERNAL_ERROR)
+        elif isinstance(message, EchoConnection):
+            message.transport.abort()
+
+    def _close_listeners(self) -> None:
+        if not self._listeners:
+            return  # by now a successor may own the paths
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for address in self.addresses:
+            close_listener(address)
+
+    def close(self) -> None:
+        """Close everything at once; safe to call twice."""
+        self._close_listeners()
+        for message in [*self.connections, *self.refused]:
+            message.abort(CloseReason.CUT)
+        for connection in list(self.echo_connections):
+            connection.transport.abort()
+        self.pool.close()
+        if self._owns_loop:
+            self.loop.close()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
