@@ -1,0 +1,86 @@
+"""What went wrong, by name?
+
+Each failure has one of a closed set of names (load.md). The first hundred of each are kept with
+their details, so that memory does not grow and the beginning of the trouble, which explains the
+rest, is not lost.
+
+Not here: which exception means which name (`load.blame`), printing (`load.report`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["KEPT", "NAMES", "Errors", "Incident"]
+
+CONNECT_REFUSED = "connect_refused"
+CONNECT_TIMEOUT = "connect_timeout"
+CONNECT_UNREACHABLE = "connect_unreachable"
+FD_LIMIT = "fd_limit"
+PORTS_EXHAUSTED = "ports_exhausted"
+RESET = "reset"
+BROKEN_PIPE = "broken_pipe"
+EOF_MID_MESSAGE = "eof_mid_message"
+READ_TIMEOUT = "read_timeout"
+BAD_PREFIX = "bad_prefix"
+BAD_HEADER = "bad_header"
+BAD_CONTENT = "bad_content"
+VERIFY_MISMATCH = "verify_mismatch"
+SERVER_ERROR = "server_error"
+
+#: Every name, in the order a connection meets them. The summary has them all, zeros included.
+NAMES = (
+    CONNECT_REFUSED,
+    CONNECT_TIMEOUT,
+    CONNECT_UNREACHABLE,
+    FD_LIMIT,
+    PORTS_EXHAUSTED,
+    RESET,
+    BROKEN_PIPE,
+    EOF_MID_MESSAGE,
+    READ_TIMEOUT,
+    BAD_PREFIX,
+    BAD_HEADER,
+    BAD_CONTENT,
+    VERIFY_MISMATCH,
+    SERVER_ERROR,
+)
+
+#: How many of each are kept with their details.
+KEPT = 100
+
+#: Characters of a detail: a reply of megabytes is not kept a hundred times.
+DETAIL_LENGTH = 300
+
+
+class Incident(NamedTuple):
+    """One failure: seconds since the run began, the connection's number (from 0), and what happened."""
+
+    at_s: float
+    connection: int
+    detail: str
+
+
+class Errors:
+    """Counts by name, and the first `KEPT` incidents of each."""
+
+    __slots__ = ("counts", "kept")
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(NAMES, 0)
+        self.kept: dict[str, list[Incident]] = {}
+
+    def add(self, name: str, incident: Incident, times: int = 1) -> None:
+        """Count `name` `times` times: the requests that one incident cost. Raises `KeyError` for a new name."""
+        self.counts[name] += times
+        kept = self.kept.setdefault(name, [])
+        if len(kept) < KEPT:
+            kept.append(incident._replace(detail=incident.detail[:DETAIL_LENGTH]))
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def occurred(self) -> list[tuple[str, int]]:
+        """The names that occurred with their counts, the most frequent first."""
+        return sorted(((n, c) for n, c in self.counts.items() if c), key=lambda item: -item[1])
