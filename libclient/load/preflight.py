@@ -1,0 +1,80 @@
+"""Can this machine open so many connections at all?
+
+Asked before the first one, because in the middle of a run the answer is a wall of errors that
+look like the server's (vegeta#219, k6#2006). Two walls:
+
+* descriptors: each connection takes one. The soft limit is raised to the hard one first.
+* ephemeral ports: a source address has as many connections to one address and port as the
+  system has ports to choose from; on Linux some 28,000.
+
+Each refusal names the limit, the number and what to do. Not here: the server's own limits.
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+__all__ = ["PreflightError", "available_ports", "check_descriptors", "check_ports", "raise_descriptor_limit"]
+
+#: Descriptors beside the connections: standard streams, selector, waker, the child's pipes, an
+#: import or two, and air.
+SPARE_DESCRIPTORS = 32
+
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+
+
+class PreflightError(Exception):
+    """The run can't be made on this machine; the sentence says why and what would help."""
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft NOFILE limit to the hard one and return what now holds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # macOS refuses "unlimited"
+            return soft
+    return hard
+
+
+def check_descriptors(connections: int, limit: int) -> None:
+    """Raises `PreflightError` if `limit` descriptors are too few for so many connections."""
+    if limit == resource.RLIM_INFINITY:
+        return
+    most = limit - SPARE_DESCRIPTORS
+    if connections > most:
+        raise PreflightError(
+            f"{connections:,} connections need {connections + SPARE_DESCRIPTORS:,} descriptors and the limit is "
+            f"{limit:,} (hard limit, ulimit -Hn): use -c {max(most, 0)} or fewer, or raise the limit"
+        )
+
+
+def check_ports(connections: int, ports: int | None, target: str) -> None:
+    """Raises `PreflightError` if one source address has too few ports; None: the system does not tell."""
+    if ports is not None and connections > ports:
+        raise PreflightError(
+            f"{connections:,} connections to {target} need as many source ports and one source address has "
+            f"{ports:,} (ip_local_port_range): use -c {ports} or fewer, or widen the range"
+        )
+
+
+def available_ports(range_file: Path = _PORT_RANGE, reserved_file: Path = _RESERVED_PORTS) -> int | None:
+    """How many ephemeral ports one source address has, or None where the system does not tell (not Linux)."""
+    try:
+        low, high = map(int, range_file.read_text().split())
+    except (OSError, ValueError):
+        return None
+    try:
+        reserved = reserved_file.read_text().strip()
+    except OSError:
+        reserved = ""
+    return high - low + 1 - sum(_overlap(part, low, high) for part in reserved.split(",") if part)
+
+
+def _overlap(part: str, low: int, high: int) -> int:
+    """How many ports of `part` (`8080` or `9000-9010`) lie within the range."""
+    first, _, last = part.partition("-")
+    return max(0, min(int(last or first), high) - max(int(first), low) + 1)
