@@ -103,8 +103,7 @@ class UnlistedTransition(RuntimeError):
     def __init__(self, machine: Machine, state: str, given: str) -> None:
         super().__init__(f"{machine.name}: no row for input {given} in state {state}")
         self.machine = machine
-        self.state = state
-        self.input = given
+        self.pair = (state, given)
 
 
 class Machine:
@@ -215,7 +214,9 @@ class Subject(Protocol):
     """Anything that is in a state: it keeps the word in `state`."""
 
     state: str
-    observer: Observer | None
+
+    @property
+    def observer(self) -> Observer | None: ...
 
 
 def _enter(subject: Subject, state: str) -> None:
