@@ -44,7 +44,8 @@ _NOT_CODECS = {"aliases"}
 # --- encodings -----------------------------------------------------------------------
 
 _MODULES = {m.name for m in pkgutil.iter_modules(encodings.__path__)} - _NOT_TEXT - _NOT_CODECS
-_SPELLINGS = {name: name for name in _MODULES} | {a: m for a, m in aliases.items() if m in _MODULES}
+_ALIASES = {alias: module for alias, module in aliases.items() if module in _MODULES}
+_SPELLINGS = {name: name for name in _MODULES} | _ALIASES
 _LONGEST_SPELLING = 64
 
 _Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
@@ -53,7 +54,7 @@ _Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 def _module_of(name: str) -> str | None:
     """The codec module behind a spelling, normalised as Python's own lookup does."""
     spelling = encodings.normalize_encoding(name).lower()
-    return _SPELLINGS.get(spelling) or _SPELLINGS.get(spelling.replace(".", "_"))
+    return _SPELLINGS.get(spelling) or _ALIASES.get(spelling.replace(".", "_"))
 
 
 _decoders: dict[str, _Decode | None] = {}  # by module: bounded by _MODULES
