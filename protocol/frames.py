@@ -124,7 +124,7 @@ def parse_header(raw: bytes, role: str) -> Header:
     fields: dict[str, Any] = dict(pairs)
     if len(fields) != len(pairs):
         _refuse_repeated(pairs)
-    for value in fields.values():
+    for _, value in pairs:  # not `fields`: of a repeated name that holds the last value only
         if value.__class__ in (tuple, list):
             _refuse_deep(value)
     try:
