@@ -12,7 +12,8 @@ Rules:
   closed meanwhile: events of one turn may be stale by the time they are delivered. They can't
   reach a stranger: the event carries the object, not the reused descriptor number.
 * The selector and the clock can be passed in. `now` is the clock read once per turn, after
-  select: what happens in one turn happens at one time.
+  select: what happens in one turn happens at one time. `lately` is the same, but changes only
+  every quarter of a second: thousands of connections that note it share one float.
 * An exception from a callback goes to `on_error`, with the object it came from. Without one
   it ends `run`: a loop that hides errors is worse than one that stops.
 * `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
@@ -43,6 +44,9 @@ _MAX_SLEEP = 24 * 3600.0
 
 S = TypeVar("S")
 
+#: Seconds by which `EventLoop.lately` may lag behind `now`.
+LATELY = 0.25
+
 
 class EventHandler(Protocol):
     """What can be registered with a loop."""
@@ -71,7 +75,7 @@ class EventLoop:
     ) -> None:
         self.selector = selector if selector is not None else selectors.DefaultSelector()
         self.clock = clock
-        self.now = clock()
+        self.now = self.lately = clock()
         self.on_error = on_error
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -151,7 +155,9 @@ class EventLoop:
                 if timeout is None or wait < timeout:
                     timeout = wait
         ready = self.selector.select(timeout)
-        self.now = self.clock()
+        now = self.now = self.clock()
+        if now - self.lately >= LATELY:
+            self.lately = now
         for key, mask in ready:
             handler = key.data
             try:

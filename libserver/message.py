@@ -10,20 +10,21 @@ the server's `Actions` for answers and owns the connection's LIFECYCLE.
 
 Rules:
 
-* Replies leave in request order. While a blocking handler runs, what comes after it waits in
-  `_owed`; with nothing owed a reply goes straight out.
+* Replies leave in request order (`libserver.replies`), whatever finishes first.
 * Serving stops, and reading with it, while this connection's output is above its high-water
   mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
   Serving goes on from the bytes already here before the socket is asked for more.
 * Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
 * The first cause of an end is its reason.
+* A kept-alive connection between messages is at rest and owns next to nothing: all of them
+  share the server's one `resting` Connection, and have no `Pending`.
 
-Not here: the listeners, the timers' queues and the counters (`libserver.server`), the pool.
+Not here: listeners, timers' queues and counters (`libserver.server`), handlers' threads
+(`libserver.pool`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,6 @@ from protocol import (
     EndOfInput,
     Event,
     Failed,
-    Frame,
     Header,
     HeaderReceived,
     Rejected,
@@ -41,8 +41,7 @@ from protocol import (
     answer_batch,
     can_batch,
 )
-from protocol.batch import BytesLike, send_binary_result
-from protocol.content import encode_result
+from protocol.batch import BytesLike
 from protocol.errors import (
     AnswerableError,
     DeadlineExceeded,
@@ -79,6 +78,7 @@ from protocol.states import (
 from .actions import Action
 from .limits import MAX_IN_FLIGHT
 from .reasons import CloseReason
+from .replies import Owed, Replies, encode
 
 if TYPE_CHECKING:
     from .server import Server
@@ -89,108 +89,121 @@ __all__ = ["Message"]
 JOIN_BELOW = 64 * 1024
 
 
-class Owed:
-    """A reply that is not ready, or waits behind one that is not."""
+class Pending:
+    """What a connection has to remember while it is not at rest."""
 
-    __slots__ = ("deadline", "header", "outcome", "ready")
+    __slots__ = ("deadline", "held", "reason", "replies", "session", "timer", "yielded")
 
-    def __init__(self, header: Header | None, deadline: float | None = None) -> None:
-        self.header = header
-        self.deadline = deadline
-        self.outcome: object = None  # a result, or the ProtocolError to answer
-        self.ready = False
+    def __init__(self) -> None:
+        self.replies = Replies()  # owed
+        self.held: Request | None = None  # a request for which the pool has no room yet
+        self.deadline: float | None = None  # of the message being read
+        self.timer: Fifo[Message] | None = None  # the input timer that runs
+        self.session: dict[str, Any] | None = None  # the handlers' dictionary
+        self.reason: CloseReason | None = None  # why it ends
+        self.yielded = False  # it had its share of this turn
+
+    @property
+    def empty(self) -> bool:
+        return not (self.replies or self.held or self.timer or self.session or self.reason or self.yielded)
 
 
 class Message:
     """One accepted connection.
 
-    `state` is LIFECYCLE's. `last_active` is when bytes last arrived and `since` when it was
-    accepted, both on the loop's clock. `reason` is why it ends, once that is known.
+    `state` is LIFECYCLE's; `last_active` is when bytes last arrived, on the loop's clock, to a
+    quarter of a second.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_held",
-        "_input_timer",
-        "_owed",
-        "_session",
-        "_yielded",
-        "connection",
-        "last_active",
-        "reason",
-        "server",
-        "since",
-        "state",
-        "transport",
-    )
+    __slots__ = ("_pending", "connection", "last_active", "server", "state", "transport")
 
     state: str
 
     def __init__(self, server: Server, sock: Any, observer: Observer | None = None) -> None:
         self.server = server
         self.connection = Connection(server.codec, observer)
-        self.reason: CloseReason | None = None
-        self.since = self.last_active = server.loop.now
-        self._session: dict[str, Any] | None = None
-        self._owed: deque[Owed] | None = None
-        self._held: Request | None = None  # a request for which the pool has no room yet
-        self._deadline: float | None = None  # of the message being read
-        self._yielded = False  # had its share of this turn
+        self.last_active = server.loop.lately
+        self._pending: Pending | None = None
         begin(self, LIFECYCLE, OPEN)
         self.transport = Transport(server.loop, sock, self, server.marks)
-        self._input_timer: Fifo[Message] | None = server.header_timer
-        server.header_timer.start(self)
+        self._time_input(server.header_timer)
 
     @property
     def observer(self) -> Observer | None:
         return self.connection.observer
 
+    @property
+    def pending(self) -> Pending:
+        """Made on first need, given back by `_rest`."""
+        pending = self._pending
+        if pending is None:
+            pending = self._pending = Pending()
+        return pending
+
     def session(self) -> dict[str, Any]:
         """The handlers' dictionary of this connection, made on first use."""
-        if self._session is None:
-            self._session = {}
-        return self._session
+        pending = self.pending
+        if pending.session is None:
+            pending.session = {}
+        return pending.session
 
-    # --- bytes in --------------------------------------------------------------------
+    # --- bytes in ----------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self.last_active = self.server.loop.now
-        if can_batch(self.connection):
-            if self._input_timer is not None:
-                self._time_input(None)
+        server = self.server
+        self.last_active = server.loop.lately
+        connection = self.connection
+        if can_batch(connection):
             data = self._answer_batch(data)
             if not data:
+                if connection is not server.resting:
+                    self._rest()
                 return
-        self.connection.feed(data)
+        self._wake().feed(data)
         self._serve()
 
     def sink_filled(self) -> None:
-        self.last_active = self.server.loop.now
+        self.last_active = self.server.loop.lately
         self._serve()
 
     def eof_received(self) -> None:
-        self.connection.feed_eof()
+        self._wake().feed_eof()
         self._serve()
 
     def _answer_batch(self, data: bytes) -> bytes:
         """Answer the ordinary requests at the front of `data`; return what is left of it."""
         server = self.server
+        limits = server.limits
         taken, replies, size = answer_batch(
             self.connection,
             data,
             server.actions.handlers,
             self.session,
             self._failure,
-            server.limits.requests_per_event,
-            server.limits.write_high,
+            limits.requests_per_event,
+            limits.write_high,
         )
         if replies:
             self._write(replies, size)
-            if len(replies) >= 2 * server.limits.requests_per_event:
+            if len(replies) >= 2 * limits.requests_per_event:
                 self._yield()
         return data[taken:]
 
-    # --- serving what is buffered ------------------------------------------------------
+    def _wake(self) -> Connection:
+        """A Connection of its own, for what the batch does not take whole."""
+        if self.connection is self.server.resting:
+            self.connection = Connection.kept_alive(self.server.codec)
+        return self.connection
+
+    def _rest(self) -> None:
+        """If it is at rest now, give back what only a busy connection needs."""
+        if self.connection.at_rest:
+            self._time_input(None)
+            self.connection = self.server.resting
+            if self._pending is not None and self._pending.empty:
+                self._pending = None
+
+    # --- serving what is buffered --------------------------------------------------------
 
     def _serve(self) -> None:
         """Serve what is here as far as it may be served now, and prepare for the rest."""
@@ -203,17 +216,15 @@ class Message:
             else:
                 self.transport.pause_reading()
             self._watch_input()
+            self._rest()
 
     def _may_serve(self) -> bool:
         """Is there room for the next reply, and is it this connection's turn?"""
         transport = self.transport
-        return not (
-            transport.above_high
-            or transport.closed
-            or self._yielded
-            or (self._held is not None and self.server.pool.full)
-            or self.connection.in_flight >= MAX_IN_FLIGHT
-        )
+        pending = self._pending
+        if transport.above_high or transport.closed or self.connection.in_flight >= MAX_IN_FLIGHT:
+            return False
+        return pending is None or not (pending.yielded or (pending.held is not None and self.server.pool.full))
 
     def _walk(self) -> bool:
         """Event by event; returns whether a header or a message was completed.
@@ -253,8 +264,11 @@ class Message:
         return progressed
 
     def _next_event(self) -> Event | None:
-        event, self._held = self._held, None
-        return event if event is not None else self.connection.next_event()
+        pending = self._pending
+        if pending is not None and pending.held is not None:
+            held, pending.held = pending.held, None
+            return held
+        return self.connection.next_event()
 
     def _batch_buffered(self) -> bool:
         """Try the batch on what is buffered; returns whether it took anything."""
@@ -268,12 +282,12 @@ class Message:
 
     def _yield(self) -> None:
         """It had its share of this turn: the others first."""
-        self._yielded = True
+        self.pending.yielded = True
         self.server.loop.call_soon(self.go_on)
 
     def go_on(self) -> None:
         """Serve on where serving had stopped: the others had their turn, or the pool has room."""
-        self._yielded = False
+        self.pending.yielded = False
         if self.state is not CLOSED:
             self._serve()
 
@@ -281,7 +295,7 @@ class Message:
 
     def _header_received(self, header: Header) -> None:
         if header.deadline_ms is not None:
-            self._deadline = self.server.loop.clock() + header.deadline_ms / 1000
+            self.pending.deadline = self.server.loop.clock() + header.deadline_ms / 1000
         if header.content_length >= DIRECT_CONTENT:
             self.transport.read_into(self.connection)
 
@@ -291,7 +305,7 @@ class Message:
                 self._because(CloseReason.SERVED)
             self._request(event, replies)
         elif isinstance(event, Rejected):
-            self._deadline = None
+            self._take_deadline()
             self._reply(event.header, event.error, replies)
         elif isinstance(event, Failed):
             self._because(CloseReason.BAD_FRAMING)
@@ -302,19 +316,24 @@ class Message:
                 self.transport.abort()  # it lingered, and they have finished
 
     def _request(self, event: Request, replies: list[BytesLike]) -> None:
-        header = event.header
         outcome: object
+        deadline = self._take_deadline()
         try:
-            self._check_deadline(self._deadline)
-            action = self.server.actions.find(header, event.content)
+            self._check_deadline(deadline)
+            action = self.server.actions.find(event.header, event.content)
             if action.blocking:
-                self._hand_over(action, event)
+                self._hand_over(action, event, deadline)
                 return
             outcome = action.call(event.content, self.session)
         except Exception as error:
             outcome = self._failure(error)
-        self._deadline = None
-        self._reply(header, outcome, replies)
+        self._reply(event.header, outcome, replies)
+
+    def _take_deadline(self) -> float | None:
+        if self._pending is None:
+            return None
+        deadline, self._pending.deadline = self._pending.deadline, None
+        return deadline
 
     def _check_deadline(self, deadline: float | None) -> None:
         if deadline is not None and self.server.loop.clock() >= deadline:
@@ -329,16 +348,17 @@ class Message:
 
     # --- blocking handlers -----------------------------------------------------------------
 
-    def _hand_over(self, action: Action, event: Request) -> None:
+    def _hand_over(self, action: Action, event: Request, deadline: float | None) -> None:
         """Let the pool run it; or hold it, and everything behind it, until the pool has room."""
         pool = self.server.pool
+        pending = self.pending
         if pool.full:
-            self._held = event
+            pending.held = event
+            pending.deadline = deadline
             self.server.wait_for_pool(self)
             return
-        owed = Owed(event.header, self._deadline)
-        self._deadline = None
-        self._owe(owed)
+        owed = Owed(event.header, deadline)
+        pending.replies.owe(owed)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         pool.submit(partial(action.function, *arguments), partial(self._handler_returned, owed))
 
@@ -346,52 +366,26 @@ class Message:
         self.server.pool_has_room()
         if self.state is CLOSED:
             return
-        owed.outcome = result
         try:
             if error is not None:
                 raise error
             self._check_deadline(owed.deadline)
+            owed.settle(result)
         except Exception as failure:
-            owed.outcome = self._failure(failure)
-        owed.ready = True
-        self._release_owed()
+            owed.settle(self._failure(failure))
+        self._write(self.pending.replies.release(self.connection, self._failure))
         self._serve()
 
-    # --- replies out -------------------------------------------------------------------------
+    # --- replies out -----------------------------------------------------------------------
 
     def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike]) -> None:
         """Reply now, or after those that are owed before."""
-        if not self._owed:
-            replies += self._encode(header, outcome)
+        if self._pending is None or not self._pending.replies:
+            replies += encode(self.connection, header, outcome, self._failure)
             return
         owed = Owed(header)
-        owed.outcome = outcome
-        owed.ready = True
-        self._owe(owed)
-
-    def _owe(self, owed: Owed) -> None:
-        if self._owed is None:
-            self._owed = deque()
-        self._owed.append(owed)
-
-    def _release_owed(self) -> None:
-        """Send what is ready at the front."""
-        replies: list[BytesLike] = []
-        while self._owed and self._owed[0].ready:
-            owed = self._owed.popleft()
-            replies += self._encode(owed.header, owed.outcome)
-        self._write(replies)
-
-    def _encode(self, header: Header | None, outcome: object) -> Frame:
-        if not isinstance(outcome, ProtocolError) and header is not None:
-            try:
-                if header.is_json:
-                    return self.connection.send_json(header, encode_result(outcome))
-                return send_binary_result(self.connection, header, outcome)
-            except Exception as error:  # JSON can't carry the result, or it is no bytes
-                outcome = self._failure(error)
-        assert isinstance(outcome, ProtocolError)
-        return self.connection.send_error(header, outcome)
+        owed.settle(outcome)
+        self._pending.replies.owe(owed)
 
     def _write(self, replies: list[BytesLike], size: int | None = None) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known."""
@@ -440,22 +434,24 @@ class Message:
             self._time_input(self.server.content_timer)  # bytes came: it begins anew
 
     def _time_input(self, timer: Fifo[Message] | None) -> None:
-        if timer is not self._input_timer:
-            if self._input_timer is not None:
-                self._input_timer.stop(self)
-            self._input_timer = timer
-            if timer is not None:
-                timer.start(self)
+        current = self._pending.timer if self._pending is not None else None
+        if timer is current:
+            return
+        if current is not None:
+            current.stop(self)
+        self.pending.timer = timer
+        if timer is not None:
+            timer.start(self)
 
     def header_expired(self) -> None:
-        self._input_timer = None
+        self.pending.timer = None
         if self.connection.mid_message:
             self._time_out("the header did not arrive in time", CloseReason.HEADER_TIMEOUT)
         else:
             self.release(CloseReason.HEADER_TIMEOUT)  # it never sent a byte: FIN alone
 
     def content_expired(self) -> None:
-        self._input_timer = None
+        self.pending.timer = None
         self._time_out("the content stopped arriving", CloseReason.CONTENT_TIMEOUT)
 
     def _time_out(self, words: str, reason: CloseReason) -> None:
@@ -478,8 +474,9 @@ class Message:
 
     def _because(self, reason: CloseReason) -> None:
         """The first cause is the reason."""
-        if self.reason is None:
-            self.reason = reason
+        pending = self.pending
+        if pending.reason is None:
+            pending.reason = reason
 
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
         """Serve nothing more: `error` is the last reply, after those owed before it."""
@@ -550,18 +547,19 @@ class Message:
             self._because(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
         self._time_input(None)
-        self._owed = None
-        self._held = None
-        self.server.forget(self)
+        reason = self.pending.reason
+        assert reason is not None  # whoever entered CLOSED said why
+        self._pending = None
+        self.server.forget(self, reason)
 
     # --- for people --------------------------------------------------------------------------------
 
-    def describe(self, now: float) -> str:
-        """One line for the connection list: peer, states, age and idle time in seconds, bytes buffered."""
+    def describe(self, since: float, now: float) -> str:
+        """One line for the connection list: peer, states, age and idle seconds, bytes buffered."""
         connection = self.connection
         return (
             f"peer={self.transport.peer_name()} state={self.state}/{connection.state} "
-            f"age={now - self.since:.1f} idle={now - self.last_active:.1f} "
+            f"age={now - since:.1f} idle={now - self.last_active:.1f} "
             f"in={connection.buffered} out={self.transport.queued} in-flight={connection.in_flight}"
         )
 

@@ -78,6 +78,8 @@ class Server:
         self.limits = ServerLimits(**limits)
         self.actions = actions if actions is not None else Actions()
         self.codec = Codec(SERVER, sizes)
+        #: what all kept-alive connections between messages share (`Connection.at_rest`)
+        self.resting = Connection.kept_alive(self.codec)
         self.marks = WaterMarks(self.limits.write_high, self.limits.write_low)
         self.max_connections = self._clamp(self.limits.max_connections)
         self._make_observer = observer
@@ -102,8 +104,9 @@ class Server:
             limits_.send_timeout, lambda connection: connection.transport.abort()
         )
 
-        self.connections: set[Message] = set()
-        self.refused: set[Message] = set()
+        #: open connections, each with the time it was accepted at, on the loop's clock
+        self.connections: dict[Message, float] = {}
+        self.refused: dict[Message, float] = {}
         self.echo_connections: set[EchoConnection] = set()
         self.accepted = 0
         self.closed_by: Counter[CloseReason] = Counter()
@@ -153,7 +156,7 @@ class Server:
             return
         self.accepted += 1
         observer = self._make_observer() if self._make_observer is not None else None
-        self.connections.add(Message(self, sock, observer))
+        self.connections[Message(self, sock, observer)] = self.loop.lately
 
     def _accept_echo(self, sock: Any) -> None:
         if len(self.connections) + len(self.echo_connections) >= self.max_connections:
@@ -170,7 +173,7 @@ class Server:
             self.closed_by[CloseReason.OVERLOADED] += 1
             return
         message = Message(self, sock)
-        self.refused.add(message)
+        self.refused[message] = self.loop.lately
         message.refuse(self._overloaded())
 
     def _overloaded(self) -> Overloaded:
@@ -203,16 +206,15 @@ class Server:
     def log_failure(self, message: Message, error: Exception) -> None:
         log.error("a handler failed", exc_info=error)
 
-    def forget(self, message: Message) -> None:
+    def forget(self, message: Message, reason: CloseReason) -> None:
         """Its socket is closed."""
-        self.connections.discard(message)
-        self.refused.discard(message)
+        self.connections.pop(message, None)
+        self.refused.pop(message, None)
         for timer in (self.send_timer, self.linger_timer, self.refused_timer):
             timer.stop(message)
-        assert message.reason is not None
-        self.closed_by[message.reason] += 1
+        self.closed_by[reason] += 1
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("connection closed: %s", message.reason.value)
+            log.debug("connection closed: %s", reason.value)
         self._stop_if_drained()
 
     def forget_echo(self, connection: EchoConnection) -> None:
@@ -286,7 +288,8 @@ class Server:
     def describe_connections(self) -> list[str]:
         """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""
         now = self.loop.clock()
-        return [message.describe(now) for message in [*self.connections, *self.refused]]
+        both = {**self.connections, **self.refused}
+        return [message.describe(since, now) for message, since in both.items()]
 
     def _stop_if_drained(self) -> None:
         if self.draining and not (self.connections or self.refused or self.echo_connections):
