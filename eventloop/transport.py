@@ -143,6 +143,11 @@ class Transport:
         return bool(self._facts & (_CLOSED | _CLOSE_WANTED))
 
     @property
+    def above_high(self) -> bool:
+        """More is kept than the high-water mark, and it has not drained to the low one."""
+        return bool(self._facts & _ABOVE_HIGH)
+
+    @property
     def closed(self) -> bool:
         return bool(self._facts & _CLOSED)
 
@@ -153,6 +158,16 @@ class Transport:
         if self.queued:
             mask |= WRITE
         return mask
+
+    def peer_name(self) -> str:
+        """`HOST:PORT` of the peer, for people. Asked of the kernel each time: an idle one should cost little."""
+        try:
+            name = self.sock.getpeername()
+        except OSError:
+            return "?"
+        if isinstance(name, tuple):
+            return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return "unix"
 
     # --- reading -------------------------------------------------------------------
 
@@ -178,7 +193,7 @@ class Transport:
 
     def _receive_into(self, sink: ByteSink) -> None:
         space = sink.content_space()
-        if space is None:
+        if not space:  # nor into no room at all: recv_into would say 0, which reads as EOF
             self._sink = None
             self.on_readable()
             return
@@ -201,7 +216,8 @@ class Transport:
 
     def read_into(self, sink: ByteSink | None) -> None:
         """Receive straight into `sink` for as long as it offers space."""
-        self._sink = sink
+        if not self._facts & (_DISCARDING | _CLOSED):
+            self._sink = sink
 
     def pause_reading(self) -> None:
         if self._facts & _READING:
@@ -210,14 +226,18 @@ class Transport:
 
     def resume_reading(self) -> None:
         """Read on. Bytes a protocol has buffered itself come with no event: it must look there first."""
-        if not self._facts & _READING:
+        if not self._facts & (_READING | _CLOSE_WANTED | _CLOSED):  # `close` ended reading for good
             self._facts |= _READING
             self._register()
 
     # --- writing -------------------------------------------------------------------
 
     def write(self, data: Buffer) -> None:
-        """Send `data` as far as the kernel takes it and keep the rest."""
+        """Send `data` as far as the kernel takes it and keep the rest.
+
+        Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is
+        one of bytes (format B), since its length is counted.
+        """
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
         if self._kept is None:
@@ -264,8 +284,8 @@ class Transport:
             self.protocol.pause_writing()
 
     def on_writable(self) -> None:
-        if self._facts & _CLOSED or not self.queued:
-            return
+        if not self.queued:
+            return  # stale: closed earlier in this turn
         before = self.queued
         self._flush()
         if self._facts & _CLOSED or self.queued == before:
@@ -274,6 +294,8 @@ class Transport:
         if self._facts & _ABOVE_HIGH and self.queued <= self.marks.low:
             self._facts &= ~_ABOVE_HIGH
             self.protocol.resume_writing()
+            if self._facts & _CLOSED:
+                return
         self.protocol.flushed(self.queued)
         self._end_if_flushed()
 

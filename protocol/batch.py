@@ -57,12 +57,13 @@ class Handlers:
 
     `plain` and `binary` are called with the content, `with_session` with the content and the
     connection's session dictionary. Keys are actions and content types; the content type `""`
-    stands for every type that has no handler of its own.
+    stands for every type that has no handler of its own. None: there is a handler, but not for
+    the batch.
     """
 
     plain: dict[str, Callable[[Any], object]] = field(default_factory=dict)
     with_session: dict[str, Callable[[Any, dict[str, Any]], object]] = field(default_factory=dict)
-    binary: dict[str, Callable[[Any], object]] = field(default_factory=dict)
+    binary: dict[str, Callable[[Any], object] | None] = field(default_factory=dict)
 
 
 def can_batch(connection: Connection) -> bool:
@@ -84,13 +85,14 @@ def answer_batch(
     failed: Callable[[Exception], ProtocolError],
     max_requests: int,
     max_output: int,
-) -> tuple[int, list[BytesLike]]:
+) -> tuple[int, list[BytesLike], int]:
     """Answer the ordinary whole requests at the front of `data`.
 
-    Returns how many bytes of `data` were taken and the replies' parts, in order. Requires
+    Returns how many bytes of `data` were taken, the replies' parts in order, and the size of
+    the replies' contents in bytes. Requires
     `can_batch(connection)`. `session` makes or gets the session; `failed` turns what a handler
     raised into the error to reply. At most `max_requests` are answered, and none is begun once
-    the replies hold `max_output` bytes.
+    the replies' contents hold `max_output` bytes.
     """
     codec = connection.codec
     headers = codec.headers
@@ -98,6 +100,7 @@ def answer_batch(
     max_header = codec.limits.max_header
     plain = handlers.plain
     with_session = handlers.with_session
+    any_type = handlers.binary.get("")
     replies: list[BytesLike] = []
     append = replies.append
     at = 0
@@ -154,7 +157,7 @@ def answer_batch(
             append(body)
             output += len(body)
         else:
-            answer = handlers.binary.get(header.content_type) or handlers.binary.get("")
+            answer = handlers.binary.get(header.content_type, any_type)
             if answer is None:
                 break
             connection.in_flight = 1
@@ -166,9 +169,9 @@ def answer_batch(
             output += len(frame[1])
         at = end
         max_requests -= 1
-        if output > max_output:
+        if output >= max_output:
             break
-    return at, replies
+    return at, replies, output
 
 
 def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:
@@ -181,4 +184,6 @@ def send_binary_result(connection: Connection, request: Header, result: object) 
         content_type, result = result.content_type, result.content
     if not isinstance(result, (bytes, bytearray, memoryview)):
         raise TypeError(f"a binary handler must return bytes or a BinaryReply, not {type(result).__name__}")
+    if isinstance(result, memoryview):
+        result = result.cast("B")  # of bytes, as content-length is; refuses (TypeError) what is not contiguous
     return connection.send_binary(request, content_type, result)

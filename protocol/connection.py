@@ -36,7 +36,7 @@ from .errors import (
 )
 from .events import EndOfInput, Event, Failed, HeaderReceived, Notification, Rejected, Request, Response
 from .frames import CLOSE, KEEP_ALIVE, PREFIX_LENGTH, SERVER, Codec, Header, encode_header
-from .limits import DIRECT_CONTENT
+from .limits import DIRECT_CONTENT, MAX_CONTENT_TYPE
 from .states import (
     CONTENT,
     CONTENT_READ,
@@ -69,14 +69,15 @@ class Connection:
 
     `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply;
     for a client, replies it waits for. `persistent`: keep-alive was asked for (server) or
-    granted (client); `granted`: a reply has said so (server). `closing`: set it when no further request will be served, so that the
-    last reply owed can say `close`.
+    granted (client); `granted`: a reply has said so (server). `closing`: what was begun is
+    finished, and nothing more (see `finish_begun`).
     """
 
     __slots__ = (
         "_buffer",
         "_content",
         "_eof",
+        "_fence",
         "_filled",
         "_header",
         "closing",
@@ -102,6 +103,7 @@ class Connection:
         self._header: Header | None = None  # of the message whose content is being read
         self._content: bytearray | None = None  # a large content, received in place
         self._filled = 0  # bytes of _content that have arrived
+        self._fence = 0  # bytes at the buffer's front that were there when `closing` was set
         begin(self, RECEIVE, PROTOHEADER)
 
     # --- bytes in, events out ------------------------------------------------------
@@ -126,6 +128,8 @@ class Connection:
         """Take bytes in without looking at them yet."""
         if self.state is FINISHED or self.state is FAILED or self.state is ENDED:
             return  # not served: thrown away
+        if not data:
+            return  # an empty buffer would look like a message that has begun
         if self._content is not None:
             data = self._fill(data)
             if not data:
@@ -170,6 +174,30 @@ class Connection:
         return self.state is JSONHEADER or self.state is CONTENT
 
     @property
+    def at_rest(self) -> bool:
+        """Kept alive, between messages, nothing owed: all such connections are alike.
+
+        A server may let them share one `Connection` (`kept_alive`) until bytes arrive that
+        the batch path does not take whole.
+        """
+        return (
+            self.state is PROTOHEADER
+            and self._buffer is None
+            and self.in_flight == 0
+            and self.granted
+            and self.observer is None
+            and not self.closing
+            and not self._eof
+        )
+
+    @classmethod
+    def kept_alive(cls, codec: Codec) -> Connection:
+        """A connection at rest."""
+        connection = cls(codec)
+        connection.persistent = connection.granted = True
+        return connection
+
+    @property
     def buffered(self) -> int:
         """Bytes held that belong to no event yet."""
         return (len(self._buffer) if self._buffer is not None else 0) + self._filled
@@ -178,6 +206,32 @@ class Connection:
         """No more input will be served (a timeout, say): whatever comes is thrown away."""
         advance(self, RECEIVE, GIVEN_UP)
         self._forget()
+
+    def finish_begun(self) -> None:
+        """Serve the messages of which a byte was fed by now, and none that begins later.
+
+        The last of their replies will say `close`; `all_begun_read` tells when they are read.
+        """
+        self.closing = True
+        self._fence = len(self._buffer) if self._buffer is not None else 0
+
+    @property
+    def all_begun_read(self) -> bool:
+        """After `finish_begun`: whatever is read from here on began later."""
+        return self.closing and self._fence <= 0 and (self.state is PROTOHEADER or self.state is JSONHEADER)
+
+    @property
+    def header(self) -> Header | None:
+        """The header of the message whose content is being read."""
+        return self._header
+
+    def unread(self) -> bytes:
+        """Take back the bytes that were fed and not decoded; only between messages."""
+        if self.state is not PROTOHEADER or self._buffer is None:
+            return b""
+        data = bytes(self._buffer)
+        self._buffer = None
+        return data
 
     # --- one parser per state ------------------------------------------------------
 
@@ -271,9 +325,14 @@ class Connection:
         """Drop bytes from the front. For a bytearray that is cheap: no copy, the start moves."""
         if count:
             assert self._buffer is not None
+            self._pass_fence(count)
             del self._buffer[:count]
             if not self._buffer:
                 self._buffer = None
+
+    def _pass_fence(self, count: int) -> None:
+        if self._fence > 0:
+            self._fence -= count
 
     def _forget(self) -> None:
         self._buffer = None
@@ -293,6 +352,7 @@ class Connection:
         if rest is not None:
             with memoryview(rest) as view:
                 over = bytes(self._fill(view))
+            self._pass_fence(len(rest) - len(over))
             if over:
                 self._buffer = bytearray(over)
 
@@ -342,9 +402,11 @@ class Connection:
         return encode_header(JSON_TYPE, JSON_ENCODING, len(content), connection=connection, id=id), content
 
     def send_binary(self, request: Header, content_type: str, content: bytes | bytearray | memoryview) -> Frame:
-        """Frame a binary reply to `request`."""
+        """Frame a binary reply to `request`. Raises `LocalError`, nothing sent, for a type too long."""
         if self.codec.role is not SERVER:
             raise LocalError("a client sends requests, not replies")
+        if not isinstance(content_type, str) or len(content_type) > MAX_CONTENT_TYPE:
+            raise LocalError(f"a content type is a string of at most {MAX_CONTENT_TYPE} characters")
         connection = self._next_reply()
         head = encode_header(content_type, "binary", len(content), connection=connection, id=request.id)
         return head, content
@@ -362,7 +424,7 @@ class Connection:
         if self.in_flight < 1:
             raise LocalError("no request awaits a reply")
         self.in_flight -= 1
-        if self.in_flight == 0 and (self.closing or self.state in (FINISHED, FAILED, ENDED)):
+        if self.in_flight == 0 and (self.all_begun_read or self.state in (FINISHED, FAILED, ENDED)):
             return CLOSE if self.persistent or self.closing else None
         if self.persistent and not self.granted:
             self.granted = True
@@ -383,15 +445,14 @@ class Connection:
     ) -> Frame:
         """Frame a request. Raises `LocalError` if the peer would not serve it.
 
-        That is: a second request before keep-alive was granted, or one after the last reply.
+        That is: a second request before keep-alive was granted, or one after the last.
+        `connection` None says nothing: once keep-alive was granted it sticks; before, it makes
+        this request the only one.
         """
         if self.codec.role is SERVER:
             raise LocalError("a server sends replies, not requests")
         if not self.can_send:
             raise LocalError("no further request may be sent on this connection")
-        self.in_flight += 1
-        if connection != KEEP_ALIVE:
-            self.closing = True
         head = encode_header(
             content_type,
             content_encoding,
@@ -400,6 +461,9 @@ class Connection:
             id=id,
             deadline_ms=deadline_ms,
         )
+        self.in_flight += 1  # only now: a header that can't be encoded is not sent
+        if connection == CLOSE or (connection != KEEP_ALIVE and not self.persistent):
+            self.closing = True
         return head, content
 
     @property

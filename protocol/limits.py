@@ -21,6 +21,9 @@ MAX_HEADER_DEPTH = 32
 MAX_ID_LENGTH = 64
 MAX_ID_INTEGER = 2**53
 
+#: Characters in a content type that we send; whatever its letters, the header then fits its prefix.
+MAX_CONTENT_TYPE = 1024
+
 #: One day: longer than any sensible request, short enough to be a sane timer.
 MAX_DEADLINE_MS = 86_400_000
 
