@@ -97,9 +97,9 @@ class Listener:
                     continue
                 if error.errno in _NO_DESCRIPTOR:
                     self._refuse_some()
-                elif error.errno not in _NO_MEMORY:
-                    raise
                 self._pause(error)
+                if error.errno not in _NO_DESCRIPTOR | _NO_MEMORY:
+                    raise  # paused before: an error that stays would be raised every turn
                 return
             sock.setblocking(False)
             self._accepted(sock)
@@ -120,9 +120,13 @@ class Listener:
                 self._hold_reserve()
                 return
             sock.setblocking(False)
-            if self._refused is not None:
-                self._refused(sock)
-            sock.close()
+            try:
+                if self._refused is not None:
+                    self._refused(sock)
+            finally:
+                sock.close()
+            if self.sock is None:
+                return  # closed by `refused`, and needs no reserve any more
             self._hold_reserve()
 
     def _hold_reserve(self) -> None:
@@ -133,17 +137,17 @@ class Listener:
                 self._reserve = None  # tried again at the next pause's end
 
     def _pause(self, error: OSError) -> None:
+        if self.sock is None:
+            return  # closed by `refused`
         self._loop.register(self.sock, 0, self)
-        if self._retry is None:
-            self._retry = self._loop.call_later(RETRY_AFTER, self._resume)
+        self._retry = self._loop.call_later(RETRY_AFTER, self._resume)
         if self._starved is not None:
             self._starved(error)
 
     def _resume(self) -> None:
         self._retry = None
-        if self.sock is not None:
-            self._hold_reserve()
-            self._loop.register(self.sock, selectors.EVENT_READ, self)
+        self._hold_reserve()
+        self._loop.register(self.sock, selectors.EVENT_READ, self)
 
     @property
     def paused(self) -> bool:

@@ -27,7 +27,7 @@ At each call in turn, whatever its method:
 
     for k in itertools.count(1):
         sock = FaultySocket(real)
-        sock.fail_at_call(k, RESET)                 # counts the calls of IO_METHODS together
+        sock.fail_at_call(k, RESET)                 # counts IO_METHODS together, or those `among`
         ...                                         # the scenario, and what must hold
         if not sock.fired:                          # it ended before its k-th call: all were tried
             break
@@ -48,9 +48,9 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from errno import EAGAIN, ECONNRESET, EINTR, EPIPE
+from errno import EAGAIN, EBADF, ECONNRESET, EINTR, EPIPE
 from typing import Any
 
 
@@ -96,12 +96,13 @@ class FaultySocket:
         self.sent = bytearray()
         self.fired = False  # an injected `fail_at` or `fail_at_call` was met
         self.closed = False
+        self.peername: Any = ("127.0.0.1", 1)  # of one that stands alone
         self.options: dict[tuple[int, int], Any] = {}  # of one that stands alone
         self._number = next(_numbers)
         self._steps: dict[str, deque[Step]] = {}
         self._always: dict[str, Step] = {}
         self._fail_at: dict[str, tuple[int, Errno]] = {}
-        self._fail_at_call: tuple[int, Errno, bool] | None = None
+        self._fail_at_call: tuple[int, Errno, bool, Collection[str]] | None = None
         self._dead: Errno | None = None
         self._incoming: deque[bytes] = deque()
         self._eof = False
@@ -128,9 +129,11 @@ class FaultySocket:
         self._fail_at[method] = (call, error)
         return self
 
-    def fail_at_call(self, call: int, error: Errno, *, stays: bool = False) -> FaultySocket:
-        """Fail the `call`-th (from 1) call of any of IO_METHODS; with `stays` all later ones too."""
-        self._fail_at_call = (call, error, stays)
+    def fail_at_call(
+        self, call: int, error: Errno, *, stays: bool = False, among: Collection[str] = IO_METHODS
+    ) -> FaultySocket:
+        """Fail the `call`-th (from 1) call of any method `among` these; with `stays` all later ones too."""
+        self._fail_at_call = (call, error, stays, among)
         return self
 
     def count(self, method: str) -> int:
@@ -232,7 +235,9 @@ class FaultySocket:
         self.options[level, option] = value
 
     def getpeername(self) -> Any:
-        return self.real.getpeername() if self.real is not None else ("127.0.0.1", 1)
+        if self.closed:
+            raise OSError(EBADF, os.strerror(EBADF))
+        return self.real.getpeername() if self.real is not None else self.peername
 
     def getsockname(self) -> Any:
         return self.real.getsockname() if self.real is not None else ("127.0.0.1", 2)
@@ -265,9 +270,9 @@ class FaultySocket:
         if method in IO_METHODS:
             if self._dead is not None:
                 return BROKEN_PIPE if method in _SENDING else self._dead
-            if self._fail_at_call is not None:
-                call, error, stays = self._fail_at_call
-                self._fail_at_call = (call - 1, error, stays) if call > 1 else None
+            if self._fail_at_call is not None and method in self._fail_at_call[3]:
+                call, error, stays, among = self._fail_at_call
+                self._fail_at_call = (call - 1, error, stays, among) if call > 1 else None
                 if call == 1:
                     self.fired = True
                     self._dead = error if stays else None

@@ -1,0 +1,397 @@
+"""The listener: whatever accept says, it neither starves, nor spins, nor dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from eventloop import EventLoop, Listener
+from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER
+from eventloop.loop import READ
+from tests.fakes.clock import FakeClock
+from tests.fakes.faulty_socket import AGAIN, INTERRUPTED, OK, Errno, FaultySocket
+from tests.fakes.selector import FakeSelector
+
+EMFILE = Errno(errno.EMFILE)
+
+
+class Desk:
+    """A listener on a made-up socket; counts its reserve descriptors (real ones)."""
+
+    def __init__(self, loop: EventLoop, selector: FakeSelector, **options: Any) -> None:
+        self.loop = loop
+        self.selector = selector
+        self.sock = FaultySocket()
+        self.accepted: list[Any] = []
+        self.refused: list[Any] = []
+        self.starved: list[int] = []
+        self.reserves: list[int] = []
+        self.no_reserve = 0  # so many attempts to open one fail from now
+        self.on_accepted: Callable[[], object] = lambda: None
+        self.on_refused: Callable[[], object] = lambda: None
+        options.setdefault("refused", self._refused)
+        options.setdefault("starved", lambda error: self.starved.append(error.errno))
+        self.listener = Listener(loop, self.sock, self._accepted, open_reserve=self._open_reserve, **options)
+
+    def _accepted(self, sock: Any) -> None:
+        self.accepted.append(sock)
+        self.on_accepted()
+
+    def _refused(self, sock: Any) -> None:
+        assert not sock.closed
+        self.refused.append(sock)
+        self.on_refused()
+
+    def _open_reserve(self) -> int:
+        if self.no_reserve:
+            self.no_reserve -= 1
+            raise EMFILE.error()
+        self.reserves.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        return self.reserves[-1]
+
+    def held(self) -> bool:
+        """The reserve is there: the last descriptor opened is still open."""
+        try:
+            os.fstat(self.reserves[-1])
+        except OSError:
+            return False
+        return True
+
+    def waiting(self, count: int) -> list[FaultySocket]:
+        socks = [FaultySocket() for _ in range(count)]
+        for sock in socks:
+            self.sock.feed_connection(sock)
+        return socks
+
+    def turn(self) -> None:
+        if not self.sock.closed:
+            self.selector.ready(self.sock, READ)
+        self.loop.run_once(0)
+
+
+@pytest.fixture
+def desk(loop: EventLoop, selector: FakeSelector) -> Iterator[Desk]:
+    desk = Desk(loop, selector)
+    yield desk
+    desk.listener.close()
+
+
+# --- batches -------------------------------------------------------------------------
+
+
+def test_one_event_accepts_all_that_wait(desk: Desk) -> None:
+    socks = desk.waiting(20)
+    desk.turn()
+    assert desk.accepted == socks
+    assert desk.sock.count("accept") == 21  # the last one says that there are no more
+
+
+def test_no_event_accepts_more_than_the_budget(loop: EventLoop, selector: FakeSelector) -> None:
+    desk = Desk(loop, selector, budget=3)
+    socks = desk.waiting(7)
+    for accepted in (3, 6, 7):
+        desk.turn()
+        assert desk.accepted == socks[:accepted]
+    desk.listener.close()
+
+
+def test_the_budget_has_a_default(desk: Desk) -> None:
+    desk.waiting(ACCEPT_BUDGET + 1)
+    desk.turn()
+    assert len(desk.accepted) == ACCEPT_BUDGET == desk.listener.budget
+
+
+@pytest.mark.parametrize("answer", [AGAIN, INTERRUPTED])
+def test_spurious_readiness_is_survived(desk: Desk, answer: Errno) -> None:
+    desk.sock.script("accept", answer)
+    desk.turn()
+    assert desk.accepted == []
+    assert desk.selector.interest(desk.sock) == READ
+    assert not desk.listener.paused
+
+
+def test_it_watches_for_reading_only(desk: Desk) -> None:
+    assert desk.selector.interest(desk.sock) == READ
+    desk.listener.on_writable()  # part of what a handler has to have
+    assert desk.sock.calls == []
+
+
+def test_real_connections_are_accepted_non_blocking(real_loop: EventLoop) -> None:
+    accepted: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listener = Listener(real_loop, listening, accepted.append)
+        assert not listening.getblocking()
+        clients = [socket.create_connection(listening.getsockname()) for _ in range(5)]
+        while len(accepted) < 5:
+            assert real_loop.run_once(10)
+        assert {sock.getpeername() for sock in accepted} == {sock.getsockname() for sock in clients}
+        assert not any(sock.getblocking() for sock in accepted)
+        listener.close()
+    for sock in clients + accepted:
+        sock.close()
+
+
+# --- errors that concern one connection ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ECONNABORTED",
+        "EPROTO",
+        "EPERM",
+        "ENETDOWN",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "ETIMEDOUT",
+        *(["ENONET"] if hasattr(errno, "ENONET") else []),
+    ],
+)
+def test_an_error_of_one_connection_costs_not_the_rest_of_the_batch(desk: Desk, name: str) -> None:
+    socks = desk.waiting(3)
+    error = Errno(getattr(errno, name))
+    desk.sock.script("accept", error, OK, error, error, OK)
+    desk.turn()
+    assert desk.accepted == socks
+    assert desk.selector.interest(desk.sock) == READ
+    assert desk.starved == []
+
+
+def test_errors_of_single_connections_count_against_the_budget(loop: EventLoop, selector: FakeSelector) -> None:
+    desk = Desk(loop, selector, budget=5)
+    desk.sock.always("accept", Errno(errno.ECONNABORTED))
+    desk.turn()
+    assert desk.sock.count("accept") == 5
+    desk.listener.close()
+
+
+# --- out of resources ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ENOBUFS", "ENOMEM"])
+def test_out_of_memory_pauses_and_comes_back_on_a_timer(desk: Desk, name: str, clock: FakeClock) -> None:
+    socks = desk.waiting(3)
+    error = Errno(getattr(errno, name))
+    desk.sock.script("accept", OK, error)
+    desk.turn()
+    assert desk.accepted == socks[:1]
+    assert desk.starved == [error.number]
+    assert desk.listener.paused
+    assert desk.selector.interest(desk.sock) == 0
+    assert desk.refused == []  # that takes a descriptor, and memory
+    start = clock.now
+    desk.loop.run_once()
+    assert clock.now == start + RETRY_AFTER
+    assert not desk.listener.paused
+    desk.turn()
+    assert desk.accepted == socks
+
+
+@pytest.mark.parametrize("name", ["EMFILE", "ENFILE"])
+def test_out_of_descriptors_the_reserve_refuses_some_and_the_listener_pauses(desk: Desk, name: str) -> None:
+    first_reserve = desk.reserves[-1]
+    socks = desk.waiting(4)
+    error = Errno(getattr(errno, name))
+    desk.sock.script("accept", OK, error, OK, OK, error)
+    desk.turn()
+    assert desk.accepted == socks[:1]
+    assert desk.refused == socks[1:3]
+    assert [sock.closed for sock in socks] == [False, True, True, False]
+    assert desk.starved == [error.number]
+    assert desk.listener.paused
+    assert desk.selector.interest(desk.sock) == 0
+    assert len(desk.reserves) == 1 + 3  # given up and taken back for each attempt
+    assert desk.held()
+    assert first_reserve == desk.reserves[-1]  # the lowest free number: nothing has leaked
+
+
+def test_a_reserve_of_the_systems_own_is_used_by_default(loop: EventLoop, selector: FakeSelector) -> None:
+    before = len(os.listdir("/dev/fd"))
+    sock = FaultySocket().script("accept", EMFILE)
+    waiting = FaultySocket()
+    sock.feed_connection(waiting)
+    listener = Listener(loop, sock, print)
+    assert len(os.listdir("/dev/fd")) == before + 1
+    selector.ready(sock, READ)
+    loop.run_once(0)
+    assert waiting.closed  # with nobody to tell
+    assert listener.paused
+    assert len(os.listdir("/dev/fd")) == before + 1
+    listener.close()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_no_pause_refuses_more_than_its_budget(desk: Desk) -> None:
+    socks = desk.waiting(REFUSE_BUDGET + 5)
+    desk.sock.script("accept", EMFILE)
+    desk.turn()
+    assert desk.refused == socks[:REFUSE_BUDGET]
+    assert desk.held()
+
+
+def test_when_descriptors_stay_away_it_does_not_spin(desk: Desk, clock: FakeClock) -> None:
+    desk.sock.always("accept", EMFILE)
+    desk.waiting(1)
+    start = clock.now
+    while clock.now < start + 10.05:
+        desk.turn()
+        desk.loop.run_once()
+    attempts = desk.sock.count("accept")
+    assert attempts <= 2 * 10 / RETRY_AFTER + 4  # one, and one with the reserve, per retry
+    assert len(desk.starved) == attempts // 2
+    desk.sock.always("accept", OK)
+    desk.turn()
+    assert len(desk.accepted) == 1
+
+
+def test_a_lost_reserve_is_done_without_and_taken_back_when_the_pause_ends(desk: Desk) -> None:
+    socks = desk.waiting(3)
+    desk.no_reserve = 1  # somebody was faster
+    desk.sock.script("accept", EMFILE, OK, EMFILE)
+    desk.turn()
+    assert desk.refused == socks[:1]
+    assert not desk.held()
+    desk.loop.run_once()
+    assert desk.held()
+    assert not desk.listener.paused
+    desk.turn()  # EMFILE again, and the reserve works again
+    assert desk.refused == socks
+
+
+def test_without_a_reserve_it_pauses_all_the_same(desk: Desk) -> None:
+    desk.waiting(1)
+    desk.no_reserve = 2
+    desk.sock.script("accept", EMFILE, AGAIN, EMFILE)
+    desk.turn()
+    desk.loop.run_once()
+    desk.turn()
+    assert desk.listener.paused
+    assert desk.sock.count("accept") == 3  # the third was not followed by an attempt to refuse
+    assert desk.starved == [errno.EMFILE] * 2
+
+
+def test_a_failing_refusal_closes_its_connection_and_the_listener_goes_on(desk: Desk) -> None:
+    errors: list[object] = []
+    desk.loop.on_error = lambda source, error: errors.append(source)
+    socks = desk.waiting(2)
+
+    def fail() -> None:
+        raise RuntimeError("boom")
+
+    desk.on_refused = fail
+    desk.sock.script("accept", EMFILE)
+    desk.turn()
+    assert errors == [desk.listener]
+    assert socks[0].closed
+    desk.turn()
+    assert desk.accepted == socks[1:]
+
+
+def test_nobody_needs_to_be_told_of_a_pause(loop: EventLoop, selector: FakeSelector) -> None:
+    desk = Desk(loop, selector, starved=None)
+    desk.sock.script("accept", Errno(errno.ENOMEM))
+    desk.turn()
+    assert desk.listener.paused
+    desk.listener.close()
+
+
+# --- errors that nobody expects ------------------------------------------------------
+
+
+def test_an_unexpected_error_is_raised_but_not_every_turn(desk: Desk, clock: FakeClock) -> None:
+    errors: list[tuple[object, int | None]] = []
+    desk.loop.on_error = lambda source, error: errors.append((source, getattr(error, "errno", None)))
+    desk.sock.always("accept", Errno(errno.EINVAL))
+    start = clock.now
+    while clock.now < start + 1.0:
+        desk.turn()
+        desk.loop.run_once()
+    assert set(errors) == {(desk.listener, errno.EINVAL)}
+    assert len(errors) <= 1.0 / RETRY_AFTER + 1
+    assert desk.refused == []
+
+
+def test_an_unexpected_error_without_on_error_ends_the_turn(desk: Desk) -> None:
+    desk.sock.script("accept", Errno(errno.EINVAL))
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        desk.turn()
+
+
+# --- closing -------------------------------------------------------------------------
+
+
+def test_close_stops_accepting_and_gives_back_the_reserve(desk: Desk) -> None:
+    desk.waiting(1)
+    desk.listener.close()
+    desk.listener.close()
+    assert desk.sock.closed
+    assert desk.sock.count("close") == 1
+    assert not desk.held()
+    desk.turn()
+    assert desk.accepted == []
+
+
+def test_close_inside_accepted_ends_the_batch(desk: Desk) -> None:
+    socks = desk.waiting(3)
+    desk.on_accepted = desk.listener.close
+    desk.turn()
+    assert desk.accepted == socks[:1]
+    assert desk.sock.closed
+    assert not desk.held()
+
+
+def test_the_event_of_a_listener_closed_earlier_in_the_batch_is_ignored(desk: Desk) -> None:
+    class Closer:
+        def on_readable(self) -> None:
+            desk.listener.close()
+
+        def on_writable(self) -> None: ...
+
+    other = FaultySocket()
+    desk.waiting(1)
+    desk.loop.register(other, READ, Closer())
+    desk.selector.ready(other, READ)
+    desk.turn()
+    assert desk.accepted == []
+    assert desk.sock.count("accept") == 0
+
+
+def test_close_while_paused_never_comes_back(desk: Desk) -> None:
+    desk.sock.script("accept", Errno(errno.ENOMEM))
+    desk.turn()
+    desk.listener.close()
+    assert not desk.listener.paused
+    assert not desk.held()
+    assert desk.loop.run_once(10 * RETRY_AFTER) == 0
+
+
+def test_close_inside_refused_ends_the_refusing_and_leaks_no_reserve(desk: Desk) -> None:
+    socks = desk.waiting(3)
+    desk.on_refused = desk.listener.close
+    desk.sock.script("accept", EMFILE)
+    desk.turn()
+    assert desk.refused == socks[:1]
+    assert socks[0].closed
+    assert desk.sock.closed
+    assert not desk.held()
+    assert len(desk.reserves) == 1
+    assert not desk.listener.paused
+    assert desk.starved == []
+    assert desk.loop.run_once(10 * RETRY_AFTER) == 0
+
+
+def test_close_inside_starved_never_comes_back(loop: EventLoop, selector: FakeSelector) -> None:
+    desk = Desk(loop, selector, starved=lambda error: desk.listener.close())
+    desk.sock.script("accept", EMFILE)
+    desk.turn()
+    assert desk.sock.closed
+    assert not desk.held()
+    assert desk.loop.run_once(10 * RETRY_AFTER) == 0
