@@ -20,7 +20,9 @@ from .timers import Timer
 
 __all__ = ["Connector", "Endpoint"]
 
-_UNDER_WAY = {errno.EINPROGRESS, errno.EINTR, errno.EWOULDBLOCK}
+#: The attempt goes on without us. Not EWOULDBLOCK: that is a UNIX socket whose backlog is full,
+#: and nothing is under way.
+_UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
 
 
 class Endpoint(NamedTuple):
@@ -100,12 +102,11 @@ class Connector:
             if code == 0:
                 self._connected(sock)
                 return
-            if code in _UNDER_WAY and code != errno.EWOULDBLOCK:
+            if code in _UNDER_WAY:
                 self._sock = sock
                 self._loop.register(sock, selectors.EVENT_WRITE, self)
                 self._timer = self._loop.call_later(self._timeout, self._timed_out)
                 return
-            # EWOULDBLOCK, from a UNIX socket, means a full backlog: nothing is under way.
             self._errors.append(OSError(code, os.strerror(code)))
             sock.close()
         if self._index <= len(self._endpoints):
@@ -136,9 +137,9 @@ class Connector:
         """Take the socket out of the loop's hands."""
         sock, self._sock = self._sock, None
         self._loop.register(sock, 0, self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        assert self._timer is not None  # it comes and goes with the socket
+        self._timer.cancel()
+        self._timer = None
         return sock
 
     def cancel(self) -> None:
