@@ -1,0 +1,288 @@
+"""How does a script use all this in three lines?
+
+    with Client("127.0.0.1:65432") as c:
+        print(c.request("search", "morpheus"))
+
+`Client` runs a `Pool` of messages on a loop of its own and blocks until the calls it was given
+are done. For many at once:
+
+    with Client("127.0.0.1:65432", connections=100) as c:
+        c.map([("search", word) for word in words])         # over all connections, in any order
+        c.pipeline([("confirm", 1), ("confirm", 2)])        # down one connection, in this order
+
+Rules:
+
+* Every method returns what the server answered, or raises: `ErrorReply` if the answer is an
+  error, a `ConnectionFailed` if there is none.
+* Connections are opened when they are needed, and kept for the next call if the server grants it.
+* Between calls nobody reads the sockets. So each call first takes in what came meanwhile: a
+  connection that the server closed while idle is noticed before anything is sent on it. What
+  can't be noticed, a close that crosses the request on its way, is repeated if the call was
+  declared `idempotent=True`; otherwise the error says that it may have been carried out.
+* Not for several threads at once: give each its own.
+
+Not here: which connection takes which call, trying again (`libclient.pool`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from eventloop import Address, Endpoint, EventLoop
+from protocol import Header, Limits
+
+from .connect import parse_target, raise_descriptor_limit, resolve
+from .errors import BadReply
+from .message import Message, Shared
+from .outgoing import BytesLike, Outgoing, action_request, json_request
+from .pool import Backoff, Call, Pool
+
+__all__ = ["Answer", "Client", "Item"]
+
+#: What `pipeline` and `map` take: `(action,)`, `(action, value)`, or an `Outgoing`.
+Item = Outgoing | Sequence[Any]
+
+
+class Answer(NamedTuple):
+    """A whole reply: `value` is the decoded JSON, or bytes for other types; `header` says which."""
+
+    value: Any
+    header: Header
+
+
+class Client:
+    """Blocking calls over one or many connections to `address`.
+
+    `address` is `HOST:PORT`, `tcp://HOST:PORT`, `unix:/path` or an `Address`. Seconds: `timeout`
+    is how long one reply may take once its request was sent (or the reply before it came),
+    `connect_timeout` how long one address may; 0 waits for ever for replies. `depth` requests at
+    most are in flight on one connection. `retries`, `backoff` (seconds: the first wait's and the
+    longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
+    makes each request a connection of its own, as the tutorial's client does.
+
+    Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so
+    many connections are more than the system allows.
+    """
+
+    def __init__(
+        self,
+        address: str | Address,
+        *,
+        connections: int = 1,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        depth: int = 64,
+        retries: int = 2,
+        backoff: tuple[float, float] = (0.1, 10.0),
+        random: Callable[[], float] = random.random,
+        keep_alive: bool = True,
+        limits: Limits | None = None,
+        loop: EventLoop | None = None,
+        resolve: Callable[[Address], list[Endpoint]] = resolve,
+    ) -> None:
+        if connections < 1 or depth < 1 or retries < 0 or timeout < 0 or connect_timeout <= 0:
+            raise ValueError("connections and depth are at least 1, retries and timeout 0, connect_timeout above 0")
+        self.address = parse_target(address) if isinstance(address, str) else address
+        raise_descriptor_limit(connections)
+        self._own_loop = loop is None
+        self._loop = loop or EventLoop()
+        self._shared = Shared(self._loop, timeout=timeout, connect_timeout=connect_timeout, limits=limits)
+        self._timer = self._shared.reply_timer
+        self._to_do = 0
+        self._closed = False
+        self._pool = Pool(
+            self._shared,
+            self.address,
+            self._done,
+            connections=connections,
+            depth=depth,
+            retries=retries,
+            backoff=Backoff(*backoff, random),
+            keep_alive=keep_alive,
+            resolve=resolve,
+        )
+
+    # --- one request -------------------------------------------------------------------
+
+    def request(
+        self, action: str, value: object = None, *, idempotent: bool = False, timeout: float | None = None
+    ) -> Any:
+        """Send `{"action": action, "value": value}`; return the reply's `result` (of one without: all of it).
+
+        Raises `ErrorReply` or `ConnectionFailed`; `ValueError` or `TypeError` if JSON can't carry the value.
+        """
+        answer = self.call(action_request(action, value), idempotent=idempotent, timeout=timeout)
+        return _result(answer.value)
+
+    def request_json(self, value: object, *, idempotent: bool = False, timeout: float | None = None) -> Any:
+        """Send any JSON value; return the whole reply, decoded. Raises as `request`."""
+        return self.call(json_request(value), idempotent=idempotent, timeout=timeout).value
+
+    def request_binary(
+        self, content_type: str, content: BytesLike, *, idempotent: bool = False, timeout: float | None = None
+    ) -> bytes:
+        """Send bytes as `content_type`; return the bytes of the reply. Raises as `request`.
+
+        A reply of another kind than bytes is a `BadReply`. `call` also tells the reply's type.
+        """
+        value = self.call(Outgoing(content_type, content), idempotent=idempotent, timeout=timeout).value
+        if isinstance(value, (bytes, bytearray)):
+            return bytes(value)
+        raise BadReply(f"{self.address.endpoint} answered binary content with JSON; use call() to see it")
+
+    def call(self, request: Outgoing, *, idempotent: bool = False, timeout: float | None = None) -> Answer:
+        """Send any request; return the whole `Answer`. Raises as `request`."""
+        (call,) = self._run([Call(request, idempotent)], 1, timeout)
+        return _answer(call)
+
+    # --- many ------------------------------------------------------------------------------
+
+    def pipeline(
+        self,
+        items: Iterable[Item],
+        *,
+        idempotent: bool = False,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """Send all down one connection without waiting for replies; return their results, in order.
+
+        Each item is `(action, value)`, whose result is the reply's `result`, or an `Outgoing`, whose
+        result is the whole reply. The server serves them in this order. If some fail, the first of
+        their errors is raised once all are done; with `return_exceptions` each error stands in its place.
+        A peer that grants no keep-alive gets them one by one, on a connection each.
+        """
+        return self._many(items, 1, idempotent, timeout, return_exceptions)
+
+    def map(
+        self,
+        items: Iterable[Item],
+        *,
+        idempotent: bool = False,
+        timeout: float | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Any]:
+        """As `pipeline`, spread over all `connections`: served in any order, results in the order of the items."""
+        return self._many(items, self._pool.connections, idempotent, timeout, return_exceptions)
+
+    def _many(
+        self, items: Iterable[Item], width: int, idempotent: bool, timeout: float | None, return_exceptions: bool
+    ) -> list[Any]:
+        items = list(items)
+        calls = [Call(_outgoing(item), idempotent) for item in items]
+        self._run(calls, width, timeout)
+        results = [_outcome(call, item) for call, item in zip(calls, items, strict=True)]
+        if not return_exceptions:
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+        return results
+
+    # --- connections -------------------------------------------------------------------------
+
+    def connect(self) -> int:
+        """Open all `connections` now and return how many are open; raises if not even one could be.
+
+        Not needed before a call.
+        """
+        self._check_open()
+        self._take_in()
+        pool = self._pool
+        pool.keep(pool.connections)
+        try:
+            while pool.opening and pool.failures <= pool.retries:
+                self._loop.run_once()
+        finally:
+            pool.keep(0)
+        if not pool.open_count and pool.last_error is not None:
+            raise pool.last_error
+        return pool.open_count
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open just now, as far as is known without looking."""
+        return self._pool.open_count
+
+    def close(self) -> None:
+        """Close every connection. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pool.close()
+        while not self._pool.settled:
+            self._loop.run_once(0)
+        if self._own_loop:
+            self._loop.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- blocking ------------------------------------------------------------------------------
+
+    def _run(self, calls: list[Call], width: int, timeout: float | None) -> list[Call]:
+        """Turn the loop until all calls are done."""
+        self._check_open()
+        self._take_in()
+        # Nothing is in flight between calls, so the timer may be another for this one.
+        self._shared.reply_timer = self._timer if timeout is None else self._loop.fifo(timeout, Message.reply_expired)
+        self._pool.width = width
+        self._to_do = len(calls)
+        try:
+            self._pool.submit(calls)
+            while self._to_do:
+                self._loop.run_once()
+        finally:
+            if self._to_do:  # interrupted: late replies must not meet the next call
+                self._pool.abandon()
+            self._shared.reply_timer = self._timer
+        return calls
+
+    def _take_in(self) -> None:
+        """Notice what happened to the connections since the last call."""
+        if not self._pool.settled:
+            self._loop.run_once(0)
+
+    def _done(self, call: Call) -> None:
+        self._to_do -= 1
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this client is closed: make another one")
+
+    def __repr__(self) -> str:
+        return f"<Client {self.address} open={self._pool.open_count}>"
+
+
+def _outgoing(item: Item) -> Outgoing:
+    if isinstance(item, Outgoing):
+        return item
+    if isinstance(item, (tuple, list)) and 1 <= len(item) <= 2 and isinstance(item[0], str):
+        return action_request(*item)
+    raise TypeError(f"{item!r} is not a request: write (action, value), or an Outgoing")
+
+
+def _outcome(call: Call, item: Item) -> Any:
+    """What stands in the place of an item: its result, or its error."""
+    if call.error is not None:
+        return call.error
+    return call.value if isinstance(item, Outgoing) else _result(call.value)
+
+
+def _answer(call: Call) -> Answer:
+    if call.error is not None:
+        raise call.error
+    assert call.header is not None
+    return Answer(call.value, call.header)
+
+
+def _result(value: Any) -> Any:
+    """The `result` of a reply; of one without, the whole of it."""
+    return value["result"] if isinstance(value, dict) and "result" in value else value

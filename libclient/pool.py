@@ -1,0 +1,340 @@
+"""How do calls find connections, and what happens to a call whose connection ends?
+
+`Pool` serves `Call`s over up to `connections` messages to one address, on a loop it is given.
+
+    queue of calls -> a free place on an open message -> answered
+         ^                                            -> or the message ends: back, or failed
+
+Rules:
+
+* A call takes a place on an open message: one until keep-alive is granted, `depth` afterwards.
+  With calls waiting and no place free another message is opened, up to `connections`.
+* When a message ends, a call that never began to leave goes back to the queue. A call that
+  did is repeated only if it was declared `idempotent`, was never answered, and has a try left;
+  otherwise it fails, and its error says that it may have been carried out.
+* A one-shot peer is no failure: the next call gets a new connection at once.
+* A timeout is the caller's patience: the call whose reply did not come fails, declared
+  idempotent or not; those behind it on the same connection are treated as above.
+* Connecting that fails is tried again `retries` times in a row, waiting in between: exponential
+  backoff with full jitter, so that a thousand clients don't come back at once. Then all that
+  wait fail. While other messages are open, the calls are theirs.
+* A reconnect that follows a connection which had answered (an idle connection that the server
+  closed just as we sent) does not wait: nothing says that the server is in trouble.
+
+Not here: blocking until calls are done (`libclient.client`).
+Full jitter: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+from eventloop import Address, Endpoint, EventLoop, Timer
+from protocol import Header, ProtocolError
+
+from .connect import broken, not_connected, resolve
+from .errors import BadReply, ConnectionFailed, ErrorReply
+from .message import Ending, Message, Shared, UnaskedReply
+from .outgoing import Outgoing
+from .reasons import EndReason
+
+__all__ = ["Backoff", "Call", "Pool", "error_in"]
+
+
+class Backoff:
+    """How long to wait before trying again: between 0 and `base` doubled with each failure, at most `cap`.
+
+    Seconds. `random` returns numbers from 0 to 1, and is passed in so that tests know them.
+    """
+
+    __slots__ = ("base", "cap", "random")
+
+    def __init__(self, base: float = 0.1, cap: float = 10.0, random: Callable[[], float] = random.random) -> None:
+        self.base = base
+        self.cap = cap
+        self.random = random
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after `failures` (from 1) in a row."""
+        return self.random() * min(self.cap, self.base * 2.0 ** min(failures - 1, 64))
+
+
+class Call:
+    """One request on its way to its answer.
+
+    When `done`, either `error` is set, or `value` and `header` are: the decoded JSON, or bytes-like
+    for other types. `tries` counts how often it began to leave.
+    """
+
+    __slots__ = ("done", "error", "header", "idempotent", "request", "tries", "value")
+
+    def __init__(self, request: Outgoing, idempotent: bool = False) -> None:
+        self.request = request
+        self.idempotent = idempotent
+        self.done = False
+        self.value: Any = None
+        self.header: Header | None = None
+        self.error: Exception | None = None
+        self.tries = 0
+
+
+class _Place:
+    """What a pool knows of one of its messages: how many calls it answered."""
+
+    __slots__ = ("answered",)
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+
+class Pool:
+    """Calls over many connections to one address.
+
+    `done(call)` is called for each call when it is done, from the loop. `shared` has the timeouts.
+    `retries` and `backoff`: see the rules above. `width` is how many of `connections` calls may use
+    just now. `failures` counts those of connecting in a row, `last_error` is the last of them.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        address: Address,
+        done: Callable[[Call], object],
+        *,
+        connections: int = 1,
+        depth: int = 64,
+        retries: int = 2,
+        backoff: Backoff | None = None,
+        keep_alive: bool = True,
+        resolve: Callable[[Address], list[Endpoint]] = resolve,
+    ) -> None:
+        self.shared = shared
+        self.loop: EventLoop = shared.loop
+        self.address = address
+        self.connections = self.width = connections
+        self.depth = depth
+        self.retries = retries
+        self.backoff = backoff or Backoff()
+        self.keep_alive = keep_alive
+        self.waiting: deque[Call] = deque()
+        self._done = done
+        self._resolve = resolve
+        self._endpoints: list[Endpoint] | None = None
+        self._connecting: set[Message] = set()
+        self._open: dict[Message, None] = {}  # connected and usable, the oldest first
+        self._ending: set[Message] = set()  # had their last reply, or were cut
+        self.failures = 0  # connecting failed so often in a row
+        self.last_error: Exception | None = None  # of connecting
+        self._floor = 0  # messages to have open without any call
+        self._pause: Timer | None = None  # no connection is opened while it runs
+
+    # --- facts -----------------------------------------------------------------------
+
+    @property
+    def open_count(self) -> int:
+        """Messages that are connected and usable."""
+        return len(self._open)
+
+    @property
+    def used(self) -> int:
+        """Messages that are connected and usable, or on the way there."""
+        return len(self._open) + len(self._connecting)
+
+    @property
+    def opening(self) -> bool:
+        """Connections are being made, or will be after a pause."""
+        return bool(self._connecting) or self._pause is not None
+
+    @property
+    def settled(self) -> bool:
+        """No message is left that has not told its end."""
+        return not (self._open or self._connecting or self._ending)
+
+    # --- calls in --------------------------------------------------------------------
+
+    def submit(self, calls: Iterable[Call]) -> None:
+        """Queue calls and let go what has a place."""
+        self.waiting.extend(calls)
+        self._place_all()
+
+    def keep(self, count: int) -> None:
+        """Have `count` messages open, calls or not; 0 ends that, and closes none."""
+        self._floor = count
+        self.failures = 0
+        self._open_for_waiting()
+
+    def _place_all(self) -> None:
+        """Fill the places on the messages there are, the oldest first; open more for the rest."""
+        for message in [*islice(self._open, self.width)] if self.waiting else ():
+            self._fill(message)
+        self._open_for_waiting()
+
+    def _open_for_waiting(self) -> None:
+        """One connection per waiting call, less those being made already; or as many as are to be kept."""
+        if self._pause is not None:
+            return
+        wanted = min(len(self.waiting) - len(self._connecting), self.width - self.used)
+        try:
+            for _ in range(max(wanted, self._floor - self.used)):
+                self._open_one()
+        except ConnectionFailed as error:  # the name can't be resolved: no message was made
+            self._connecting_failed(error)
+
+    def _open_one(self) -> None:
+        if self._endpoints is None:
+            self._endpoints = self._resolve(self.address)
+        self._connecting.add(Message(self.shared, self, self._endpoints, keep_alive=self.keep_alive, tag=_Place()))
+
+    def _fill(self, message: Message) -> None:
+        """Hand over as many calls as the message has places for."""
+        free = (self.depth if message.granted else 1) - message.in_flight - message.queued
+        if free > 0 and self.waiting:
+            calls = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
+            message.send_all([(call.request, call) for call in calls])
+
+    # --- what messages tell ------------------------------------------------------------
+
+    def opened(self, message: Message) -> None:
+        self._connecting.discard(message)
+        self._open[message] = None
+        self._fill(message)
+
+    def response(self, message: Message, context: Any, value: object, header: Header) -> None:
+        self.failures = 0
+        message.tag.answered += 1
+        self._answer(context, value, header)
+        if not message.usable:
+            self._retire(message)
+            if self.used < self.width:
+                self._open_for_waiting()
+            else:
+                self._place_all()
+        elif self.waiting and (message.in_flight + message.queued) * 2 <= self.depth:
+            self._fill(message)  # in heaps of half the depth, so that they leave in one send
+
+    def closed(self, message: Message, ending: Ending) -> None:
+        self._retire(message)
+        self._ending.discard(message)
+        if ending.reason is EndReason.ABORTED:
+            return  # by `abandon` or `close`: nobody waits for its calls
+        if ending.reason is EndReason.NOT_CONNECTED:
+            self._endpoints = None  # it may have moved
+            self._connecting_failed(not_connected(self.address, ending.errors))
+            return
+        back = self._repeatable(message, ending)
+        back += [call for _, call in ending.unsent]
+        self.waiting.extendleft(reversed(back))
+        if ending.reason is EndReason.REFUSED:
+            self._connecting_failed(_refusal(self.address, ending))
+        elif ending.unanswered and not message.tag.answered:
+            self._wait_before_opening()  # it took calls and answered none
+        if self.waiting:
+            self._place_all()
+
+    def _retire(self, message: Message) -> None:
+        self._connecting.discard(message)
+        self._open.pop(message, None)
+        self._ending.add(message)
+
+    def _repeatable(self, message: Message, ending: Ending) -> list[Call]:
+        """Of the calls that were sent and not answered, those to send again; the others fail here."""
+        again = []
+        for number, (_, call) in enumerate(ending.unanswered):
+            call.tries += 1
+            timed_out = ending.reason is EndReason.REPLY_TIMEOUT and number == 0
+            hopeless = ending.reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH)
+            if call.idempotent and call.tries <= self.retries and not timed_out and not hopeless:
+                again.append(call)
+            else:
+                seconds = self.shared.reply_timer.seconds
+                self._finish(call, broken(self.address, ending.reason, ending.errors, seconds))
+        return again
+
+    # --- done --------------------------------------------------------------------------
+
+    def _answer(self, call: Call, value: object, header: Header) -> None:
+        error: Exception | None = None
+        if isinstance(value, ProtocolError):
+            error = BadReply(f"the content of the reply from {self.address.endpoint} can't be read: {value}")
+        else:
+            error = error_in(value)
+        call.value = value
+        call.header = header
+        self._finish(call, error)
+
+    def _finish(self, call: Call, error: Exception | None) -> None:
+        call.error = error
+        call.done = True
+        self._done(call)
+
+    # --- trying again --------------------------------------------------------------------
+
+    def _connecting_failed(self, error: Exception) -> None:
+        """Wait and try again; or let what waits fail, if there is nobody to serve it."""
+        self.last_error = error
+        if self._open or self.failures < self.retries:
+            self._wait_before_opening()
+        elif not self._connecting and self._pause is None:
+            self.failures = 0
+            self._fail_waiting(error)
+
+    def _wait_before_opening(self) -> None:
+        if self._pause is None:
+            self.failures += 1
+            self._pause = self.loop.call_later(self.backoff.delay(self.failures), self._go_on)
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._place_all()
+
+    def _fail_waiting(self, error: Exception) -> None:
+        waiting, self.waiting = self.waiting, deque()
+        for call in waiting:
+            self._finish(call, error)
+
+    # --- ending ----------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Nobody waits for the calls any more: forget those that wait, cut the messages that are busy."""
+        self.waiting.clear()
+        self._stop_pause()
+        for message in [*self._connecting, *self._open]:
+            if message.in_flight or message.queued or message in self._connecting:
+                self._cut(message)
+
+    def close(self) -> None:
+        """Cut every message; `settled` tells when all have ended."""
+        self.waiting.clear()
+        self._stop_pause()
+        for message in [*self._connecting, *self._open, *self._ending]:
+            self._cut(message)
+
+    def _cut(self, message: Message) -> None:
+        self._retire(message)
+        message.abort()
+
+    def _stop_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+
+
+def error_in(value: object) -> ErrorReply | None:
+    """The error that a decoded reply carries, if it does (wire.md, "Replies")."""
+    if not isinstance(value, dict):
+        return None
+    error = value.get("error")
+    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+        return None
+    return ErrorReply(error["code"], str(error.get("message", "")))
+
+
+def _refusal(address: Address, ending: Ending) -> Exception:
+    """What the peer said before anything was asked."""
+    said = ending.errors[0] if ending.errors else None
+    reply = error_in(said.value) if isinstance(said, UnaskedReply) else None
+    return reply or broken(address, ending.reason, ending.errors, 0.0)
