@@ -109,8 +109,7 @@ class Connector:
                 return
             self._errors.append(OSError(code, os.strerror(code)))
             sock.close()
-        if self._index <= len(self._endpoints):
-            self._index = len(self._endpoints) + 1
+        if self._index == len(self._endpoints):  # else: cancelled
             self._failed(self._errors)
 
     def on_readable(self) -> None:

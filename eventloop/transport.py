@@ -226,7 +226,7 @@ class Transport:
 
     def resume_reading(self) -> None:
         """Read on. Bytes a protocol has buffered itself come with no event: it must look there first."""
-        if not self._facts & (_READING | _CLOSE_WANTED | _CLOSED):  # `close` ended reading for good
+        if not self._facts & (_READING | _CLOSE_WANTED):  # `close` ended reading for good
             self._facts |= _READING
             self._register()
 

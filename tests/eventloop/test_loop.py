@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventloop import EventLoop
-from eventloop.loop import READ, WRITE
+from eventloop.loop import LATELY, READ, WRITE
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, FaultySocket
 from tests.fakes.selector import FakeSelector, SleepsForEver
@@ -164,6 +164,32 @@ def test_now_is_read_once_per_turn_after_select(loop: EventLoop, clock: FakeCloc
     loop.run_once()
     assert seen == [before + 2.5, before + 2.5]
     assert selector.timeouts == [2.5]
+
+
+def test_lately_follows_now_in_steps_of_a_quarter_of_a_second(loop: EventLoop, clock: FakeClock) -> None:
+    start = loop.lately
+    assert start == loop.now
+    clock.advance(LATELY / 2)
+    loop.run_once(0)
+    assert loop.lately is start  # the same float, shared by all who note it
+    clock.advance(LATELY / 2)
+    loop.run_once(0)
+    assert loop.lately is loop.now
+    assert loop.now == start + LATELY
+
+
+@pytest.mark.parametrize(
+    ("ready", "told"),
+    [(READ, ["a readable"]), (WRITE, ["a writable"]), (READ | WRITE, ["a readable", "a writable"])],
+)
+def test_a_handler_is_told_of_what_is_ready_and_of_nothing_else(
+    loop: EventLoop, selector: FakeSelector, log: list[str], ready: int, told: list[str]
+) -> None:
+    sock = FaultySocket()
+    loop.register(sock, READ | WRITE, Handler("a", log))
+    selector.ready(sock, ready)
+    assert loop.run_once() == 1
+    assert log == told
 
 
 # --- stale events --------------------------------------------------------------------
@@ -367,7 +393,15 @@ def test_another_thread_wakes_a_sleeping_loop(real_loop: EventLoop) -> None:
     ran_in = []
     asleep = threading.Event()
     select = real_loop.selector.select
-    real_loop.selector.select = lambda timeout: (asleep.set(), select(timeout))[1]  # type: ignore[method-assign]
+    woken: list[bool] = []
+
+    def noting_select(timeout: float | None) -> Any:
+        asleep.set()
+        ready = select(timeout)
+        woken.append(bool(ready))
+        return ready
+
+    real_loop.selector.select = noting_select  # type: ignore[method-assign]
 
     def wake() -> None:
         asleep.wait(10)
@@ -376,8 +410,9 @@ def test_another_thread_wakes_a_sleeping_loop(real_loop: EventLoop) -> None:
     thread = threading.Thread(target=wake)
     thread.start()
     while not ran_in:
-        assert real_loop.run_once(10.0) > 0
+        real_loop.run_once(10.0)
     thread.join()
+    assert all(woken)  # by the thread: none of them slept until its timeout
     assert ran_in == [threading.current_thread()]
 
 
@@ -403,10 +438,8 @@ def test_every_callback_of_many_threads_runs_once_and_in_each_threads_order(real
 def test_wakes_without_end_never_block_and_are_read_away_together(real_loop: EventLoop) -> None:
     for _ in range(100_000):  # more bytes than the pair can hold
         real_loop.call_soon_threadsafe(int)
-    turns = 0
-    while real_loop.run_once(0):
-        turns += 1
-    assert turns < 1000
+    assert real_loop.run_once(0) == 100_000 + 1  # one event for all the bytes
+    assert 0 in [real_loop.run_once(0) for _ in range(3)]  # and soon none is left
 
 
 def test_waking_a_closed_loop_is_harmless() -> None:

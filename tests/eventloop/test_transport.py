@@ -506,6 +506,15 @@ def test_parts_larger_than_any_kernel_buffer_all_arrive(wire: Wire) -> None:
     assert wire.exchange(5 << 20) == b"".join(parts)
 
 
+@pytest.mark.parametrize("kept", [5, 150], ids=["below high", "above high"])
+def test_a_reset_while_what_is_kept_is_sent_is_told_as_a_loss_and_as_nothing_else(alone: Alone, kept: int) -> None:
+    alone.sock.script("send", AGAIN, RESET)
+    alone.transport.write(bytes(kept))
+    alone.turn()
+    assert alone.protocol.heard == (["pause"] if kept > 100 else []) + ["lost"]
+    assert alone.transport.queued == 0
+
+
 # --- water marks ---------------------------------------------------------------------
 
 
