@@ -110,8 +110,12 @@ class EventLoop:
         return self._timers.add(when, callback, *args)
 
     def fifo(self, seconds: float, expired: Callable[[S], object]) -> Fifo[S]:
-        """A queue for many subjects that all wait `seconds` (see `eventloop.timers`)."""
-        return Fifo(seconds, expired, lambda: self.now, self.call_at)
+        """A queue for many subjects that all wait `seconds` (see `eventloop.timers`).
+
+        It goes by the clock, not by `now`: whoever starts a wait between two turns, as a blocking
+        client does, would have it begin in the past and end too early.
+        """
+        return Fifo(seconds, expired, self.clock, self.call_at)
 
     # --- handing over --------------------------------------------------------------
 

@@ -386,6 +386,18 @@ def test_a_fifo_of_the_loop_goes_by_the_loops_time(loop: EventLoop, clock: FakeC
     assert clock.now == start + 10.0
 
 
+def test_a_fifo_started_between_turns_counts_from_that_moment(loop: EventLoop, clock: FakeClock) -> None:
+    """A blocking client turns the loop only while it waits: `now` may be long past."""
+    expired: list[str] = []
+    fifo = loop.fifo(10.0, expired.append)
+    clock.advance(60.0)
+    fifo.start("a")
+    loop.run_once(9.75)
+    assert expired == []
+    loop.run_once()
+    assert expired == ["a"]
+
+
 # --- handing over from elsewhere -----------------------------------------------------
 
 
