@@ -1,0 +1,340 @@
+"""Every text encoding Python has and no other, JSON as JSON is, and replies as the tutorial formats them."""
+
+from __future__ import annotations
+
+import codecs
+import encodings
+import json
+import math
+import pkgutil
+import sys
+
+import pytest
+
+from protocol import Reply, content
+from protocol.content import decode_json, encode_error, encode_json, encode_result, text_codec
+from protocol.errors import BadContent, BadRequest, UnsupportedEncoding
+
+# --- encodings ------------------------------------------------------------------------------
+
+#: Those wire.md excludes although Python calls them text.
+EXCLUDED = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
+
+
+def pythons(name: str) -> codecs.CodecInfo | None:
+    """The codec that Python itself finds for a name, if it is one from bytes to text."""
+    try:
+        info = codecs.lookup(name)
+    except LookupError:
+        return None
+    return info if getattr(info, "_is_text_encoding", True) else None
+
+
+MODULES = sorted(m.name for m in pkgutil.iter_modules(encodings.__path__) if m.name != "aliases")
+TEXT = [name for name in MODULES if name not in EXCLUDED and pythons(name) is not None]
+NOT_TEXT = [name for name in MODULES if name not in TEXT]
+
+
+def test_every_text_codec_python_has_is_accepted():
+    value = {"action": "echo", "value": "plain"}
+    for name in TEXT:
+        data = json.dumps(value).encode(name)
+        assert decode_json(data, name) == value, name
+        assert decode_json(bytearray(data), name) == value, name
+
+
+def test_there_are_as_many_as_python_really_has():
+    assert len(TEXT) > 90
+
+
+@pytest.mark.parametrize("name", NOT_TEXT)
+def test_every_other_codec_is_refused(name):
+    with pytest.raises(UnsupportedEncoding, match="is not a text encoding known here"):
+        text_codec(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("idna", "punycode", "undefined", "locale", "unicode_escape", "raw_unicode_escape", "utf-7", "UTF7", "u7"),
+        *("unicode-escape", "Raw Unicode Escape", "unicode_1_1_utf_7"),
+        *("zlib_codec", "zlib", "zip", "rot13", "rot_13", "base64", "hex", "bz2", "quopri", "uu", "uu_codec"),
+        *("mbcs", "oem", "aliases", "encodings", "__init__", "_bootlocale"),
+        *("", " ", ".", "-", "no-such-codec", "utf-9", "binary", "json", "os", "../utf_8", "encodings.utf_8"),
+        *("utf-8\0", "\0", "utf\0-8", "é", "\ud800", "🐶", "utf_8" * 1000, "x" * 65, "utf-8" + " " * 60),
+    ],
+)
+def test_a_name_of_no_text_encoding_is_refused(name):
+    with pytest.raises(UnsupportedEncoding) as caught:
+        text_codec(name)
+    assert str(caught.value).isascii()
+    assert len(str(caught.value)) < 1000  # 64 characters, each an escape at worst
+
+
+@pytest.mark.parametrize("name", [None, True, 0, 8, 1.5, [], ["utf-8"], (), (("utf-8", 1),), b"utf-8", {}])
+def test_an_encoding_that_is_no_string_is_refused(name):
+    with pytest.raises(UnsupportedEncoding, match="as a string"):
+        text_codec(name)
+
+
+SPELLINGS = sorted(
+    {
+        *("utf-8", "UTF-8", "utf8", "UTF 8", "Utf_8", "U8", "utf--8", " utf-8", "utf-8 ", "_utf_8", "utf_8_", "utf8\n"),
+        *("latin-1", "Latin 1", "ISO-8859-1", "iso8859_15", "8859", "l1", "L9", "646", "us-ascii", "ANSI_X3.4-1968"),
+        *("iso_8859_1.1987", "utf.8", "mac.roman", "cp.437", "utf-16", "UTF-16LE", "utf-8-sig", "UTF_8_SIG"),
+        *("ibm-1047", "cp037", "csIBM037", "big5-hkscs", "shift-jis", "KOI8-R", "windows-1252", "cp1252", "utf8é"),
+        *encodings.aliases.aliases,
+    }
+)
+
+
+def test_every_spelling_means_what_it_means_to_python():
+    every_byte = bytes(range(256))
+    for name in SPELLINGS:
+        info = pythons(name)
+        if info is None or info.name.replace("-", "_") in EXCLUDED:
+            with pytest.raises(UnsupportedEncoding):
+                text_codec(name)
+        else:
+            assert text_codec(name)(every_byte, "replace") == info.decode(every_byte, "replace"), name
+
+
+def test_unknown_and_odd_spellings_leave_nothing_behind(monkeypatch):
+    for name in TEXT:  # whatever is loaded once and for all is loaded now
+        text_codec(name)
+    looked_up = []
+    monkeypatch.setattr(codecs, "lookup", looked_up.append)
+    before = len(encodings._cache), len(content._decoders), len(content._SPELLINGS), len(sys.modules)
+    for i in range(2000):
+        for odd in (f"no-such-{i}", f"utf{'-' * (i % 50)}8", f"utf-8é{chr(0x100 + i)}", f"latin{' ' * (i % 50)}1"):
+            try:
+                text_codec(odd)
+            except UnsupportedEncoding:
+                pass
+    assert (len(encodings._cache), len(content._decoders), len(content._SPELLINGS), len(sys.modules)) == before
+    assert looked_up == []
+
+
+def test_the_decoders_kept_are_bounded_by_the_codecs_there_are():
+    for name in MODULES + SPELLINGS:
+        try:
+            text_codec(name)
+        except UnsupportedEncoding:
+            pass
+    assert set(content._decoders) <= set(MODULES)
+
+
+# --- JSON in ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "0", '""', "null", "false", "true", "-0", "1e5", " {} ", "\n[\t1 ]\r\n"])
+def test_any_json_value_is_a_content(text):
+    assert decode_json(text.encode(), "utf-8") == json.loads(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "utf-16-le", "utf-32-be", "utf-8"])
+def test_a_byte_order_mark_belongs_to_the_encodings_that_have_one(encoding):
+    value = {"action": "search", "value": "🐶 é"}
+    data = json.dumps(value, ensure_ascii=False).encode(encoding)
+    assert decode_json(data, encoding) == value
+
+
+def test_utf_16_with_either_byte_order_mark_is_read():
+    for order in ("utf-16-le", "utf-16-be"):
+        assert decode_json("\ufeff[1]".encode(order), "utf-16") == [1]
+
+
+def test_utf_8_sig_needs_no_mark():
+    assert decode_json(b"[1]", "utf-8-sig") == [1]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (b"\xff", "utf-8"),
+        (b'"\xc3"', "utf-8"),
+        (b'"\xed\xa0\x80"', "utf-8"),  # a surrogate in UTF-8
+        (b'"\xc0\x80"', "utf-8"),  # overlong
+        (b"\x80", "ascii"),
+        (b"[1]", "utf-16"),
+        (b"\xd8\x00", "utf-16-be"),
+        (b"\x00\x00\x00", "utf-32"),
+        (b"\x81", "shift_jis"),
+        (b"\x81", "cp1252"),
+        (b"\xfe", "iso2022_jp"),
+    ],
+)
+def test_bytes_that_are_not_of_the_encoding_are_bad_content(data, encoding):
+    with pytest.raises(BadContent, match=f"is not valid '{encoding}' text"):
+        decode_json(data, encoding)
+
+
+def test_a_codec_that_raises_what_it_likes_is_bad_content(monkeypatch):
+    def explode(data, errors):
+        raise AssertionError("codecs are plugins")
+
+    monkeypatch.setitem(content._decoders, "utf_8", explode)
+    with pytest.raises(BadContent):
+        decode_json(b"{}", "utf-8")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 7, bytes(range(256)), b"\x1b$B\x80", b"~{~", b"{" * 5000])
+def test_rubbish_in_any_encoding_is_bad_content_and_nothing_else(data):
+    for name in TEXT:
+        with pytest.raises(BadContent):
+            decode_json(data, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "\ufeff{}", "{", "}", "[1,]", "{'a': 1}", '{"a": 1,}', "01", "+1", ".5", "1.", "0x1", "nul", "True"),
+        *("{} {}", "{}x", '"\n"', '"\\x"', '"\\ud8"', "[1 2]", '{"a"}', "{1: 2}", "\xa01", "\x0b1", "//x\n1", "\0"),
+        *("NaN", "Infinity", "-Infinity", "[NaN]", '{"a": Infinity}', '{"a": [-Infinity]}', "nan", "-NaN"),
+    ],
+)
+def test_text_that_is_not_json_is_bad_content(text):
+    with pytest.raises(BadContent, match="the content is not valid JSON: "):
+        decode_json(text.encode(), "utf-8")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_content_nested_too_deeply_is_bad_content(opening, closing):
+    deep = opening * 100_000 + "1" + closing * 100_000
+    with pytest.raises(BadContent, match="nested too deeply"):
+        decode_json(deep.encode(), "utf-8")
+
+
+def test_a_number_too_long_for_the_parser_is_bad_content_and_tells_nothing_of_our_settings():
+    limit = sys.get_int_max_str_digits()
+    assert decode_json(b"1" * limit, "utf-8") == int("1" * limit)
+    with pytest.raises(BadContent) as caught:
+        decode_json(b"1" * (limit + 1), "utf-8")
+    assert "sys." not in str(caught.value)
+
+
+def test_a_number_beyond_floats_is_json_and_is_read():
+    assert math.isinf(decode_json(b"1e999", "utf-8"))
+
+
+def test_a_lone_surrogate_may_be_escaped_in_json():
+    assert decode_json(b'"\\ud800"', "utf-8") == "\ud800"
+    assert decode_json(b'"\\ud83d\\udc36"', "utf-8") == "🐶"
+
+
+# --- JSON out ---------------------------------------------------------------------------------
+
+VALUES = [
+    *(None, True, False, 0, -1, 2**53, 1.5, 1e300, "", "é🐶", 'a"b\\c\n\x00\x7f', [], {}, [[1], {"a": None}]),
+    *({"b": 1, "a": [1, 2.0, "x"]}, {7: 2, None: 3, True: 4, 1.5: 5}, (1, 2), {"a": {"b": {"c": []}}}),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_is_formatted_as_the_tutorials_json_dumps_does(value):
+    assert encode_json(value) == json.dumps(value, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("value", [v for v in VALUES if not isinstance(v, (tuple, dict)) or v == {}], ids=repr)
+def test_a_value_comes_back_from_its_encoding(value):
+    assert decode_json(encode_json(value), "utf-8") == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("\ud800", b'"\\ud800"'),
+        ("é\udfff🐶", b'"' + "é".encode() + b"\\udfff" + "🐶".encode() + b'"'),
+        ({"\udc80": ["\udc81"]}, b'{"\\udc80": ["\\udc81"]}'),
+        ("\\\ud800", b'"\\\\\\ud800"'),
+    ],
+)
+def test_a_lone_surrogate_is_escaped_and_the_rest_is_not(value, expected):
+    assert encode_json(value) == expected
+    assert json.loads(expected) == value
+
+
+def circle() -> list:
+    inner: list = []
+    inner.append(inner)
+    return inner
+
+
+def deep() -> object:
+    value: object = 0
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: object(), TypeError),
+        (lambda: b"bytes", TypeError),
+        (lambda: {1, 2}, TypeError),
+        (lambda: [1, {"a": object()}], TypeError),
+        (lambda: {(1, 2): 3}, TypeError),
+        (lambda: math.nan, ValueError),
+        (lambda: [math.inf], ValueError),
+        (lambda: {"a": -math.inf}, ValueError),
+        (lambda: {math.nan: 1}, ValueError),
+        (lambda: 10 ** (sys.get_int_max_str_digits() + 1), ValueError),
+        (circle, RecursionError),
+        (deep, RecursionError),
+    ],
+    ids=["object", "bytes", "set", "inside", "key", "nan", "inf", "-inf", "nan key", "digits", "circle", "deep"],
+)
+def test_what_json_cannot_carry_is_refused_and_leaves_nothing_behind(make, error):
+    value = make()
+    for encode in (encode_json, encode_result, lambda v: encode_result(Reply(result=v))):
+        with pytest.raises(error):
+            encode(value)
+        assert encode({"fine": 1}).endswith(b'{"fine": 1}' if encode is encode_json else b'{"fine": 1}}')
+
+
+def test_without_the_c_encoder_the_python_one_says_the_same(monkeypatch):
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    encode = content._prepare_encoder()
+    for value in VALUES:
+        assert "".join(encode(value, 0)) == json.dumps(value, ensure_ascii=False)
+    with pytest.raises(TypeError, match="a set is not something JSON can carry"):
+        "".join(encode({1}, 0))
+    with pytest.raises(ValueError, match="Out of range float"):
+        "".join(encode(math.nan, 0))
+
+
+@pytest.mark.parametrize("result", [*VALUES, "\ud800"], ids=repr)
+def test_a_result_is_the_only_field_of_its_reply(result):
+    assert encode_result(result) == encode_json({"result": result})
+
+
+def test_a_str_subclass_is_a_result_like_another_string():
+    class Name(str):
+        __slots__ = ()
+
+    assert encode_result(Name("x")) == b'{"result": "x"}'
+
+
+def test_a_reply_has_the_fields_it_was_given_in_that_order():
+    assert encode_result(Reply({"result": 1, "count": 2})) == b'{"result": 1, "count": 2}'
+    assert encode_result(Reply(result=1, count=2)) == b'{"result": 1, "count": 2}'
+    assert encode_result(Reply({"result": 1}, count=2)) == b'{"result": 1, "count": 2}'
+    assert encode_result(Reply()) == b"{}"
+
+
+def test_a_reply_does_not_change_the_mapping_it_was_given():
+    fields = {"result": 1}
+    assert Reply(fields, count=2).fields == {"result": 1, "count": 2}
+    assert fields == {"result": 1}
+
+
+def test_an_error_reply_repeats_its_message_where_the_tutorials_client_looks():
+    assert json.loads(encode_error(BadRequest("no 🐶"))) == {
+        "result": "Error: no 🐶",
+        "error": {"code": "bad-request", "message": "no 🐶"},
+    }
+
+
+def test_an_error_message_with_a_lone_surrogate_can_be_sent():
+    assert b"\\ud800" in encode_error(BadRequest("no action \ud800"))
