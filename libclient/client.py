@@ -201,9 +201,10 @@ class Client:
             raise pool.last_error
         return pool.open_count
 
-    @property
-    def open_connections(self) -> int:
-        """How many connections are open just now, as far as is known without looking."""
+    def refresh(self) -> int:
+        """Take in what happened since the last call; return how many connections are open."""
+        self._check_open()
+        self._take_in()
         return self._pool.open_count
 
     def close(self) -> None:

@@ -32,12 +32,13 @@ __all__ = [
 
 
 class ErrorReply(Exception):
-    """The server's answer is an error: `code` is its word on the wire, `message` its sentence."""
+    """The server's answer is an error: `code` is its word on the wire, `message` its sentence, `reply` all of it."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, reply: object = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message
+        self.reply = reply
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -330,7 +330,7 @@ def error_in(value: object) -> ErrorReply | None:
     error = value.get("error")
     if not isinstance(error, dict) or not isinstance(error.get("code"), str):
         return None
-    return ErrorReply(error["code"], str(error.get("message", "")))
+    return ErrorReply(error["code"], str(error.get("message", "")), value)
 
 
 def _refusal(address: Address, ending: Ending) -> Exception:

@@ -1,0 +1,112 @@
+"""How do the words of a command line become values, or one clear line?
+
+`CommandParser` is argparse with one-line errors. The functions below are for `type=`; what they
+raise says what is accepted.
+
+Not here: which options a command has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from eventloop import Address, parse_duration
+from eventloop.addresses import ECHO, ECHO_UDP, TCP
+
+from .connect import parse_target
+
+__all__ = [
+    "CommandParser",
+    "UsageError",
+    "add_timeouts",
+    "count",
+    "duration",
+    "echo_target",
+    "positive_duration",
+    "program",
+    "target",
+]
+
+T = TypeVar("T")
+
+
+class UsageError(Exception):
+    """The command line can't be meant so; the sentence says what to write."""
+
+
+def program() -> str:
+    """What the user typed to run us."""
+    name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else ""
+    return name if name.startswith("app") else "app_client.py"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """argparse whose errors are a `UsageError` of one line."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog,
+            description=description[0].upper() + description[1:] + ("" if description.endswith(".") else "."),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _checked(parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def target(text: str) -> Address:
+    return _checked(parse_target, text)
+
+
+def echo_target(text: str) -> Address:
+    return _checked(lambda word: parse_target(word, (ECHO, ECHO_UDP, TCP)), text)
+
+
+def duration(text: str) -> float:
+    """Seconds."""
+    return _checked(parse_duration, text)
+
+
+def positive_duration(text: str) -> float:
+    """Seconds, more than 0."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait: write one above 0, such as 5s")
+    return seconds
+
+
+def count(text: str) -> int:
+    """A number from 1."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: write a number from 1")
+    return int(text)
+
+
+def add_timeouts(parser: argparse.ArgumentParser) -> None:
+    """`--timeout` and `--connect-timeout`."""
+    parser.add_argument(
+        "--timeout",
+        type=duration,
+        default=10.0,
+        metavar="TIME",
+        help="how long to wait for a reply, such as 250ms or 10s; 0 is for ever (default: 10s)",
+    )
+    parser.add_argument(
+        "--connect-timeout",
+        type=positive_duration,
+        default=5.0,
+        metavar="TIME",
+        help="how long to wait for a connection (default: 5s)",
+    )

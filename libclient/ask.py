@@ -1,0 +1,156 @@
+"""`app_client.py request`: how does one request go out, and its answer come back, from a command line?
+
+Always JSON, unless `--file` sends a file: then it is binary content of the type `--type` says, else
+`binary/ACTION` if an action was given (so `echo --file` sends `binary/echo`), else the tutorial's.
+
+Not here: how answers look (`libclient.output`), exit codes (`libclient.cli`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from typing import Any
+
+from protocol import JSON_ENCODING, JSON_TYPE
+
+from .arguments import UsageError, add_timeouts, duration, target
+from .client import Answer, Client
+from .outgoing import BINARY_ENCODING, Outgoing, json_request
+from .output import remark, save, show_binary, show_json
+from .tutorial import CONTENT_TYPE
+
+__all__ = ["add_arguments", "outgoing", "run"]
+
+EPILOG = """\
+The result goes to stdout: a text plain, anything else as JSON. A binary answer is described in a
+line; -o saves it.
+
+examples:
+  ... request 127.0.0.1:65432 search morpheus
+  ... request 127.0.0.1:65432 echo --json-value '{"a": [1, 2]}'
+  ... request 127.0.0.1:65432 greet --fields '{"name": "Ann"}'
+  ... request 127.0.0.1:65432 echo --file photo.jpg -o copy.jpg
+  ... request unix:/tmp/app.sock confirm hello
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("target", type=target, metavar="TARGET", help="HOST:PORT, tcp://HOST:PORT or unix:/path")
+    parser.add_argument("action", nargs="?", metavar="ACTION", help="what to do, such as search, echo or confirm")
+    parser.add_argument("value", nargs="?", metavar="VALUE", help="its value: a text, or JSON with --json-value")
+    parser.add_argument("--json-value", action="store_true", help="VALUE is JSON")
+    parser.add_argument("--fields", metavar="JSON", help="more fields of the request, as a JSON object")
+    parser.add_argument("--file", metavar="PATH", help="send this file as binary content (- is stdin)")
+    parser.add_argument("--type", metavar="TYPE", help="the file's content type (default: binary/ACTION, "
+                        f"without ACTION {CONTENT_TYPE})")
+    parser.add_argument("-o", "--output", metavar="PATH", help="save a binary answer here (- is stdout, as it is)")
+    parser.add_argument("--full", action="store_true", help="print the whole reply as JSON, not its result alone")
+    parser.add_argument("--id", metavar="ID", help="an id that the reply carries back; digits make it an integer")
+    parser.add_argument("--deadline", type=duration, metavar="TIME", help="how long an answer is worth having: "
+                        "the server gives up after it")
+    add_timeouts(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises `UsageError`, `ErrorReply` or `ConnectionFailed`."""
+    request = outgoing(args)
+    _check_output(args.output)
+    client = Client(args.target, timeout=args.timeout, connect_timeout=args.connect_timeout, retries=0)
+    with client:
+        answer = client.call(request)
+    _show(answer, args)
+    return 0
+
+
+# --- the request -----------------------------------------------------------------------
+
+
+def outgoing(args: argparse.Namespace) -> Outgoing:
+    """What the arguments ask for. Raises `UsageError`."""
+    id = int(args.id) if args.id and re.fullmatch("-?[0-9]{1,15}", args.id) else args.id
+    deadline_ms = None if args.deadline is None else round(args.deadline * 1000)
+    try:
+        if args.file is not None:
+            return _file_request(args, id, deadline_ms)
+        return json_request(_object(args), id=id, deadline_ms=deadline_ms)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"this can't be sent: {error}") from None
+
+
+def _object(args: argparse.Namespace) -> dict[str, Any]:
+    if args.action is None:
+        raise UsageError("write an ACTION, such as search, or --file PATH")
+    if args.type is not None:
+        raise UsageError("--type goes with --file")
+    fields: dict[str, Any] = {"action": args.action}
+    if args.value is not None:
+        fields["value"] = _json(args.value, "VALUE") if args.json_value else args.value
+    elif args.json_value:
+        raise UsageError("--json-value needs a VALUE")
+    if args.fields is not None:
+        more = _json(args.fields, "--fields")
+        if not isinstance(more, dict):
+            raise UsageError("--fields must be a JSON object, such as '{\"name\": \"Ann\"}'")
+        fields.update(more)
+    return fields
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{what} is not JSON ({error}): texts in it need double quotes") from None
+
+
+def _file_request(args: argparse.Namespace, id: str | int | None, deadline_ms: int | None) -> Outgoing:
+    if args.value is not None or args.json_value or args.fields is not None:
+        raise UsageError("--file is the content: leave VALUE, --json-value and --fields out")
+    kind = args.type or (f"binary/{args.action}" if args.action is not None else CONTENT_TYPE)
+    encoding = JSON_ENCODING if kind == JSON_TYPE else BINARY_ENCODING
+    return Outgoing(kind, _read(args.file), encoding, id=id, deadline_ms=deadline_ms)
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read() if sys.stdin is not None else b""
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--file {path} can't be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+# --- the answer ------------------------------------------------------------------------
+
+
+def _check_output(path: str | None) -> None:
+    """Before anything is sent: an answer that can't be saved is lost."""
+    if path is None or path == "-":
+        return
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not path:
+        raise UsageError(f"-o {path!r} is a directory: write the name of a file")
+    if not os.path.isdir(folder):
+        raise UsageError(f"-o {path}: there is no directory {folder}")
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        raise UsageError(f"-o {path}: no permission to write there")
+
+
+def _show(answer: Answer, args: argparse.Namespace) -> None:
+    value = answer.value
+    if isinstance(value, (bytes, bytearray)):
+        if args.output is None:
+            show_binary(answer)
+        else:
+            save(value, args.output)
+            if args.output != "-":
+                remark(f"saved {len(value)} bytes of {answer.header.content_type} to {args.output}")
+        return
+    if args.output is not None:
+        remark("the answer is JSON, nothing binary to save; here it is")
+    show_json(value["result"] if isinstance(value, dict) and "result" in value and not args.full else value)

@@ -1,0 +1,69 @@
+"""How is an answer shown to a person, or to the next program in a pipe?
+
+Results go to stdout, everything about them to stderr. A text result is printed plain, any other
+as JSON on one line. Binary content is never thrown at a terminal: a line says what it is and how
+it begins, and `-o` saves it.
+
+Not here: exit codes, errors (`libclient.cli`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from .client import Answer
+
+__all__ = ["one_line", "remark", "save", "show_binary", "show_json", "show_text"]
+
+#: Bytes of a binary reply that are shown: about three lines of a terminal.
+SHOWN_BYTES = 200
+
+
+def remark(text: str) -> None:
+    """One line on stderr."""
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """Line breaks and other control characters as escapes: what a peer sent can't draw on the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def show_text(text: str) -> None:
+    """A text, plain; on a terminal its control characters, but for line breaks and tabs, as escapes."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        text = "".join(c if c in "\n\t" else one_line(c) for c in text)
+    print(text, flush=True)
+
+
+def show_json(value: Any) -> None:
+    """A text plain, anything else as JSON on one line."""
+    if isinstance(value, str):
+        show_text(value)
+    else:
+        show_text(json.dumps(value, ensure_ascii=False))
+
+
+def show_binary(answer: Answer) -> None:
+    """One line: how many bytes of which type, and how they begin."""
+    content = bytes(answer.value[:SHOWN_BYTES])
+    more = "" if len(answer.value) <= SHOWN_BYTES else " ... (-o PATH saves them all)"
+    show_text(f"{len(answer.value)} bytes of {answer.header.content_type}: {content!r}{more}")
+
+
+def save(content: bytes | bytearray, path: str) -> None:
+    """Write the bytes to a file, or for `-` to stdout as they are. Raises `OSError`."""
+    if path != "-":
+        with open(path, "wb") as file:
+            file.write(content)
+    elif sys.stdout is not None:
+        sys.stdout.flush()
+        out = getattr(sys.stdout, "buffer", None)
+        if out is None:  # a stand-in without bytes beneath
+            os.write(1, content)
+        else:
+            out.write(content)
+            out.flush()
