@@ -3,7 +3,7 @@
 Asked before the first one, because in the middle of a run the answer is a wall of errors that
 look like the server's (vegeta#219, k6#2006). Two walls:
 
-* descriptors: each connection takes one. The soft limit is raised to the hard one first.
+* descriptors: each connection takes one. The soft limit is raised as far as the hard one allows.
 * ephemeral ports: a source address has as many connections to one address and port as the
   system has ports to choose from; on Linux some 28,000.
 
@@ -12,14 +12,13 @@ Each refusal names the limit, the number and what to do. Not here: the server's 
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
-__all__ = ["PreflightError", "available_ports", "check_descriptors", "check_ports", "raise_descriptor_limit"]
+from eventloop import Address
 
-#: Descriptors beside the connections: standard streams, selector, waker, the child's pipes, an
-#: import or two, and air.
-SPARE_DESCRIPTORS = 32
+from ..connect import raise_descriptor_limit
+
+__all__ = ["PreflightError", "available_ports", "check_ports", "preflight"]
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
@@ -29,27 +28,14 @@ class PreflightError(Exception):
     """The run can't be made on this machine; the sentence says why and what would help."""
 
 
-def raise_descriptor_limit() -> int:
-    """Raise the soft NOFILE limit to the hard one and return what now holds."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (OSError, ValueError):  # macOS refuses "unlimited"
-            return soft
-    return hard
+def preflight(connections: int, target: Address | None) -> None:
+    """Prepare this machine for so many connections to `target` (None: a server of our own on loopback).
 
-
-def check_descriptors(connections: int, limit: int) -> None:
-    """Raises `PreflightError` if `limit` descriptors are too few for so many connections."""
-    if limit == resource.RLIM_INFINITY:
-        return
-    most = limit - SPARE_DESCRIPTORS
-    if connections > most:
-        raise PreflightError(
-            f"{connections:,} connections need {connections + SPARE_DESCRIPTORS:,} descriptors and the limit is "
-            f"{limit:,} (hard limit, ulimit -Hn): use -c {max(most, 0)} or fewer, or raise the limit"
-        )
+    Raises `PreflightError` or `libclient.NoDescriptors`, each a sentence with the exact limit.
+    """
+    raise_descriptor_limit(connections)
+    if target is None or not target.path:
+        check_ports(connections, available_ports(), "the bundled server" if target is None else str(target))
 
 
 def check_ports(connections: int, ports: int | None, target: str) -> None:

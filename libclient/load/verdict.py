@@ -11,7 +11,7 @@ The rules, simple on purpose, each with its number:
   from running, and what it measured is in good part itself. Not valid; bottleneck `client`.
 * It used less than `IDLE` of a core: it spent its time waiting for replies. Bottleneck `server`
   (or the network before it, which cannot be told apart from here).
-* Between: `unknown`. No replies: `unknown`, not valid.
+* Between, or measured for less than `SHORTEST`: `unknown`. No replies: `unknown`, not valid.
 
 Not here: thresholds (later), how the figures are gathered (`load.runner`).
 """
@@ -31,13 +31,18 @@ IDLE = 0.85
 LAG_SHARE = 0.25
 LAG_FLOOR = 0.010
 
+#: Seconds that a share of a core can be told from.
+SHORTEST = 0.25
+
 NONE, CLIENT, SERVER, UNKNOWN = "none", "client", "server", "unknown"
 
 
 class Figures(NamedTuple):
     """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None."""
 
+    duration_s: float
     replies: int
+    connections_opened: int
     connections_wanted: int
     connections_peak: int
     cpu: float
@@ -58,13 +63,18 @@ def judge(figures: Figures) -> Verdict:
     reasons = []
     if f.stopped is not None:
         reasons.append(f.stopped)
-    if not f.replies:
+    if not f.connections_opened:
+        reasons.append("no connection ever succeeded")
+    elif not f.replies:
         reasons.append("no reply was received while it measured")
+    if not f.replies:
         return Verdict(False, reasons, UNKNOWN)
     if f.connections_peak < f.connections_wanted:
         reasons.append(f"at most {f.connections_peak:,} of {f.connections_wanted:,} connections were open at a time")
     bottleneck = UNKNOWN
-    if f.cpu >= BUSY:
+    if f.duration_s < SHORTEST:
+        pass
+    elif f.cpu >= BUSY:
         bottleneck = CLIENT
         reasons.append(f"the load generator was the limit ({f.cpu:.0%} of a core): the rate is its ceiling")
     elif f.lag_p99_s > max(LAG_FLOOR, LAG_SHARE * f.response_p50_s):

@@ -1,6 +1,6 @@
 """What is sent, and is the reply the right one?
 
-A `Workload` is a cycle of prepared requests: framed once, sent as the same bytes ever after. Each
+A `Workload` is a cycle of prepared requests: encoded once, sent as the same bytes ever after. Each
 knows the answer it must get, so every reply is compared with what *its* request asks for.
 
     search    the three entries in turn, or --value      the tutorial's answers, word for word
@@ -11,9 +11,6 @@ knows the answer it must get, so every reply is compared with what *its* request
 Rules:
 
 * Verification is of the decoded value, not of bytes: servers may order and space as they like.
-  But bytes that were decoded and found right once are right again, so each request remembers
-  the content it verified last and equal bytes are not decoded twice. That is what makes
-  verifying every reply affordable (most of a reply's cost would be its JSON).
 * An error reply is `server_error` whatever was expected; a wrong answer is `verify_mismatch`; what
   can't be an answer at all (not JSON, not an object, no `result`) is `bad_content`.
 
@@ -24,11 +21,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
 
-from protocol.content import JSON_ENCODING, JSON_TYPE, encode_json
-from protocol.frames import KEEP_ALIVE, encode_header
-
+from ..outgoing import action_request
 from .errors import BAD_CONTENT, SERVER_ERROR, VERIFY_MISMATCH
 
 __all__ = ["DEFAULT_VALUE", "ENTRIES", "Prepared", "Workload"]
@@ -55,21 +51,17 @@ Blame = tuple[str, str]
 class Prepared:
     """A request, ready to send, and what must come back.
 
-    `content` is its content and `frame` the whole message, both sent as they are. `expected` is
-    the `result` of the right reply, None where it is not known. `counted`: the reply must also
-    count this connection's requests. `verified` is the content of the last right reply.
+    `expected` is the `result` of the right reply, None where it is not known. `counted`: the
+    reply must also count this connection's requests.
     """
 
-    __slots__ = ("action", "content", "counted", "expected", "frame", "verified")
+    __slots__ = ("action", "counted", "expected", "outgoing")
 
     def __init__(self, action: str, value: str, expected: str | None) -> None:
         self.action = action
-        self.content = encode_json({"action": action, "value": value})
-        head = encode_header(JSON_TYPE, JSON_ENCODING, len(self.content), connection=KEEP_ALIVE)
-        self.frame = head + self.content
+        self.outgoing = action_request(action, value)
         self.expected = expected
         self.counted = action == CONFIRM
-        self.verified: bytes | None = None
 
     def check(self, value: object, number: int) -> Blame | None:
         """None if `value`, a decoded reply, is right for the `number`th request (from 1) of its connection."""
@@ -122,7 +114,7 @@ def expected_result(action: str, value: str) -> str | None:
 class Workload:
     """A cycle of prepared requests, the same whoever asks: `take` continues where it left off."""
 
-    __slots__ = ("_at", "action", "requests", "values")
+    __slots__ = ("_cycle", "action", "requests", "values")
 
     def __init__(self, action: str = SEARCH, value: str | None = None) -> None:
         self.action = action
@@ -132,19 +124,15 @@ class Workload:
         else:
             self.values = tuple(ENTRIES) if action == SEARCH else (DEFAULT_VALUE,)
         self.requests = tuple(Prepared(action, v, expected_result(action, v)) for v in self.values)
-        self._at = 0
+        self._cycle = cycle(self.requests)
 
-    def take(self, count: int) -> list[Prepared]:
+    def take(self, count: int) -> Iterator[Prepared]:
         """The next `count` requests."""
-        requests = self.requests
-        size = len(requests)
-        at = self._at
-        self._at = (at + count) % size
-        return [requests[(at + i) % size] for i in range(count)]
+        return islice(self._cycle, count)
 
     def fingerprint(self, *schedule: object) -> str:
         """SHA-256 over what is sent and `schedule` (how it is paced): equal for equal offered loads."""
         digest = hashlib.sha256(json.dumps(schedule).encode())
         for request in self.requests:
-            digest.update(request.frame)
+            digest.update(b"".join(request.outgoing.framed))
         return digest.hexdigest()

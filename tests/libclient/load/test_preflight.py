@@ -4,18 +4,9 @@ import resource
 
 import pytest
 
-from libclient.load import preflight
-from libclient.load.preflight import PreflightError, available_ports, check_descriptors, check_ports
-
-
-def test_enough_descriptors_pass():
-    check_descriptors(968, 1000)
-    check_descriptors(10**9, resource.RLIM_INFINITY)
-
-
-def test_too_few_descriptors_name_the_limit_and_what_would_fit():
-    with pytest.raises(PreflightError, match=r"969 connections need 1,001 descriptors.* 1,000 .*-c 968 or fewer"):
-        check_descriptors(969, 1000)
+from eventloop import Address
+from libclient.errors import NoDescriptors
+from libclient.load.preflight import PreflightError, available_ports, check_ports, preflight
 
 
 def test_too_few_ports_name_the_range_and_what_would_fit():
@@ -47,18 +38,18 @@ def test_a_system_that_does_not_tell_has_no_known_number_of_ports(tmp_path):
     assert available_ports(tmp_path / "range", tmp_path / "none") == 10
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one(monkeypatch):
-    asked = []
-    monkeypatch.setattr(preflight.resource, "getrlimit", lambda _: (256, 4096))
-    monkeypatch.setattr(preflight.resource, "setrlimit", lambda _, limits: asked.append(limits))
-    assert preflight.raise_descriptor_limit() == 4096
-    assert asked == [(4096, 4096)]
+def test_more_connections_than_descriptors_are_refused_with_the_limit():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        pytest.skip("this system has no limit of descriptors")
+    with pytest.raises(NoDescriptors, match=str(hard)):
+        preflight(hard, None)
 
 
-def test_a_system_that_refuses_leaves_the_soft_limit(monkeypatch):
-    def refuse(_, limits):
-        raise ValueError
-
-    monkeypatch.setattr(preflight.resource, "getrlimit", lambda _: (256, 4096))
-    monkeypatch.setattr(preflight.resource, "setrlimit", refuse)
-    assert preflight.raise_descriptor_limit() == 256
+def test_more_connections_than_ports_are_refused_unless_there_are_none(monkeypatch):
+    monkeypatch.setattr("libclient.load.preflight.available_ports", lambda: 5)
+    with pytest.raises(PreflightError, match="bundled server"):
+        preflight(6, None)
+    with pytest.raises(PreflightError, match="tcp://h:1"):
+        preflight(6, Address("tcp", "h", 1))
+    preflight(6, Address("unix", path="/s"))

@@ -5,7 +5,9 @@ import pytest
 from libclient.load.verdict import BUSY, IDLE, Figures, judge
 
 FINE = Figures(
+    duration_s=10.0,
     replies=1000,
+    connections_opened=10,
     connections_wanted=10,
     connections_peak=10,
     cpu=0.4,
@@ -55,3 +57,12 @@ def test_connections_that_never_came_make_it_another_test_than_asked_for():
 
 def test_a_run_that_was_given_up_says_why():
     assert judge(FINE._replace(stopped="the server has gone")).reasons == ["the server has gone"]
+
+
+def test_a_moment_is_too_short_to_tell_who_was_busy():
+    assert judge(FINE._replace(duration_s=0.01, cpu=1.0)) == (True, [], "unknown")
+
+
+def test_a_server_that_was_never_there_is_named_as_that():
+    verdict = judge(FINE._replace(connections_opened=0, connections_peak=0, replies=0))
+    assert verdict == (False, ["no connection ever succeeded"], "unknown")
