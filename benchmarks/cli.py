@@ -1,0 +1,143 @@
+"""What can be asked of `python -m benchmarks`?
+
+    python -m benchmarks                     every load, every peer that can run here
+    python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
+    python -m benchmarks --list
+
+Progress goes to stderr, results to stdout. Ctrl-C ends a run early and prints what there is.
+Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.compiling import GENERATOR, CannotCompile, compiled
+from benchmarks.environment import environment
+from benchmarks.loads import LOADS, Load
+from benchmarks.peers import PEERS, Peer
+from benchmarks.processes import cores
+from benchmarks.report import lines
+from benchmarks.results import summarize
+from benchmarks.rounds import run
+from benchmarks.visit import Settings, Visit
+
+__all__ = ["main"]
+
+EXIT_RIGHT = 0
+EXIT_WRONG = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    if options.list:
+        return _list()
+    try:
+        loads = _chosen(options.loads, LOADS, "load")
+        peers = _chosen(options.peers, PEERS, "peer")
+        compiled(GENERATOR)
+    except (ValueError, CannotCompile) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return _measure(loads, peers, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="The project and its peers, side by side."
+    )
+    add = parser.add_argument
+    add("--peers", metavar="NAMES", help="comma-separated (default: all that can run)")
+    add("--loads", metavar="NAMES", help="comma-separated (default: all)")
+    add("--rounds", type=int, default=5, metavar="N", help="visits of each server per load (5)")
+    add("--seconds", type=float, default=1.0, metavar="S", help="measured per visit (1)")
+    add("--warmup", type=float, default=0.3, metavar="S", help="before each measurement (0.3)")
+    add("--seed", type=int, default=1, metavar="N", help="of the random order (1)")
+    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--list", action="store_true", help="list peers and loads, and what is missing")
+    return parser
+
+
+def _chosen(text: str | None, known: Mapping[str, T], kind: str) -> list[T]:
+    if text is None:
+        return list(known.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"there is no {kind} {', '.join(unknown) or 'named'}; there are {', '.join(known)}")
+    return [known[name] for name in names]
+
+
+def _list() -> int:
+    print("peers:")
+    for peer in PEERS.values():
+        missing = peer.missing()
+        print(f"  {peer.name:<18}{peer.what}{f' [skipped: {missing}]' if missing else ''}")
+    print("loads:")
+    for load in LOADS.values():
+        print(f"  {load.name:<18}{load.what}")
+    return EXIT_RIGHT
+
+
+def _measure(loads: Sequence[Load], peers: Sequence[Peer], options: argparse.Namespace) -> int:
+    skipped = {peer.name: missing for peer in peers if (missing := peer.missing())}
+    for name, reason in skipped.items():
+        print(f"skipped: {name}: {reason}", file=sys.stderr)
+    able = [peer for peer in peers if peer.name not in skipped]
+    server_core, generator_core = cores()
+    if server_core == generator_core:
+        print("only one core: server and generator share it, and the figures mean little", file=sys.stderr)
+    settings = Settings(options.rounds, options.seconds, options.warmup, options.seed, server_core, generator_core)
+    _raise_descriptor_limit()
+    where = environment()
+    visits: list[Visit] = []
+    code = EXIT_RIGHT
+    try:
+        for visit in run(loads, able, settings, _say):
+            visits.append(visit)
+            if visit.broken:
+                print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)
+                code = EXIT_WRONG
+    except KeyboardInterrupt:
+        print("interrupted: what follows is a part", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    summaries = summarize(visits)
+    print("\n".join(lines(summaries)))
+    if options.json is not None:
+        everything = {
+            "format": 1,
+            "environment": where,
+            "settings": vars(settings),
+            "interrupted": code == EXIT_INTERRUPTED,
+            "skipped": skipped,
+            "peers": {peer.name: peer.what for peer in able},
+            "loads": {load.name: load.what for load in loads},
+            "summaries": [summary.as_json() for summary in summaries],
+            "visits": [vars(visit) for visit in visits],
+        }
+        options.json.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
+    return code
+
+
+def _say(text: str) -> None:
+    """One line that is written over, on a terminal; a line each elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _raise_descriptor_limit() -> None:
+    """Children inherit it: the generator opens a thousand connections, and so must each server."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,67 @@
+"""Who is compared?
+
+Each peer is a program that serves the wire on HOST PORT: see `benchmarks.peers.session` for what
+they share, and each file for what it adds.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from benchmarks.compiling import SERVER, CannotCompile, compiled
+from benchmarks.loads import Load
+
+__all__ = ["PEERS", "Peer"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`needs`: the modules it imports beside the standard library; `fixed_only`: it takes one repeated request only."""
+
+    name: str
+    what: str
+    command: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    fixed_only: bool = False
+    utf8_only: bool = False
+
+    def missing(self) -> str | None:
+        """Why it can't run here, or None."""
+        for module in self.needs:
+            if find_spec(module) is None:
+                return f"{module} is not installed (pip install '.[bench]')"
+        if self.command == C_SERVER:
+            try:
+                compiled(SERVER)
+            except CannotCompile as error:
+                return str(error)
+        return None
+
+    def takes(self, load: Load) -> bool:
+        """Does it speak enough of the wire for this load?"""
+        return (load.fixed or not self.fixed_only) and (load.utf8 or not self.utf8_only)
+
+    def command_line(self, host: str, port: int, *options: str) -> list[str]:
+        if self.command == C_SERVER:
+            return [str(compiled(SERVER)), host, str(port), *options]
+        return [sys.executable, *self.command, host, str(port), *options]
+
+
+C_SERVER = ("c",)
+
+
+def _module(name: str, *options: str) -> tuple[str, ...]:
+    return ("-m", f"benchmarks.peers.{name}", *options)
+
+
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in [
+        Peer("ours", "this project's app_server.py", ("app_server.py",)),
+        Peer("uvloop", "asyncio.Protocol on uvloop", _module("asyncio_protocol", "--uvloop"), ("uvloop",)),
+        Peer("asyncio", "asyncio.Protocol on asyncio's own loop", _module("asyncio_protocol")),
+        Peer("c", "the same protocol in C on epoll: the limit", C_SERVER, utf8_only=True),
+    ]
+}

@@ -1,0 +1,175 @@
+"""What is asked, and what is the right answer?
+
+A `Variant` is a request's frame and what its reply must be. The generator sends the variants of a
+load in turn and compares every reply with them, byte for byte. What is right is worked out here
+from wire.md alone, by `json.dumps`: neither by the project's own encoder nor by a peer's.
+
+Mixed requests differ in all that a fast path could be tempted to rely on: action, order of keys
+(header and content), spacing, language, and length, so that `content-length` varies as well.
+Everything is seeded: each run asks the same.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Variant", "echoed", "mixed", "odd", "pack", "repeated", "with_ids"]
+
+MIXED = 256
+SEED = 20240615
+
+ANSWERS = {
+    "morpheus": "Follow the white rabbit. \N{RABBIT FACE}",
+    "ring": "In the caves beneath the Misty Mountains. \N{RING}",
+    "\N{DOG FACE}": "\N{PAW PRINTS} Playing ball! \N{VOLLEYBALL}",
+}
+WORDS = ["morpheus", "ring", "\N{DOG FACE}", "grüße", "Ελλάδα", "здравствуй", "東京", "שלום", "naïve", "coöperate"]
+WORDS += ["rabbit", "needle", "haystack", "lantern", "harbour", "meadow", "7", "\N{SNOWMAN}", "quay", "ångström"]
+#: `json.dumps` separators: Python's own, compact, and some that people write by hand.
+SPACINGS = [(", ", ": "), (",", ":"), (", ", ":"), (" , ", " : "), (",\n  ", ": ")]
+
+
+class Variant(NamedTuple):
+    """A request's frame, its reply's content, and a text that must stand in the reply's header."""
+
+    request: bytes
+    content: bytes
+    header_text: bytes = b""
+
+
+def pack(variants: Iterable[Variant]) -> bytes:
+    """The generator's file: each part with its length before it, 32 bits, little-endian."""
+    return b"".join(struct.pack("<I", len(part)) + part for variant in variants for part in variant)
+
+
+def frame(content: bytes, fields: dict[str, Any], spacing: tuple[str, str] = (", ", ": ")) -> bytes:
+    """A message. `fields` are the header's in the order they shall stand in; None: say the content's length there."""
+    filled = {name: len(content) if value is None else value for name, value in fields.items()}
+    header = json.dumps(filled, separators=spacing, ensure_ascii=False).encode()
+    return struct.pack(">H", len(header)) + header + content
+
+
+def _fields(keep: bool, encoding: str = "utf-8", **more: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "byteorder": "little",
+        "content-type": "text/json",
+        "content-encoding": encoding,
+        "content-length": None,
+    }
+    if keep:
+        fields["connection"] = "keep-alive"
+    return fields | more
+
+
+def answered(request: dict[str, Any]) -> bytes:
+    """What wire.md says of this request. A search is for a string; other actions than echo exist not."""
+    action, value = request["action"], request["value"]
+    reply: dict[str, Any]
+    if action == "search":
+        reply = {"result": ANSWERS.get(value) or f"No match for '{value}'."}
+    elif action == "echo":
+        reply = {"result": value}
+    else:
+        message = f"invalid action '{action}'."
+        reply = {"result": f"Error: {message}", "error": {"code": "unknown-action", "message": message}}
+    return json.dumps(reply, ensure_ascii=False).encode()
+
+
+JSON_TEXT = b'"content-type": "text/json"'
+
+
+def repeated(keep: bool = True) -> list[Variant]:
+    """The tutorial's own request. Without `keep` it says nothing of the connection, as the tutorial does."""
+    request = {"action": "search", "value": "morpheus"}
+    content = json.dumps(request, ensure_ascii=False).encode()
+    return [Variant(frame(content, _fields(keep)), answered(request), JSON_TEXT)]
+
+
+def mixed(count: int = MIXED) -> list[Variant]:
+    """Different requests of different lengths."""
+    chance = random.Random(SEED)
+    variants = []
+    for request in _requests(chance, count):
+        content = _written(chance, request)
+        fields = _shuffled(chance, _fields(True))
+        variants.append(Variant(frame(content, fields, chance.choice(SPACINGS)), answered(request), JSON_TEXT))
+    return variants
+
+
+def with_ids(count: int = MIXED) -> list[Variant]:
+    """The mix, each with an `id` of its own: numbers and strings."""
+    chance = random.Random(SEED + 1)
+    variants = []
+    for number, request in enumerate(_requests(chance, count)):
+        id = 100_000 + number if number % 2 else f"request-{number}"
+        content = _written(chance, request)
+        fields = _shuffled(chance, _fields(True, id=id))
+        text = f'"id": {json.dumps(id)}'.encode()
+        variants.append(Variant(frame(content, fields, chance.choice(SPACINGS)), answered(request), text))
+    return variants
+
+
+def odd(count: int = MIXED) -> list[Variant]:
+    """The mix in other encodings, and with white space around the content."""
+    chance = random.Random(SEED + 2)
+    variants = []
+    for number, request in enumerate(_requests(chance, count)):
+        encoding = ("utf-16", "utf-8", "utf-32-be", "UTF8")[number % 4]
+        text = _written(chance, request).decode()
+        content = (" " * (number % 3) + text + "\n" * (number % 2)).encode(encoding)
+        fields = _shuffled(chance, _fields(True, encoding))
+        variants.append(Variant(frame(content, fields, chance.choice(SPACINGS)), answered(request), JSON_TEXT))
+    return variants
+
+
+def echoed(size: int) -> list[Variant]:
+    """So many random bytes, there and back."""
+    content = random.Random(SEED + size).randbytes(size)
+    fields = _fields(True, "binary") | {"content-type": "binary/echo"}
+    return [Variant(frame(content, fields), content, b'"content-type": "binary/echo"')]
+
+
+def _requests(chance: random.Random, count: int) -> list[dict[str, Any]]:
+    """Half searches, of which some find something; most others echo; a few ask for what does not exist."""
+    requests: list[dict[str, Any]] = []
+    for number in range(count):
+        words = " ".join(chance.choices(WORDS, k=chance.randint(1, 12)))
+        if number % 16 == 0:
+            requests.append({"action": f"action-{number}", "value": words})
+        elif number % 8 == 1:
+            requests.append({"action": "search", "value": chance.choice(list(ANSWERS))})
+        elif number % 2:
+            requests.append({"action": "search", "value": words})
+        else:
+            requests.append({"action": "echo", "value": _value(chance, words)})
+    return requests
+
+
+def _value(chance: random.Random, words: str) -> object:
+    values: Sequence[object] = (
+        words,
+        words + ' "quoted", a \\ and a\nline',
+        chance.randint(-(10**9), 10**9),
+        chance.random() < 0.5,
+        None,
+        words.split(),
+        {"name": words, "numbers": [1, 2.5, -3], "nested": {"empty": [], "none": {}}},
+    )
+    return chance.choice(values)
+
+
+def _written(chance: random.Random, request: dict[str, Any]) -> bytes:
+    """As one of many clients would write it."""
+    return json.dumps(
+        _shuffled(chance, request), separators=chance.choice(SPACINGS), ensure_ascii=chance.random() < 0.3
+    ).encode()
+
+
+def _shuffled(chance: random.Random, fields: dict[str, Any]) -> dict[str, Any]:
+    names = list(fields)
+    chance.shuffle(names)
+    return {name: fields[name] for name in names}
