@@ -24,8 +24,9 @@ from .errors import (
     UnknownHost,
     Unreachable,
 )
-from .message import Ending, Message, Owner, Pair, Shared
+from .message import Message
 from .outgoing import Outgoing, action_request, json_request
+from .owner import Ending, Owner, Pair, Shared
 from .pool import Backoff, Call, Pool
 from .reasons import EndReason
 

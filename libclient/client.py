@@ -36,8 +36,8 @@ from protocol import Header, Limits
 
 from .connect import parse_target, raise_descriptor_limit, resolve
 from .errors import BadReply
-from .message import Message, Shared
 from .outgoing import BytesLike, Outgoing, action_request, json_request
+from .owner import Shared
 from .pool import Backoff, Call, Pool
 
 __all__ = ["Answer", "Client", "Item"]
@@ -233,7 +233,7 @@ class Client:
         self._check_open()
         self._take_in()
         # Nothing is in flight between calls, so the timer may be another for this one.
-        self._shared.reply_timer = self._timer if timeout is None else self._loop.fifo(timeout, Message.reply_expired)
+        self._shared.reply_timer = self._timer if timeout is None else self._shared.reply_fifo(timeout)
         self._pool.width = width
         self._to_do = len(calls)
         try:

@@ -40,23 +40,19 @@ Not here: reconnecting, retrying (`libclient.pool`), sentences for people (`libc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from eventloop import Connector, Endpoint, EventLoop, Transport, WaterMarks
-from eventloop.connector import open_socket as open_stream_socket
+from eventloop import Connector, Endpoint, Transport
 from protocol import (
-    CLIENT,
     CLOSE,
     KEEP_ALIVE,
-    Codec,
     Connection,
     EndOfInput,
     Event,
     Failed,
     Header,
     HeaderReceived,
-    Limits,
     Rejected,
     Response,
 )
@@ -82,86 +78,11 @@ from protocol.states import (
 )
 
 from .outgoing import JOIN_BELOW, BytesLike, Outgoing
+from .owner import Ending, Owner, Pair, Shared, UnaskedReply
 from .reasons import EndReason
+from .replies import can_read_replies, read_replies
 
 __all__ = ["Ending", "Message", "Owner", "Pair", "Shared"]
-
-#: A request and the owner's own token for it.
-Pair = tuple[Outgoing, Any]
-
-
-class Ending(NamedTuple):
-    """How a message ended.
-
-    `errors`: one `OSError` per address that failed (NOT_CONNECTED), the one that broke the
-    connection (RESET), or the `ProtocolError` about a reply; else empty. `unanswered`: requests of
-    which at least a byte may have left, in order; whether they were carried out nobody knows.
-    `unsent`: requests that never began to leave; they were certainly not carried out.
-    """
-
-    reason: EndReason
-    errors: list[Exception]
-    unanswered: list[Pair]
-    unsent: list[Pair]
-
-
-class Owner(Protocol):
-    """Who is told. `context` is what was handed to `send` with the request."""
-
-    def opened(self, message: Message) -> None:
-        """Connected."""
-
-    def response(self, message: Message, context: Any, value: object, header: Header) -> None:
-        """The reply to one request. `message.send`, `close` and `abort` may be called from here."""
-
-    def closed(self, message: Message, ending: Ending) -> None:
-        """It is over; nothing follows."""
-
-
-class Shared:
-    """What all connections of one owner share.
-
-    Seconds: `timeout` per reply, `connect_timeout` per address, `linger` to wait for the peer's FIN
-    after its last reply; 0 waits for ever (but for `connect_timeout`). `limits` bound a reply.
-    `open_socket` makes the sockets. `bytes_sent` (handed to the transport) and `bytes_received`
-    count all of them together.
-    """
-
-    __slots__ = (
-        "bytes_received",
-        "bytes_sent",
-        "codec",
-        "connect_timeout",
-        "linger_timer",
-        "loop",
-        "marks",
-        "observer",
-        "open_socket",
-        "reply_timer",
-    )
-
-    def __init__(
-        self,
-        loop: EventLoop,
-        *,
-        timeout: float = 10.0,
-        connect_timeout: float = 5.0,
-        linger: float = 5.0,
-        limits: Limits | None = None,
-        marks: WaterMarks | None = None,
-        open_socket: Callable[[Endpoint], Any] = open_stream_socket,
-        observer: Observer | None = None,
-    ) -> None:
-        self.loop = loop
-        self.codec = Codec(CLIENT, limits)
-        self.connect_timeout = connect_timeout
-        self.reply_timer = loop.fifo(timeout, Message.reply_expired)
-        self.linger_timer = loop.fifo(linger, Message.linger_expired)
-        self.marks = marks or WaterMarks()
-        self.open_socket = open_socket
-        self.observer = observer
-        self.bytes_sent = 0
-        self.bytes_received = 0
 
 
 class Message:
@@ -342,8 +263,12 @@ class Message:
 
     def data_received(self, data: bytes) -> None:
         self.shared.bytes_received += len(data)
+        replies: list[tuple[Header, object]] = []
+        if can_read_replies(self.connection):
+            replies, taken = read_replies(self.connection, data)
+            data = data[taken:]
         self.connection.feed(data)
-        self._read()
+        self._read(replies)
 
     def sink_filled(self) -> None:
         filled = self.connection.buffered
@@ -357,12 +282,16 @@ class Message:
         self.connection.feed_eof()
         self._read()
 
-    def _read(self) -> None:
-        """Take every event that is complete, then send what was asked for meanwhile."""
+    def _read(self, replies: Iterable[tuple[Header, object]] = ()) -> None:
+        """Take the `replies`, then every event that is complete; then send what was asked for meanwhile."""
         connection = self.connection
         before = len(self._awaiting)
         self._corked = True
         try:
+            for header, value in replies:
+                if self.state is CLOSED:
+                    break
+                self._reply(header, value)
             while self.state is not CLOSED:  # the owner may abort from inside a callback
                 was = connection.state
                 event = connection.next_event()
@@ -521,11 +450,3 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message {self.state} {self.connection!r} {self.transport!r}>"
-
-
-class UnaskedReply(Exception):
-    """The peer sent a reply to nothing that was asked; `value` is what it said."""
-
-    def __init__(self, value: object) -> None:
-        super().__init__("the peer sent a reply that answers no request of ours")
-        self.value = value

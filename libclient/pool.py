@@ -38,8 +38,9 @@ from protocol import Header, ProtocolError
 
 from .connect import broken, not_connected, resolve
 from .errors import BadReply, ConnectionFailed, ErrorReply
-from .message import Ending, Message, Shared, UnaskedReply
+from .message import Message
 from .outgoing import Outgoing
+from .owner import Ending, Shared, UnaskedReply
 from .reasons import EndReason
 
 __all__ = ["Backoff", "Call", "Pool", "error_in"]

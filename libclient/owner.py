@@ -1,0 +1,122 @@
+"""What do a message and its owner know of each other?
+
+`Shared` is what all messages of one owner have in common, `Owner` what a message tells its owner,
+`Ending` the last thing it tells.
+
+Not here: what a message does (`libclient.message`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from eventloop import Endpoint, EventLoop, Fifo, WaterMarks
+from eventloop.connector import open_socket as open_stream_socket
+from protocol import CLIENT, Codec, Header, Limits
+from protocol.states import Observer
+
+from .outgoing import Outgoing
+from .reasons import EndReason
+
+if TYPE_CHECKING:
+    from .message import Message
+
+__all__ = ["Ending", "Owner", "Pair", "Shared", "UnaskedReply"]
+
+#: A request and the owner's own token for it.
+Pair = tuple[Outgoing, Any]
+
+
+class Ending(NamedTuple):
+    """How a message ended.
+
+    `errors`: one `OSError` per address that failed (NOT_CONNECTED), the one that broke the
+    connection (RESET), or the `ProtocolError` about a reply; else empty. `unanswered`: requests of
+    which at least a byte may have left, in order; whether they were carried out nobody knows.
+    `unsent`: requests that never began to leave; they were certainly not carried out.
+    """
+
+    reason: EndReason
+    errors: list[Exception]
+    unanswered: list[Pair]
+    unsent: list[Pair]
+
+
+class Owner(Protocol):
+    """Who is told. `context` is what was handed to `send` with the request."""
+
+    def opened(self, message: Message) -> None:
+        """Connected."""
+
+    def response(self, message: Message, context: Any, value: object, header: Header) -> None:
+        """The reply to one request. `message.send`, `close` and `abort` may be called from here."""
+
+    def closed(self, message: Message, ending: Ending) -> None:
+        """It is over; nothing follows."""
+
+
+class Shared:
+    """What all connections of one owner share.
+
+    Seconds: `timeout` per reply, `connect_timeout` per address, `linger` to wait for the peer's FIN
+    after its last reply; 0 waits for ever (but for `connect_timeout`). `limits` bound a reply.
+    `open_socket` makes the sockets. `bytes_sent` (handed to the transport) and `bytes_received`
+    count all of them together.
+    """
+
+    __slots__ = (
+        "bytes_received",
+        "bytes_sent",
+        "codec",
+        "connect_timeout",
+        "linger_timer",
+        "loop",
+        "marks",
+        "observer",
+        "open_socket",
+        "reply_timer",
+    )
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        *,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        linger: float = 5.0,
+        limits: Limits | None = None,
+        marks: WaterMarks | None = None,
+        open_socket: Callable[[Endpoint], Any] = open_stream_socket,
+        observer: Observer | None = None,
+    ) -> None:
+        self.loop = loop
+        self.codec = Codec(CLIENT, limits)
+        self.connect_timeout = connect_timeout
+        self.reply_timer = self.reply_fifo(timeout)
+        self.linger_timer = loop.fifo(linger, _linger_expired)
+        self.marks = marks or WaterMarks()
+        self.open_socket = open_socket
+        self.observer = observer
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    def reply_fifo(self, seconds: float) -> Fifo[Message]:
+        """Another reply timer; to be put in `reply_timer` only while no message awaits a reply."""
+        return self.loop.fifo(seconds, _reply_expired)
+
+
+def _reply_expired(message: Message) -> None:
+    message.reply_expired()
+
+
+def _linger_expired(message: Message) -> None:
+    message.linger_expired()
+
+
+class UnaskedReply(Exception):
+    """The peer sent a reply to nothing that was asked; `value` is what it said."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__("the peer sent a reply that answers no request of ours")
+        self.value = value
