@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-c", "--connections", type=_count, default=default.connections, metavar="N", help="simultaneous sockets (100)"
     )
     load.add_argument("-n", "--requests", type=_count, metavar="N", help="end after so many requests (no limit)")
-    load.add_argument("-d", "--duration", type=_positive_time, metavar="T", help="end after it (10s; none with -n)")
+    load.add_argument(
+        "-d", "--duration", type=_positive_time, metavar="T", help="end after so long (10s; none with -n)"
+    )
     load.add_argument(
         "-p", "--pipeline", type=_count, default=default.pipeline, metavar="N", help="in flight per connection (1)"
     )
@@ -204,14 +206,19 @@ def run(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack: ExitStack) -> Outcome:
     target: Address | None = args.target
     preflight(config.connections, target)
+    child = None
     if target is None:
-        target = stack.enter_context(ChildServer(server_command(config.connections)))
+        child = ChildServer(server_command(config.connections))
+        target = stack.enter_context(child)
     endpoints = resolve(target)
     runner = Runner(config, target, endpoints, _printer(args, config))
     if args.ui == "plain":
         print(f"{report.header(config, str(target))} (seed {config.seed})", file=sys.stderr, flush=True)
     interrupts.stop = runner.interrupt
-    return runner.run()
+    outcome = runner.run()
+    if child is not None and child.died:
+        print(f"app_client.py load: {child.died}", file=sys.stderr, flush=True)
+    return outcome
 
 
 def _printer(args: argparse.Namespace, config: Config) -> Callable[[Interval, Histogram, str], None]:

@@ -10,6 +10,7 @@ here: the figures (`load.outcome`), the line per interval's counting (`load.runn
 from __future__ import annotations
 
 import signal
+import textwrap
 from collections.abc import Iterator
 
 from .config import CLOSED_LABEL, Config
@@ -23,8 +24,8 @@ __all__ = ["bytes_text", "header", "progress", "report", "time_text"]
 _LABEL = 11  # width of the words on the left
 _CELL = 10
 
-#: Incidents shown per error name; `kept` has the first hundred.
-_SHOWN_INCIDENTS = 1
+#: Characters of an error's details per line.
+_WRAP = 90
 
 
 def header(config: Config, target: str) -> str:
@@ -64,27 +65,31 @@ def report(outcome: Outcome) -> str:
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
-    measured, accounting = outcome.measured, outcome.accounting
     yield ""
+    if outcome.connections.opened:
+        yield from _figures(outcome)
+    yield from _errors(outcome)
+    if outcome.connections.opened:
+        yield _row("traffic", f"{bytes_text(outcome.bytes_sent)} sent, {bytes_text(outcome.bytes_received)} received")
+        yield _row("sockets", _sockets(outcome.connections))
+    yield from _verdict(outcome)
+    yield ""
+    yield f"  {CLOSED_LABEL}"
+
+
+def _figures(outcome: Outcome) -> Iterator[str]:
+    measured, percents = outcome.measured, outcome.config.percentiles
     replies = measured.window_replies
     rate = f"{outcome.per_second(replies):,.0f} replies/s"
     yield _row("rate", f"{rate}    ({_plural(replies, 'reply', 'replies')} in {outcome.duration_s:.2f} s)")
     yield _row("requests", _requests(outcome))
     yield ""
-    percents = outcome.config.percentiles
     yield _row("latency", "".join(f"{'p' + percent_key(p):>{_CELL}}" for p in percents) + f"{'max':>{_CELL}}")
     yield _latency("response", measured.response, percents)
-    if outcome.connections.connect.counts:
-        yield _latency("connect", outcome.connections.connect, percents)
-    if accounting.failed:
+    yield _latency("connect", outcome.connections.connect, percents)
+    if outcome.accounting.failed:
         yield _latency("failed", measured.failures, percents)
     yield ""
-    yield from _errors(outcome)
-    yield _row("traffic", f"{bytes_text(outcome.bytes_sent)} sent, {bytes_text(outcome.bytes_received)} received")
-    yield _row("sockets", _sockets(outcome.connections))
-    yield from _verdict(outcome)
-    yield ""
-    yield f"  {CLOSED_LABEL}"
 
 
 def _requests(outcome: Outcome) -> str:
@@ -111,9 +116,9 @@ def _errors(outcome: Outcome) -> Iterator[str]:
         yield _row("errors", "none")
         return
     label = "errors"
-    width = max(len(name) for name, _ in occurred)
     for name, count in occurred:
-        yield _row(label, f"{count:>7,}  {name:<{width}}  {_first(outcome, name)}".rstrip())
+        yield _row(label, f"{count:>7,}  {name}")
+        yield from (_row("", f"         {line}") for line in textwrap.wrap(_first(outcome, name), _WRAP))
         label = ""
 
 
@@ -139,7 +144,8 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
     valid = "valid" if verdict.valid else "NOT VALID"
     if outcome.interrupted is not None:
         valid = f"interrupted by {signal.Signals(outcome.interrupted).name}; {valid}"
-    yield _row("verdict", f"{valid}; bottleneck: {verdict.bottleneck} ({figures})")
+    measured = f"; bottleneck: {verdict.bottleneck} ({figures})" if outcome.duration_s else ""
+    yield _row("verdict", valid + measured)
     for reason in verdict.reasons:
         yield _row("", f"- {reason}")
 

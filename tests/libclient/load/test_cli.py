@@ -1,5 +1,6 @@
 """`app_client.py load` as a user runs it: options, output, exit codes, Ctrl-C, and nothing left behind."""
 
+import argparse
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from libclient.load import cli
 from libclient.load.child import ChildError, ChildServer, server_command
 from libclient.load.errors import NAMES
 
@@ -135,6 +137,7 @@ def test_nobody_there_is_exit_code_3_and_says_what_to_do():
         (["--timeout", "0s"], "no time at all"),
         (["--connect-rate", "0"], "not a rate"),
         (["--percentiles", "50,101"], "percentiles"),
+        (["--percentiles", "nan"], "percentiles"),
         (["--percentiles", ""], "percentiles"),
         (["--seed", "x"], "not a seed"),
         (["--ui", "live"], "invalid choice"),
@@ -142,16 +145,52 @@ def test_nobody_there_is_exit_code_3_and_says_what_to_do():
         (["localhost"], "HOST:PORT"),
         (["127.0.0.1:0"], "port 0"),
         (["http://x:1"], "http"),
+    ],
+)
+def test_a_bad_option_is_refused_with_one_clear_sentence(options, words, capsys):
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    with pytest.raises(SystemExit) as refused:
+        parser.parse_args(options)
+    assert refused.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-c", "0"], "whole number from 1"),
+        (["127.0.0.1:1", "--rate", "100"], "--rate"),
         (["no-such-host.invalid:1"], "no-such-host.invalid"),
         (["127.0.0.1:1", "-c", "2m"], "limit"),
     ],
 )
-def test_a_bad_option_is_exit_code_2_and_one_clear_sentence(options, words):
+def test_what_can_not_be_run_is_exit_code_2_and_never_a_traceback(options, words):
     done = load(*options)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ([], {"connections": 100, "requests": None, "duration": 10.0, "pipeline": 1, "warmup": 1.0}),
+        (["-n", "2m"], {"requests": 2_000_000, "duration": None, "warmup": 0.0}),
+        (["-n", "5", "-d", "2m", "--warmup", "3s"], {"requests": 5, "duration": 120.0, "warmup": 3.0}),
+        (
+            ["-c", "5k", "--connect-rate", "2k/s", "--seed", "9"],
+            {"connections": 5000, "connect_rate": 2000.0, "seed": 9},
+        ),
+        (["--timeout", "250ms", "--drain", "0"], {"timeout": 0.25, "drain": 0.0}),
+    ],
+)
+def test_options_and_defaults_mean_what_load_md_says(options, config):
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    made = cli.config_from(parser.parse_args(options))
+    assert {name: getattr(made, name) for name in config} == config
 
 
 # --- signals -----------------------------------------------------------------------------------
