@@ -68,7 +68,8 @@ class Call:
     """One request on its way to its answer.
 
     When `done`, either `error` is set, or `value` and `header` are: the decoded JSON, or bytes-like
-    for other types. `tries` counts how often it began to leave.
+    for other types. `tries` counts how often it
+    left and the connection ended without warning.
     """
 
     __slots__ = ("done", "error", "header", "idempotent", "request", "tries", "value")
@@ -245,7 +246,8 @@ class Pool:
         """Of the calls that were sent and not answered, those to send again; the others fail here."""
         again = []
         for number, (_, call) in enumerate(ending.unanswered):
-            call.tries += 1
+            # Behind a reply that said `close` nobody was tried, and that reply was progress.
+            call.tries += ending.reason is not EndReason.LAST_REPLY
             timed_out = ending.reason is EndReason.REPLY_TIMEOUT and number == 0
             hopeless = ending.reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH)
             if call.idempotent and call.tries <= self.retries and not timed_out and not hopeless:
