@@ -15,7 +15,7 @@ Rules:
   mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
   Serving goes on from the bytes already here before the socket is asked for more.
 * Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
-* The first cause of an end is its reason.
+* The first cause of an end is its reason. An end in good order that was not reached is none.
 * A kept-alive connection between messages is at rest and owns next to nothing: all of them
   share the server's one `resting` Connection, and have no `Pending`.
 
@@ -77,7 +77,7 @@ from protocol.states import (
 
 from .actions import Action
 from .limits import MAX_IN_FLIGHT
-from .reasons import CloseReason
+from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class Pending:
 class Message:
     """One accepted connection.
 
-    `state` is LIFECYCLE's; `last_active` is when bytes last arrived, on the loop's clock, to a
-    quarter of a second.
+    `state` is LIFECYCLE's; `last_active` is when bytes last arrived, or a reply that had to wait
+    left, on the loop's clock, to a quarter of a second.
     """
 
     __slots__ = ("_pending", "connection", "last_active", "server", "state", "transport")
@@ -154,11 +154,14 @@ class Message:
         self.last_active = server.loop.lately
         connection = self.connection
         if can_batch(connection):
-            data = self._answer_batch(data)
-            if not data:
+            rest = self._answer_batch(data)
+            if not rest:
                 if connection is not server.resting:
                     self._rest()
                 return
+            if len(rest) < len(data):
+                self._time_input(None)  # a message was completed: the next has its own time
+                data = rest
         self._wake().feed(data)
         self._serve()
 
@@ -207,6 +210,8 @@ class Message:
 
     def _serve(self) -> None:
         """Serve what is here as far as it may be served now, and prepare for the rest."""
+        if self._pending is not None and self._pending.replies:
+            self._release(self._pending.replies)
         if self._walk():
             self._time_input(None)  # a header or a message was completed: the next has its own time
         self._settle()
@@ -215,6 +220,8 @@ class Message:
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
+                if self._pending is not None and self._pending.held is not None and self.server.pool.full:
+                    self.server.wait_for_pool(self)
             self._watch_input()
             self._rest()
 
@@ -224,7 +231,11 @@ class Message:
         pending = self._pending
         if transport.above_high or transport.closed or self.connection.in_flight >= MAX_IN_FLIGHT:
             return False
-        return pending is None or not (pending.yielded or (pending.held is not None and self.server.pool.full))
+        return pending is None or not (
+            pending.yielded
+            or (pending.held is not None and self.server.pool.full)
+            or pending.replies.size >= self.server.limits.write_high
+        )
 
     def _walk(self) -> bool:
         """Event by event; returns whether a header or a message was completed.
@@ -234,6 +245,7 @@ class Message:
         """
         connection = self.connection
         replies: list[BytesLike] = []
+        size = 0
         budget = self.server.limits.requests_per_event
         batch_pays = True
         progressed = False
@@ -252,15 +264,20 @@ class Message:
                 else:
                     self._header_received(event.header)
                 continue
+            made = len(replies)
             self._handle(event, replies)
+            size += sum(map(len, replies[made:]))
             budget -= 1
             if budget == 0:
                 self._yield()
-            elif batch_pays and not connection.in_flight and connection.observer is None and not connection.closing:
-                self._write(replies)
-                replies = []
+                continue
+            batch_pays = batch_pays and not (connection.in_flight or connection.observer or connection.closing)
+            if batch_pays or size >= self.server.limits.write_high:  # else all leave in one send
+                self._write(replies, size)
+                replies, size = [], 0
+            if batch_pays:
                 batch_pays = self._may_serve() and self._batch_buffered()
-        self._write(replies)
+        self._write(replies, size)
         return progressed
 
     def _next_event(self) -> Event | None:
@@ -287,8 +304,8 @@ class Message:
 
     def go_on(self) -> None:
         """Serve on where serving had stopped: the others had their turn, or the pool has room."""
-        self.pending.yielded = False
         if self.state is not CLOSED:
+            self.pending.yielded = False
             self._serve()
 
     # --- one event -----------------------------------------------------------------------
@@ -300,9 +317,9 @@ class Message:
             self.transport.read_into(self.connection)
 
     def _handle(self, event: Event, replies: list[BytesLike]) -> None:
+        if self.connection.state is FINISHED:
+            self._because(CloseReason.SERVED)
         if isinstance(event, Request):
-            if self.connection.state is FINISHED:
-                self._because(CloseReason.SERVED)
             self._request(event, replies)
         elif isinstance(event, Rejected):
             self._take_deadline()
@@ -325,7 +342,7 @@ class Message:
                 self._hand_over(action, event, deadline)
                 return
             outcome = action.call(event.content, self.session)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             outcome = self._failure(error)
         self._reply(event.header, outcome, replies)
 
@@ -339,7 +356,7 @@ class Message:
         if deadline is not None and self.server.loop.clock() >= deadline:
             raise DeadlineExceeded("the request outlived its deadline-ms")
 
-    def _failure(self, error: Exception) -> ProtocolError:
+    def _failure(self, error: BaseException) -> ProtocolError:
         """What the peer is told of an exception: its own words only if they were meant for it."""
         if isinstance(error, AnswerableError):
             return error
@@ -355,25 +372,24 @@ class Message:
         if pool.full:
             pending.held = event
             pending.deadline = deadline
-            self.server.wait_for_pool(self)
             return
         owed = Owed(event.header, deadline)
-        pending.replies.owe(owed)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
-        pool.submit(partial(action.function, *arguments), partial(self._handler_returned, owed))
+        pool.submit(partial(action.function, *arguments), self._handler_returned, owed)
+        pending.replies.owe(owed)
 
     def _handler_returned(self, owed: Owed, result: object, error: Exception | None) -> None:
-        self.server.pool_has_room()
+        self.server.handler_returned()
         if self.state is CLOSED:
             return
+        self.last_active = self.server.loop.lately
         try:
             if error is not None:
                 raise error
             self._check_deadline(owed.deadline)
-            owed.settle(result)
         except Exception as failure:
-            owed.settle(self._failure(failure))
-        self._write(self.pending.replies.release(self.connection, self._failure))
+            result = self._failure(failure)
+        self.pending.replies.settle(owed, result, self._failure)
         self._serve()
 
     # --- replies out -----------------------------------------------------------------------
@@ -384,8 +400,16 @@ class Message:
             replies += encode(self.connection, header, outcome, self._failure)
             return
         owed = Owed(header)
-        owed.settle(outcome)
         self._pending.replies.owe(owed)
+        self._pending.replies.settle(owed, outcome, self._failure)
+
+    def _release(self, owed: Replies) -> None:
+        """Send what is ready of what is owed, as far as the water mark lets it."""
+        while not (self.transport.above_high or self.transport.closed):
+            parts = owed.release(self.connection, self._failure, self.server.limits.write_high)
+            if not parts:
+                break
+            self._write(parts)
 
     def _write(self, replies: list[BytesLike], size: int | None = None) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known."""
@@ -418,6 +442,7 @@ class Message:
             self.server.send_timer.start(self)  # progress: the time begins anew
         else:
             self.server.send_timer.stop(self)
+            self.last_active = self.server.loop.lately
             self._settle()
 
     # --- timers --------------------------------------------------------------------------------
@@ -454,6 +479,9 @@ class Message:
         self.pending.timer = None
         self._time_out("the content stopped arriving", CloseReason.CONTENT_TIMEOUT)
 
+    def send_expired(self) -> None:
+        self.abort(CloseReason.SEND_TIMEOUT)
+
     def _time_out(self, words: str, reason: CloseReason) -> None:
         replies: list[BytesLike] = []
         self._fail_input(TimedOut(words), reason, replies)
@@ -478,6 +506,12 @@ class Message:
         if pending.reason is None:
             pending.reason = reason
 
+    def _cut_short(self, reason: CloseReason) -> None:
+        """It ends here and now. Good order is reached when all that is owed has left, not before."""
+        if self.state is DRAINING and self.pending.reason in IN_GOOD_ORDER:
+            self.pending.reason = None
+        self._because(reason)
+
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
         """Serve nothing more: `error` is the last reply, after those owed before it."""
         self._because(reason)
@@ -501,8 +535,8 @@ class Message:
     def _settle(self) -> None:
         """If everything owed has left, take the next step towards the end."""
         connection = self.connection
-        if self.state is not DRAINING or connection.in_flight or self.transport.queued:
-            return
+        if self.state is not DRAINING or connection.in_flight or self.transport.queued or self.transport.closed:
+            return  # closed: it was lost with what it kept, and will be told so
         if connection.all_begun_read:
             self._give_up()
         if connection.state is ENDED:
@@ -522,9 +556,9 @@ class Message:
         """The server shuts down: finish what was begun, or close at once if nothing was."""
         if self.idle:
             self.release(CloseReason.SHUTDOWN)
-        elif self.state is OPEN or self.state is DRAINING:
+        elif self.state is not CLOSED:
             self._because(CloseReason.SHUTDOWN)
-            self.connection.finish_begun()
+            self._wake().finish_begun()
             advance(self, LIFECYCLE, SHUTDOWN)
             self._serve()
 
@@ -537,14 +571,14 @@ class Message:
     def abort(self, reason: CloseReason) -> None:
         """Close now; what is kept is lost."""
         if self.state is not CLOSED:
-            self._because(reason)
+            self._cut_short(reason)
             advance(self, LIFECYCLE, ABORTED)
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The transport has closed: the last thing that happens here."""
         if self.state is not CLOSED:
-            self._because(CloseReason.RESET)
+            self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
         self._time_input(None)
         reason = self.pending.reason

@@ -2,10 +2,11 @@
 
 In a few threads. The loop hands over a function and goes on; the result comes back to the
 loop by `call_soon_threadsafe`, so everything else of the server stays single-threaded.
+Whoever it comes back to says so (`returned`): only then is there room for another.
 
 Rules:
 
-* Bounded: as many may wait as run. When it is `full` the one who asks must wait for `free`.
+* Bounded: as many may wait as run. When it is `full` the one who asks must wait for a return.
 * Daemon threads of our own, not `concurrent.futures`: its threads are joined when the
   interpreter exits, so one stuck handler would keep a server from stopping for ever.
 * Threads start on first need: most servers have no blocking handler at all.
@@ -20,7 +21,7 @@ from typing import Any
 
 __all__ = ["HandlerPool"]
 
-Task = tuple[Callable[[], object], Callable[[object, Exception | None], None]]
+Task = tuple[Callable[[], object], Callable[..., None], tuple[Any, ...]]
 
 
 class HandlerPool:
@@ -38,17 +39,32 @@ class HandlerPool:
         """As many wait as run."""
         return self.outstanding >= 2 * self.threads
 
-    def submit(self, function: Callable[[], object], done: Callable[[object, Exception | None], None]) -> None:
-        """Run `function` in a thread; `done(result, error)` is called on the loop."""
+    def submit(self, function: Callable[[], object], done: Callable[..., None], *args: Any) -> None:
+        """Run `function` in a thread; `done(*args, result, error)` is called on the loop, and calls `returned`.
+
+        Raises `RuntimeError`, nothing handed over, if the system has no thread for us at all.
+        """
+        if self._started < min(self.threads, self.outstanding + 1):
+            self._start_thread()
         self.outstanding += 1
-        if self._started < min(self.threads, self.outstanding):
+        self._tasks.put((function, done, args))
+
+    def _start_thread(self) -> None:
+        try:
+            threading.Thread(target=self._work, name=f"handler-{self._started + 1}", daemon=True).start()
+        except RuntimeError:  # no thread to be had: those that run must do
+            if not self._started:
+                raise
+        else:
             self._started += 1
-            threading.Thread(target=self._work, name=f"handler-{self._started}", daemon=True).start()
-        self._tasks.put((function, done))
+
+    def returned(self) -> None:
+        """What was handed over has come back."""
+        self.outstanding -= 1
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            function, done = task
+            function, done, args = task
             result: Any = None
             failure: Exception | None = None
             try:
@@ -57,12 +73,8 @@ class HandlerPool:
                 failure = error
             except BaseException as error:  # sys.exit() in a handler must not cost us a thread
                 failure = RuntimeError(f"the handler raised {error!r}")
-            self._hand_back(self._done, done, result, failure)
-            del task, function, done, result, failure  # an idle thread keeps nothing alive
-
-    def _done(self, done: Callable[[object, Exception | None], None], result: object, error: Exception | None) -> None:
-        self.outstanding -= 1
-        done(result, error)
+            self._hand_back(done, *args, result, failure)
+            del task, function, done, args, result, failure  # an idle thread keeps nothing alive
 
     def close(self) -> None:
         """Let the threads end when they are done; nobody waits for them."""

@@ -1,14 +1,15 @@
 """Why did a connection end?
 
 One closed set, shared by the log, the counters and the trace: every connection ends with
-exactly one of these, the first cause winning.
+exactly one of these, the first cause winning. One IN_GOOD_ORDER counts only if it was reached:
+a one-shot whose reply could not be sent was not served.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["CloseReason"]
+__all__ = ["IN_GOOD_ORDER", "CloseReason"]
 
 
 class CloseReason(Enum):
@@ -28,3 +29,7 @@ class CloseReason(Enum):
     SHUTDOWN = "shutdown"  #: drained
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal
     INTERNAL_ERROR = "internal-error"  #: a bug of ours; the log has the traceback
+
+
+#: Ends that are reached once all that was owed has left.
+IN_GOOD_ORDER = frozenset({CloseReason.SERVED, CloseReason.PEER_CLOSED, CloseReason.SHUTDOWN})

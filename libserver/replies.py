@@ -1,9 +1,9 @@
 """How do replies leave in request order, when some are ready later than others?
 
 `Owed` is a reply that is not ready, or waits behind one that is not. A connection with none of
-them sends each reply as it is made; with one, everything after it queues up here. Replies are
-encoded only when their turn has come, because whether one of them says `keep-alive` or `close`
-depends on those before it.
+them sends each reply as it is made; with one, everything after it queues up here. Contents are
+encoded at once, so that it is known how much memory waits; headers only when a reply's turn has
+come, because whether it says `keep-alive` or `close` depends on those before it.
 
 Not here: who makes the outcomes (`libserver.message`), the bytes (`protocol.connection`).
 """
@@ -14,37 +14,49 @@ from collections import deque
 from collections.abc import Callable
 
 from protocol import Connection, Frame, Header, ProtocolError
-from protocol.batch import BytesLike, send_binary_result
+from protocol.batch import BinaryReply, BytesLike, send_binary_result
 from protocol.content import encode_result
 
 __all__ = ["Owed", "Replies", "encode"]
 
-Failure = Callable[[Exception], ProtocolError]
+Failure = Callable[[BaseException], ProtocolError]
 
 
 class Owed:
-    """One reply to come. `outcome` is a handler's result, or the `ProtocolError` to answer."""
+    """One reply to come. `size` is that of its content in bytes, once it is `ready`.
 
-    __slots__ = ("deadline", "header", "outcome", "ready")
+    `outcome` is then the `ProtocolError` to answer, a JSON content, or a binary handler's result.
+    """
+
+    __slots__ = ("deadline", "header", "outcome", "ready", "size")
 
     def __init__(self, header: Header | None, deadline: float | None = None) -> None:
         self.header = header
         self.deadline = deadline
         self.outcome: object = None
         self.ready = False
+        self.size = 0
 
-    def settle(self, outcome: object) -> None:
+    def settle(self, outcome: object, failure: Failure) -> None:
+        if not isinstance(outcome, ProtocolError) and self.header is not None and self.header.is_json:
+            try:
+                outcome = encode_result(outcome)
+            except Exception as error:
+                outcome = failure(error)
+        content = outcome.content if isinstance(outcome, BinaryReply) else outcome
+        self.size = len(content) if isinstance(content, (bytes, bytearray, memoryview)) else 0
         self.outcome = outcome
         self.ready = True
 
 
 class Replies:
-    """The replies one connection owes, in request order."""
+    """The replies one connection owes, in request order; `size` is what is ready and waits, in bytes."""
 
-    __slots__ = ("_owed",)
+    __slots__ = ("_owed", "size")
 
     def __init__(self) -> None:
         self._owed: deque[Owed] = deque()
+        self.size = 0
 
     def __bool__(self) -> bool:
         return bool(self._owed)
@@ -52,12 +64,23 @@ class Replies:
     def owe(self, owed: Owed) -> None:
         self._owed.append(owed)
 
-    def release(self, connection: Connection, failure: Failure) -> list[BytesLike]:
-        """Encode what is ready at the front."""
+    def settle(self, owed: Owed, outcome: object, failure: Failure) -> None:
+        """An owed reply is known now."""
+        owed.settle(outcome, failure)
+        self.size += owed.size
+
+    def release(self, connection: Connection, failure: Failure, most: int) -> list[BytesLike]:
+        """Frame what is ready at the front; nothing more once that holds `most` bytes."""
         parts: list[BytesLike] = []
-        while self._owed and self._owed[0].ready:
+        room = most
+        while room > 0 and self._owed and self._owed[0].ready:
             owed = self._owed.popleft()
-            parts += encode(connection, owed.header, owed.outcome, failure)
+            self.size -= owed.size
+            room -= owed.size
+            if owed.header is not None and owed.header.is_json and isinstance(owed.outcome, bytes):
+                parts += connection.send_json(owed.header, owed.outcome)
+            else:
+                parts += encode(connection, owed.header, owed.outcome, failure)
         return parts
 
 

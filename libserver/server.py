@@ -22,15 +22,16 @@ Not here: what one connection does (`libserver.message`), the command line (`lib
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded
-from protocol.states import Observer
+from protocol.states import CLOSED, Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
@@ -89,18 +90,16 @@ class Server:
         self._owns_loop = loop is None
         self.loop.on_error = self._loop_failed
         self.pool = HandlerPool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
-        self._waiting_for_pool: deque[Message] = deque()
+        #: those that hold a request for which the pool has no room; not empty only while it is full
+        self._waiting_for_pool: dict[Message, None] = {}
 
         limits_ = self.limits
-        fifo = self.loop.fifo
-        self.header_timer: Fifo[Message] = fifo(limits_.header_timeout, Message.header_expired)
-        self.content_timer: Fifo[Message] = fifo(limits_.content_timeout, Message.content_expired)
-        self.send_timer: Fifo[Message] = fifo(
-            limits_.send_timeout, lambda message: message.abort(CloseReason.SEND_TIMEOUT)
-        )
-        self.linger_timer: Fifo[Message] = fifo(LINGER, Message.linger_expired)
-        self.refused_timer: Fifo[Message] = fifo(REFUSED_LINGER, Message.linger_expired)
-        self.echo_send_timer: Fifo[EchoConnection] = fifo(
+        self.header_timer = self._timer(limits_.header_timeout, Message.header_expired)
+        self.content_timer = self._timer(limits_.content_timeout, Message.content_expired)
+        self.send_timer = self._timer(limits_.send_timeout, Message.send_expired)
+        self.linger_timer = self._timer(LINGER, Message.linger_expired)
+        self.refused_timer = self._timer(REFUSED_LINGER, Message.linger_expired)
+        self.echo_send_timer: Fifo[EchoConnection] = self.loop.fifo(
             limits_.send_timeout, lambda connection: connection.transport.abort()
         )
 
@@ -122,6 +121,15 @@ class Server:
             raise
         if limits_.idle_timeout:
             self.loop.call_later(limits_.idle_timeout, self._sweep_idle)
+
+    def _timer(self, seconds: float, expired: Callable[[Message], None]) -> Fifo[Message]:
+        """A queue of those that wait equally long. Who has ended meanwhile, in the same turn, is spared."""
+
+        def expire(message: Message) -> None:
+            if message.state is not CLOSED:
+                self._guard(message, partial(expired, message))
+
+        return self.loop.fifo(seconds, expire)
 
     @staticmethod
     def _clamp(wanted: int) -> int:
@@ -193,23 +201,33 @@ class Server:
     # --- what a message asks of its server -------------------------------------------------
 
     def wait_for_pool(self, message: Message) -> None:
-        self._waiting_for_pool.append(message)
+        """It holds a request; when its turn has come `go_on` is called, once."""
+        self._waiting_for_pool[message] = None
 
-    def pool_has_room(self) -> None:
-        if self._waiting_for_pool:
-            self.loop.call_soon(self._waiting_for_pool.popleft().go_on)
+    def handler_returned(self) -> None:
+        """The pool has room: those who wait for it come first, in order, before whoever this return belongs to.
+
+        One that can't use its turn (it has ended, or its output is above the mark) passes it on;
+        it comes back into the queue by itself if it finds the pool full again.
+        """
+        self.pool.returned()
+        while self._waiting_for_pool and not self.pool.full:
+            message = next(iter(self._waiting_for_pool))
+            del self._waiting_for_pool[message]
+            self._guard(message, message.go_on)
 
     def linger(self, message: Message) -> None:
         """It has said its last: how long may it wait for the peer to have read it?"""
         (self.refused_timer if message in self.refused else self.linger_timer).start(message)
 
-    def log_failure(self, message: Message, error: Exception) -> None:
+    def log_failure(self, message: Message, error: BaseException) -> None:
         log.error("a handler failed", exc_info=error)
 
     def forget(self, message: Message, reason: CloseReason) -> None:
         """Its socket is closed."""
         self.connections.pop(message, None)
         self.refused.pop(message, None)
+        self._waiting_for_pool.pop(message, None)
         for timer in (self.send_timer, self.linger_timer, self.refused_timer):
             timer.stop(message)
         self.closed_by[reason] += 1
@@ -295,11 +313,21 @@ class Server:
         if self.draining and not (self.connections or self.refused or self.echo_connections):
             self.loop.stop()
 
+    def _guard(self, message: Message, act: Callable[[], object]) -> None:
+        """Do what concerns one connection among many, so that a bug met there is not the others'."""
+        try:
+            act()
+        except Exception as error:
+            self._loop_failed(message, error)
+
     def _loop_failed(self, source: object, error: Exception) -> None:
         """A bug of ours, or of an instrument: it costs the connection it happened on, no more."""
         log.error("internal error at %r", source, exc_info=error)
+        # The batch may have been left between a request and its reply, on what many share.
+        self.resting.in_flight = 0
         message = getattr(source, "protocol", source)
         if isinstance(message, Message):
+            message.connection.observer = None  # if it is what failed, it would fail again
             message.abort(CloseReason.INTERNAL_ERROR)
         elif isinstance(message, EchoConnection):
             message.transport.abort()

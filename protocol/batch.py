@@ -82,7 +82,7 @@ def answer_batch(
     data: bytes,
     handlers: Handlers,
     session: Callable[[], dict[str, Any]],
-    failed: Callable[[Exception], ProtocolError],
+    failed: Callable[[BaseException], ProtocolError],
     max_requests: int,
     max_output: int,
 ) -> tuple[int, list[BytesLike], int]:
@@ -147,7 +147,7 @@ def answer_batch(
                         body = to_bytes(text)
                 else:
                     body = encode_result(result)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
                 body = encode_error(failed(error))
             if connection.granted and header.id is None:
                 append(reply_headers.get(len(body)) or codec.json_reply_header(len(body)))
@@ -163,7 +163,7 @@ def answer_batch(
             connection.in_flight = 1
             try:
                 frame = send_binary_result(connection, header, answer(data[start:end]))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 frame = connection.send_error(header, failed(error))
             replies += frame
             output += len(frame[1])
