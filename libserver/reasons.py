@@ -28,3 +28,6 @@ class CloseReason(Enum):
     SHUTDOWN = "shutdown"  #: drained
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal
     INTERNAL_ERROR = "internal-error"  #: a bug of ours; the log has the traceback
+
+    # One object each, so identity will do; Enum's own hash is a Python call per closed connection.
+    __hash__ = object.__hash__

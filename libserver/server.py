@@ -156,7 +156,9 @@ class Server:
             return
         self.accepted += 1
         observer = self._make_observer() if self._make_observer is not None else None
-        self.connections[Message(self, sock, observer)] = self.loop.lately
+        message = Message(self, sock, observer)
+        self.connections[message] = self.loop.lately
+        message.start()
 
     def _accept_echo(self, sock: Any) -> None:
         if len(self.connections) + len(self.echo_connections) >= self.max_connections:
