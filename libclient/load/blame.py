@@ -14,7 +14,7 @@ from eventloop import Address
 from protocol.errors import BadHeader, HeaderTooLarge
 
 from ..connect import not_connected
-from ..message import Ending
+from ..owner import Ending
 from ..reasons import EndReason
 from .errors import (
     BAD_HEADER,

@@ -39,7 +39,8 @@ from datetime import UTC, datetime
 from eventloop import Address, Endpoint, EventLoop, Timer
 from protocol import Header, ProtocolError
 
-from ..message import Ending, Message, Pair, Shared
+from ..message import Message
+from ..owner import Ending, Pair, Shared
 from ..reasons import EndReason
 from .blame import blame
 from .config import Config
@@ -346,6 +347,22 @@ class Runner:
         else:
             incident = Incident((now - self._began) / 1e9, slot.number, fault[1])
             ledger.fail(fault[0], now - sent_at, incident, replied=True)
+        left = self.left
+        if (
+            left != 0
+            and (self.phase is MEASURING or self.phase is WARMUP)
+            and message.in_flight + message.queued == self.config.pipeline - 1
+            and message.granted
+            and message.usable
+        ):
+            # _top_up in line, for the ordinary case that a reply makes room for one: without this a
+            # reply at (64, 1) costs a fifth more of the generator's time, at (64, 16) a tenth.
+            if left is not None:
+                self.left = left - 1
+            self.ledger.sent += 1
+            prepared = self.workload.next()
+            message.send(prepared.outgoing, (prepared, now))
+            return
         self._top_up(slot)
         if self.left == 0 or self.phase is DRAINING:
             self._end_if_done()

@@ -130,6 +130,10 @@ class Workload:
         """The next `count` requests."""
         return islice(self._cycle, count)
 
+    def next(self) -> Prepared:
+        """The next request."""
+        return next(self._cycle)
+
     def fingerprint(self, *schedule: object) -> str:
         """SHA-256 over what is sent and `schedule` (how it is paced): equal for equal offered loads."""
         digest = hashlib.sha256(json.dumps(schedule).encode())

@@ -8,7 +8,7 @@ import pytest
 from eventloop import Address
 from libclient.load.blame import blame
 from libclient.load.errors import NAMES
-from libclient.message import Ending, UnaskedReply
+from libclient.owner import Ending, UnaskedReply
 from libclient.reasons import EndReason
 from protocol import FatalError
 from protocol.errors import BadHeader, ContentTooLarge, HeaderTooLarge

@@ -1,0 +1,104 @@
+"""Which parts of the docs does nobody write by hand?
+
+    python3 docs/generate.py            write them
+    python3 docs/generate.py --check    exit code 1 if one is stale, which is named
+
+* docs/states.md, the whole page: from the state tables (`study.pages`).
+* docs/server.md and docs/client.md, what stands between the markers: the options, from the very
+  parsers that read them.
+
+Not `format_help()`: its layout differs between Python versions, and a page must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from libclient.arguments import CommandParser  # noqa: E402
+from libclient.cli import COMMANDS  # noqa: E402
+from libserver.cli import build_parser as server_parser  # noqa: E402
+from study.pages import bring_up_to_date, states_page, table  # noqa: E402
+
+__all__ = ["main", "pages"]
+
+MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+
+
+def spelling(action: argparse.Action) -> str:
+    """`-c N, --connections N` as a person types it; a positional in brackets if it may be missing."""
+    value = action.metavar or (f"{{{','.join(action.choices)}}}" if action.choices else action.dest.upper())
+    value = value if isinstance(value, str) else " ".join(value)
+    if not action.option_strings:
+        return {"?": f"[{value}]", "*": f"[{value} ...]"}.get(str(action.nargs), value)
+    takes = "" if action.nargs == 0 else f" {value}"
+    return ", ".join(action.option_strings) + takes
+
+
+def options(parser: argparse.ArgumentParser) -> str:
+    """The options of one command, a table per group, in the parser's order."""
+    parts = []
+    for group in parser._action_groups:
+        shown = [
+            (f"`{spelling(action)}`", (action.help or "") % {"prog": parser.prog, "default": action.default})
+            for action in group._group_actions
+            if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._SubParsersAction)
+        ]
+        shown = [(option, text) for option, text in shown if not option.startswith("`-h")]
+        if not shown:
+            continue
+        if group.title not in ("positional arguments", "options"):
+            parts.append(f"**{str(group.title).capitalize()}**")
+        parts.append(table(["option" if shown[0][0].startswith("`-") else "argument", "meaning (default)"], shown))
+    return "\n\n".join(parts)
+
+
+def client_parsers() -> dict[str, argparse.ArgumentParser]:
+    """A parser for each command of the client."""
+    parsers: dict[str, argparse.ArgumentParser] = {}
+    for name, (module, line) in COMMANDS.items():
+        parsers[name] = CommandParser(f"app_client.py {name}", line)
+        import_module(module, "libclient").add_arguments(parsers[name])
+    return parsers
+
+
+def client_options() -> str:
+    """Every command of the client with its options."""
+    parts = []
+    for name, parser in client_parsers().items():
+        parts += [f"### {name}", f"{COMMANDS[name][1][0].upper()}{COMMANDS[name][1][1:]}.", options(parser)]
+    return "\n\n".join(parts)
+
+
+def pages() -> dict[Path, str]:
+    """Every page that has something generated, as it should be."""
+    generated = {"server-options": options(server_parser()), "client-options": client_options()}
+    wanted = {ROOT / "docs" / "states.md": states_page()}
+    for name in ("server.md", "client.md"):
+        page = ROOT / "docs" / name
+        text = page.read_text(encoding="utf-8")
+        wanted[page] = MARKED.sub(lambda found: f"{found[1]}\n{generated[found[2]]}\n\n{found[3]}", text)
+    return wanted
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the pages, or check them; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="docs/generate.py", description="Write what is generated in the docs.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is stale")
+    arguments = parser.parse_args(argv)
+    stale = [path for path, text in pages().items() if not bring_up_to_date(path, text, check=arguments.check)]
+    for path in stale:
+        said = "is stale: run python3 docs/generate.py" if arguments.check else "written"
+        print(f"{path.relative_to(ROOT)} {said}", file=sys.stderr)
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

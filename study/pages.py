@@ -1,0 +1,138 @@
+"""What do the state tables look like on a page?
+
+    python -m study.pages            write docs/states.md
+    python -m study.pages --check    exit code 1 if it is not what the tables say
+
+Everything on the page comes from the rows of `protocol.states`: the diagrams (Mermaid, which code
+hosts draw), the table of states against inputs, the rows with their reasons, the couplings.
+
+Rules:
+
+* Nothing is told here that the rows do not say; an order is the order of the rows.
+* The same rows give the same bytes, so that a test can compare.
+
+Not here: the other generated parts of the docs (`docs/generate.py`), which need the command
+lines; `study` imports `protocol` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
+
+__all__ = ["bring_up_to_date", "couplings", "matrix", "mermaid", "rows", "states_page", "table"]
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+#: What each machine is for, in a sentence: the one thing that the rows do not carry.
+_ABOUT = {
+    RECEIVE.name: "Which part of a message do the next bytes belong to? `protocol.connection.Connection` drives it.",
+    LIFECYCLE.name: "What is the connection as a whole good for? `Message`, of the server or of the client, drives it.",
+}
+
+
+def mermaid(machine: Machine) -> str:
+    """A Mermaid state diagram; inputs that lead from one state to the same other share an arrow."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for row in machine.rows:
+        arrows.setdefault((row.state, row.target), []).append(row.input)
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {state}" for state in machine.initial]
+    lines += [f"    {state} --> {target}: {', '.join(inputs)}" for (state, target), inputs in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in machine.terminal]
+    return "\n".join(lines)
+
+
+def table(titles: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [titles, ["---"] * len(titles), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def matrix(machine: Machine) -> str:
+    """Every state against every input: where it leads, or nothing for a pair that no row lists."""
+    target = {(row.state, row.input): row.target for row in machine.rows}
+    body = [[f"`{given}`", *(target.get((state, given), "") for state in machine.states)] for given in machine.inputs]
+    return table(["input", *(f"`{state}`" for state in machine.states)], body)
+
+
+def rows(machine: Machine) -> str:
+    """The rows with their reasons."""
+    return table(
+        ["in", "on", "to", "because"],
+        ([f"`{row.state}`", f"`{row.input}`", f"`{row.target}`", row.reason] for row in machine.rows),
+    )
+
+
+def couplings(all_of_them: Iterable[Coupling] = COUPLINGS) -> str:
+    """Which state of RECEIVE is which input of LIFECYCLE."""
+    return table(
+        [f"when {RECEIVE.name} enters", f"{LIFECYCLE.name} is given", "because"],
+        ([f"`{c.entered}`", f"`{c.input}`", c.reason] for c in all_of_them),
+    )
+
+
+_HEAD = """\
+# The state machines
+
+<!-- Generated from protocol/states.py by `python -m study.pages`. Edit the rows there, not this page. -->
+
+Two small machines and a counter, never one big machine: RECEIVE knows which part of a message is being read, LIFECYCLE
+what the connection is good for, and the counter (`Connection.in_flight`) how many requests await their reply. The code
+looks every transition up in the rows below (`protocol.states.advance`), and this page is made from the same rows.
+
+A row that leads back to its own state says that the input is expected there and changes nothing. A pair of state and
+input that no row lists is a bug in the code that drives the machine, never a fault of the peer's: it raises
+`UnlistedTransition`."""
+
+
+def states_page() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for machine in MACHINES:
+        begin = " or ".join(f"`{state}`" for state in machine.initial)
+        end = " and ".join(f"`{state}`" for state in machine.terminal)
+        parts += [
+            f"## {machine.name}",
+            f"{_ABOUT[machine.name]} It begins in {begin}; no row leaves {end}.",
+            f"```mermaid\n{mermaid(machine)}\n```",
+            "Every state against every input; an empty cell is a pair that no row lists.",
+            matrix(machine),
+            "The rows, each with its reason.",
+            rows(machine),
+        ]
+    parts += ["## Couplings", "The machines meet in these rows and nowhere else.", couplings()]
+    return "\n\n".join(parts) + "\n"
+
+
+def bring_up_to_date(path: Path, text: str, *, check: bool) -> bool:
+    """Write `text` to `path` unless it is there already; with `check` write nothing. True if it was there."""
+    current = path.read_text(encoding="utf-8") if path.exists() else None
+    if current != text and not check:
+        path.write_text(text, encoding="utf-8")
+    return current == text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page, or check it; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m study.pages", description="The state tables as a page of the docs."
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is stale")
+    arguments = parser.parse_args(argv)
+    path = DOCS / "states.md"
+    if bring_up_to_date(path, states_page(), check=arguments.check):
+        return 0
+    if arguments.check:
+        print("docs/states.md is not what the tables say: run python -m study.pages", file=sys.stderr)
+        return 1
+    print("docs/states.md written", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

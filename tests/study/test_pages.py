@@ -1,0 +1,92 @@
+"""Does the page of the state machines say what the tables say, all of it and nothing else?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Machine, Row
+from study import pages
+
+TOY = Machine(
+    "TOY",
+    ("A", "B"),
+    (
+        Row("A", "GO", "B", "onwards"),
+        Row("A", "STOP", "C", "enough"),
+        Row("A", "QUIT", "C", "enough | too much"),
+        Row("B", "STOP", "C", "done"),
+        Row("C", "STOP", "C", "done already"),
+    ),
+)
+
+
+def test_the_page_in_the_docs_is_what_the_tables_say() -> None:
+    assert (pages.DOCS / "states.md").read_text(encoding="utf-8") == pages.states_page(), "run python -m study.pages"
+
+
+def test_every_row_stands_on_the_page_with_its_reason() -> None:
+    page = pages.states_page()
+    for machine in MACHINES:
+        for row in machine.rows:
+            assert f"| `{row.state}` | `{row.input}` | `{row.target}` | {row.reason} |" in page
+    for coupling in COUPLINGS:
+        assert f"| `{coupling.entered}` | `{coupling.input}` | {coupling.reason} |" in page
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_the_diagram_has_an_arrow_for_every_row_and_no_other(machine: Machine) -> None:
+    drawn = set()
+    for line in pages.mermaid(machine).splitlines():
+        arrow = re.fullmatch(r"    (\w+) --> (\w+): ([\w, ]+)", line)
+        if arrow:
+            drawn |= {(arrow[1], given, arrow[2]) for given in arrow[3].split(", ")}
+    assert drawn == {(row.state, row.input, row.target) for row in machine.rows}
+
+
+def test_a_diagram_shows_where_the_machine_begins_and_ends() -> None:
+    assert pages.mermaid(TOY).splitlines() == [
+        "stateDiagram-v2",
+        "    [*] --> A",
+        "    [*] --> B",
+        "    A --> B: GO",
+        "    A --> C: STOP, QUIT",
+        "    B --> C: STOP",
+        "    C --> C: STOP",
+        "    C --> [*]",
+    ]
+
+
+def test_the_matrix_leaves_unlisted_pairs_empty() -> None:
+    assert pages.matrix(TOY).splitlines() == [
+        "| input | `A` | `B` | `C` |",
+        "| --- | --- | --- | --- |",
+        "| `GO` | B |  |  |",
+        "| `STOP` | C | C | C |",
+        "| `QUIT` | C |  |  |",
+    ]
+
+
+def test_a_bar_in_a_reason_does_not_end_the_cell() -> None:
+    assert "| enough \\| too much |" in pages.rows(TOY)
+
+
+def test_every_machine_is_introduced() -> None:
+    page = pages.states_page()
+    for machine in (RECEIVE, LIFECYCLE):
+        assert f"\n## {machine.name}\n" in page
+
+
+def test_check_writes_nothing_and_says_which_page_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pages, "DOCS", tmp_path)
+    assert pages.main(["--check"]) == 1
+    assert "docs/states.md" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert pages.main([]) == 0
+    assert pages.main(["--check"]) == 0
+    (tmp_path / "states.md").write_text("something else", encoding="utf-8")
+    assert pages.main(["--check"]) == 1
