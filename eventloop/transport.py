@@ -103,15 +103,22 @@ DEFAULT_MARKS = WaterMarks()
 
 
 class Transport:
-    """A connected non-blocking stream socket on a loop. Nothing happens until `start`.
+    """A connected non-blocking stream socket on a loop; it registers itself for reading.
 
-    `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
+    With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
     `close` and `fileno`. `queued` is the number of bytes kept.
     """
 
     __slots__ = ("_facts", "_kept", "_sink", "loop", "marks", "protocol", "queued", "sock")
 
-    def __init__(self, loop: EventLoop, sock: Any, protocol: StreamProtocol, marks: WaterMarks = DEFAULT_MARKS) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: Any,
+        protocol: StreamProtocol,
+        marks: WaterMarks = DEFAULT_MARKS,
+        watch: bool = True,
+    ) -> None:
         self.loop = loop
         self.sock = sock
         self.protocol = protocol
@@ -120,6 +127,9 @@ class Transport:
         self._kept: deque[Buffer] | None = None
         self._sink: ByteSink | None = None
         self._facts = _READING
+        if watch:
+            self._facts |= _STARTED
+            loop.selector.register(sock, READ, self)
 
     def start(self) -> None:
         """Read what has already come, then have the loop watch for more.

@@ -31,7 +31,6 @@ class EchoConnection:
     def __init__(self, server: Server, sock: Any) -> None:
         self.server = server
         self.transport = Transport(server.loop, sock, self, server.marks)
-        self.transport.start()
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)

@@ -125,7 +125,7 @@ class Message:
         self.last_active = server.loop.lately
         self._pending: Pending | None = None
         begin(self, LIFECYCLE, OPEN)
-        self.transport = Transport(server.loop, sock, self, server.marks)
+        self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
 
     def start(self) -> None:
         """Serve what has already come; without that, the first message's time runs from now."""

@@ -173,7 +173,7 @@ def test_a_codec_that_raises_what_it_likes_is_bad_content(monkeypatch):
     def explode(data, errors):
         raise AssertionError("codecs are plugins")
 
-    monkeypatch.setitem(content._decoders, "utf_8", explode)
+    monkeypatch.setitem(content._decoders, "utf_16", explode)
     with pytest.raises(BadContent):
         decode_json(b"{}", "utf-8")
 
