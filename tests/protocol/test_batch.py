@@ -326,6 +326,16 @@ def test_a_short_tail_never_matches_a_longer_header_seen_before():
             assert (taken, replies) == (0, [])
 
 
+def test_a_header_cut_in_the_white_space_behind_its_object_is_not_taken_for_whole():
+    codec = Codec(SERVER)
+    whole = header(0, "binary/echo", **KEPT)[2:] + b" " * 20
+    stream = framed(whole) + framed(whole)
+    expected = walked([stream])
+    for place in range(len(stream)):
+        assert batched([stream[:place], stream[place:]], codec) == expected
+    assert list(codec.headers) == [framed(whole)]
+
+
 def test_a_cached_header_above_the_limit_is_left_each_time():
     batch = Batch(max_content=10)
     data = message(b"x" * 11, "binary/echo", **KEPT)
