@@ -90,7 +90,7 @@ class EventLoop:
         Out of the selector, not `modify(fd, 0)`: epoll reports a hang-up even to a mask of
         0, for ever, and the loop would spin on a paused connection whose peer has gone.
         """
-        key = self.selector.get_map().get(fileobj)
+        key = self.selector.get_map().get(fileobj.fileno())
         if key is None:
             if events:
                 self.selector.register(fileobj, events, handler)

@@ -55,8 +55,10 @@ _DISCARDING = 16  # what is read is thrown away
 _CLOSE_WANTED = 32  # close once all is sent
 _CLOSED = 64  # the socket is gone
 _ABOVE_HIGH = 128  # the protocol was told to pause writing
+_STARTED = 256  # the loop may know of it
 
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
+_UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
 
 
 class WaterMarks(NamedTuple):
@@ -103,13 +105,20 @@ DEFAULT_MARKS = WaterMarks()
 class Transport:
     """A connected non-blocking stream socket on a loop; it registers itself for reading.
 
-    `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
+    With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
     `close` and `fileno`. `queued` is the number of bytes kept.
     """
 
     __slots__ = ("_facts", "_kept", "_sink", "loop", "marks", "protocol", "queued", "sock")
 
-    def __init__(self, loop: EventLoop, sock: Any, protocol: StreamProtocol, marks: WaterMarks = DEFAULT_MARKS) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: Any,
+        protocol: StreamProtocol,
+        marks: WaterMarks = DEFAULT_MARKS,
+        watch: bool = True,
+    ) -> None:
         self.loop = loop
         self.sock = sock
         self.protocol = protocol
@@ -118,7 +127,21 @@ class Transport:
         self._kept: deque[Buffer] | None = None
         self._sink: ByteSink | None = None
         self._facts = _READING
-        loop.selector.register(sock, READ, self)
+        if watch:
+            self._facts |= _STARTED
+            loop.selector.register(sock, READ, self)
+
+    def start(self) -> None:
+        """Read what has already come, then have the loop watch for more.
+
+        The mirror of sending first: a client that connects in order to ask has often asked by
+        the time it is accepted, and one that wants one answer may be served, and closed,
+        without the selector ever hearing of it (benchmarks: one connection per request).
+        """
+        self.on_readable()
+        if not self._facts & _CLOSED:
+            self._facts |= _STARTED
+            self._register()
 
     # --- facts ---------------------------------------------------------------------
 
@@ -154,8 +177,8 @@ class Transport:
     def interest(self) -> int:
         """The selector mask that the facts call for; 0 means: not in the selector."""
         facts = self._facts
-        mask = READ if facts & _NOT_READABLE == _READING else 0
-        if self.queued:
+        mask = READ if facts & _UNWATCHED == _READING | _STARTED else 0
+        if self.queued and facts & _STARTED:
             mask |= WRITE
         return mask
 
@@ -185,9 +208,7 @@ class Transport:
             self._lose(error)
             return
         if not data:
-            self._facts |= _PEER_EOF
-            self._register()
-            self.protocol.eof_received()
+            self._end_of_input()
         elif not self._facts & _DISCARDING:
             self.protocol.data_received(data)
 
@@ -207,12 +228,32 @@ class Transport:
         finally:
             space.release()
         if not count:
-            self._facts |= _PEER_EOF
-            self._register()
-            self.protocol.eof_received()
+            self._end_of_input()
             return
         sink.content_received(count)
         self.protocol.sink_filled()
+
+    def _end_of_input(self) -> None:
+        self._facts |= _PEER_EOF
+        try:
+            self.protocol.eof_received()  # which mostly closes: then there is nothing left to register
+        finally:
+            self._register()
+
+    def nothing_unread(self) -> bool:
+        """Has everything been read that has come? Then closing now sends FIN, not a RST.
+
+        Reads one byte more to know; if there is one it is thrown away, so ask only when nothing
+        further will be served.
+        """
+        if self._facts & _NOT_READABLE != _READING:
+            return bool(self._facts & _PEER_EOF)
+        try:
+            return not self.sock.recv(1)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
 
     def read_into(self, sink: ByteSink | None) -> None:
         """Receive straight into `sink` for as long as it offers space."""
@@ -343,8 +384,10 @@ class Transport:
         if self._facts & _CLOSED:
             return
         self._facts |= _CLOSE_WANTED
-        self.pause_reading()
-        self._end_if_flushed()
+        if self.queued:
+            self.pause_reading()
+        else:
+            self._lose(None)
 
     def abort(self) -> None:
         """Close now; what is kept is lost."""
@@ -366,16 +409,19 @@ class Transport:
     def _lose(self, error: OSError | None) -> None:
         if self._facts & _CLOSED:
             return
-        self.loop.register(self.sock, 0, self)
+        if self._facts & _STARTED:
+            self.loop.register(self.sock, 0, self)
         self._facts |= _CLOSED
         self._kept = None
         self._sink = None
         self.queued = 0
         self.sock.close()
         self.loop.call_soon(self.protocol.connection_lost, error)
+        # The two know each other; a cycle would wait for the collector, thousands of them at once.
+        del self.protocol
 
     def _register(self) -> None:
-        if not self._facts & _CLOSED:
+        if self._facts & (_STARTED | _CLOSED) == _STARTED:
             self.loop.register(self.sock, self.interest(), self)
 
     def __repr__(self) -> str:

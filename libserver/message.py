@@ -125,8 +125,13 @@ class Message:
         self.last_active = server.loop.lately
         self._pending: Pending | None = None
         begin(self, LIFECYCLE, OPEN)
-        self.transport = Transport(server.loop, sock, self, server.marks)
-        self._time_input(server.header_timer)
+        self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
+
+    def start(self) -> None:
+        """Serve what has already come; without that, the first message's time runs from now."""
+        self.transport.start()
+        if self.state is OPEN and not (self.connection.mid_message or self.connection.persistent):
+            self._time_input(self.server.header_timer)
 
     @property
     def observer(self) -> Observer | None:
@@ -157,7 +162,7 @@ class Message:
             rest = self._answer_batch(data)
             if not rest:
                 if connection is not server.resting:
-                    self._rest()
+                    self._after_batch()
                 return
             if len(rest) < len(data):
                 self._time_input(None)  # a message was completed: the next has its own time
@@ -191,6 +196,15 @@ class Message:
             if len(replies) >= 2 * limits.requests_per_event:
                 self._yield()
         return data[taken:]
+
+    def _after_batch(self) -> None:
+        if self.connection.state is FINISHED:
+            self._because(CloseReason.SERVED)
+            advance(self, LIFECYCLE, COUPLED[FINISHED])
+            self._time_input(None)
+            self._settle()
+        else:
+            self._rest()
 
     def _wake(self) -> Connection:
         """A Connection of its own, for what the batch does not take whole."""
@@ -528,9 +542,9 @@ class Message:
         """One connection too many: say so, linger briefly, close."""
         replies: list[BytesLike] = []
         self._fail_input(error, CloseReason.OVERLOADED, replies)
-        self._time_input(None)
         self._write(replies)
         self._settle()
+        self.transport.start()
 
     def _settle(self) -> None:
         """If everything owed has left, take the next step towards the end."""
@@ -541,6 +555,9 @@ class Message:
             self._give_up()
         if connection.state is ENDED:
             advance(self, LIFECYCLE, SETTLED_AFTER_EOF)
+            self.transport.close()
+        elif connection.state is FINISHED and self.transport.nothing_unread():
+            advance(self, LIFECYCLE, RELEASED)
             self.transport.close()
         elif connection.state is FINISHED or connection.state is FAILED:
             advance(self, LIFECYCLE, SETTLED)

@@ -30,6 +30,9 @@ class CloseReason(Enum):
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal
     INTERNAL_ERROR = "internal-error"  #: a bug of ours; the log has the traceback
 
+    # One object each, so identity will do; Enum's own hash is a Python call per closed connection.
+    __hash__ = object.__hash__
+
 
 #: Ends that are reached once all that was owed has left.
 IN_GOOD_ORDER = frozenset({CloseReason.SERVED, CloseReason.PEER_CLOSED, CloseReason.SHUTDOWN})

@@ -8,9 +8,9 @@ the replies so that they can leave in one send.
 
 Rules:
 
-* It stops at the first message that is anything but ordinary (partial, refused, one-shot,
-  `close`, a deadline, an action it was not given, output enough) and says how many bytes it
-  took. The walk goes on from there. So it may always give up, and is never the only way.
+* It stops at the first message that is anything but ordinary (partial, refused, `close`,
+  one-shot with more behind it, a deadline, an action it was not given, output enough) and says
+  how many bytes it took. The walk goes on from there. So it may always give up, and is never the only way.
 * It must equal the walk: same bytes in, same calls, same replies, same state. Tests feed both
   the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py).
 * It builds no object per request or reply and calls nothing it could inline: one slotted pair
@@ -34,7 +34,7 @@ from .connection import Connection, Frame
 from .content import encode_error, encode_result, quote, scan_once, to_bytes
 from .errors import BadHeader, ProtocolError
 from .frames import Header
-from .states import PROTOHEADER
+from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
 
 __all__ = ["BinaryReply", "Handlers", "answer_batch", "can_batch", "send_binary_result"]
 
@@ -121,9 +121,10 @@ def answer_batch(
         if end > available or not header.is_plain:
             break
         if not connection.persistent:
-            if header.connection is None:
-                break
-            connection.persistent = True
+            if header.connection is not None:
+                connection.persistent = True
+            elif end != available:
+                break  # one-shot: what follows is not served, and the walk knows how
 
         if header.is_json:
             try:
@@ -169,6 +170,10 @@ def answer_batch(
             output += len(frame[1])
         at = end
         max_requests -= 1
+        if not connection.persistent:
+            for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
+                advance(connection, RECEIVE, given)
+            break
         if output >= max_output:
             break
     return at, replies, output

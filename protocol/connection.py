@@ -343,8 +343,8 @@ class Connection:
     def _begin_large(self, length: int) -> None:
         """Receive this content in place. What came with the header moves over.
 
-        The buffer grows fourfold as it fills instead of taking the announced size at once, so
-        that a peer can make us hold at most four times what it really sent (and 64 KiB).
+        The buffer grows as it fills instead of taking the announced size at once, so that what
+        a peer can make us hold stays in proportion to what it really sent (`_grow`).
         """
         self._content = bytearray(DIRECT_CONTENT)
         rest = self._buffer
@@ -381,9 +381,20 @@ class Connection:
         length = self._header.content_length
         if self._filled == length:
             return None
-        if self._filled == len(content):
-            content.extend(bytes(min(length, 4 * len(content)) - len(content)))
-        return memoryview(content)[self._filled : length]
+        if len(content) < length and len(content) - self._filled < self._filled:
+            content = self._grow(content, length)
+        return memoryview(content)[self._filled :]
+
+    def _grow(self, content: bytearray, length: int) -> bytearray:
+        """Sixteen times what has come, rounded up to a power of two: a megabyte after the first 64 KiB.
+
+        A smaller step copies more often; at the announced size from the start, a peer could
+        have us fill memory with zeros for nothing.
+        """
+        larger = bytearray(min(length, 1 << (16 * self._filled - 1).bit_length()))
+        larger[: self._filled] = memoryview(content)[: self._filled]
+        self._content = larger
+        return larger
 
     def content_received(self, count: int) -> None:
         """`count` bytes were put where `content_space` said."""

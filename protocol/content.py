@@ -57,6 +57,7 @@ def _module_of(name: str) -> str | None:
     return _SPELLINGS.get(spelling) or _ALIASES.get(spelling.replace(".", "_"))
 
 
+_decode_utf_8: _Decode = codecs.lookup(JSON_ENCODING).decode
 _decoders: dict[str, _Decode | None] = {}  # by module: bounded by _MODULES
 
 
@@ -66,6 +67,8 @@ def text_codec(name: object) -> _Decode:
     Raises `UnsupportedEncoding` for a non-string, a NUL, an unknown name, and for codecs that
     are not from bytes to text.
     """
+    if name == JSON_ENCODING:
+        return _decode_utf_8
     if not isinstance(name, str):
         raise UnsupportedEncoding("content-encoding must be the name of a text encoding, as a string")
     module = None

@@ -181,7 +181,7 @@ LIFECYCLE = Machine(
         Row(DRAINING, SHUTDOWN, DRAINING, "already on the way out"),
         Row(DRAINING, SETTLED, LINGERING, "every reply has left: FIN, then read on, so that close is not a RST"),
         Row(DRAINING, SETTLED_AFTER_EOF, CLOSED, "every reply has left and nothing more can arrive"),
-        Row(DRAINING, RELEASED, CLOSED, "nothing owed and nothing begun: close at once"),
+        Row(DRAINING, RELEASED, CLOSED, "nothing owed, nothing unread and nothing expected: close at once"),
         Row(DRAINING, LOST, CLOSED, "reset or broken before everything had left"),
         Row(DRAINING, ABORTED, CLOSED, "cut by us: it took too long, or a second signal"),
         Row(LINGERING, PEER_EOF, CLOSED, "they have read to our FIN and finished: a clean close"),

@@ -580,6 +580,76 @@ def test_the_default_marks_are_256_and_64_kib(alone: Alone) -> None:
     assert transport.marks == (256 * 1024, 64 * 1024)
 
 
+# --- starting late -------------------------------------------------------------------
+
+
+def test_unwatched_it_does_nothing_until_it_is_started(alone: Alone) -> None:
+    sock = FaultySocket()
+    protocol = RecordingProtocol()
+    transport = Transport(alone.loop, sock, protocol, watch=False)
+    assert transport.interest() == 0 == registered(alone.loop, sock)
+    transport.start()
+    assert transport.interest() == READ == registered(alone.loop, sock)
+    transport.abort()
+    assert registered(alone.loop, sock) == 0
+
+
+def test_start_reads_what_has_come_before_it_watches(alone: Alone) -> None:
+    sock = FaultySocket()
+    sock.feed(b"early")
+    protocol = RecordingProtocol()
+    transport = Transport(alone.loop, sock, protocol, watch=False)
+    transport.start()
+    assert protocol.heard == ["data"]
+    assert registered(alone.loop, sock) == READ
+    transport.abort()
+
+
+def test_what_is_served_and_closed_while_starting_never_meets_the_selector(alone: Alone) -> None:
+    sock = FaultySocket()
+    sock.feed(b"one request")
+    protocol = RecordingProtocol()
+    transport = Transport(alone.loop, sock, protocol, watch=False)
+    protocol.on["data_received"] = transport.close
+    calls: list[object] = []
+    alone.loop.selector.register = lambda *args: calls.append(args)  # type: ignore[assignment,method-assign]
+    transport.start()
+    alone.loop.run_once(0)
+    assert protocol.heard == ["data", "lost"]
+    assert calls == []
+
+
+def test_output_kept_before_the_start_is_watched_from_then_on(alone: Alone) -> None:
+    sock = FaultySocket().script("send", Errno(errno.EAGAIN))
+    transport = Transport(alone.loop, sock, RecordingProtocol(), watch=False)
+    transport.write(b"hello")
+    assert registered(alone.loop, sock) == 0
+    transport.start()
+    assert registered(alone.loop, sock) == READ | WRITE
+    transport.abort()
+
+
+def test_nothing_unread_is_known_by_asking_for_one_byte_more(wire: Wire) -> None:
+    assert wire.transport.nothing_unread()
+    wire.peer.send(b"xy")
+    assert not wire.transport.nothing_unread()
+    assert not wire.transport.nothing_unread()
+    assert wire.transport.nothing_unread()
+    wire.peer.shutdown(socket.SHUT_WR)
+    assert wire.transport.nothing_unread()  # the peer's end is no byte
+
+
+def test_nothing_unread_trusts_an_end_that_was_seen_and_no_paused_or_broken_socket(wire: Wire, alone: Alone) -> None:
+    wire.peer.shutdown(socket.SHUT_WR)
+    wire.settle()
+    assert wire.transport.nothing_unread()
+    alone.transport.pause_reading()
+    assert not alone.transport.nothing_unread()
+    alone.transport.resume_reading()
+    alone.sock.script("recv", Errno(errno.ECONNRESET))
+    assert not alone.transport.nothing_unread()
+
+
 # --- half-close ----------------------------------------------------------------------
 
 

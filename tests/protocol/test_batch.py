@@ -237,7 +237,18 @@ def test_less_than_a_message_is_left(data):
     assert batch.answer(ECHO + data)[0] == len(ECHO)
 
 
-def test_a_one_shot_request_is_left_on_a_connection_never_kept_alive():
+def test_a_one_shot_request_alone_is_answered_and_is_the_last():
+    batch = Batch()
+    one = request({"action": "echo", "value": 1})
+    taken, replies, _ = batch.answer(one)
+    assert taken == len(one)
+    assert b"connection" not in replies[0]
+    assert batch.connection.state == "FINISHED"
+    assert batch.connection.in_flight == 0
+    assert not can_batch(batch.connection)
+
+
+def test_a_one_shot_request_with_more_behind_it_is_left():
     batch = Batch()
     assert batch.answer(request({"action": "echo"}) + ECHO) == (0, [], 0)
     assert batch.answer(request({"action": "echo"}, connection="close") + ECHO) == (0, [], 0)

@@ -401,10 +401,11 @@ def test_the_place_for_a_large_content_never_reaches_beyond_it():
 def test_a_large_announcement_alone_makes_us_hold_little():
     connection = server()
     connection.receive_data(header(64 * 2**20, "x/y"))
-    for sent in (0, DIRECT_CONTENT, 4 * DIRECT_CONTENT - 1, 4 * DIRECT_CONTENT):
+    for sent in (0, DIRECT_CONTENT // 2, DIRECT_CONTENT - 1, DIRECT_CONTENT, 15 * DIRECT_CONTENT, 2**24):
         connection.receive_data(b"x" * (sent - connection.buffered))
         with connection.content_space() as space:
-            assert connection.buffered + len(space) <= max(DIRECT_CONTENT, 4 * sent)
+            assert connection.buffered + len(space) <= max(DIRECT_CONTENT, 32 * sent)
+            assert len(space) >= min(sent, 64 * 2**20 - sent) // 2  # and no dribbling into a nearly full buffer
 
 
 def test_a_connection_kept_alive_between_messages_is_at_rest_and_like_any_other():

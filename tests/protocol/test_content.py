@@ -173,9 +173,9 @@ def test_a_codec_that_raises_what_it_likes_is_bad_content(monkeypatch):
     def explode(data, errors):
         raise AssertionError("codecs are plugins")
 
-    monkeypatch.setitem(content._decoders, "utf_8", explode)
+    monkeypatch.setitem(content._decoders, "utf_16", explode)
     with pytest.raises(BadContent):
-        decode_json(b"{}", "utf-8")
+        decode_json(b"{}", "utf-16")
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 7, bytes(range(256)), b"\x1b$B\x80", b"~{~", b"{" * 5000])
