@@ -60,8 +60,16 @@ PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in [
         Peer("ours", "this project's app_server.py", ("app_server.py",)),
+        Peer("message-uvloop", "this project's Message on uvloop", _module("message_adapter", "--uvloop"), ("uvloop",)),
+        Peer("message-asyncio", "this project's Message on asyncio's loop", _module("message_adapter")),
         Peer("uvloop", "asyncio.Protocol on uvloop", _module("asyncio_protocol", "--uvloop"), ("uvloop",)),
         Peer("asyncio", "asyncio.Protocol on asyncio's own loop", _module("asyncio_protocol")),
+        Peer("streams", "asyncio streams, a task per connection", _module("asyncio_streams")),
+        Peer("gevent", "gevent, a greenlet per connection", _module("gevent_server"), ("gevent",)),
+        Peer("trio", "trio, a task per connection", _module("trio_server"), ("trio",)),
+        Peer("twisted", "Twisted on its epoll reactor", _module("twisted_server"), ("twisted",)),
+        Peer("threads", "socketserver.ThreadingTCPServer, a thread per connection", _module("threading_server")),
         Peer("c", "the same protocol in C on epoll: the limit", C_SERVER, utf8_only=True),
+        Peer("ceiling", "a selectors loop that does not parse: Python's ceiling", _module("ceiling"), fixed_only=True),
     ]
 }

@@ -36,7 +36,8 @@ class ServerProtocol(asyncio.Protocol):
             if len(replies[-1]) < LARGE:
                 self.transport.write(b"".join(replies))
             else:
-                self.transport.writelines(replies)
+                for part in replies:  # not writelines: before Python 3.12 asyncio joins what it is given
+                    self.transport.write(part)
             if session.finished:
                 self.transport.close()
 

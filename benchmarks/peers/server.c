@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -465,6 +466,8 @@ int main(int argc, char **argv)
         return 2;
     }
     address.sin_port = htons((uint16_t)atoi(argv[2]));
+    mallopt(M_MMAP_THRESHOLD, 64 << 20); /* large buffers come and go: have them from memory that is mapped already */
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

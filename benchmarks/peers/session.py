@@ -16,7 +16,9 @@ import json
 import sys
 from typing import Any
 
-__all__ = ["LARGE", "BrokenFrame", "Session", "answer"]
+__all__ = ["LARGE", "BrokenFrame", "Part", "Session", "answer"]
+
+Part = bytes | memoryview
 
 #: From this size on replies are better handed over in parts than joined (asyncio's own flow
 #: control begins at 64 KiB too).
@@ -59,7 +61,7 @@ class Session:
         self._have = 0  # bytes in _chunks
         self._need = 0  # bytes the message must have before another look is worth while
 
-    def receive(self, data: bytes) -> list[bytes]:
+    def receive(self, data: bytes) -> list[Part]:
         """Every reply that `data` completes: header, content, header, content ...
 
         Raises `BrokenFrame` if there is no message in these bytes.
@@ -71,7 +73,7 @@ class Session:
                 return []
             data = b"".join(self._chunks)
             self._chunks = []
-        replies: list[bytes] = []
+        replies: list[Part] = []
         at, available = 0, len(data)
         while at < available and not self.finished:
             start = at + 2
@@ -88,7 +90,8 @@ class Session:
                 if end > available:
                     self._need = end - at
                     break
-                self._reply(header, data[start:end], replies)
+                content = data[start:end] if end - start < LARGE else memoryview(data)[start:end]
+                self._reply(header, content, replies)
             except (ValueError, KeyError, TypeError, LookupError) as error:
                 raise BrokenFrame(str(error)) from error
             at = end
@@ -97,11 +100,11 @@ class Session:
             self._have = available - at
         return replies
 
-    def _reply(self, header: dict[str, Any], content: bytes, replies: list[bytes]) -> None:
+    def _reply(self, header: dict[str, Any], content: bytes | memoryview, replies: list[Part]) -> None:
         content_type, encoding = header["content-type"], "binary"
         if content_type == "text/json":
             encoding = "utf-8"
-            request = json.loads(content.decode(header["content-encoding"]))
+            request = json.loads(str(content, header["content-encoding"]))
             content = json.dumps(answer(request), ensure_ascii=False).encode()
         elif content_type != "binary/echo":
             content_type = "binary/custom-server-binary-type"
