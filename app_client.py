@@ -19,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return cli.main(argv)
     except KeyboardInterrupt:
+        print("app_client.py: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -6,6 +6,7 @@
 Start reading at `libclient.client`; below it `libclient.pool`, and `libclient.message` at the bottom.
 """
 
+from .call import Backoff, Call
 from .client import Answer, Client
 from .errors import (
     BadReply,
@@ -27,7 +28,7 @@ from .errors import (
 from .message import Message
 from .outgoing import Outgoing, action_request, json_request
 from .owner import Ending, Owner, Pair, Shared
-from .pool import Backoff, Call, Pool
+from .pool import Pool
 from .reasons import EndReason
 
 __all__ = [

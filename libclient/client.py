@@ -34,11 +34,12 @@ from typing import Any, NamedTuple
 from eventloop import Address, Endpoint, EventLoop
 from protocol import Header, Limits
 
+from .call import Backoff, Call
 from .connect import parse_target, raise_descriptor_limit, resolve
 from .errors import BadReply
 from .outgoing import BytesLike, Outgoing, action_request, json_request
 from .owner import Shared
-from .pool import Backoff, Call, Pool
+from .pool import Pool
 
 __all__ = ["Answer", "Client", "Item"]
 

@@ -191,7 +191,7 @@ def broken(address: Address, reason: EndReason, errors: Sequence[Exception], tim
     if reason is EndReason.REPLY_TIMEOUT:
         failure = ReplyTimeout(f"{where} sent no reply within {timeout:g} s{_UNSURE}, or allow a longer timeout")
     elif reason is EndReason.TRUNCATED:
-        failure = ClosedMidMessage(f"{where} closed the connection in the middle of a reply{_UNSURE}")
+        failure = ClosedMidMessage(f"{where} closed the connection in the middle of a reply, if it was one{_UNSURE}")
     elif reason is EndReason.RESET:
         failure = ConnectionReset(f"{where} reset the connection before it answered the request{_UNSURE}")
     elif reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH, EndReason.REFUSED):

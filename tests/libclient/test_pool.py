@@ -24,7 +24,7 @@ from libclient import (
     UnknownHost,
     action_request,
 )
-from libclient.pool import error_in
+from libclient.call import error_in
 from protocol import SERVER, Codec, Connection, Request
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import RESET, Errno, FaultySocket

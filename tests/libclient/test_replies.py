@@ -88,7 +88,9 @@ def test_a_header_seen_before_is_not_parsed_again() -> None:
     assert len(connection.codec.headers) == 1
 
 
-@pytest.mark.parametrize("more", [{"persistent": False}, {"in_flight": 0}, {"observer": object()}, {"state": "CONTENT"}])
+@pytest.mark.parametrize(
+    "more", [{"persistent": False}, {"in_flight": 0}, {"observer": object()}, {"state": "CONTENT"}]
+)
 def test_it_is_not_used_where_the_walk_is_needed(more: dict[str, Any]) -> None:
     assert can_read_replies(fresh())
     assert not can_read_replies(fresh(**more))
