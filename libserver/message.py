@@ -198,13 +198,19 @@ class Message:
         return data[taken:]
 
     def _after_batch(self) -> None:
-        if self.connection.state is FINISHED:
-            self._because(CloseReason.SERVED)
-            advance(self, LIFECYCLE, COUPLED[FINISHED])
-            self._time_input(None)
-            self._settle()
-        else:
+        """The batch took all: the connection is at rest now, or a one-shot's only request was served."""
+        if self.connection.state is not FINISHED:
             self._rest()
+            return
+        self._because(CloseReason.SERVED)
+        advance(self, LIFECYCLE, COUPLED[FINISHED])
+        self._time_input(None)
+        if not self.transport.queued and self.transport.nothing_unread():
+            # Its request was all it sent: nothing more is expected, so it need not linger.
+            advance(self, LIFECYCLE, RELEASED)
+            self.transport.close()
+        else:
+            self._settle()
 
     def _wake(self) -> Connection:
         """A Connection of its own, for what the batch does not take whole."""
@@ -555,9 +561,6 @@ class Message:
             self._give_up()
         if connection.state is ENDED:
             advance(self, LIFECYCLE, SETTLED_AFTER_EOF)
-            self.transport.close()
-        elif connection.state is FINISHED and self.transport.nothing_unread():
-            advance(self, LIFECYCLE, RELEASED)
             self.transport.close()
         elif connection.state is FINISHED or connection.state is FAILED:
             advance(self, LIFECYCLE, SETTLED)

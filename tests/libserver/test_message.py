@@ -67,16 +67,29 @@ def test_what_follows_a_one_shot_request_is_discarded_and_not_served(house: Open
     assert home.ended() == {"served": 1}
 
 
-def test_what_follows_a_one_shot_request_later_is_discarded_without_a_reset(house: OpenHouse) -> None:
+def test_megabytes_behind_a_one_shot_request_are_discarded_without_a_reset(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(ask("echo", 1))
+    peer.send(ask("echo", 1), b"more")
     assert peer.reply().result == 1
     for _ in range(20):
         peer.send(bytes(MEGABYTE // 8))
     peer.eof()  # a RST would raise here
     peer.send(b"still sending")
     home.quiet()
+    peer.close()
+    assert home.ended() == {"served": 1}
+
+
+def test_what_comes_after_a_one_shot_connection_was_closed_costs_neither_reply_nor_eof(house: OpenHouse) -> None:
+    """The batch closes at once: nothing is unread and nothing expected. The late bytes meet a RST, the reply does not."""
+    home = house()
+    peer = home.peer()
+    peer.send(ask("echo", 1))
+    home.quiet()
+    peer.send(keep("echo", 2))
+    assert peer.reply().result == 1
+    peer.eof()
     peer.close()
     assert home.ended() == {"served": 1}
 
@@ -1381,10 +1394,10 @@ def test_sockets_that_fail_are_ended_as_reset(house: OpenHouse) -> None:
         faulty = FaultySocket(ours)
         ours.setblocking(False)
         faulty.fail_at(method, 1, Errno(number))
-        home.server._accept(faulty)
         peer = Peer(theirs, home.turn)
         home.peers.append(peer)
-        peer.send(ask("echo", 1))
+        peer.send(ask("echo", 1), b"more")  # so that it has to linger
+        home.server._accept(faulty)
         home.until(lambda: not home.server.connections)
     check_books(home.server)
     assert home.reasons == {"reset": 2, "served": 1}  # the last one's reply had left
