@@ -34,6 +34,8 @@ class EchoConnection:
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+        if self.transport.queued and self not in self.server.echo_send_timer:
+            self.server.echo_send_timer.start(self)
 
     def eof_received(self) -> None:
         self.transport.close()  # once all is echoed
@@ -41,15 +43,15 @@ class EchoConnection:
     def pause_writing(self) -> None:
         """The peer does not read what it asked for: read no more until it does."""
         self.transport.pause_reading()
-        self.server.echo_send_timer.start(self)
 
     def resume_writing(self) -> None:
-        self.server.echo_send_timer.stop(self)
         self.transport.resume_reading()
 
     def flushed(self, queued: int) -> None:
-        if self in self.server.echo_send_timer:
-            self.server.echo_send_timer.start(self)
+        if queued:
+            self.server.echo_send_timer.start(self)  # progress: the time begins anew
+        else:
+            self.server.echo_send_timer.stop(self)
 
     def sink_filled(self) -> None:
         """Never asked for."""

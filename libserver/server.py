@@ -29,6 +29,7 @@ from typing import Any
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
+from eventloop.loop import LATELY
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded
 from protocol.states import CLOSED, Observer
@@ -164,26 +165,34 @@ class Server:
     # --- listening -----------------------------------------------------------------------
 
     def _open_listeners(self) -> None:
-        opened = [pair for wanted in self._wanted for pair in listen(wanted, self.limits)]
-        for sock, address in opened:
-            self.addresses.append(address)
-            if address.scheme == ECHO_UDP:
-                self._listeners.append(EchoDatagrams(self, sock))
-                continue
-            accepted = self._accept_echo if address.scheme == ECHO else self._accept
-            self._listeners.append(
-                Listener(self.loop, sock, accepted, refused=self._refuse_unread, starved=self._starved)
-            )
+        for wanted in self._wanted:  # one after the other: if one fails, those before it are closed again
+            for sock, address in listen(wanted, self.limits):
+                self.addresses.append(address)
+                self._listeners.append(self._open_listener(sock, address))
+
+    def _open_listener(self, sock: Any, address: Address) -> Listener | EchoDatagrams:
+        if address.scheme == ECHO_UDP:
+            return EchoDatagrams(self, sock)
+        accepted = self._accept_echo if address.scheme == ECHO else self._accept
+        return Listener(self.loop, sock, accepted, refused=self._refuse_unread, starved=self._starved)
 
     def _accept(self, sock: Any) -> None:
         if len(self.connections) + len(self.echo_connections) >= self.max_connections:
             self._refuse(sock)
             return
         self.accepted += 1
-        observer = self._make_observer() if self._make_observer is not None else None
-        message = Message(self, sock, observer)
+        message = Message(self, sock, self._observer())
         self.connections[message] = self.loop.lately
-        message.start()
+        self._guard(message, message.start)
+
+    def _observer(self) -> Observer | None:
+        if self._make_observer is None:
+            return None
+        try:
+            return self._make_observer()
+        except Exception as error:  # the instrument is at fault: the connection goes on without
+            self._loop_failed(self._make_observer, error)
+            return None
 
     def _accept_echo(self, sock: Any) -> None:
         if len(self.connections) + len(self.echo_connections) >= self.max_connections:
@@ -268,14 +277,14 @@ class Server:
         each request. Looking at all of them now and then is cheaper: the hot path only notes
         the time.
         """
-        timeout = self.limits.idle_timeout
+        timeout = self.limits.idle_timeout + LATELY  # which `last_active` may lag behind: never close too early
         now = self.loop.now
         earliest = now + timeout
         for message in list(self.connections):
             if message.idle:
                 due = message.last_active + timeout
                 if due <= now:
-                    message.release(CloseReason.IDLE_TIMEOUT)
+                    self._guard(message, partial(message.release, CloseReason.IDLE_TIMEOUT))
                 elif due < earliest:
                     earliest = due
         self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)
@@ -308,13 +317,13 @@ class Server:
         if self.limits.drain_timeout:
             self.loop.call_later(self.limits.drain_timeout, self._cut)
         for message in [*self.connections, *self.refused]:
-            message.drain()
+            self._guard(message, message.drain)
         for connection in list(self.echo_connections):
             connection.transport.close()
         self._stop_if_drained()
 
     def _cut(self) -> None:
-        self.cut += len(self.connections)
+        self.cut += len(self.connections) + len(self.echo_connections)
         self.draining = True
         for message in [*self.connections, *self.refused]:
             message.abort(CloseReason.CUT)
@@ -354,11 +363,11 @@ class Server:
     def _close_listeners(self) -> None:
         if not self._listeners:
             return  # by now a successor may own the paths
+        for address in self.addresses:
+            close_listener(address)  # before its socket: a successor may take the path as soon as that is closed
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        for address in self.addresses:
-            close_listener(address)
 
     def close(self) -> None:
         """Close everything at once; safe to call twice."""
@@ -369,6 +378,8 @@ class Server:
             connection.transport.abort()
         self.pool.close()
         if self._owns_loop:
+            if self.connections or self.refused or self.echo_connections:
+                self.loop.run_once(0)  # for them to hear that they are lost, and be counted
             self.loop.close()
 
     def __enter__(self) -> Server:
