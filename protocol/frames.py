@@ -108,17 +108,36 @@ class Header:
 # can't be confused with an array.
 _scan = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=refuse_constant)
 
+#: Digits that are read of an integer with thousands of them.
+_DIGITS = 100
+
+
+def _clamped(digits: str) -> int:
+    return int(digits[:_DIGITS])
+
+
+# Python refuses to read an integer of more than 4,300 digits (CVE-2020-10735). In a header it is
+# either ignored or above its limit, and its first hundred digits are enough to say so.
+_scan_long = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=refuse_constant, parse_int=_clamped)
+
+
+def _parse_object(text: str) -> Any:
+    try:
+        return _scan.decode(text)
+    except ValueError:
+        return _scan_long.decode(text)  # raises it again, unless only a long number was wrong
+
 
 def parse_header(raw: bytes, role: str) -> Header:
     """Validate a header as `role` (the receiver's) must. Raises `BadHeader`, whatever the bytes are."""
     try:
-        pairs = _scan.decode(raw.decode())
+        pairs = _parse_object(raw.decode())
     except UnicodeDecodeError:
         raise BadHeader("the header is not UTF-8") from None
     except RecursionError:
         raise BadHeader("the header is nested too deeply") from None
     except ValueError as error:
-        raise BadHeader(f"the header is not JSON: {str(error).split(';')[0]}") from None
+        raise BadHeader(f"the header is not JSON: {error}") from None
     if pairs.__class__ is not tuple:
         raise BadHeader("the header must be a JSON object")
     fields: dict[str, Any] = dict(pairs)

@@ -186,8 +186,8 @@ BAD = {
         for value in ("-1", "-3", "true", "false", "5.0", "5e0", "1e999", '"5"', "null", "[5]", '{"a": 5}', "NaN", "05")
     },
     "content-length -(10**30)": with_fields(content_length=-(10**30)),
-    "content-length of 5000 digits": with_text("content-length", "1" * 5000),
-    "a number of 5000 digits elsewhere": with_text("x", "1" * 5000),
+    "content-length of minus 5000 digits": with_text("content-length", "-" + "1" * 5000),
+    "an id of 5000 digits": with_text("id", "1" * 5000),
     **{f"connection {value}": with_text("connection", value) for value in ("null", "true", "1", '["close"]', "{}")},
     **{
         f"id {value}": with_text("id", value)
@@ -228,6 +228,15 @@ def test_a_bad_header_ends_the_input_however_it_arrives(role, raw):
     assert event.header is None
     assert connection.state == "FAILED"
     assert connection.buffered == 0
+
+
+def test_a_number_of_thousands_of_digits_is_ignored_or_above_the_limit():
+    assert parse_header(with_text("x", "9" * 60_000), SERVER) == parse_header(with_fields(), SERVER)
+    connection = Connection(Codec(SERVER))
+    [event] = connection.receive_data(framed(with_text("content-length", "1" * 5000)))
+    assert isinstance(event, Failed)
+    assert event.error.code == "content-too-large"
+    assert event.header is not None
 
 
 def test_a_header_of_no_bytes_is_bad():
