@@ -67,20 +67,26 @@ class Action:
 
 
 def _parameters(function: Function) -> int:
-    """How many positional arguments a handler takes. Raises `TypeError` if that is not 1 or 2."""
+    """How many arguments a handler is called with: 2 if it requires two, or takes any number.
+
+    A parameter with a default is its own business. Raises `TypeError` for a function that can't
+    be called with one or two arguments, or that is async.
+    """
+    name = getattr(function, "__name__", repr(function))
+    runs = (function, vars(type(function)).get("__call__"))  # also of an object that is called like a function
+    if any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in runs):
+        raise TypeError(f"the handler {name} is async; handlers here are plain functions")
     try:
-        kinds = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty]
+        parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a builtin without a signature
         return 1
-    if any(p.kind is p.VAR_POSITIONAL for p in kinds):
-        return 2
-    positional = [p for p in kinds if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if not 1 <= len(positional) <= 2 or any(p.kind is p.KEYWORD_ONLY for p in kinds):
-        name = getattr(function, "__name__", repr(function))
+    required = [p for p in parameters if p.default is p.empty]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p in required for p in positional)
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if needed > 2 or not (positional or any_number) or any(p.kind is p.KEYWORD_ONLY for p in required):
         raise TypeError(f"the handler {name} must take (request) or (request, session)")
-    if inspect.iscoroutinefunction(function):
-        raise TypeError(f"the handler {function.__name__} is async; handlers here are plain functions")
-    return len(positional)
+    return 2 if any_number else max(1, needed)
 
 
 class Actions:
@@ -106,6 +112,8 @@ class Actions:
 
         Raises `ValueError` for a name that is taken, `TypeError` for a function of another shape.
         """
+        if not isinstance(name, str):
+            raise TypeError('an action has a name: write @actions.add("name")')
 
         def register(function: F) -> F:
             action = self._register(self._json, name, function, blocking, builtin)
@@ -125,6 +133,8 @@ class Actions:
 
         Raises as `add`, and `ValueError` for `text/json`, which is for actions.
         """
+        if not isinstance(content_type, str):
+            raise TypeError('write @actions.add_binary("content/type"), or @actions.add_binary() for all others')
         if content_type == "text/json":
             raise ValueError("text/json requests are answered by actions: use add(NAME)")
 
