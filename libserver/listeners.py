@@ -25,6 +25,11 @@ from .limits import ServerLimits
 
 __all__ = ["CannotListen", "close_listener", "listen"]
 
+#: What a C int holds; the kernel cuts it down to net.core.somaxconn.
+MAX_BACKLOG = 2**31 - 1
+#: Seconds: Linux' MAX_TCP_KEEPIDLE.
+MAX_KEEPIDLE = 32767
+
 
 class CannotListen(Exception):
     """An address can't be listened on; the text is one sentence for whoever started the server."""
@@ -77,7 +82,7 @@ def _listen_on(
     try:
         sock = _bind_unix(address.path) if address.scheme == UNIX else _bind_inet(address, limits)
         if address.scheme != ECHO_UDP:
-            sock.listen(limits.backlog)
+            sock.listen(min(limits.backlog, MAX_BACKLOG))
         sock.setblocking(False)
     except OSError as error:
         if sock is not None:
@@ -118,7 +123,7 @@ def _set_stream_options(sock: socket.socket, limits: ServerLimits) -> None:
     if limits.tcp_keepalive:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):
-            idle = max(1, int(limits.tcp_keepalive))
+            idle = min(max(1, int(limits.tcp_keepalive)), MAX_KEEPIDLE)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
             # Redis: probe at thirds of the time, three times, so that a dead peer is found in twice it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
@@ -170,7 +175,7 @@ def _explain(error: OSError, address: Address, who: Callable[[Address], str]) ->
         return "that path exists and is not a socket; choose another path"
     if error.errno == errno.ENOENT:
         return f"there is no directory {Path(address.path).parent}; create it, or choose another path"
-    if error.errno == errno.EMFILE:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
         return "no descriptors left; raise the limit with ulimit -n"
     return f"{error.strerror or error}"
 
