@@ -183,7 +183,7 @@ def load_actions(name: str) -> Actions:
         if error.name != module_name.split(".")[0] and error.name != module_name:
             raise CannotLoad(f"--app {name}: importing {module_name} failed: {error}") from error
         raise CannotLoad(f"--app {name}: there is no module {module_name!r} here or on the path") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CannotLoad(f"--app {name}: importing {module_name} failed: {_brief(error)}") from error
     found = getattr(module, attribute, None)
     if not isinstance(found, Actions):
@@ -192,7 +192,7 @@ def load_actions(name: str) -> Actions:
     return found
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     """An exception in one line, with the place it came from."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
@@ -203,6 +203,10 @@ def _brief(error: Exception) -> str:
     if traceback is not None:
         place = f" ({Path(traceback.tb_frame.f_code.co_filename).name}, line {traceback.tb_lineno})"
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{place}"
+
+
+class StoppedAtOnce(BaseException):
+    """A second signal came. Raised out of whatever the loop was doing, also a handler that never returns."""
 
 
 class Signals:
@@ -223,7 +227,13 @@ class Signals:
             self._server.drain()
         else:
             self.second = number
-            self._server.stop()
+            self._server.stop()  # should the exception be swallowed where it is raised
+            raise StoppedAtOnce
+
+    def over(self) -> None:
+        """The server has ended; one more signal changes nothing."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
 
     def _list(self, number: int, frame: FrameType | None) -> None:
         self._server.loop.call_soon_threadsafe(self._log_connections)
@@ -256,10 +266,20 @@ def main(argv: list[str] | None = None) -> int:
     except (CannotLoad, CannotListen) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
+    except OSError as error:  # of the loop's own descriptors
+        print(f"{parser.prog}: cannot start: {error.strerror}; raise the limit with ulimit -n", file=sys.stderr)
+        return EXIT_CANNOT_START
+    except KeyboardInterrupt:  # while the user's module was being imported, say
+        return EXIT_SIGNAL + signal.SIGINT
     signals = Signals(server)
-    for address in server.addresses:
-        log.info("Listening on %s", address)
-    server.run()
+    try:
+        for address in server.addresses:
+            log.info("Listening on %s", address)
+        server.run()
+    except StoppedAtOnce:
+        pass
+    finally:
+        signals.over()
     _say_goodbye(server)
     if signals.second is not None:
         # Handler threads may still be busy: they are daemons, and nothing waits for them.

@@ -372,6 +372,7 @@ class Server:
     def close(self) -> None:
         """Close everything at once; safe to call twice."""
         self._close_listeners()
+        self.cut += len(self.connections) + len(self.echo_connections)
         for message in [*self.connections, *self.refused]:
             message.abort(CloseReason.CUT)
         for connection in list(self.echo_connections):
