@@ -286,6 +286,7 @@ class Message:
                 continue
             made = len(replies)
             self._handle(event, replies)
+            self._give_up_if_last()
             size += sum(map(len, replies[made:]))
             budget -= 1
             if budget == 0:
@@ -429,6 +430,7 @@ class Message:
             parts = owed.release(self.connection, self._failure, self.server.limits.write_high)
             if not parts:
                 break
+            self._give_up_if_last()
             self._write(parts)
 
     def _write(self, replies: list[BytesLike], size: int | None = None) -> None:
@@ -543,6 +545,11 @@ class Message:
     def _give_up(self) -> None:
         self.connection.give_up()
         advance(self, LIFECYCLE, COUPLED[self.connection.state])
+
+    def _give_up_if_last(self) -> None:
+        """After the reply that said `close` because of a drain nothing is read, not even to be refused."""
+        if self.connection.all_begun_read and not self.connection.in_flight:
+            self._give_up()
 
     def refuse(self, error: Overloaded) -> None:
         """One connection too many: say so, linger briefly, close."""

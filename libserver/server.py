@@ -57,6 +57,9 @@ log = logging.getLogger("multiconn.server")
 #: The largest block whose threshold glibc adjusts to (DEFAULT_MMAP_THRESHOLD_MAX).
 KEPT_BLOCK = 32 * 1024 * 1024 - 64 * 1024
 
+#: Seconds for which a listener that keeps running out of descriptors is not reported again.
+STARVED_QUIET = 10.0
+
 #: What can be listened on.
 SCHEMES = (TCP, UNIX, ECHO, ECHO_UDP)
 
@@ -128,6 +131,7 @@ class Server:
         self.accepted = 0
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
+        self._tell_starved_from = self.loop.now
         self.cut = 0  # connections that were still busy at the drain timeout or a second signal
 
         self._listeners: list[Listener | EchoDatagrams] = []
@@ -216,15 +220,19 @@ class Server:
         return Overloaded(f"the server has all the {self.max_connections} connections it may have; try again later")
 
     def _refuse_unread(self, sock: Any) -> None:
+        """No time, or no descriptor, to wait for it to listen."""
         connection = Connection(self.codec)
         connection.owe_error()
+        error = Overloaded("the server can't take more connections just now; try again later")
         try:
-            sock.send(b"".join(connection.send_error(None, self._overloaded())))
+            sock.send(b"".join(connection.send_error(None, error)))
         except OSError:
             pass  # it has gone already
 
     def _starved(self, error: OSError) -> None:
-        log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
+        if self.loop.now >= self._tell_starved_from:  # it may go on for hours, ten times a second
+            self._tell_starved_from = self.loop.now + STARVED_QUIET
+            log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
 
     # --- what a message asks of its server -------------------------------------------------
 
