@@ -27,6 +27,7 @@ STAND_IN = f"""#!/bin/sh
 command="$(basename "$0") $*"
 echo "$command" >> "$COMMANDS"
 case "$command" in
+    "sudo -n "*) shift; exec "$@" ;;
     *"-m venv "*)
         mkdir -p "$3/bin"
         for tool in python pip ruff mypy app-server app-client; do cp "$0" "$3/bin/$tool"; done ;;
@@ -48,8 +49,9 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
     (tree / ".ci").mkdir(parents=True)
     tools.mkdir()
     shutil.copy(RUN, tree / ".ci" / "run")
-    (tools / "python3").write_text(STAND_IN, encoding="utf-8")
-    (tools / "python3").chmod(0o755)
+    for tool in ("python3", "apt-get", "sudo"):
+        (tools / tool).write_text(STAND_IN, encoding="utf-8")
+        (tools / tool).chmod(0o755)
     commands = tmp_path / "commands"
     done = subprocess.run(
         [str(tree / ".ci" / "run")],
@@ -161,6 +163,19 @@ def test_a_run_that_is_stopped_claims_nothing(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "every check holds" not in done.stdout
     assert done.stdout.splitlines()[-1] == SUMMARY
+
+
+def test_a_machine_without_venv_gets_it(tmp_path: Path) -> None:
+    done, commands = ci(tmp_path, FAIL="-c import ensurepip")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = [command for command in commands if command.startswith("apt-get ")]
+    assert [command.split()[1] for command in wanted] == ["update", "install"]
+    assert wanted[1].endswith(" python3 python3-venv")
+
+
+def test_a_machine_that_has_all_is_left_alone(tmp_path: Path) -> None:
+    _, commands = ci(tmp_path)
+    assert not [command for command in commands if command.startswith(("apt-get", "sudo"))]
 
 
 def test_an_old_python_is_told_so(tmp_path: Path) -> None:
