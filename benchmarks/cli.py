@@ -3,6 +3,7 @@
     python -m benchmarks                     every load, every peer that can run here
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
     python -m benchmarks --list
+    python -m benchmarks memory              resident memory per idle connection
 
 Progress goes to stderr, results to stdout. Ctrl-C ends a run early and prints what there is.
 Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
@@ -12,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
+from benchmarks import memory
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
-from benchmarks.peers import PEERS, Peer
-from benchmarks.processes import cores
+from benchmarks.peers import PEERS, Peer, chosen
+from benchmarks.processes import cores, raise_descriptor_limit
 from benchmarks.report import lines
 from benchmarks.results import summarize
 from benchmarks.rounds import run
@@ -35,16 +35,19 @@ EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-T = TypeVar("T")
+COMMANDS = {"memory": memory.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        return COMMANDS[arguments[0]](arguments[1:])
+    options = _parser().parse_args(arguments)
     if options.list:
         return _list()
     try:
-        loads = _chosen(options.loads, LOADS, "load")
-        peers = _chosen(options.peers, PEERS, "peer")
+        loads = chosen(options.loads, LOADS, "load")
+        peers = chosen(options.peers, PEERS, "peer")
         compiled(GENERATOR)
     except (ValueError, CannotCompile) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -68,16 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(text: str | None, known: Mapping[str, T], kind: str) -> list[T]:
-    if text is None:
-        return list(known.values())
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(f"there is no {kind} {', '.join(unknown) or 'named'}; there are {', '.join(known)}")
-    return [known[name] for name in names]
-
-
 def _list() -> int:
     print("peers:")
     for peer in PEERS.values():
@@ -98,7 +91,7 @@ def _measure(loads: Sequence[Load], peers: Sequence[Peer], options: argparse.Nam
     if server_core == generator_core:
         print("only one core: server and generator share it, and the figures mean little", file=sys.stderr)
     settings = Settings(options.rounds, options.seconds, options.warmup, options.seed, server_core, generator_core)
-    _raise_descriptor_limit()
+    raise_descriptor_limit()
     where = environment()
     visits: list[Visit] = []
     code = EXIT_RIGHT
@@ -135,9 +128,3 @@ def _say(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     else:
         print(text, file=sys.stderr, flush=True)
-
-
-def _raise_descriptor_limit() -> None:
-    """Children inherit it: the generator opens a thousand connections, and so must each server."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["CannotStart", "ServerProcess", "cores", "cpu_seconds", "on_core", "resident_bytes"]
+__all__ = [
+    "CannotStart",
+    "ServerProcess",
+    "cores",
+    "cpu_seconds",
+    "on_core",
+    "raise_descriptor_limit",
+    "resident_bytes",
+]
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 20.0
@@ -65,6 +74,13 @@ def resident_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def raise_descriptor_limit() -> int:
+    """To the hard limit, which is returned. Children inherit it: generator and server need one each per connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 class ServerProcess:

@@ -7,13 +7,17 @@ they share, and each file for what it adds.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TypeVar
 
 from benchmarks.compiling import SERVER, CannotCompile, compiled
 from benchmarks.loads import Load
 
-__all__ = ["PEERS", "Peer"]
+__all__ = ["PEERS", "Peer", "chosen"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Peer:
     def takes(self, load: Load) -> bool:
         """Does it speak enough of the wire for this load?"""
         return (load.fixed or not self.fixed_only) and (load.utf8 or not self.utf8_only)
+
+    def room_for(self, connections: int) -> tuple[str, ...]:
+        """The options it needs to take so many: only the project's own server has a limit of its own."""
+        return ("--max-connections", str(connections + 100)) if self.name == "ours" else ()
 
     def command_line(self, host: str, port: int, *options: str) -> list[str]:
         if self.command == C_SERVER:
@@ -73,3 +81,14 @@ PEERS: dict[str, Peer] = {
         Peer("ceiling", "a selectors loop that does not parse: Python's ceiling", _module("ceiling"), fixed_only=True),
     ]
 }
+
+
+def chosen(text: str | None, known: Mapping[str, T], kind: str) -> list[T]:
+    """Those that a comma-separated list names; all, for None. Raises `ValueError` for one that there is not."""
+    if text is None:
+        return list(known.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(f"there is no {kind} {', '.join(unknown) or 'named'}; there are {', '.join(known)}")
+    return [known[name] for name in names]

@@ -15,7 +15,7 @@ import socket
 from benchmarks.peers.command import announce, arguments, listen
 from benchmarks.peers.session import Session
 
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 
 
 class Connection:

@@ -8,8 +8,9 @@ uvloop's: only what moves the bytes is exchanged. Two small classes stand in for
 * `BorrowedLoop` has `EventLoop`'s timers and callbacks over an asyncio loop.
 
 Where asyncio knows less than `eventloop` does: it does not say when it has sent what it kept, only
-when it keeps too much and when that is over, so `queued` is 0 between those two; and it hands
-over `bytes`, so large contents are copied into their buffer instead of received there.
+when it keeps too much and when that is over, so `queued` is 0 between those two; it hands
+over `bytes`, so large contents are copied into their buffer instead of received there; and a
+socket that was just accepted is not read before its turn.
 """
 
 from __future__ import annotations
@@ -117,6 +118,13 @@ class StreamTransport(asyncio.Protocol):
         if not self._ending:
             self.stream.writelines(parts)
 
+    def start(self) -> None:
+        """asyncio reads from the beginning."""
+
+    def nothing_unread(self) -> bool:
+        """An asyncio transport's socket can't be asked, so the connection lingers."""
+        return False
+
     def read_into(self, sink: object) -> None:
         """`Message.data_received` copies into the sink what is given to it."""
 
@@ -152,7 +160,9 @@ class StreamTransport(asyncio.Protocol):
         return str(self.stream.get_extra_info("peername"))
 
 
-def adopt(loop: EventLoop, sock: StreamTransport, message: Any, marks: WaterMarks) -> StreamTransport:
+def adopt(
+    loop: EventLoop, sock: StreamTransport, message: Any, marks: WaterMarks, watch: bool = True
+) -> StreamTransport:
     """What `Message` calls where it would make a `Transport` of a socket."""
     return sock.adopt(message, marks)
 
@@ -160,7 +170,7 @@ def adopt(loop: EventLoop, sock: StreamTransport, message: Any, marks: WaterMark
 async def serve(host: str, port: int) -> None:
     vars(libserver.message)["Transport"] = adopt
     loop = asyncio.get_running_loop()
-    server = Server(listen=(), loop=BorrowedLoop(loop))
+    server = Server(listen=(), loop=BorrowedLoop(loop), max_connections=19_900)
     sock = listen(host, port)
     accepting = await loop.create_server(lambda: StreamTransport(server), sock=sock, backlog=BACKLOG)
     announce(sock.getsockname())
