@@ -82,7 +82,7 @@ def test_megabytes_behind_a_one_shot_request_are_discarded_without_a_reset(house
 
 
 def test_what_comes_after_a_one_shot_connection_was_closed_costs_neither_reply_nor_eof(house: OpenHouse) -> None:
-    """The batch closes at once: nothing is unread and nothing expected. The late bytes meet a RST, the reply does not."""
+    """The batch closes at once: nothing is unread or expected. The late bytes meet a RST, the reply does not."""
     home = house()
     peer = home.peer()
     peer.send(ask("echo", 1))

@@ -1,0 +1,319 @@
+"""Does an address become a listening socket, and is it said in one sentence when it can't?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventloop import Address, parse_address
+from libserver import CannotListen, ServerLimits
+from libserver.listeners import MAX_KEEPIDLE, close_listener, listen
+from libserver.server import SCHEMES
+from tests.libserver.harness import connected, descriptors, keep, serving
+
+Opened = list[tuple[socket.socket, Address]]
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may bind everywhere")
+
+
+def opened(text: str, **limits: Any) -> Opened:
+    return listen(parse_address(text, SCHEMES), ServerLimits(**limits), who=lambda address: "")
+
+
+def close(pairs: Opened) -> None:
+    for sock, address in pairs:
+        sock.close()
+        close_listener(address)
+
+
+def sentence(text: str, **limits: Any) -> str:
+    """What is said when `text` can't be listened on; nothing is left open."""
+    before = descriptors()
+    with pytest.raises(CannotListen) as caught:
+        opened(text, **limits)
+    assert descriptors() == before
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+# --- sockets -----------------------------------------------------------------------------
+
+
+def test_a_tcp_address_becomes_a_non_blocking_listening_socket_with_its_real_port() -> None:
+    pairs = opened("tcp://127.0.0.1:0")
+    ((sock, address),) = pairs
+    assert address == Address("tcp", "127.0.0.1", sock.getsockname()[1])
+    assert sock.getblocking() is False
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 300
+    assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    close(pairs)
+
+
+def test_options_are_set_as_asked() -> None:
+    pairs = opened("tcp://127.0.0.1:0", nagle=True, tcp_keepalive=0, reuse_port=True)
+    ((sock, address),) = pairs
+    assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    second = opened(f"tcp://127.0.0.1:{address.port}", reuse_port=True)
+    close(pairs + second)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 1.0, 32767, 1e6, 1e12])
+def test_any_keepalive_time_is_cut_to_what_the_kernel_takes(seconds: float) -> None:
+    pairs = opened("tcp://127.0.0.1:0", tcp_keepalive=seconds, backlog=10**12)
+    idle = pairs[0][0].getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+    assert idle == min(max(1, int(seconds)), MAX_KEEPIDLE)
+    close(pairs)
+
+
+def test_accepted_sockets_inherit_the_options() -> None:
+    with serving(tcp_keepalive=77.0) as home:
+        peer = home.peer()
+        peer.send(keep("echo", 1))
+        assert peer.reply().result == 1
+        (message,) = home.server.connections
+        sock = message.transport.sock
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getblocking() is False
+
+
+@ipv6
+def test_an_ipv6_address_serves_ipv6_alone() -> None:
+    with serving(listen=("tcp://[::1]:0",)) as home:
+        peer = home.peer()
+        peer.send(keep("echo", 1))
+        assert peer.reply().result == 1
+        assert "peer=[::1]:" in home.server.describe_connections()[0]
+        assert str(home.server.addresses[0]).startswith("tcp://[::1]:")
+
+
+@ipv6
+def test_all_of_ipv6_serves_ipv4_too() -> None:
+    with serving(listen=("tcp://[::]:0",)) as home:
+        (address,) = home.server.addresses
+        for host in ("127.0.0.1", "::1"):
+            with connected(address._replace(host=host)) as sock:
+                sock.sendall(keep("echo", 1))
+                assert sock.recv(1)
+
+
+def test_a_name_with_several_addresses_is_listened_on_at_all_of_them_with_one_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host == "several.test":
+            kwargs.pop("flags", None)
+            return [*real("127.0.0.2", *args, **kwargs), *real("127.0.0.1", *args, **kwargs)]
+        return real(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    pairs = opened("tcp://several.test:0")
+    assert [address.host for _, address in pairs] == ["127.0.0.1", "127.0.0.2"]
+    assert len({address.port for _, address in pairs}) == 1
+    with socket.socket() as other:  # if one of them can't be had, none is kept
+        other.bind(("127.0.0.2", 0))
+        other.listen()
+        assert "127.0.0.2" in sentence(f"tcp://several.test:{other.getsockname()[1]}")
+    close(pairs)
+
+
+def test_localhost_is_all_that_it_stands_for_here() -> None:
+    with serving(listen=("tcp://localhost:0",)) as home:
+        hosts = {address.host for address in home.server.addresses}
+        assert "127.0.0.1" in hosts
+        assert hosts <= {"127.0.0.1", "::1"}
+        assert len({address.port for address in home.server.addresses}) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
+def test_a_name_whose_ipv6_address_this_machine_has_not_is_served_by_the_other(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *args: Any, **kwargs: Any) -> Any:
+        if host == "both.test":
+            four = real("127.0.0.1", *args, **kwargs)
+            return [*four, (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::5", 0, 0, 0))]
+        return real(host, *args, **kwargs)
+
+    original = socket.socket.bind
+
+    def bind(self: socket.socket, address: Any) -> None:
+        if address[0] == "::5":
+            raise OSError(number, os.strerror(number))
+        original(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    pairs = opened("tcp://both.test:0")
+    assert [address.host for _, address in pairs] == ["127.0.0.1"]
+    close(pairs)
+
+
+def test_udp_is_bound_and_does_not_listen() -> None:
+    pairs = opened("echo+udp://127.0.0.1:0")
+    ((sock, address),) = pairs
+    assert sock.type == socket.SOCK_DGRAM
+    assert address.port == sock.getsockname()[1]
+    close(pairs)
+
+
+# --- UNIX sockets --------------------------------------------------------------------------
+
+
+def test_a_unix_path_becomes_a_socket_file_which_is_removed_when_closed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    pairs = opened(f"unix:{path}")
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    close(pairs)
+    assert not path.exists()
+    close_listener(Address("unix", path=str(path)))  # gone already: no matter
+
+
+def test_a_stale_socket_file_is_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # and never listened, or died
+    pairs = opened(f"unix:{path}")
+    close(pairs)
+
+
+def test_a_live_socket_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen(1)
+        said = sentence(f"unix:{path}")
+        assert said == f"cannot listen on unix:{path}: already in use; stop it, or choose another path"
+        assert path.exists()
+
+
+def test_a_live_socket_whose_backlog_is_full_is_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen(0)
+        waiting = []
+        for _ in range(10):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.setblocking(False)
+            waiting.append(sock)
+            if sock.connect_ex(str(path)) == errno.EAGAIN:
+                break
+        assert "already in use" in sentence(f"unix:{path}")
+        for sock in waiting:
+            sock.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_path_that_is_no_socket_is_left_alone(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "s"
+    if kind == "file":
+        path.write_text("precious")
+    else:
+        path.mkdir()
+    assert sentence(f"unix:{path}").endswith("that path exists and is not a socket; choose another path")
+    assert path.exists()
+
+
+def test_a_path_in_no_directory_says_so(tmp_path: Path) -> None:
+    said = sentence(f"unix:{tmp_path}/no/s")
+    assert f"there is no directory {tmp_path}/no" in said
+
+
+def test_a_path_inside_a_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot listen on" in sentence(f"unix:{tmp_path}/file/s")
+
+
+# --- what is said --------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_says_what_to_do() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert sentence(f"tcp://127.0.0.1:{port}") == (
+            f"cannot listen on tcp://127.0.0.1:{port}: already in use; stop it, or choose another port"
+        )
+
+
+def test_a_port_in_use_says_who_holds_it() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = Address("tcp", "127.0.0.1", other.getsockname()[1])
+        with pytest.raises(CannotListen, match="in use by process 42") as caught:
+            listen(address, ServerLimits(), who=lambda asked: f" by process 42 ({asked.port})")
+        assert str(address.port) in str(caught.value)
+
+
+def test_an_unknown_host_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*args: Any, **kwargs: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "unknown host 'nowhere.test'; check its spelling" in sentence("tcp://nowhere.test:1")
+
+
+def test_a_host_that_can_not_be_a_name_is_an_unknown_host() -> None:
+    assert "unknown host" in sentence("tcp://" + "x" * 70 + ".test:1")
+    assert "unknown host" in sentence("tcp://a..test:1")
+
+
+def test_an_address_of_another_machine_says_so() -> None:
+    assert "192.0.2.1 is no address of this machine" in sentence("tcp://192.0.2.1:0")  # TEST-NET-1
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "words"),
+    [
+        (errno.EACCES, "tcp://127.0.0.1:80", "no permission: ports below 1024 are for root"),
+        (errno.EPERM, "tcp://127.0.0.1:80", "no permission: ports below 1024 are for root"),
+        (errno.EACCES, "unix:/some/where/s", "no permission to create a socket in /some/where"),
+        (errno.ENOBUFS, "tcp://127.0.0.1:80", os.strerror(errno.ENOBUFS)),
+        (errno.EMFILE, "tcp://127.0.0.1:80", "no descriptors left; raise the limit with ulimit -n"),
+        (errno.ENFILE, "tcp://127.0.0.1:80", "no descriptors left"),
+    ],
+)
+def test_what_the_kernel_refuses_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, number: int, text: str, words: str
+) -> None:
+    def refuse(self: socket.socket, address: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    assert words in sentence(text)
+
+
+@not_root
+def test_a_directory_without_permission_says_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "no permission to create a socket" in sentence(f"unix:{tmp_path}/s")
