@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .connection import Connection, Frame
-from .content import encode_error, encode_result, quote, scan_once, to_bytes
+from .content import encode_error, encode_result, quote, scan_once
 from .errors import BadHeader, ProtocolError
 from .frames import Header
 from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
@@ -97,10 +97,8 @@ def answer_batch(
     codec = connection.codec
     headers = codec.headers
     reply_headers = codec.json_reply_headers
-    max_header = codec.limits.max_header
     plain = handlers.plain
-    with_session = handlers.with_session
-    any_type = handlers.binary.get("")
+    granted = connection.granted
     replies: list[BytesLike] = []
     append = replies.append
     at = 0
@@ -109,22 +107,24 @@ def answer_batch(
     while available - at > 2 and max_requests:
         start = at + 2 + (data[at] << 8 | data[at + 1])
         framed = data[at:start]
-        header = headers.get(framed)
-        if header is None:
-            if start > available or not 0 < start - at - 2 <= max_header:
+        try:
+            header = headers[framed]
+        except KeyError:
+            if start > available or not 0 < start - at - 2 <= codec.limits.max_header:
                 break
             try:
                 header = codec.header(framed)
             except BadHeader:
                 break
         end = start + header.content_length
-        if end > available or not header.is_plain:
+        if end > available:
             break
-        if not connection.persistent:
+        common = header.is_common and granted
+        if not common:
+            if not header.is_plain or (header.connection is None and not connection.persistent and end != available):
+                break
             if header.connection is not None:
                 connection.persistent = True
-            elif end != available:
-                break  # one-shot: what follows is not served, and the walk knows how
 
         if header.is_json:
             try:
@@ -135,48 +135,67 @@ def answer_batch(
                 action = value["action"]
                 handler = plain.get(action)
                 if handler is None:
-                    stateful = with_session[action]
+                    stateful = handlers.with_session[action]
             except (ValueError, StopIteration, RecursionError, TypeError, KeyError):
                 break  # bad content, or not a request: the walk finds the words for it
             try:
                 result = handler(value) if handler is not None else stateful(value, session())
                 if result.__class__ is str:
-                    text = '{"result": ' + quote(result) + "}"
                     try:
-                        body = text.encode()
+                        body = b'{"result": ' + quote(result).encode() + b"}"
                     except UnicodeEncodeError:  # a lone surrogate
-                        body = to_bytes(text)
+                        body = encode_result(result)
                 else:
                     body = encode_result(result)
             except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
                 body = encode_error(failed(error))
-            if connection.granted and header.id is None:
-                append(reply_headers.get(len(body)) or codec.json_reply_header(len(body)))
+            size = len(body)
+            if common:
+                try:
+                    append(reply_headers[size])
+                except KeyError:
+                    append(codec.json_reply_header(size))
             else:
                 connection.in_flight = 1
                 append(connection.send_json(header, body)[0])
+                granted = connection.granted
             append(body)
-            output += len(body)
+            output += size
         else:
-            answer = handlers.binary.get(header.content_type, any_type)
-            if answer is None:
+            frame = _answer_binary(connection, header, data[start:end], handlers, failed)
+            if frame is None:
                 break
-            connection.in_flight = 1
-            try:
-                frame = send_binary_result(connection, header, answer(data[start:end]))
-            except (Exception, SystemExit) as error:
-                frame = connection.send_error(header, failed(error))
+            granted = connection.granted
             replies += frame
             output += len(frame[1])
         at = end
         max_requests -= 1
-        if not connection.persistent:
+        if output >= max_output:
+            break
+        if not granted:
             for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
                 advance(connection, RECEIVE, given)
             break
-        if output >= max_output:
-            break
     return at, replies, output
+
+
+def _answer_binary(
+    connection: Connection,
+    header: Header,
+    content: bytes,
+    handlers: Handlers,
+    failed: Callable[[BaseException], ProtocolError],
+) -> Frame | None:
+    """The reply to a binary request, or None if its handler is not for the batch."""
+    binary = handlers.binary
+    handler = binary.get(header.content_type, binary.get(""))
+    if handler is None:
+        return None
+    connection.in_flight = 1
+    try:
+        return send_binary_result(connection, header, handler(content))
+    except (Exception, SystemExit) as error:
+        return connection.send_error(header, failed(error))
 
 
 def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:

@@ -53,7 +53,7 @@ class Header:
     `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
     is only read from requests and `event` only from replies. `is_json`: the content is
     `text/json`. `is_plain`: it is `text/json` in UTF-8 with nothing optional that needs a
-    second look, so the batch path may take it.
+    second look, so the batch path may take it; `is_common`: that, JSON, and without an `id`.
     """
 
     __slots__ = (
@@ -64,6 +64,7 @@ class Header:
         "deadline_ms",
         "event",
         "id",
+        "is_common",
         "is_json",
         "is_plain",
     )
@@ -89,6 +90,7 @@ class Header:
         self.is_plain = connection != CLOSE and deadline_ms is None and event is None
         if self.is_json:
             self.is_plain = self.is_plain and content_encoding == JSON_ENCODING
+        self.is_common = self.is_plain and self.is_json and id is None
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -286,7 +288,7 @@ class Codec:
         if header is None:
             header = parse_header(framed[PREFIX_LENGTH:], self.role)
             if header.content_length > self.limits.max_content:
-                header.is_plain = False
+                header.is_plain = header.is_common = False
             # A header with an id is not likely to come again; the size bound keeps the cache small.
             if header.id is None and len(framed) <= CACHED_HEADER_LENGTH:
                 if len(self.headers) >= CACHED_HEADERS:

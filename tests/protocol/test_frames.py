@@ -252,7 +252,8 @@ def test_a_header_of_no_bytes_is_bad():
 
 def test_a_header_shows_only_what_was_said():
     assert repr(Header("a/b", "binary", 5, id=1)) == (
-        "Header(content_encoding='binary', content_length=5, content_type='a/b', id=1, is_json=False, is_plain=True)"
+        "Header(content_encoding='binary', content_length=5, content_type='a/b', id=1, "
+        "is_common=False, is_json=False, is_plain=True)"
     )
 
 
