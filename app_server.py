@@ -4,9 +4,24 @@
 Thin on purpose: arguments in `libserver.cli`, serving in `libserver.server`.
 """
 
-import sys
+from __future__ import annotations
 
-from libserver.cli import main
+import sys
+from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
+    try:
+        from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
+
+        return cli.main(argv)
+    except KeyboardInterrupt:
+        print("app_server.py: interrupted before it began", file=sys.stderr)
+        return INTERRUPTED
+
 
 if __name__ == "__main__":
     sys.exit(main())

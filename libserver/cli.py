@@ -11,7 +11,7 @@ import importlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line, from which the help and the docs' table are made."""
     parser = _Parser(
         prog="app_server.py",
+        allow_abbrev=False,  # what abbreviates one option today would be ambiguous with the next one built
         description="The message server: many connections, one thread, one loop.",
         epilog="Sizes take k, m, g (1024); times ms, s, m, h; 0 turns a limit off where that is safe. "
         "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
@@ -245,7 +246,7 @@ class Signals:
             log.info("%s", line)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the server; returns the exit code."""
     parser = build_parser()
     try:
@@ -269,8 +270,6 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # of the loop's own descriptors
         print(f"{parser.prog}: cannot start: {error.strerror}; raise the limit with ulimit -n", file=sys.stderr)
         return EXIT_CANNOT_START
-    except KeyboardInterrupt:  # while the user's module was being imported, say
-        return EXIT_SIGNAL + signal.SIGINT
     signals = Signals(server)
     try:
         for address in server.addresses:
