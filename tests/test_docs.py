@@ -348,7 +348,7 @@ def test_the_excerpt_is_what_the_source_says(fence: Fence, ours: dict[str, dict[
     for block in re.split(r"^ *\.\.\.\n", fence.text, flags=re.M):
         lines = [line.strip() for line in block.splitlines()]
         found = [n for n in range(at, len(source)) if source[n : n + len(lines)] == lines]
-        assert found, f"{path}, {name} does not have these lines in one piece after its line {at}:\n{block}"
+        assert found, f"{fence.page}: mend the excerpt and the words around it: {path}, {name} has no more\n{block}"
         at = found[0] + len(lines)
 
 
