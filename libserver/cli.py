@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ EXIT_DRAINED = 0
 EXIT_CANNOT_START = 1
 EXIT_USAGE = 2
 EXIT_SIGNAL = 128  # plus the number of the signal that came second
+
+#: Seconds the loop has to stop at a second signal: plenty to close ten thousand connections.
+STUCK_AFTER = 2.0
 
 log = logging.getLogger("multiconn.server")
 
@@ -206,12 +210,12 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{place}"
 
 
-class StoppedAtOnce(BaseException):
-    """A second signal came. Raised out of whatever the loop was doing, also a handler that never returns."""
-
-
 class Signals:
-    """SIGTERM and SIGINT drain, a second one stops at once, SIGUSR1 lists the connections."""
+    """SIGTERM and SIGINT drain, a second one stops at once, SIGUSR1 lists the connections.
+
+    At once: if the loop does not even hear of it, because a handler that should have been
+    declared blocking never returns, the process ends without it.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -228,11 +232,18 @@ class Signals:
             self._server.drain()
         else:
             self.second = number
-            self._server.stop()  # should the exception be swallowed where it is raised
-            raise StoppedAtOnce
+            self._server.stop()
+            signal.signal(signal.SIGALRM, self._stuck)
+            signal.setitimer(signal.ITIMER_REAL, STUCK_AFTER)
+
+    def _stuck(self, number: int, frame: FrameType | None) -> None:
+        log.error("stopped in the middle of a handler that does not return")
+        assert self.second is not None
+        os._exit(EXIT_SIGNAL + self.second)
 
     def over(self) -> None:
         """The server has ended; one more signal changes nothing."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
 
@@ -275,8 +286,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for address in server.addresses:
             log.info("Listening on %s", address)
         server.run()
-    except StoppedAtOnce:
-        pass
     finally:
         signals.over()
     _say_goodbye(server)

@@ -331,13 +331,17 @@ class Server:
         self._stop_if_drained()
 
     def _cut(self) -> None:
-        self.cut += len(self.connections) + len(self.echo_connections)
         self.draining = True
+        self._abort_all()
+        self.loop.call_soon(self.loop.stop)
+
+    def _abort_all(self) -> None:
+        self.cut += sum(message.state is not CLOSED for message in self.connections)
+        self.cut += sum(not connection.transport.closed for connection in self.echo_connections)
         for message in [*self.connections, *self.refused]:
             message.abort(CloseReason.CUT)
         for connection in list(self.echo_connections):
             connection.transport.abort()
-        self.loop.call_soon(self.loop.stop)
 
     def describe_connections(self) -> list[str]:
         """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""
@@ -380,11 +384,7 @@ class Server:
     def close(self) -> None:
         """Close everything at once; safe to call twice."""
         self._close_listeners()
-        self.cut += len(self.connections) + len(self.echo_connections)
-        for message in [*self.connections, *self.refused]:
-            message.abort(CloseReason.CUT)
-        for connection in list(self.echo_connections):
-            connection.transport.abort()
+        self._abort_all()
         self.pool.close()
         if self._owns_loop:
             if self.connections or self.refused or self.echo_connections:
