@@ -124,32 +124,10 @@ def test_the_options_are_the_limits_and_their_defaults_too() -> None:
 
 
 def test_sizes_times_and_switches_mean_what_the_contract_says() -> None:
-    arguments = build_parser().parse_args(
-        [
-            "--max-content",
-            "1m",
-            "--max-header",
-            "1k",
-            "--idle-timeout",
-            "5m",
-            "--drain-timeout",
-            "250ms",
-            "--send-timeout",
-            "1.5",
-            "--write-high",
-            "1g",
-            "--max-connections",
-            "5",
-            "--backlog",
-            "7",
-            "--nagle",
-            "--reuse-port",
-            "--tcp-keepalive",
-            "1h",
-            "--log-level",
-            "debug",
-        ]
-    )
+    sizes = ["--max-content", "1m", "--max-header", "1k", "--write-high", "1g"]
+    times = ["--idle-timeout", "5m", "--drain-timeout", "250ms", "--send-timeout", "1.5", "--tcp-keepalive", "1h"]
+    others = ["--max-connections", "5", "--backlog", "7", "--nagle", "--reuse-port"]
+    arguments = build_parser().parse_args([*sizes, *times, *others])
     assert arguments.max_content == 1024**2
     assert arguments.max_header == 1024
     assert arguments.idle_timeout == 300
