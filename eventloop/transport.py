@@ -105,8 +105,9 @@ DEFAULT_MARKS = WaterMarks()
 class Transport:
     """A connected non-blocking stream socket on a loop; it registers itself for reading.
 
-    With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`,
-    `close` and `fileno`. `queued` is the number of bytes kept.
+    With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's
+    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`. `queued` is the
+    number of bytes kept.
     """
 
     __slots__ = ("_facts", "_kept", "_sink", "loop", "marks", "protocol", "queued", "sock")

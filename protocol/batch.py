@@ -170,11 +170,11 @@ def answer_batch(
             output += len(frame[1])
         at = end
         max_requests -= 1
-        if output >= max_output:
-            break
         if not granted:
             for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
                 advance(connection, RECEIVE, given)
+            break
+        if output >= max_output:
             break
     return at, replies, output
 

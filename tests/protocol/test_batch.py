@@ -248,6 +248,13 @@ def test_a_one_shot_request_alone_is_answered_and_is_the_last():
     assert not can_batch(batch.connection)
 
 
+@pytest.mark.parametrize("bound", [{"max_requests": 1}, {"max_output": 1}])
+def test_a_one_shot_request_is_the_last_also_where_the_batch_ends_anyway(bound):
+    batch = Batch()
+    batch.answer(request({"action": "echo", "value": "x" * 1000}), **bound)
+    assert batch.connection.state == "FINISHED"
+
+
 def test_a_one_shot_request_with_more_behind_it_is_left():
     batch = Batch()
     assert batch.answer(request({"action": "echo"}) + ECHO) == (0, [], 0)
