@@ -4,6 +4,8 @@
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
     python -m benchmarks --list
     python -m benchmarks memory              resident memory per idle connection
+    python -m benchmarks scale               19,000 connections, and the arithmetic for a million
+    python -m benchmarks table RESULTS.json  markdown for the docs
 
 Progress goes to stderr, results to stdout. Ctrl-C ends a run early and prints what there is.
 Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
@@ -12,20 +14,22 @@ Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import json
+import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import memory
+from benchmarks import memory, scale, table
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
 from benchmarks.peers import PEERS, Peer, chosen
-from benchmarks.processes import cores, raise_descriptor_limit
+from benchmarks.plot import svg
+from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
-from benchmarks.results import summarize
 from benchmarks.rounds import run
+from benchmarks.stored import Run, write
 from benchmarks.visit import Settings, Visit
 
 __all__ = ["main"]
@@ -35,10 +39,11 @@ EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-COMMANDS = {"memory": memory.main}
+COMMANDS = {"memory": memory.main, "scale": scale.main, "table": table.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does: no server stays behind
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
         return COMMANDS[arguments[0]](arguments[1:])
@@ -67,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--warmup", type=float, default=0.3, metavar="S", help="before each measurement (0.3)")
     add("--seed", type=int, default=1, metavar="N", help="of the random order (1)")
     add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--plot", type=Path, metavar="FILE", help="draw the ratios to uvloop as SVG")
     add("--list", action="store_true", help="list peers and loads, and what is missing")
     return parser
 
@@ -96,29 +102,31 @@ def _measure(loads: Sequence[Load], peers: Sequence[Peer], options: argparse.Nam
     visits: list[Visit] = []
     code = EXIT_RIGHT
     try:
-        for visit in run(loads, able, settings, _say):
-            visits.append(visit)
-            if visit.broken:
-                print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)
-                code = EXIT_WRONG
+        with on_core(generator_core):
+            for visit in run(loads, able, settings, _say):
+                visits.append(visit)
+                if visit.broken:
+                    print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)
+                    code = EXIT_WRONG
     except KeyboardInterrupt:
         print("interrupted: what follows is a part", file=sys.stderr)
         code = EXIT_INTERRUPTED
-    summaries = summarize(visits)
+    outcome = Run(
+        where,
+        asdict(settings),
+        {load.name: load.what for load in loads},
+        {peer.name: peer.what for peer in able},
+        skipped,
+        visits,
+        code == EXIT_INTERRUPTED,
+    )
+    summaries = outcome.summaries()
+    _say("")
     print("\n".join(lines(summaries)))
     if options.json is not None:
-        everything = {
-            "format": 1,
-            "environment": where,
-            "settings": vars(settings),
-            "interrupted": code == EXIT_INTERRUPTED,
-            "skipped": skipped,
-            "peers": {peer.name: peer.what for peer in able},
-            "loads": {load.name: load.what for load in loads},
-            "summaries": [summary.as_json() for summary in summaries],
-            "visits": [vars(visit) for visit in visits],
-        }
-        options.json.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
+        write(options.json, outcome)
+    if options.plot is not None:
+        options.plot.write_text(svg(summaries, outcome.loads, outcome.caption()))
     return code
 
 
@@ -127,4 +135,4 @@ def _say(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     else:
-        print(text, file=sys.stderr, flush=True)
+        print(text, end="\n" if text else "", file=sys.stderr, flush=True)

@@ -95,7 +95,13 @@ class ServerProcess:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
         with on_core(core):
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=self._said, stderr=self._said
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self._said,
+                stderr=self._said,
+                start_new_session=True,  # Ctrl-C is for us, and we stop them
             )
         self.pid = self._process.pid
         try:
@@ -122,6 +128,9 @@ class ServerProcess:
     @property
     def ended(self) -> bool:
         return self._process.poll() is not None
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self.pid)
 
     def stop(self) -> None:
         self._process.terminate()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from benchmarks.loads import LOADS
 from benchmarks.results import Summary
 
-__all__ = ["lines"]
+__all__ = ["lines", "ranked"]
 
 COLUMNS = (
     f"{'peer':<16}{'req/s':>10}{'x uvloop':>10}{'(min..max)':>15}{'by cpu':>8}{'x C':>7}{'(min..max)':>15}"
@@ -15,11 +15,18 @@ COLUMNS = (
 )
 
 
+def ranked(summaries: Iterable[Summary]) -> list[Summary]:
+    """The loads in their order, and in each the fastest first."""
+    found = list(summaries)
+    order = list(dict.fromkeys(summary.load for summary in found))
+    return sorted(found, key=lambda summary: (order.index(summary.load), -summary.rate))
+
+
 def lines(summaries: Iterable[Summary]) -> list[str]:
     """A table per load, and below it what must be known to read it."""
     told: list[str] = []
     load = ""
-    for summary in summaries:
+    for summary in ranked(summaries):
         if summary.load != load:
             load = summary.load
             what = LOADS[load].what if load in LOADS else ""

@@ -20,8 +20,8 @@ from benchmarks.visit import Visit
 
 __all__ = ["BASES", "Ratio", "Summary", "summarize"]
 
-#: What is compared with: what Python has, and the limit.
-BASES = ("uvloop", "c")
+#: What is compared with: what Python has, the limit, and the same protocol on other loops.
+BASES = ("uvloop", "c", "message-uvloop", "message-asyncio")
 
 
 @dataclass(frozen=True)

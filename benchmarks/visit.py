@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.compiling import GENERATOR, compiled
 from benchmarks.loads import Load
-from benchmarks.processes import ServerProcess, cpu_seconds, on_core
+from benchmarks.processes import on_core
 
-__all__ = ["GENERATOR_BUSY", "HOST", "Settings", "Visit", "visit"]
+__all__ = ["GENERATOR_BUSY", "HOST", "Settings", "Visit", "Visited", "visit"]
 
 HOST = "127.0.0.1"
 #: Above this part of its core the generator may be what limits the figure.
@@ -69,7 +69,20 @@ class Settings:
     generator_core: int
 
 
-def visit(server: ServerProcess, load: Load, peer: str, round: int, requests: Path, settings: Settings) -> Visit:
+class Visited(Protocol):
+    """What is visited: one server process, or several on one port."""
+
+    port: int
+
+    @property
+    def ended(self) -> bool: ...
+
+    def said(self) -> str: ...
+
+    def cpu_seconds(self) -> float: ...
+
+
+def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, settings: Settings) -> Visit:
     """Load `server` once."""
     command = [str(compiled(GENERATOR)), HOST, str(server.port), "--requests", str(requests)]
     command += ["--connections", str(load.connections), "--depth", str(load.depth)]
@@ -77,13 +90,15 @@ def visit(server: ServerProcess, load: Load, peer: str, round: int, requests: Pa
     if load.oneshot:
         command.append("--oneshot")
     with on_core(settings.generator_core):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
     samples = []
     until = time.monotonic() + settings.warmup + settings.seconds + PATIENCE
     try:
         while process.poll() is None and time.monotonic() < until:
             if not server.ended:
-                samples.append((time.monotonic(), cpu_seconds(server.pid)))
+                samples.append((time.monotonic(), server.cpu_seconds()))
             time.sleep(SAMPLE_EVERY)
     finally:
         process.kill()

@@ -1,0 +1,100 @@
+"""How do the ratios look?
+
+An SVG of our own making, without a library: one panel per load, a bar per server, its length the
+median ratio to uvloop, with a line from the smallest to the largest ratio of the rounds. Every bar
+says its figure; panels have a scale each, since one load's factor of fourteen would flatten
+another's of two.
+
+It brings its own background and follows the reader's light or dark preference, so it can be read
+wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape
+
+from benchmarks.results import Ratio, Summary
+
+__all__ = ["svg"]
+
+BASE = "uvloop"
+COLUMNS = 2
+PANEL_WIDTH = 560
+LABELS_WIDTH = 130  # left of the bars
+FIGURES_WIDTH = 50  # right of the longest bar
+ROW = 18
+BAR = 11
+HEAD = 46  # above a panel's first bar
+GAP = 24
+MARGIN = 20
+TITLE = 50
+
+STYLE = """
+  .surface { fill: #ffffff } text { fill: #1f2328; font: 12px system-ui, sans-serif }
+  .title { font-size: 17px; font-weight: 600 } .load { font-size: 13px; font-weight: 600 } .soft { fill: #59636e }
+  .figure { font-variant-numeric: tabular-nums; paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
+  .ours { fill: #0969da } .message { fill: #54a0ee } .peer { fill: #9198a1 }
+  .limit { fill: #d0d7de; stroke: #9198a1; stroke-dasharray: 3 2 } .spread { stroke: #1f2328; stroke-width: 1.2 }
+  .base { stroke: #59636e; stroke-width: 1; stroke-dasharray: 4 3 }
+  @media (prefers-color-scheme: dark) {
+    .surface { fill: #0d1117 } text { fill: #f0f6fc } .soft { fill: #9198a1 } .ours { fill: #4493f8 }
+    .message { fill: #1f6feb; opacity: .75 } .peer { fill: #656c76 } .limit { fill: #262c36; stroke: #656c76 }
+    .spread { stroke: #f0f6fc } .figure { stroke: #0d1117 } .base { stroke: #9198a1 }
+  }"""
+
+KINDS = {"ours": "ours", "message-uvloop": "message", "message-asyncio": "message", "c": "limit", "ceiling": "limit"}
+
+
+def svg(summaries: Sequence[Summary], titles: Mapping[str, str], caption: str) -> str:
+    """The whole picture. `titles` says what each load is; loads without a ratio are left out."""
+    panels: dict[str, list[tuple[str, Ratio]]] = {}
+    for summary in summaries:
+        if BASE in summary.ratios:
+            panels.setdefault(summary.load, []).append((summary.peer, summary.ratios[BASE]))
+    bodies, bottoms = [], [MARGIN + TITLE] * COLUMNS
+    for load, rows in panels.items():
+        column = bottoms.index(min(bottoms))
+        x, y = MARGIN + column * (PANEL_WIDTH + GAP), bottoms[column]
+        bodies.append(f'<g transform="translate({x} {y})">{_panel(load, titles.get(load, ""), rows)}</g>')
+        bottoms[column] += HEAD + ROW * len(rows) + GAP
+    width = 2 * MARGIN + COLUMNS * PANEL_WIDTH + (COLUMNS - 1) * GAP
+    height = max(bottoms)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="img" aria-label="Throughput as a multiple of uvloop\'s">\n<style>{STYLE}\n</style>\n'
+        f'<rect class="surface" width="{width}" height="{height}"/>\n'
+        f'<text class="title" x="{MARGIN}" y="34">Throughput as a multiple of uvloop\'s</text>\n'
+        f'<text class="soft" x="{MARGIN}" y="54">{escape(caption)}</text>\n' + "\n".join(bodies) + "\n</svg>\n"
+    )
+
+
+def _panel(load: str, title: str, rows: Sequence[tuple[str, Ratio]]) -> str:
+    longest = max(ratio.high for _, ratio in rows) or 1.0
+    scale = (PANEL_WIDTH - LABELS_WIDTH - FIGURES_WIDTH) / longest
+    parts = [
+        f'<text class="load" x="0" y="18">{escape(load)}</text>',
+        f'<text class="soft" x="0" y="35">{escape(title)}</text>',
+    ]
+    ranked = sorted(rows, key=lambda row: -row[1].median)
+    parts += [_bar(peer, ratio, HEAD + ROW * number, scale) for number, (peer, ratio) in enumerate(ranked)]
+    at = LABELS_WIDTH + scale
+    bottom = HEAD + ROW * len(rows)
+    parts.append(f'<line class="base" x1="{at:.1f}" x2="{at:.1f}" y1="{HEAD - 6}" y2="{bottom - 2}"/>')
+    for number, (_, ratio) in enumerate(ranked):  # last, so that the line does not cross them
+        x, y = LABELS_WIDTH + ratio.high * scale + 6, HEAD + ROW * number + BAR / 2 + 4
+        parts.append(f'<text class="figure" x="{x:.1f}" y="{y:.1f}">{ratio.median:.2f}</text>')
+    return "".join(parts)
+
+
+def _bar(peer: str, ratio: Ratio, y: int, scale: float) -> str:
+    middle = y + BAR / 2
+    low, high = LABELS_WIDTH + ratio.low * scale, LABELS_WIDTH + ratio.high * scale
+    kind = KINDS.get(peer, "peer")
+    told = f"{peer}: {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}, {ratio.rounds} rounds)"
+    return (
+        f"<g><title>{escape(told)}</title>"
+        f'<text x="{LABELS_WIDTH - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(peer)}</text>'
+        f'<rect class="{kind}" x="{LABELS_WIDTH}" y="{y}" width="{ratio.median * scale:.1f}" height="{BAR}" rx="1.5"/>'
+        f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/></g>'
+    )

@@ -1,0 +1,203 @@
+"""How do results become the tables of the docs?
+
+    python -m benchmarks table RESULTS.json ... [--into docs/performance.md]
+
+Takes what `--json` wrote (of the loads, of `memory`, of `scale`) and makes markdown of it. With
+`--into` each table replaces what stands in the document between its markers
+
+    <!-- benchmarks: NAME -->
+    <!-- /benchmarks: NAME -->
+
+and only there: the words around are a person's. Without it the tables go to stdout, markers and
+all, ready to be pasted. Nothing in a document is ever typed by hand that came out of a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import ranked
+from benchmarks.results import Ratio, Summary
+from benchmarks.stored import Run, read
+
+__all__ = ["main", "put_into", "tables"]
+
+OURS = "ours"
+
+
+def tables(found: Mapping[str, Any]) -> dict[str, str]:
+    """By the names of their markers. Raises `ValueError` for what is none of our files."""
+    kind = found.get("kind")
+    if kind == "loads":
+        run = read(found)
+        return {
+            "ratios": _ratios(run),
+            "ours": _ours(run),
+            "loads": _loads(run),
+            "loop": _loop(run),
+            "environment": f"{run.caption()}. {_libraries(run)}",
+        }
+    if kind == "memory":
+        return {"memory": _memory(found)}
+    if kind == "scale":
+        return {f"scale-{name}": _plain(rows) for name, rows in found["tables"].items()}
+    raise ValueError(f"no results of this program: kind {kind!r}")
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """The first `left` columns are words, the others figures."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * left + "---:|" * (len(head) - left)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _plain(rows: Sequence[Sequence[str]]) -> str:
+    return _markdown(rows[0], rows[1:])
+
+
+def _spread(ratio: Ratio | None) -> str:
+    return f"**{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f})" if ratio else "-"
+
+
+def _by_load(run: Run) -> dict[str, dict[str, Summary]]:
+    found: dict[str, dict[str, Summary]] = {}
+    for summary in run.summaries():
+        found.setdefault(summary.load, {})[summary.peer] = summary
+    return found
+
+
+def _ratios(run: Run) -> str:
+    """Loads down, peers across, throughput as a multiple of uvloop's."""
+    rows = []
+    for load, peers in _by_load(run).items():
+        cells = []
+        for name in run.peers:
+            ratio = peers[name].ratios.get("uvloop") if name in peers else None
+            cells.append(f"{ratio.median:.2f}" if ratio else "-")
+        rows.append([f"`{load}`", *cells])
+    return _markdown(["load", *run.peers], rows)
+
+
+def _ours(run: Run) -> str:
+    """The project against uvloop and C, with spreads."""
+    head = ["load", "requests/s", "x uvloop", "by CPU", "x C", "CPU us", "p50 us", "p99 us", "max us", "starved"]
+    rows = []
+    for load, peers in _by_load(run).items():
+        own = peers.get(OURS)
+        if own is None or not own.rounds:
+            continue
+        by_cpu = own.cpu_ratios.get("uvloop")
+        rows.append(
+            [
+                f"`{load}`",
+                f"{own.rate:,.0f}" + (" (generator-bound)" if own.generator_bound else ""),
+                _spread(own.ratios.get("uvloop")),
+                f"{by_cpu.median:.2f}" if by_cpu else "-",
+                _spread(own.ratios.get("c")),
+                f"{own.cpu_us:.2f}",
+                f"{own.p50_us:,.0f}",
+                f"{own.p99_us:,.0f}",
+                f"{own.max_us:,.0f}",
+                str(own.starved),
+            ]
+        )
+    return _markdown(head, rows)
+
+
+def _loads(run: Run) -> str:
+    """Everything: a table per load, the fastest first."""
+    head = ["server", "requests/s", "x uvloop", "CPU us", "p50 us", "p99 us", "max us", "starved"]
+    parts = []
+    by_load: dict[str, list[Summary]] = {}
+    for summary in ranked(run.summaries()):
+        by_load.setdefault(summary.load, []).append(summary)
+    for load, summaries in by_load.items():
+        rows = [
+            [
+                s.peer,
+                f"{s.rate:,.0f}" + (" (generator-bound)" if s.generator_bound else ""),
+                _spread(s.ratios.get("uvloop")),
+                f"{s.cpu_us:.2f}",
+                f"{s.p50_us:,.0f}",
+                f"{s.p99_us:,.0f}",
+                f"{s.max_us:,.0f}",
+                str(s.starved),
+            ]
+            for s in summaries
+            if s.rounds
+        ]
+        parts.append(f"`{load}`: {run.loads.get(load, '')}\n\n{_markdown(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def _loop(run: Run) -> str:
+    """The same Message on three loops: ours divided by the others."""
+    rows = []
+    for load, peers in _by_load(run).items():
+        own = peers.get(OURS)
+        cells = []
+        for other in ("message-uvloop", "message-asyncio"):
+            ratio = own.ratios.get(other) if own is not None else None
+            cells.append(_spread(ratio))
+        if cells != ["-", "-"]:
+            rows.append([f"`{load}`", *cells])
+    return _markdown(["load", "our loop / uvloop", "our loop / asyncio"], rows)
+
+
+def _libraries(run: Run) -> str:
+    versions = run.environment.get("libraries", {})
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    head = ["server", "empty, MiB", "idle", "asked again", "all closed", "second wave"]
+    rows = [
+        [
+            name,
+            f"{f['empty'] / 2**20:.1f}",
+            *(f"{f[column]:,.0f}" for column in ("idle", "asked_again", "closed", "second_wave")),
+        ]
+        for name, f in found["footprints"].items()
+    ]
+    return _markdown(head, rows)
+
+
+def put_into(document: str, made: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The document with each table between its markers, and the names that have none there."""
+    homeless = []
+    for name, table in made.items():
+        begin, end = f"<!-- benchmarks: {name} -->", f"<!-- /benchmarks: {name} -->"
+        pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+        body = f"{begin}\n{table}\n{end}"
+        document, count = pattern.subn(lambda _, body=body: body, document)  # type: ignore[misc]
+        if not count:
+            homeless.append(name)
+    return document, homeless
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks table", description="Markdown tables of results.")
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="what --json wrote")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="replace the tables between this file's markers")
+    options = parser.parse_args(argv)
+    made: dict[str, str] = {}
+    try:
+        for path in options.results:
+            made |= tables(json.loads(path.read_text()))
+        if options.into is None:
+            for name, table in made.items():
+                print(f"<!-- benchmarks: {name} -->\n{table}\n<!-- /benchmarks: {name} -->\n")
+            return 0
+        document, homeless = put_into(options.into.read_text(), made)
+        options.into.write_text(document)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    for name in homeless:
+        print(f"{options.into} has no markers for {name}: <!-- benchmarks: {name} -->", file=sys.stderr)
+    return 0
