@@ -574,6 +574,19 @@ def test_a_new_message_behind_a_whole_one_has_time_of_its_own(house: OpenHouse) 
     assert peer.reply().code == "timeout"
 
 
+def test_half_a_message_in_the_first_read_behind_a_whole_one_has_time_of_its_own(house: OpenHouse) -> None:
+    home = house(header_timeout=10.0)
+    peer = home.peer()
+    home.advance(8.0)
+    request = keep("echo", 1)
+    peer.send(request, request[:10])
+    assert peer.reply().result == 1
+    home.advance(9.9)
+    peer.silent()
+    home.advance(0.2)
+    assert peer.reply().code == "timeout"
+
+
 @pytest.mark.parametrize("size", [1000, 200_000], ids=["buffered", "in place"])
 def test_a_content_that_stops_arriving_is_told_so_with_its_id(house: OpenHouse, size: int) -> None:
     home = house(content_timeout=30.0)

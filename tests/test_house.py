@@ -1,0 +1,268 @@
+"""Is the house built as its plan says?
+
+Read from the syntax trees alone: nothing is imported here, so a module that breaks the plan can't
+do it in passing. The plan is docs/architecture.md's.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PACKAGES = ("protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "tests")
+COMMANDS = ("app_server.py", "app_client.py")
+OURS = {*PACKAGES, *(Path(command).stem for command in COMMANDS)}
+
+#: What each part may import of ours; of others only the standard library.
+MAY_IMPORT = {
+    "protocol": {"protocol"},
+    "eventloop": {"eventloop"},
+    "libserver": {"protocol", "eventloop", "libserver"},
+    "libclient": {"protocol", "eventloop", "libclient"},
+    "study": {"protocol", "study"},
+}
+#: What a part may not import although the standard library has it.
+MAY_NOT_IMPORT = {
+    "protocol": {"socket", "selectors", "select", "ssl", "time", "logging", "threading", "asyncio", "datetime"},
+    "eventloop": {"json", "struct", "logging", "asyncio"},
+    "libserver": {"asyncio", "concurrent"},
+    "libclient": {"asyncio", "concurrent"},
+}
+
+
+def sources(part: str) -> list[Path]:
+    return sorted(path for path in (ROOT / part).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def everything() -> list[Path]:
+    return [ROOT / command for command in COMMANDS] + [path for part in PACKAGES for path in sources(part)]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imported(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything a module imports, inside functions too."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in nodes if nodes is not None else ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("importlib.import_module", "__import__")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.lineno, str(node.args[0].value)
+
+
+def at_module_level(path: Path) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported, but for what only a type checker reads."""
+    todo: list[ast.AST] = [tree(path)]
+    while todo:
+        node = todo.pop()
+        yield node
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                todo += child.orelse
+                continue
+            todo.append(child)
+
+
+def top(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+def is_standard(dotted: str) -> bool:
+    return top(dotted) in sys.stdlib_module_names
+
+
+# --- who may import whom -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_part_imports_of_ours_only_what_the_plan_allows(part: str) -> None:
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sources(part)
+        for line, module in imported(path)
+        if top(module) in OURS and top(module) not in MAY_IMPORT[part]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("part", ["protocol", "eventloop"])
+def test_meaning_and_movement_stand_on_the_standard_library_alone(part: str) -> None:
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sources(part)
+        for line, module in imported(path)
+        if not is_standard(module) and top(module) != part
+    ]
+    assert wrong == []
+    assert sources(part)
+
+
+@pytest.mark.parametrize("part", MAY_NOT_IMPORT)
+def test_a_part_does_not_know_what_is_not_its_business(part: str) -> None:
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sources(part)
+        for line, module in imported(path)
+        if top(module) in MAY_NOT_IMPORT[part]
+    ]
+    assert wrong == []
+
+
+def test_the_commands_are_thin_and_import_entry_points_only() -> None:
+    for command, library in (("app_server.py", "libserver"), ("app_client.py", "libclient")):
+        path = ROOT / command
+        ours = {module for _, module in imported(path) if not is_standard(module)}
+        assert ours <= {f"{library}.cli", f"{library}.cli.main"}, ours
+        assert len(path.read_text().splitlines()) < 50
+
+
+def test_outside_the_tests_nothing_optional_is_imported_when_a_module_is() -> None:
+    """Both commands run from a bare clone; an optional package is imported where it is used."""
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in everything()
+        if path.relative_to(ROOT).parts[0] != "tests" and "peers" not in path.parts
+        for line, module in imported(path, at_module_level(path))
+        if not is_standard(module) and top(module) not in OURS
+    ]
+    assert wrong == []
+
+
+def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_or_tests() -> None:
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for part in MAY_IMPORT
+        for path in sources(part)
+        for line, module in imported(path)
+        if top(module) in ("benchmarks", "tests")
+    ]
+    assert wrong == []
+
+
+def test_modules_of_a_part_import_each_other_in_no_circle() -> None:
+    """But for the registry, which fetches the built-in actions when one is made, and types."""
+    for part in MAY_IMPORT:
+        modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(part)}
+        needs = {
+            module: {other for _, wanted in imported(path, at_module_level(path)) if (other := known(wanted, modules))}
+            for module, path in modules.items()
+        }
+        for module in list(needs):
+            if module.endswith(".__init__"):
+                del needs[module]  # a package's front gathers its modules
+        while needs:
+            free = [module for module, wanted in needs.items() if not wanted & set(needs)]
+            assert free, f"a circle among {sorted(needs)}"
+            for module in free:
+                del needs[module]
+
+
+def known(wanted: str, modules: dict[str, Path]) -> str | None:
+    """The module that `wanted`, a module or something of one, is in."""
+    for candidate in (wanted, wanted.rpartition(".")[0]):
+        if candidate in modules:
+            return candidate
+    return None
+
+
+# --- how a file is written ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", everything(), ids=name)
+def test_a_file_opens_with_a_docstring_and_holds_nothing_async(path: Path) -> None:
+    if path.read_text().strip() or path.name != "__init__.py":
+        docstring = ast.get_docstring(tree(path))
+        assert docstring, "it does not say what question it answers"
+    if "peers" not in path.parts and path.relative_to(ROOT).parts[0] != "tests":
+        asynchronous = [n.lineno for n in ast.walk(tree(path)) if isinstance(n, (ast.AsyncFunctionDef, ast.Await))]
+        assert asynchronous == []
+
+
+def test_no_file_is_named_after_nothing() -> None:
+    assert not [name(path) for path in everything() if path.stem in ("util", "utils", "helpers", "misc", "common")]
+
+
+def test_the_libraries_do_not_print() -> None:
+    """What is said is for the commands to say; the libraries return, raise or log."""
+    talkers = {"cli", "call", "raw", "shell", "output", "pages", "tutorial", "ask", "echo"}
+    wrong = [
+        f"{name(path)}:{node.lineno}"
+        for part in ("protocol", "eventloop", "libserver", "libclient")
+        for path in sources(part)
+        if path.stem not in talkers
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert [place for place in wrong if "/load/" not in place] == []
+
+
+def test_one_function_assigns_a_state() -> None:
+    """`protocol.states._enter`, so that no state changes but by a row that the observer hears of."""
+    assigning = [
+        (name(path), function.name)
+        for part in MAY_IMPORT
+        for path in sources(part)
+        for function in ast.walk(tree(path))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and node.attr == "state" and isinstance(node.ctx, ast.Store)
+    ]
+    assert assigning == [("protocol/states.py", "_enter")]
+
+
+def test_the_reader_of_imports_sees_every_kind_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "libserver" / "deep").mkdir(parents=True)
+    path = tmp_path / "libserver" / "deep" / "module.py"
+    path.write_text(
+        "import json.decoder, redis\nfrom . import a\nfrom ..b import c\nfrom protocol.states import OPEN\n"
+        "if TYPE_CHECKING:\n    import types_only\n"
+        "def f():\n    import late\n    importlib.import_module('by_name')\n"
+    )
+    assert [module for _, module in sorted(imported(path))] == [
+        "json.decoder",
+        "redis",
+        "libserver.deep.a",
+        "libserver.b.c",
+        "protocol.states.OPEN",
+        "types_only",
+        "late",
+        "by_name",
+    ]
+    level = {top(module) for _, module in imported(path, at_module_level(path))}
+    assert level == {"json", "redis", "libserver", "protocol"}
+
+
+def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
+    missing = [
+        name(path)
+        for part in ("protocol", "eventloop", "libserver")
+        for path in sources(part)
+        if path.stem not in ("__init__", "reasons", "replies")
+        and not list((ROOT / "tests" / part).glob(f"test_{path.stem}*.py"))
+    ]
+    assert missing == []
