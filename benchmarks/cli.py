@@ -14,7 +14,6 @@ Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -43,7 +42,6 @@ COMMANDS = {"memory": memory.main, "scale": scale.main, "table": table.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does: no server stays behind
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
         return COMMANDS[arguments[0]](arguments[1:])

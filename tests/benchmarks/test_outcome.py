@@ -1,0 +1,124 @@
+"""What becomes of a run: JSON and back, the terminal's lines, the plot, the docs' tables?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import table
+from benchmarks.plot import svg
+from benchmarks.report import lines
+from benchmarks.stored import Run, read, write
+from benchmarks.visit import Visit
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def run() -> Run:
+    visits = []
+    for load in ("64x1", "64x16"):
+        for number in range(3):
+            visits += [
+                Visit(load, "ours", number, rate=230 + number, cpu_us=4.0, p50_us=1, p99_us=2, max_us=3),
+                Visit(load, "uvloop", number, rate=100, cpu_us=9.0),
+                Visit(load, "c", number, rate=300, cpu_us=3.0, generator_cpu=0.95, server_cpu=0.5),
+                Visit(load, "<odd> & co", number, rate=50, cpu_us=20.0),
+            ]
+    visits.append(Visit("64x1", "trio", 0, broken="it could not be started: no trio"))
+    where = {"python": "3.11.7", "processor": "a processor", "cores": 2, "system": "Linux", "kernel": "6.1-x"}
+    loads = {"64x1": "64 connections, depth 1", "64x16": "64 connections, depth 16"}
+    peers = {"ours": "us", "uvloop": "them", "c": "the limit", "<odd> & co": "odd"}
+    return Run(where, {"rounds": 3, "seconds": 1.0}, loads, peers, {"gevent": "not installed"}, visits)
+
+
+def test_a_run_survives_its_file(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "run.json", run)
+    found = json.loads((tmp_path / "run.json").read_text())
+    assert read(found) == run
+    assert len(found["summaries"]) == len(run.summaries())
+
+
+def test_another_programs_json_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind None"):
+        table.tables({"hello": 1})
+    with pytest.raises(ValueError, match="format 99"):
+        table.tables({"kind": "loads", "format": 99})
+
+
+def test_the_terminal_is_told_of_every_server_and_of_what_must_be_known(run: Run) -> None:
+    told = "\n".join(lines(run.summaries()))
+    assert "2.31" in told
+    assert "the generator was the bottleneck (its core 95% busy, the server's 50%)" in told
+    assert "BROKEN: it could not be started: no trio" in told
+
+
+def test_the_plot_has_a_bar_for_each_ratio_and_escapes_names(run: Run) -> None:
+    root = ElementTree.fromstring(svg(run.summaries(), run.loads, run.caption()))
+    titles = [element.text for element in root.iter(f"{SVG}title")]
+    assert len(titles) == 8
+    assert "ours: 2.31 (2.30 to 2.32, 3 rounds)" in titles
+    assert any(title and title.startswith("<odd> & co") for title in titles)
+
+
+def test_the_plots_bars_stay_within_it(run: Run) -> None:
+    root = ElementTree.fromstring(svg(run.summaries(), run.loads, run.caption()))
+    widths = [float(element.get("width", 0)) for element in root.iter(f"{SVG}rect")]
+    assert max(widths[1:]) < float(root.get("width", 0)) / 2
+    assert all(width >= 0 for width in widths)
+
+
+def test_the_plot_is_legible_in_light_and_dark(run: Run) -> None:
+    drawn = svg(run.summaries(), run.loads, run.caption())
+    assert "prefers-color-scheme: dark" in drawn
+    assert 'class="surface"' in drawn
+
+
+def test_an_empty_run_can_be_drawn_and_told() -> None:
+    assert ElementTree.fromstring(svg([], {}, "")).tag == f"{SVG}svg"
+    assert lines([]) == []
+
+
+def test_the_tables_have_a_row_for_each_load(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "run.json", run)
+    made = table.tables(json.loads((tmp_path / "run.json").read_text()))
+    assert made["ratios"].count("\n") == 3
+    assert "| `64x1` | 2.31 | 1.00 | 3.00 | 0.50 |" in made["ratios"]
+    assert "**2.31** (2.30 to 2.32)" in made["ours"]
+    assert "(generator-bound)" in made["loads"]
+
+
+def test_tables_replace_what_is_between_their_markers_and_nothing_else() -> None:
+    document = "Before.\n<!-- benchmarks: a -->\nold\n<!-- /benchmarks: a -->\nAfter.\n"
+    made, homeless = table.put_into(document, {"a": r"| new \1 |", "b": "x"})
+    assert made == "Before.\n<!-- benchmarks: a -->\n| new \\1 |\n<!-- /benchmarks: a -->\nAfter.\n"
+    assert homeless == ["b"]
+
+
+def test_putting_tables_into_a_document_twice_changes_nothing() -> None:
+    document = "<!-- benchmarks: a -->\n<!-- /benchmarks: a -->\n"
+    once, _ = table.put_into(document, {"a": "| x |"})
+    assert table.put_into(once, {"a": "| x |"})[0] == once
+
+
+def test_memorys_figures_become_a_table() -> None:
+    footprint = {"empty": 2**20, "idle": 450.4, "asked_again": 451.0, "closed": 10.0, "second_wave": 452.0}
+    made = table.tables({"kind": "memory", "footprints": {"ours": footprint}})
+    assert "| ours | 1.0 | 450 | 451 | 10 | 452 |" in made["memory"]
+
+
+def test_the_command_writes_into_a_document(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "run.json", run)
+    (tmp_path / "doc.md").write_text("<!-- benchmarks: ratios -->\n<!-- /benchmarks: ratios -->\n")
+    assert table.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "doc.md")]) == 0
+    assert "| `64x1` |" in (tmp_path / "doc.md").read_text()
+    assert "no markers for loads" in capsys.readouterr().err
+
+
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    assert table.main([str(tmp_path / "bad.json")]) == 2
+    assert "no results of this program" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""Does a visit measure the window and nothing else, and notice every wrong reply?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.compiling import GENERATOR, CannotCompile, compiled
+from benchmarks.loads import LOADS, Load
+from benchmarks.processes import ServerProcess, cores, cpu_seconds
+from benchmarks.requests import Variant, mixed, pack, repeated
+from benchmarks.visit import Settings, Visit, _at, visit
+
+Start = Callable[[str], ServerProcess]
+
+
+@pytest.fixture
+def settings() -> Settings:
+    try:
+        compiled(GENERATOR)
+    except CannotCompile as error:
+        pytest.skip(str(error))
+    server, generator = cores()
+    return Settings(rounds=1, seconds=0.1, warmup=0.05, seed=1, server_core=server, generator_core=generator)
+
+
+def visited(server: ServerProcess, load: Load, variants: list[Variant], settings: Settings, tmp_path: Path) -> Visit:
+    requests = tmp_path / "requests"
+    requests.write_bytes(pack(variants))
+    return visit(server, load, "ours", 0, requests, settings)
+
+
+@pytest.mark.parametrize("name", ["64x1", "64x16-mixed", "oneshot"])
+def test_a_right_server_is_measured(start: Start, settings: Settings, tmp_path: Path, name: str) -> None:
+    load = LOADS[name]
+    result = visited(start("ours"), load, load.variants(), settings, tmp_path)
+    assert result.broken == ""
+    assert result.requests > 0
+    assert result.rate > 0
+    assert result.cpu_us > 0
+    assert 0 < result.p50_us <= result.p99_us <= result.max_us
+
+
+def test_one_wrong_content_among_many_is_noticed(start: Start, settings: Settings, tmp_path: Path) -> None:
+    variants = mixed()
+    variants[17] = variants[17]._replace(content=variants[17].content.replace(b"result", b"resulT"))
+    result = visited(start("ours"), LOADS["64x16-mixed"], variants, settings, tmp_path)
+    assert "wrong_content" in result.broken
+
+
+def test_a_missing_header_field_is_noticed(start: Start, settings: Settings, tmp_path: Path) -> None:
+    variants = [repeated()[0]._replace(header_text=b'"id": 1')]
+    assert "wrong_header" in visited(start("ours"), LOADS["64x1"], variants, settings, tmp_path).broken
+
+
+def test_a_server_that_closes_is_noticed(start: Start, settings: Settings, tmp_path: Path) -> None:
+    variants = repeated(keep=False)  # it closes after each reply, and the load does not expect that
+    assert "closed_early" in visited(start("ours"), LOADS["64x1"], variants, settings, tmp_path).broken
+
+
+def test_processor_time_is_interpolated_to_the_windows_ends() -> None:
+    samples = [(1.0, 0.0), (2.0, 0.4), (3.0, 1.4)]
+    assert _at(samples, 1.5) == pytest.approx(0.2)
+    assert _at(samples, 2.25) == pytest.approx(0.65)
+
+
+def test_processor_time_outside_the_samples_is_the_nearest() -> None:
+    samples = [(1.0, 0.1), (2.0, 0.4)]
+    assert _at(samples, 0.0) == 0.1
+    assert _at(samples, 9.0) == 0.4
+
+
+def test_processor_time_of_a_process_grows() -> None:
+    import os
+
+    before = cpu_seconds(os.getpid())
+    sum(range(200_000))
+    assert cpu_seconds(os.getpid()) > before
+
+
+def test_only_a_generator_busier_than_the_server_is_the_bottleneck() -> None:
+    assert Visit("l", "p", 0, generator_cpu=0.97, server_cpu=0.5).generator_bound
+    assert not Visit("l", "p", 0, generator_cpu=0.97, server_cpu=0.99).generator_bound
+    assert not Visit("l", "p", 0, generator_cpu=0.5, server_cpu=0.5).generator_bound
