@@ -320,7 +320,7 @@ class Turned:
     def turn(self) -> int:
         """One turn; waits a moment (real time) for something to happen if nothing has."""
         served = self.server.loop.run_once(0)
-        return served or self.server.loop.run_once(0.005)
+        return served or self.server.loop.run_once(0.002)
 
     def until(self, done: Callable[[], object], what: str = "it") -> None:
         deadline = time.monotonic() + PATIENCE
