@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventloop import Transport
 
+from .reasons import CloseReason
+
 if TYPE_CHECKING:
     from .server import Server
 
@@ -24,21 +26,30 @@ DATAGRAMS_PER_EVENT = 64
 
 
 class EchoConnection:
-    """Sends back what it receives; when the peer has finished, so do we."""
+    """Sends back what it receives; when the peer has finished, so do we.
 
-    __slots__ = ("server", "transport")
+    To its server it is what a `Message` is: it drains, can be aborted, and ends with a reason.
+    """
+
+    __slots__ = ("last_active", "reason", "server", "transport")
 
     def __init__(self, server: Server, sock: Any) -> None:
         self.server = server
-        self.transport = Transport(server.loop, sock, self, server.marks)
+        self.reason: CloseReason | None = None
+        self.last_active = server.loop.lately
+        self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
+
+    def start(self) -> None:
+        self.transport.start()
 
     def data_received(self, data: bytes) -> None:
+        self.last_active = self.server.loop.lately
         self.transport.write(data)
-        if self.transport.queued and self not in self.server.echo_send_timer:
-            self.server.echo_send_timer.start(self)
+        if self.transport.queued and self not in self.server.send_timer:
+            self.server.send_timer.start(self)
 
     def eof_received(self) -> None:
-        self.transport.close()  # once all is echoed
+        self._close(CloseReason.PEER_CLOSED)
 
     def pause_writing(self) -> None:
         """The peer does not read what it asked for: read no more until it does."""
@@ -49,15 +60,41 @@ class EchoConnection:
 
     def flushed(self, queued: int) -> None:
         if queued:
-            self.server.echo_send_timer.start(self)  # progress: the time begins anew
+            self.server.send_timer.start(self)  # progress: the time begins anew
         else:
-            self.server.echo_send_timer.stop(self)
+            self.server.send_timer.stop(self)
 
     def sink_filled(self) -> None:
         """Never asked for."""
 
+    def send_expired(self) -> None:
+        self.abort(CloseReason.SEND_TIMEOUT)
+
+    def drain(self) -> None:
+        self._close(CloseReason.SHUTDOWN)
+
+    def _close(self, reason: CloseReason) -> None:
+        """Once all is echoed."""
+        self.reason = self.reason or reason
+        self.transport.close()
+
+    def abort(self, reason: CloseReason) -> None:
+        if not self.transport.closed:
+            self.reason = reason  # good order was not reached
+            self.transport.abort()
+
     def connection_lost(self, error: Exception | None) -> None:
-        self.server.forget_echo(self)
+        if error is not None or self.reason is None:
+            self.reason = CloseReason.RESET
+        self.server.forget(self, self.reason)
+
+    def describe(self, since: float, now: float) -> str:
+        """One line for the connection list, as `Message.describe`."""
+        transport = self.transport
+        return (
+            f"peer={transport.peer_name()} state=ECHO age={now - since:.1f} idle={now - self.last_active:.1f} "
+            f"out={transport.queued}"
+        )
 
 
 class EchoDatagrams:

@@ -580,7 +580,13 @@ class Message:
         self.transport.abort()
 
     def drain(self) -> None:
-        """The server shuts down: finish what was begun, or close at once if nothing was."""
+        """The server shuts down: finish what was begun, or close at once if nothing was.
+
+        What has arrived and was not read yet has begun too: closing on it would be a RST, which
+        can cost the peer replies that are already on their way.
+        """
+        if self.idle:
+            self.transport.on_readable()
         if self.idle:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:

@@ -25,14 +25,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
 from eventloop.loop import LATELY
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded
-from protocol.states import CLOSED, Observer
+from protocol.states import Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
@@ -59,6 +59,10 @@ KEPT_BLOCK = 32 * 1024 * 1024 - 64 * 1024
 
 #: Seconds for which a listener that keeps running out of descriptors is not reported again.
 STARVED_QUIET = 10.0
+
+#: What becomes of an accepted stream socket.
+Accepted = Message | EchoConnection
+A = TypeVar("A", Message, Accepted)
 
 #: What can be listened on.
 SCHEMES = (TCP, UNIX, ECHO, ECHO_UDP)
@@ -115,19 +119,15 @@ class Server:
         self._waiting_for_pool: dict[Message, None] = {}
 
         limits_ = self.limits
-        self.header_timer = self._timer(limits_.header_timeout, Message.header_expired)
-        self.content_timer = self._timer(limits_.content_timeout, Message.content_expired)
-        self.send_timer = self._timer(limits_.send_timeout, Message.send_expired)
-        self.linger_timer = self._timer(LINGER, Message.linger_expired)
-        self.refused_timer = self._timer(REFUSED_LINGER, Message.linger_expired)
-        self.echo_send_timer: Fifo[EchoConnection] = self.loop.fifo(
-            limits_.send_timeout, lambda connection: connection.transport.abort()
-        )
+        self.header_timer: Fifo[Message] = self._timer(limits_.header_timeout, Message.header_expired)
+        self.content_timer: Fifo[Message] = self._timer(limits_.content_timeout, Message.content_expired)
+        self.send_timer: Fifo[Accepted] = self._timer(limits_.send_timeout, lambda accepted: accepted.send_expired())
+        self.linger_timer: Fifo[Message] = self._timer(LINGER, Message.linger_expired)
+        self.refused_timer: Fifo[Message] = self._timer(REFUSED_LINGER, Message.linger_expired)
 
         #: open connections, each with the time it was accepted at, on the loop's clock
-        self.connections: dict[Message, float] = {}
+        self.connections: dict[Accepted, float] = {}
         self.refused: dict[Message, float] = {}
-        self.echo_connections: set[EchoConnection] = set()
         self.accepted = 0
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
@@ -144,11 +144,11 @@ class Server:
         if limits_.idle_timeout:
             self.loop.call_later(limits_.idle_timeout, self._sweep_idle)
 
-    def _timer(self, seconds: float, expired: Callable[[Message], None]) -> Fifo[Message]:
+    def _timer(self, seconds: float, expired: Callable[[A], None]) -> Fifo[A]:
         """A queue of those that wait equally long. Who has ended meanwhile, in the same turn, is spared."""
 
-        def expire(message: Message) -> None:
-            if message.state is not CLOSED:
+        def expire(message: A) -> None:
+            if not message.transport.closed:
                 self._guard(message, partial(expired, message))
 
         return self.loop.fifo(seconds, expire)
@@ -177,17 +177,20 @@ class Server:
     def _open_listener(self, sock: Any, address: Address) -> Listener | EchoDatagrams:
         if address.scheme == ECHO_UDP:
             return EchoDatagrams(self, sock)
-        accepted = self._accept_echo if address.scheme == ECHO else self._accept
-        return Listener(self.loop, sock, accepted, refused=self._refuse_unread, starved=self._starved)
+        if address.scheme == ECHO:
+            return Listener(self.loop, sock, self._accept_echo, starved=self._starved)
+        return Listener(self.loop, sock, self._accept, refused=self._refuse_unread, starved=self._starved)
 
     def _accept(self, sock: Any) -> None:
-        if len(self.connections) + len(self.echo_connections) >= self.max_connections:
+        if len(self.connections) >= self.max_connections:
             self._refuse(sock)
-            return
+        else:
+            self._welcome(Message(self, sock, self._observer()))
+
+    def _welcome(self, accepted: Accepted) -> None:
         self.accepted += 1
-        message = Message(self, sock, self._observer())
-        self.connections[message] = self.loop.lately
-        self._guard(message, message.start)
+        self.connections[accepted] = self.loop.lately
+        self._guard(accepted, accepted.start)
 
     def _observer(self) -> Observer | None:
         if self._make_observer is None:
@@ -199,10 +202,12 @@ class Server:
             return None
 
     def _accept_echo(self, sock: Any) -> None:
-        if len(self.connections) + len(self.echo_connections) >= self.max_connections:
-            sock.close()
-            return
-        self.echo_connections.add(EchoConnection(self, sock))
+        if len(self.connections) >= self.max_connections:
+            self.accepted += 1
+            self.closed_by[CloseReason.OVERLOADED] += 1
+            sock.close()  # there are no words for it in this protocol
+        else:
+            self._welcome(EchoConnection(self, sock))
 
     def _refuse(self, sock: Any) -> None:
         """One too many: tell it so. A flood of them is told without waiting for it to listen."""
@@ -259,21 +264,18 @@ class Server:
     def log_failure(self, message: Message, error: BaseException) -> None:
         log.error("a handler failed", exc_info=error)
 
-    def forget(self, message: Message, reason: CloseReason) -> None:
+    def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
-        self.connections.pop(message, None)
-        self.refused.pop(message, None)
-        self._waiting_for_pool.pop(message, None)
-        for timer in (self.send_timer, self.linger_timer, self.refused_timer):
-            timer.stop(message)
+        self.connections.pop(accepted, None)
+        self.send_timer.stop(accepted)
+        if isinstance(accepted, Message):
+            self.refused.pop(accepted, None)
+            self._waiting_for_pool.pop(accepted, None)
+            self.linger_timer.stop(accepted)
+            self.refused_timer.stop(accepted)
         self.closed_by[reason] += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection closed: %s", reason.value)
-        self._stop_if_drained()
-
-    def forget_echo(self, connection: EchoConnection) -> None:
-        self.echo_connections.discard(connection)
-        self.echo_send_timer.stop(connection)
         self._stop_if_drained()
 
     # --- idle connections --------------------------------------------------------------------
@@ -289,7 +291,7 @@ class Server:
         now = self.loop.now
         earliest = now + timeout
         for message in list(self.connections):
-            if message.idle:
+            if isinstance(message, Message) and message.idle:
                 due = message.last_active + timeout
                 if due <= now:
                     self._guard(message, partial(message.release, CloseReason.IDLE_TIMEOUT))
@@ -326,8 +328,6 @@ class Server:
             self.loop.call_later(self.limits.drain_timeout, self._cut)
         for message in [*self.connections, *self.refused]:
             self._guard(message, message.drain)
-        for connection in list(self.echo_connections):
-            connection.transport.close()
         self._stop_if_drained()
 
     def _cut(self) -> None:
@@ -336,24 +336,21 @@ class Server:
         self.loop.call_soon(self.loop.stop)
 
     def _abort_all(self) -> None:
-        self.cut += sum(message.state is not CLOSED for message in self.connections)
-        self.cut += sum(not connection.transport.closed for connection in self.echo_connections)
-        for message in [*self.connections, *self.refused]:
-            message.abort(CloseReason.CUT)
-        for connection in list(self.echo_connections):
-            connection.transport.abort()
+        self.cut += sum(not accepted.transport.closed for accepted in self.connections)
+        for accepted in [*self.connections, *self.refused]:
+            accepted.abort(CloseReason.CUT)
 
     def describe_connections(self) -> list[str]:
         """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""
         now = self.loop.clock()
-        both = {**self.connections, **self.refused}
-        return [message.describe(since, now) for message, since in both.items()]
+        both = [*self.connections.items(), *self.refused.items()]
+        return [accepted.describe(since, now) for accepted, since in both]
 
     def _stop_if_drained(self) -> None:
-        if self.draining and not (self.connections or self.refused or self.echo_connections):
+        if self.draining and not (self.connections or self.refused):
             self.loop.stop()
 
-    def _guard(self, message: Message, act: Callable[[], object]) -> None:
+    def _guard(self, message: Accepted, act: Callable[[], object]) -> None:
         """Do what concerns one connection among many, so that a bug met there is not the others'."""
         try:
             act()
@@ -370,7 +367,7 @@ class Server:
             message.connection.observer = None  # if it is what failed, it would fail again
             message.abort(CloseReason.INTERNAL_ERROR)
         elif isinstance(message, EchoConnection):
-            message.transport.abort()
+            message.abort(CloseReason.INTERNAL_ERROR)
 
     def _close_listeners(self) -> None:
         if not self._listeners:
@@ -387,7 +384,7 @@ class Server:
         self._abort_all()
         self.pool.close()
         if self._owns_loop:
-            if self.connections or self.refused or self.echo_connections:
+            if self.connections or self.refused:
                 self.loop.run_once(0)  # for them to hear that they are lost, and be counted
             self.loop.close()
 

@@ -288,7 +288,6 @@ def check_closed(server: Server) -> None:
     """Nothing is left of any connection."""
     assert not server.connections
     assert not server.refused
-    assert not server.echo_connections
     check_books(server)
     for timer in (
         server.header_timer,
@@ -296,7 +295,6 @@ def check_closed(server: Server) -> None:
         server.send_timer,
         server.linger_timer,
         server.refused_timer,
-        server.echo_send_timer,
     ):
         assert len(timer) == 0
 
@@ -344,10 +342,10 @@ class Turned:
     def peer(self, prepare: Callable[[socket.socket], object] | None = None, listener: int = 0) -> Peer:
         """A new connection, accepted by the server."""
         server = self.server
-        before = server.accepted + len(server.echo_connections)
+        before = server.accepted
         peer = Peer(connected(server.addresses[listener], prepare), self.turn)
         self.peers.append(peer)
-        self.until(lambda: server.accepted + len(server.echo_connections) > before, "accept")
+        self.until(lambda: server.accepted > before, "accept")
         return peer
 
     @property
@@ -391,7 +389,7 @@ def turned(
                     for peer in house.peers:
                         peer.close()
                 server.stop()
-                house.until(lambda: not (server.connections or server.refused or server.echo_connections))
+                house.until(lambda: not (server.connections or server.refused))
                 check_closed(server)
         finally:
             loop.close()

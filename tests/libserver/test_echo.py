@@ -40,7 +40,7 @@ def test_bytes_come_back_as_they_were_until_the_peer_finishes(home: Turned) -> N
     peer.finish()
     assert received(peer, 10) == b"last words"
     peer.eof()
-    home.until(lambda: not home.server.echo_connections)
+    home.until(lambda: not home.server.connections)
 
 
 def test_a_message_is_only_bytes_there(home: Turned) -> None:
@@ -60,12 +60,12 @@ def test_many_at_once_beside_messages(home: Turned) -> None:
         expected = b"%d" % n * 100
         assert received(peer, len(expected)) == expected
     assert speaker.reply().result == 1
-    assert len(home.server.echo_connections) == 50
+    assert len(home.server.connections) == 51
 
 
 def test_a_peer_that_never_reads_is_paused_then_goes_on_and_loses_nothing(home: Turned) -> None:
     peer = home.peer(small_buffers)
-    (connection,) = home.server.echo_connections
+    (connection,) = home.server.connections
     sent = 0
     block = os.urandom(65536)
     while connection.transport.reading:
@@ -84,7 +84,7 @@ def test_a_peer_that_never_reads_is_paused_then_goes_on_and_loses_nothing(home: 
 @pytest.mark.parametrize("amount", ["little", "much"])
 def test_a_peer_that_never_reads_at_all_is_cut_at_the_send_timeout(home: Turned, amount: str) -> None:
     peer = home.peer(small_buffers)
-    (connection,) = home.server.echo_connections
+    (connection,) = home.server.connections
     while not connection.transport.queued or (amount == "much" and connection.transport.reading):
         try:
             peer.sock.send(bytes(4096))
@@ -94,9 +94,9 @@ def test_a_peer_that_never_reads_at_all_is_cut_at_the_send_timeout(home: Turned,
     if amount == "little":
         peer.finish()
     home.advance(59.0)
-    assert home.server.echo_connections
+    assert home.server.connections
     home.advance(2.0)
-    assert not home.server.echo_connections
+    assert not home.server.connections
     peer.gone()
 
 
@@ -105,7 +105,7 @@ def test_a_reset_is_no_event(home: Turned) -> None:
     peer.send(b"x")
     assert received(peer, 1) == b"x"
     peer.reset()
-    home.until(lambda: not home.server.echo_connections)
+    home.until(lambda: not home.server.connections)
     assert home.log.texts() == []
 
 
@@ -133,14 +133,14 @@ def test_a_drain_finishes_what_is_being_echoed_and_a_cut_does_not(home: Turned) 
     idle.eof()
     assert received(busy, 100) == b"x" * 100
     busy.eof()
-    home.until(lambda: not home.server.echo_connections)
+    home.until(lambda: not home.server.connections)
     assert home.server.cut == 0
 
 
 def test_an_echo_that_is_stuck_is_cut_at_the_drain_timeout_and_counted() -> None:
     with turned(listen=(ECHO,), drain_timeout=10.0) as home:
         peer = home.peer(small_buffers)
-        (connection,) = home.server.echo_connections
+        (connection,) = home.server.connections
         while connection.transport.reading:
             try:
                 peer.sock.send(bytes(65536))
@@ -148,9 +148,9 @@ def test_an_echo_that_is_stuck_is_cut_at_the_drain_timeout_and_counted() -> None
                 home.turn()
         home.server.drain()
         home.advance(9.0)
-        assert home.server.echo_connections
+        assert home.server.connections
         home.advance(2.0)
-        assert not home.server.echo_connections
+        assert not home.server.connections
         assert home.server.cut == 1
         peer.gone()
 
@@ -262,3 +262,20 @@ def test_echo_in_a_thread_as_the_tutorials_clients_use_it() -> None:
             assert received(peer, 44) == b"Message 1 from client.Message 2 from client."
             peer.finish()
             peer.eof()
+
+
+def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None:
+    stays, leaves, breaks = home.peer(), home.peer(), home.peer()
+    for peer in (stays, leaves, breaks):
+        peer.send(b"hello")
+        assert received(peer, 5) == b"hello"
+    assert [line.split()[1] for line in home.server.describe_connections()] == ["state=ECHO"] * 3
+    leaves.finish()
+    leaves.eof()
+    breaks.reset()
+    home.until(lambda: len(home.server.connections) == 1)
+    home.server.drain()
+    home.until(lambda: not home.server.connections)
+    stays.eof()
+    assert home.reasons == {"peer-closed": 1, "reset": 1, "shutdown": 1}
+    assert home.server.accepted == 3

@@ -70,6 +70,19 @@ def test_a_drain_closes_idle_connections_at_once_with_fin_alone(house: OpenHouse
     assert home.server.cut == 0
 
 
+def test_a_request_that_had_arrived_unread_when_the_drain_began_is_answered(house: OpenHouse) -> None:
+    home = house()
+    peer = home.peer()
+    peer.send(keep("echo", 1))
+    assert peer.reply().result == 1
+    peer.sock.sendall(keep("echo", 2) + keep("echo", 3))
+    home.server._drain()
+    assert [peer.reply().result, peer.reply().result] == [2, 3]
+    peer.eof()  # a RST would raise here
+    ended(home)
+    assert home.reasons == {"shutdown": 1}
+
+
 @pytest.mark.parametrize("fresh", [True, False], ids=["first message", "later message"])
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "in place"])
 @pytest.mark.parametrize("cut", [1, 2, 60, -1])
