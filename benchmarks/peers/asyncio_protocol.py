@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import cast
 
-from benchmarks.peers.command import announce, arguments, listen
+from benchmarks.peers.command import BACKLOG, announce, arguments, listen, read_modestly
 from benchmarks.peers.session import LARGE, BrokenFrame, Session
 
 
@@ -24,6 +24,7 @@ class ServerProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
+        read_modestly(transport)
 
     def data_received(self, data: bytes) -> None:
         session = self.session
@@ -51,7 +52,7 @@ class ServerProtocol(asyncio.Protocol):
 async def serve(host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     sock = listen(host, port)
-    server = await loop.create_server(ServerProtocol, sock=sock, backlog=4096)
+    server = await loop.create_server(ServerProtocol, sock=sock, backlog=BACKLOG)
     announce(sock.getsockname())
     async with server:
         await server.serve_forever()

@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from benchmarks.peers.command import BACKLOG, announce, arguments, listen
+from benchmarks.peers.command import BACKLOG, announce, arguments, listen, read_modestly
 from benchmarks.peers.session import LARGE, BrokenFrame, Session
 
-#: Bytes asked of one read, and the reader's limit: a reader pauses its transport at twice its limit,
-#: and 64 KiB, the default, would pause it all the time under large contents.
-READ_SIZE = 256 * 1024
+#: Taken from the reader at once, and the reader's limit: it pauses its transport at twice that, and 64 KiB,
+#: the default, would pause it all the time under large contents.
+LIMIT = 256 * 1024
 
 
 async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     session = Session()
+    read_modestly(writer.transport)
     with contextlib.suppress(ConnectionError, BrokenFrame, asyncio.CancelledError):
-        while not session.finished and (data := await reader.read(READ_SIZE)):
+        while not session.finished and (data := await reader.read(LIMIT)):
             replies = session.receive(data)
             if replies:
                 if len(replies[-1]) < LARGE:
@@ -33,7 +34,7 @@ async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def serve(host: str, port: int) -> None:
     sock = listen(host, port)
-    server = await asyncio.start_server(handle, sock=sock, backlog=BACKLOG, limit=READ_SIZE)
+    server = await asyncio.start_server(handle, sock=sock, backlog=BACKLOG, limit=LIMIT)
     announce(sock.getsockname())
     async with server:
         await server.serve_forever()

@@ -12,10 +12,8 @@ import contextlib
 import selectors
 import socket
 
-from benchmarks.peers.command import announce, arguments, listen
+from benchmarks.peers.command import READ_SIZE, announce, arguments, listen
 from benchmarks.peers.session import Session
-
-READ_SIZE = 64 * 1024
 
 
 class Connection:

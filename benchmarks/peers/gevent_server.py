@@ -12,11 +12,8 @@ from typing import Any
 from gevent.server import StreamServer  # type: ignore[import-untyped]
 from gevent.socket import socket  # type: ignore[import-untyped]
 
-from benchmarks.peers.command import announce, arguments, listen
+from benchmarks.peers.command import READ_SIZE, announce, arguments, listen
 from benchmarks.peers.session import LARGE, BrokenFrame, Session
-
-#: Not more: from 128 KiB on, glibc maps and unmaps memory for each read, which costs more than the read.
-READ_SIZE = 64 * 1024
 
 
 def handle(sock: Any, address: object) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import libserver.message
-from benchmarks.peers.command import BACKLOG, announce, arguments, listen
+from benchmarks.peers.command import BACKLOG, announce, arguments, listen, read_modestly
 from eventloop import EventLoop, WaterMarks
 from eventloop.loop import LATELY
 from libserver import Server
@@ -74,6 +74,7 @@ class StreamTransport(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.stream = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
+        read_modestly(transport)
         self.server._accept(self)  # makes a Message, which makes its Transport: `adopt`
 
     def data_received(self, data: bytes) -> None:

@@ -6,11 +6,8 @@ import contextlib
 import socket
 import socketserver
 
-from benchmarks.peers.command import BACKLOG, announce, arguments
+from benchmarks.peers.command import BACKLOG, READ_SIZE, announce, arguments
 from benchmarks.peers.session import LARGE, BrokenFrame, Session
-
-#: Not more: from 128 KiB on, glibc maps and unmaps memory for each read, which costs more than the read.
-READ_SIZE = 64 * 1024
 
 
 class Handler(socketserver.BaseRequestHandler):

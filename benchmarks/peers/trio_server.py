@@ -6,11 +6,8 @@ import contextlib
 
 import trio  # type: ignore[import-not-found]
 
-from benchmarks.peers.command import announce, arguments, listen
+from benchmarks.peers.command import READ_SIZE, announce, arguments, listen
 from benchmarks.peers.session import LARGE, BrokenFrame, Session
-
-#: Not more: from 128 KiB on, glibc maps and unmaps memory for each read, which costs more than the read.
-READ_SIZE = 64 * 1024
 
 
 async def handle(stream: trio.SocketStream) -> None:
