@@ -85,8 +85,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Message"]
 
-#: Replies up to this size are joined into one buffer; larger ones are sent in place (sendmsg).
+#: Replies up to this size together, or each below the other size on average, are joined into one
+#: buffer; larger ones are sent in place (sendmsg), without copying them.
 JOIN_BELOW = 64 * 1024
+SMALL_PART = 4 * 1024
 
 
 class Pending:
@@ -440,7 +442,7 @@ class Message:
         if size is None:
             size = sum(map(len, replies))
         transport = self.transport
-        if size < JOIN_BELOW:
+        if size < JOIN_BELOW or size < len(replies) * SMALL_PART:
             transport.write(b"".join(replies))
         else:
             transport.writelines(replies)
