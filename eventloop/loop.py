@@ -25,6 +25,7 @@ Small loop over small backends: Redis' `ae.c`.
 from __future__ import annotations
 
 import selectors
+import signal
 import socket
 import time
 from collections import deque
@@ -80,6 +81,7 @@ class EventLoop:
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._running = False
+        self._wakes_on_signals = False
         self._waker = _Waker(self, *wakeup_pair())
 
     # --- registering ---------------------------------------------------------------
@@ -127,6 +129,16 @@ class EventLoop:
         """`call_soon` for other threads and signal handlers: also wakes a sleeping loop."""
         self._soon.append((callback, args))  # deque.append is atomic
         self._waker.wake()
+
+    def wake_on_signals(self) -> None:
+        """From the main thread: let every signal end a sleeping `select`, until the loop is closed.
+
+        Python runs a signal's handler between two instructions. A signal that comes after the
+        last one before `select` sleeps is written down and heard of only when the sleep ends,
+        which without this may be never.
+        """
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._wakes_on_signals = True
 
     # --- running -------------------------------------------------------------------
 
@@ -206,6 +218,9 @@ class EventLoop:
 
     def close(self) -> None:
         """Give back the descriptors. What is registered is forgotten, not closed."""
+        if self._wakes_on_signals:
+            signal.set_wakeup_fd(-1)
+            self._wakes_on_signals = False
         self._waker.close()
         self.selector.close()
         self._soon.clear()
@@ -225,6 +240,11 @@ class _Waker:
         for sock in (receiver, sender):
             sock.setblocking(False)
         loop.register(receiver, READ, self)
+
+    def fileno(self) -> int:
+        """The descriptor that a byte written to wakes."""
+        number: int = self._sender.fileno()
+        return number
 
     def wake(self) -> None:
         try:

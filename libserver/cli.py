@@ -221,6 +221,7 @@ class Signals:
         self._server = server
         self._first: int | None = None
         self.second: int | None = None
+        server.loop.wake_on_signals()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         signal.signal(signal.SIGUSR1, self._list)

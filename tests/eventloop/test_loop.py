@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
+import signal
 import socket
 import threading
 import time
@@ -609,3 +611,23 @@ def test_selector_and_clock_default_to_the_systems() -> None:
     assert loop.clock is time.monotonic
     assert loop.now <= time.monotonic()
     loop.close()
+
+
+# --- signals ---------------------------------------------------------------------------
+
+
+def test_a_signal_heard_too_late_to_be_handled_before_the_sleep_still_ends_it() -> None:
+    """What reaches the loop is the byte that the C handler writes, whenever that is."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: heard.append(number))
+    try:
+        with contextlib.closing(EventLoop()) as loop:
+            loop.wake_on_signals()
+            signal.raise_signal(signal.SIGUSR2)
+            # The handler has run, and nobody was asked to wake: only the byte is left to end this sleep.
+            loop.call_later(30, pytest.fail, "slept through the signal")
+            assert loop.run_once() == 1
+        assert heard == [signal.SIGUSR2]
+        assert signal.set_wakeup_fd(-1) == -1  # given back by close
+    finally:
+        signal.signal(signal.SIGUSR2, before)
