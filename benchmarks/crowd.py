@@ -92,7 +92,10 @@ class Crowd:
 
     def _ask(self, sock: socket.socket) -> None:
         began = time.monotonic()
-        sock.sendall(self._variant.request)
+        try:
+            sock.sendall(self._variant.request)
+        except OSError as error:
+            raise CrowdFailed(f"a connection was lost: {error}") from error
         self._waiting[sock.fileno()] = sock, began, b""
         self._poll.register(sock.fileno(), select.EPOLLIN)
 

@@ -24,7 +24,7 @@ def environment() -> dict[str, object]:
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "system": platform.system(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "processor": _processor(),
         "cores": os.cpu_count(),
         "cores_allowed": len(os.sched_getaffinity(0)),

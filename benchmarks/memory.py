@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.crowd import Crowd, CrowdFailed
 from benchmarks.environment import environment
 from benchmarks.peers import PEERS, Peer, chosen
-from benchmarks.processes import CannotStart, ServerProcess, cores, raise_descriptor_limit, resident_bytes
+from benchmarks.processes import CannotStart, ServerProcess, cores, on_core, raise_descriptor_limit, resident_bytes
 
 __all__ = ["Footprint", "main", "measure"]
 
@@ -78,6 +78,7 @@ def main(argv: Sequence[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     raise_descriptor_limit()
+    server_core, client_core = cores()
     found: dict[str, Footprint] = {}
     code = 0
     print(f"{options.connections:,} idle connections, bytes each; the empty server in MiB")
@@ -87,7 +88,8 @@ def main(argv: Sequence[str]) -> int:
             print(f"skipped: {peer.name}: {missing}", file=sys.stderr)
             continue
         try:
-            footprint = found[peer.name] = measure(peer, options.connections, options.settle, cores()[0])
+            with on_core(client_core):
+                footprint = measure(peer, options.connections, options.settle, server_core)
         except KeyboardInterrupt:
             code = 130
             break
@@ -95,6 +97,7 @@ def main(argv: Sequence[str]) -> int:
             print(f"{peer.name}: {error}", file=sys.stderr)
             code = 1
             continue
+        found[peer.name] = footprint
         print(
             f"{peer.name:<18}{footprint.empty / 2**20:>8.1f}{footprint.idle:>10,.0f}{footprint.asked_again:>13,.0f}"
             f"{footprint.closed:>10,.0f}{footprint.second_wave:>13,.0f}",

@@ -33,14 +33,14 @@ TITLE = 50
 STYLE = """
   .surface { fill: #ffffff } text { fill: #1f2328; font: 12px system-ui, sans-serif }
   .title { font-size: 17px; font-weight: 600 } .load { font-size: 13px; font-weight: 600 } .soft { fill: #59636e }
-  .figure { font-variant-numeric: tabular-nums; paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
+  .figure { font-variant-numeric: tabular-nums }
   .ours { fill: #0969da } .message { fill: #54a0ee } .peer { fill: #9198a1 }
   .limit { fill: #d0d7de; stroke: #9198a1; stroke-dasharray: 3 2 } .spread { stroke: #1f2328; stroke-width: 1.2 }
-  .base { stroke: #59636e; stroke-width: 1; stroke-dasharray: 4 3 }
+  .base { stroke: #afb8c1; stroke-dasharray: 4 3 }
   @media (prefers-color-scheme: dark) {
     .surface { fill: #0d1117 } text { fill: #f0f6fc } .soft { fill: #9198a1 } .ours { fill: #4493f8 }
     .message { fill: #1f6feb; opacity: .75 } .peer { fill: #656c76 } .limit { fill: #262c36; stroke: #656c76 }
-    .spread { stroke: #f0f6fc } .figure { stroke: #0d1117 } .base { stroke: #9198a1 }
+    .spread { stroke: #f0f6fc } .base { stroke: #57606a }
   }"""
 
 KINDS = {"ours": "ours", "message-uvloop": "message", "message-asyncio": "message", "c": "limit", "ceiling": "limit"}
@@ -52,14 +52,15 @@ def svg(summaries: Sequence[Summary], titles: Mapping[str, str], caption: str) -
     for summary in summaries:
         if BASE in summary.ratios:
             panels.setdefault(summary.load, []).append((summary.peer, summary.ratios[BASE]))
-    bodies, bottoms = [], [MARGIN + TITLE] * COLUMNS
-    for load, rows in panels.items():
-        column = bottoms.index(min(bottoms))
-        x, y = MARGIN + column * (PANEL_WIDTH + GAP), bottoms[column]
+    bodies, y, height = [], MARGIN + TITLE, MARGIN + TITLE
+    for number, (load, rows) in enumerate(panels.items()):
+        column = number % COLUMNS
+        if not column:
+            y = height  # a new row of panels begins below the longest of the last
+        x = MARGIN + column * (PANEL_WIDTH + GAP)
         bodies.append(f'<g transform="translate({x} {y})">{_panel(load, titles.get(load, ""), rows)}</g>')
-        bottoms[column] += HEAD + ROW * len(rows) + GAP
+        height = max(height, y + HEAD + ROW * len(rows) + GAP)
     width = 2 * MARGIN + COLUMNS * PANEL_WIDTH + (COLUMNS - 1) * GAP
-    height = max(bottoms)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="Throughput as a multiple of uvloop\'s">\n<style>{STYLE}\n</style>\n'
@@ -77,17 +78,13 @@ def _panel(load: str, title: str, rows: Sequence[tuple[str, Ratio]]) -> str:
         f'<text class="soft" x="0" y="35">{escape(title)}</text>',
     ]
     ranked = sorted(rows, key=lambda row: -row[1].median)
-    parts += [_bar(peer, ratio, HEAD + ROW * number, scale) for number, (peer, ratio) in enumerate(ranked)]
-    at = LABELS_WIDTH + scale
-    bottom = HEAD + ROW * len(rows)
+    at, bottom = LABELS_WIDTH + scale, HEAD + ROW * len(rows)
     parts.append(f'<line class="base" x1="{at:.1f}" x2="{at:.1f}" y1="{HEAD - 6}" y2="{bottom - 2}"/>')
-    for number, (_, ratio) in enumerate(ranked):  # last, so that the line does not cross them
-        x, y = LABELS_WIDTH + ratio.high * scale + 6, HEAD + ROW * number + BAR / 2 + 4
-        parts.append(f'<text class="figure" x="{x:.1f}" y="{y:.1f}">{ratio.median:.2f}</text>')
+    parts += [_row(peer, ratio, HEAD + ROW * number, scale) for number, (peer, ratio) in enumerate(ranked)]
     return "".join(parts)
 
 
-def _bar(peer: str, ratio: Ratio, y: int, scale: float) -> str:
+def _row(peer: str, ratio: Ratio, y: int, scale: float) -> str:
     middle = y + BAR / 2
     low, high = LABELS_WIDTH + ratio.low * scale, LABELS_WIDTH + ratio.high * scale
     kind = KINDS.get(peer, "peer")
@@ -96,5 +93,6 @@ def _bar(peer: str, ratio: Ratio, y: int, scale: float) -> str:
         f"<g><title>{escape(told)}</title>"
         f'<text x="{LABELS_WIDTH - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(peer)}</text>'
         f'<rect class="{kind}" x="{LABELS_WIDTH}" y="{y}" width="{ratio.median * scale:.1f}" height="{BAR}" rx="1.5"/>'
-        f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/></g>'
+        f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>'
+        f'<text class="figure" x="{high + 6:.1f}" y="{middle + 4:.1f}">{ratio.median:.2f}</text></g>'
     )

@@ -11,7 +11,7 @@ __all__ = ["lines", "ranked"]
 
 COLUMNS = (
     f"{'peer':<16}{'req/s':>10}{'x uvloop':>10}{'(min..max)':>15}{'by cpu':>8}{'x C':>7}{'(min..max)':>15}"
-    f"{'by cpu':>8}{'cpu us':>9}{'p50 us':>9}{'p99 us':>9}{'max us':>9}{'starved':>9}"
+    f"{'by cpu':>8}{'cpu us':>9}{'p50 us':>10}{'p99 us':>10}{'max us':>11}{'starved':>9}"
 )
 
 
@@ -41,7 +41,7 @@ def _line(s: Summary) -> str:
         return f"{s.peer:<16}{'-':>10}"
     return (
         f"{s.peer:<16}{s.rate:>10,.0f}{_ratio(s, 'uvloop', 10)}{_ratio(s, 'c', 7)}"
-        f"{s.cpu_us:>9.2f}{s.p50_us:>9,.0f}{s.p99_us:>9,.0f}{s.max_us:>9,.0f}{s.starved:>9}"
+        f"{s.cpu_us:>9.2f}{s.p50_us:>10,.0f}{s.p99_us:>10,.0f}{s.max_us:>11,.0f}{s.starved:>9}"
     )
 
 

@@ -41,7 +41,7 @@ class Run:
         where, how = self.environment, self.settings
         return (
             f"Python {where.get('python')}, {where.get('processor')}, {where.get('cores')} cores, "
-            f"{where.get('system')} {str(where.get('kernel')).partition('-')[0]}; "
+            f"{where.get('system')} {where.get('kernel')}; "
             f"medians of {how.get('rounds')} rounds of {how.get('seconds'):g} s, with the lowest and the highest"
         )
 
