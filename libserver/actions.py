@@ -24,7 +24,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from protocol import BinaryReply, Handlers, Header, Reply
+from protocol import BinaryReply, Handlers, Header, ProtocolError, Reply
 from protocol.errors import AnswerableError, BadRequest, UnknownAction
 
 __all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
@@ -99,7 +99,7 @@ class Actions:
         self._json: dict[str, Action] = {}
         self._binary: dict[str, Action] = {}
         #: What the batch path may call itself: everything here that does not block.
-        self.handlers = Handlers()
+        self.handlers = Handlers(refuse=self._refusal)
         if builtin:
             from .builtin import register
 
@@ -162,6 +162,9 @@ class Actions:
             if action is None:
                 raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
             return action
+        return self._find_json(content)
+
+    def _find_json(self, content: Any) -> Action:
         name = content.get("action") if isinstance(content, dict) else None
         if not isinstance(name, str):
             raise BadRequest("a request must be a JSON object with an 'action' string")
@@ -169,6 +172,14 @@ class Actions:
         if action is None:
             raise UnknownAction(f"invalid action '{name}'.")
         return action
+
+    def _refusal(self, content: Any) -> ProtocolError | None:
+        """Why there is no handler for this JSON value; None if there is one."""
+        try:
+            self._find_json(content)
+        except AnswerableError as error:
+            return error
+        return None
 
     @property
     def names(self) -> list[str]:

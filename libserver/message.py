@@ -160,31 +160,34 @@ class Message:
         server = self.server
         self.last_active = server.loop.lately
         connection = self.connection
-        if can_batch(connection):
-            rest = self._answer_batch(data)
-            if not rest:
-                if connection is not server.resting:
-                    self._after_batch()
-                return
-            if len(rest) < len(data):
+        if not can_batch(connection):
+            connection.feed(data)
+            self._serve([], 0)
+            return
+        taken, replies, size = self._answer_batch(data)
+        if taken < len(data):
+            if taken:
                 self._time_input(None)  # a message was completed: the next has its own time
-                data = rest
-        self._wake().feed(data)
-        self._serve()
+            self._wake().feed(data[taken:])
+            self._serve(replies, size)
+            return
+        self._write(replies, size)
+        if connection is not server.resting:
+            self._after_batch()
 
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
-        self._serve()
+        self._serve([], 0)
 
     def eof_received(self) -> None:
         self._wake().feed_eof()
-        self._serve()
+        self._serve([], 0)
 
-    def _answer_batch(self, data: bytes) -> bytes:
-        """Answer the ordinary requests at the front of `data`; return what is left of it."""
+    def _answer_batch(self, data: bytes) -> tuple[int, list[BytesLike], int]:
+        """Answer the ordinary requests at the front of `data`: bytes taken, replies, their size."""
         server = self.server
         limits = server.limits
-        taken, replies, size = answer_batch(
+        batch = answer_batch(
             self.connection,
             data,
             server.actions.handlers,
@@ -193,11 +196,9 @@ class Message:
             limits.requests_per_event,
             limits.write_high,
         )
-        if replies:
-            self._write(replies, size)
-            if len(replies) >= 2 * limits.requests_per_event:
-                self._yield()
-        return data[taken:]
+        if len(batch[1]) >= 2 * limits.requests_per_event:
+            self._yield()
+        return batch
 
     def _after_batch(self) -> None:
         """The batch took all: the connection is at rest now, or a one-shot's only request was served."""
@@ -230,11 +231,14 @@ class Message:
 
     # --- serving what is buffered --------------------------------------------------------
 
-    def _serve(self) -> None:
-        """Serve what is here as far as it may be served now, and prepare for the rest."""
+    def _serve(self, replies: list[BytesLike], size: int) -> None:
+        """Serve what is here as far as it may be served now, and prepare for the rest.
+
+        `replies`, of `size` bytes, were made in the batch and are still to be sent.
+        """
         if self._pending is not None and self._pending.replies:
             self._release(self._pending.replies)
-        if self._walk():
+        if self._walk(replies, size):
             self._time_input(None)  # a header or a message was completed: the next has its own time
         self._settle()
         if self.state is OPEN or self.state is DRAINING:
@@ -259,19 +263,24 @@ class Message:
             or pending.replies.size >= self.server.limits.write_high
         )
 
-    def _walk(self) -> bool:
+    def _walk(self, replies: list[BytesLike], size: int) -> bool:
         """Event by event; returns whether a header or a message was completed.
 
+        `replies` were made of the same read and leave with what is made here, in one send.
         Behind a message that needed the walk the rest may be ordinary again, so the batch is
         tried for it, and once more after each that took something.
         """
         connection = self.connection
-        replies: list[BytesLike] = []
-        size = 0
+        high = self.server.limits.write_high
         budget = self.server.limits.requests_per_event
         batch_pays = True
         progressed = False
-        while self._may_serve():
+        while True:
+            if size >= high:  # it may be more than the connection may have waiting
+                self._write(replies, size)
+                replies, size = [], 0
+            if not self._may_serve():
+                break
             before = connection.state
             late = connection.all_begun_read
             event = self._next_event()
@@ -293,13 +302,13 @@ class Message:
             budget -= 1
             if budget == 0:
                 self._yield()
-                continue
-            batch_pays = batch_pays and not (connection.in_flight or connection.observer or connection.closing)
-            if batch_pays or size >= self.server.limits.write_high:  # else all leave in one send
-                self._write(replies, size)
-                replies, size = [], 0
-            if batch_pays:
-                batch_pays = self._may_serve() and self._batch_buffered()
+            elif batch_pays and not (connection.in_flight or connection.observer or connection.closing):
+                data = connection.unread()
+                taken, more, its_size = self._answer_batch(data)
+                connection.feed(data[taken:])
+                replies += more
+                size += its_size
+                batch_pays = taken > 0
         self._write(replies, size)
         return progressed
 
@@ -310,16 +319,6 @@ class Message:
             return held
         return self.connection.next_event()
 
-    def _batch_buffered(self) -> bool:
-        """Try the batch on what is buffered; returns whether it took anything."""
-        data = self.connection.unread()
-        if not data:
-            return False
-        rest = self._answer_batch(data)
-        if rest:
-            self.connection.feed(rest)
-        return len(rest) < len(data)
-
     def _yield(self) -> None:
         """It had its share of this turn: the others first."""
         self.pending.yielded = True
@@ -329,7 +328,7 @@ class Message:
         """Serve on where serving had stopped: the others had their turn, or the pool has room."""
         if self.state is not CLOSED:
             self.pending.yielded = False
-            self._serve()
+            self._serve([], 0)
 
     # --- one event -----------------------------------------------------------------------
 
@@ -413,7 +412,7 @@ class Message:
         except Exception as failure:
             result = self._failure(failure)
         self.pending.replies.settle(owed, result, self._failure)
-        self._serve()
+        self._serve([], 0)
 
     # --- replies out -----------------------------------------------------------------------
 
@@ -459,7 +458,7 @@ class Message:
         self._time_input(None)
 
     def resume_writing(self) -> None:
-        self._serve()
+        self._serve([], 0)
 
     def flushed(self, queued: int) -> None:
         if queued:
@@ -595,7 +594,7 @@ class Message:
             self._because(CloseReason.SHUTDOWN)
             self._wake().finish_begun()
             advance(self, LIFECYCLE, SHUTDOWN)
-            self._serve()
+            self._serve([], 0)
 
     def release(self, reason: CloseReason) -> None:
         """Close between messages: FIN alone."""

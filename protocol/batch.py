@@ -9,8 +9,8 @@ the replies so that they can leave in one send.
 Rules:
 
 * It stops at the first message that is anything but ordinary (partial, refused, `close`,
-  one-shot with more behind it, a deadline, an action it was not given, output enough) and says
-  how many bytes it took. The walk goes on from there. So it may always give up, and is never the only way.
+  one-shot with more behind it, a deadline, an action that blocks, output enough) and says how
+  many bytes it took. The walk goes on from there. So it may always give up, and is never the only way.
 * It must equal the walk: same bytes in, same calls, same replies, same state. Tests feed both
   the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py).
 * It builds no object per request or reply and calls nothing it could inline: one slotted pair
@@ -58,12 +58,14 @@ class Handlers:
     `plain` and `binary` are called with the content, `with_session` with the content and the
     connection's session dictionary. Keys are actions and content types; the content type `""`
     stands for every type that has no handler of its own. None: there is a handler, but not for
-    the batch.
+    the batch. `refuse` says why a JSON value with no handler here is answered an error, or None
+    if it has a handler elsewhere.
     """
 
     plain: dict[str, Callable[[Any], object]] = field(default_factory=dict)
     with_session: dict[str, Callable[[Any, dict[str, Any]], object]] = field(default_factory=dict)
     binary: dict[str, Callable[[Any], object] | None] = field(default_factory=dict)
+    refuse: Callable[[Any], ProtocolError | None] = lambda value: None
 
 
 def can_batch(connection: Connection) -> bool:
@@ -132,23 +134,30 @@ def answer_batch(
                 value, scanned = scan_once(text, 0)
                 if scanned != len(text):
                     break
+            except (ValueError, StopIteration, RecursionError):
+                break  # bad content, or white space around it: the walk will see
+            try:
                 action = value["action"]
                 handler = plain.get(action)
                 if handler is None:
                     stateful = handlers.with_session[action]
-            except (ValueError, StopIteration, RecursionError, TypeError, KeyError):
-                break  # bad content, or not a request: the walk finds the words for it
-            try:
-                result = handler(value) if handler is not None else stateful(value, session())
-                if result.__class__ is str:
-                    try:
-                        body = b'{"result": ' + quote(result).encode() + b"}"
-                    except UnicodeEncodeError:  # a lone surrogate
+            except (TypeError, KeyError):
+                refusal = handlers.refuse(value)
+                if refusal is None:
+                    break
+                body = encode_error(refusal)
+            else:
+                try:
+                    result = handler(value) if handler is not None else stateful(value, session())
+                    if result.__class__ is str:
+                        try:
+                            body = b'{"result": ' + quote(result).encode() + b"}"
+                        except UnicodeEncodeError:  # a lone surrogate
+                            body = encode_result(result)
+                    else:
                         body = encode_result(result)
-                else:
-                    body = encode_result(result)
-            except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
-                body = encode_error(failed(error))
+                except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
+                    body = encode_error(failed(error))
             size = len(body)
             if common:
                 try:
