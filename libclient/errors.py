@@ -99,4 +99,6 @@ class ReplyTimeout(ConnectionFailed, TimeoutError):
 
 
 class BadReply(ConnectionFailed):
-    """What came back is not a reply to our request."""
+    """What came back is not a reply to our request, or can't be read: so the request was received."""
+
+    maybe_carried_out = True

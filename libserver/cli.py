@@ -25,7 +25,7 @@ from protocol.limits import parse_size
 from .actions import Actions
 from .limits import ServerLimits
 from .listeners import CannotListen
-from .log import FORMATS, LEVELS, set_up_logging
+from .log import ANSWERS, FORMATS, LEVELS, set_up_logging
 from .reasons import CloseReason
 from .server import SCHEMES, Server
 
@@ -43,6 +43,7 @@ EXIT_SIGNAL = 128  # plus the number of the signal that came second
 STUCK_AFTER = 2.0
 
 log = logging.getLogger("multiconn.server")
+answers = logging.getLogger(ANSWERS)
 
 _DEFAULTS = ServerLimits()
 _SIZES = Limits()
@@ -253,9 +254,9 @@ class Signals:
 
     def _log_connections(self) -> None:
         lines = self._server.describe_connections()
-        log.info("%d connections open, %d accepted", len(lines), self._server.accepted)
+        answers.info("Open connections: %d, accepted: %d", len(lines), self._server.accepted)
         for line in lines:
-            log.info("%s", line)
+            answers.info("%s", line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -285,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals(server)
     try:
         for address in server.addresses:
-            log.info("Listening on %s", address)
+            answers.info("Listening on %s", address)
         server.run()
     finally:
         signals.over()
@@ -298,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _say_goodbye(server: Server) -> None:
     if server.cut:
-        log.warning("%d connections were cut: still busy at the drain timeout or a second signal", server.cut)
+        log.warning("Cut while still busy, at the drain timeout or a second signal: %d", server.cut)
     by_reason = ", ".join(f"{r.value} {server.closed_by[r]}" for r in CloseReason if server.closed_by[r])
     log.info("Closed: accepted %d%s", server.accepted, f" ({by_reason})" if by_reason else "")
 

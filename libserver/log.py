@@ -12,10 +12,13 @@ import logging
 import sys
 import time
 
-__all__ = ["FORMATS", "LEVELS", "set_up_logging"]
+__all__ = ["ANSWERS", "FORMATS", "LEVELS", "set_up_logging"]
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
+
+#: The logger of what was asked for (where it listens, the list of connections): said at every level.
+ANSWERS = "multiconn.answers"
 
 
 class JsonFormatter(logging.Formatter):
@@ -54,4 +57,5 @@ def set_up_logging(level: str, form: str) -> None:
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    logging.getLogger(ANSWERS).setLevel(logging.INFO)
     logging.raiseExceptions = False

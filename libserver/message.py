@@ -25,6 +25,7 @@ Not here: listeners, timers' queues and counters (`libserver.server`), handlers'
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,17 @@ class Pending:
     @property
     def empty(self) -> bool:
         return not (self.replies or self.held or self.timer or self.session or self.reason or self.yielded)
+
+
+def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
+    if deadline is not None and clock() >= deadline:
+        raise DeadlineExceeded("the request outlived its deadline-ms")
+
+
+def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
+    """In a thread: it may have waited for one, and what nobody waits for any more must not be done."""
+    _check_deadline(clock, deadline)
+    return handler(*arguments)
 
 
 class Message:
@@ -358,7 +370,7 @@ class Message:
         outcome: object
         deadline = self._take_deadline()
         try:
-            self._check_deadline(deadline)
+            _check_deadline(self.server.loop.clock, deadline)
             action = self.server.actions.find(event.header, event.content)
             if action.blocking:
                 self._hand_over(action, event, deadline)
@@ -373,10 +385,6 @@ class Message:
             return None
         deadline, self._pending.deadline = self._pending.deadline, None
         return deadline
-
-    def _check_deadline(self, deadline: float | None) -> None:
-        if deadline is not None and self.server.loop.clock() >= deadline:
-            raise DeadlineExceeded("the request outlived its deadline-ms")
 
     def _failure(self, error: BaseException) -> ProtocolError:
         """What the peer is told of an exception: its own words only if they were meant for it."""
@@ -397,7 +405,8 @@ class Message:
             return
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
-        pool.submit(partial(action.function, *arguments), self._handler_returned, owed)
+        clock = self.server.loop.clock
+        pool.submit(partial(_call_in_time, clock, deadline, action.function, *arguments), self._handler_returned, owed)
         pending.replies.owe(owed)
 
     def _handler_returned(self, owed: Owed, result: object, error: Exception | None) -> None:
@@ -408,7 +417,7 @@ class Message:
         try:
             if error is not None:
                 raise error
-            self._check_deadline(owed.deadline)
+            _check_deadline(self.server.loop.clock, owed.deadline)
         except Exception as failure:
             result = self._failure(failure)
         self.pending.replies.settle(owed, result, self._failure)

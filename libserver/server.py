@@ -132,7 +132,6 @@ class Server:
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self._tell_starved_from = self.loop.now
-        self.cut = 0  # connections that were still busy at the drain timeout or a second signal
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self.addresses: list[Address] = []
@@ -336,9 +335,13 @@ class Server:
         self.loop.call_soon(self.loop.stop)
 
     def _abort_all(self) -> None:
-        self.cut += sum(not accepted.transport.closed for accepted in self.connections)
         for accepted in [*self.connections, *self.refused]:
             accepted.abort(CloseReason.CUT)
+
+    @property
+    def cut(self) -> int:
+        """Connections that were still busy at the drain timeout, at a second signal, or at `close`."""
+        return self.closed_by[CloseReason.CUT]
 
     def describe_connections(self) -> list[str]:
         """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""

@@ -307,7 +307,9 @@ class Connection:
             try:
                 value = decode_json(content, header.content_encoding)
             except AnswerableError as error:
-                return Rejected(header, error)
+                if not notification:
+                    return Rejected(header, error)
+                value = None  # it answers nothing, so there is nobody to tell
         if notification:
             return Notification(header, value)
         return Request(header, value) if server else Response(header, value)

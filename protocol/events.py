@@ -51,7 +51,10 @@ class Response:
 
 @dataclass(slots=True)
 class Notification:
-    """A message with an `event` name: it answers no request. A client skips what it did not ask for."""
+    """A message with an `event` name: it answers no request. A client skips what it did not ask for.
+
+    `content` is None if it can't be decoded.
+    """
 
     header: Header
     content: object

@@ -161,7 +161,7 @@ def test_a_second_signal_stops_at_once_with_its_number(first: int, second: int) 
         command.signal(second)
         code, lines = command.end()
     assert code == 128 + second
-    assert "1 connections were cut" in lines[0]
+    assert "Cut while still busy, at the drain timeout or a second signal: 1" in lines[0]
 
 
 def test_what_is_still_busy_at_the_drain_timeout_is_cut_and_told_and_that_is_no_failure() -> None:
@@ -174,7 +174,7 @@ def test_what_is_still_busy_at_the_drain_timeout_is_cut_and_told_and_that_is_no_
         stuck.gone()
         code, lines = command.end()
     assert code == 0
-    assert any("warning: 1 connections were cut" in line for line in lines)
+    assert any("warning: Cut while still busy" in line and line.endswith(": 1") for line in lines)
     assert "cut 1" in lines[-1]
 
 
@@ -279,7 +279,7 @@ def test_sigusr1_lists_the_connections() -> None:
         peers[0].send(keep("echo", 2))
         assert peers[0].reply().result == 2
         command.signal(signal.SIGUSR1)
-        assert command.line() == "2 connections open, 2 accepted"
+        assert command.line() == "Open connections: 2, accepted: 2"
         listed = sorted(command.line() for _ in peers)
         for peer, line in zip(sorted(peers, key=lambda p: str(p.sock.getsockname()[1])), listed, strict=True):
             host, port = peer.sock.getsockname()
@@ -638,3 +638,28 @@ def test_out_of_descriptors_it_pauses_without_spinning_tells_whom_it_can_and_rec
                 break
         command.signal(signal.SIGTERM)
         assert command.end()[0] == 0
+
+
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_what_is_asked_for_is_said_at_every_log_level(level: str) -> None:
+    with running("127.0.0.1", "0", "--log-level", level) as command:
+        address = command.address()
+        kept_alive(command, address)
+        command.signal(signal.SIGUSR1)
+        assert command.line() == "Open connections: 1, accepted: 1"
+        assert command.line().startswith("peer=127.0.0.1:")
+        command.signal(signal.SIGTERM)
+        code, lines = command.end()
+    assert (code, lines) == (0, [])
+
+
+def test_a_connection_that_lingers_after_its_last_reply_was_served_and_not_cut() -> None:
+    with running("127.0.0.1", "0", "--drain-timeout", "200ms") as command:
+        peer = command.peer(command.address())
+        peer.send(ask("echo", 1), b"more")
+        assert peer.reply().result == 1
+        command.signal(signal.SIGTERM)
+        code, lines = command.end()
+    assert code == 0
+    assert lines[-1] == "Closed: accepted 1 (served 1)"
+    assert not any("Cut" in line for line in lines)

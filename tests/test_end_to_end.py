@@ -116,7 +116,7 @@ def test_a_thousand_simultaneous_connections_are_each_served_and_verified(descri
     try:
         drive(clients)
         server.signal(signal.SIGUSR1)  # all of them are open at once
-        assert server.line() == f"{CONNECTIONS} connections open, {CONNECTIONS} accepted"
+        assert server.line() == f"Open connections: {CONNECTIONS}, accepted: {CONNECTIONS}"
         listed = [server.line() for _ in range(CONNECTIONS)]
         assert all("state=OPEN/PROTOHEADER" in line for line in listed)
         assert len({line.partition(" ")[0] for line in listed}) == CONNECTIONS

@@ -362,3 +362,9 @@ def test_the_sample_of_the_contract_works_as_it_stands(house: OpenHouse) -> None
         "error": {"code": "bad-request", "message": "greet needs a name"},
     }
     assert builtin.result == 1
+
+
+@pytest.mark.parametrize("words", [(5, "message"), ("code", object()), (None, None)])
+def test_an_action_error_takes_strings_alone(words: tuple[object, object]) -> None:
+    with pytest.raises(TypeError, match="both strings"):
+        ActionError(*words)  # type: ignore[arg-type]
