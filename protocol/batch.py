@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .connection import Connection, Frame
-from .content import encode_error, encode_result, quote, scan_once
+from .content import decode_padded, encode_error, encode_result, quote, scan_once
 from .errors import BadHeader, ProtocolError
 from .frames import Header
 from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
@@ -109,15 +109,19 @@ def answer_batch(
     while available - at > 2 and max_requests:
         start = at + 2 + (data[at] << 8 | data[at + 1])
         framed = data[at:start]
-        try:
-            header = headers[framed]
-        except KeyError:
+        id = None
+        header = headers.get(framed)
+        if header is None:
             if start > available or not 0 < start - at - 2 <= codec.limits.max_header:
                 break
-            try:
-                header = codec.header(framed)
-            except BadHeader:
-                break
+            around = codec.header_around_id(framed)
+            if around is not None and granted and around[0].is_common:
+                header, id = around
+            else:
+                try:
+                    header = codec.header(framed)
+                except BadHeader:
+                    break
         end = start + header.content_length
         if end > available:
             break
@@ -129,13 +133,17 @@ def answer_batch(
                 connection.persistent = True
 
         if header.is_json:
+            decode = header.decode
             try:
-                text = data[start:end].decode()
-                value, scanned = scan_once(text, 0)
-                if scanned != len(text):
-                    break
-            except (ValueError, StopIteration, RecursionError):
-                break  # bad content, or white space around it: the walk will see
+                text = data[start:end].decode() if decode is None else decode(data[start:end], "strict")[0]
+                try:
+                    value, scanned = scan_once(text, 0)
+                except StopIteration:
+                    scanned = -1
+                if scanned != len(text):  # white space around it, or something worse
+                    value = decode_padded(text)
+            except Exception:  # a codec may raise what it likes
+                break  # bad content: the walk finds the words for it
             try:
                 action = value["action"]
                 handler = plain.get(action)
@@ -159,15 +167,17 @@ def answer_batch(
                 except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
                     body = encode_error(failed(error))
             size = len(body)
-            if common:
+            if not common:
+                connection.in_flight = 1
+                append(connection.send_json(header, body)[0])
+                granted = connection.granted
+            elif id is not None:
+                append(codec.json_reply_header_with_id(size, id))
+            else:
                 try:
                     append(reply_headers[size])
                 except KeyError:
                     append(codec.json_reply_header(size))
-            else:
-                connection.in_flight = 1
-                append(connection.send_json(header, body)[0])
-                granted = connection.granted
             append(body)
             output += size
         else:

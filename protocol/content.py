@@ -27,8 +27,10 @@ from .errors import BadContent, ProtocolError, UnsupportedEncoding
 
 __all__ = [
     "JSON_TYPE",
+    "Decode",
     "Reply",
     "decode_json",
+    "decode_padded",
     "encode_error",
     "encode_json",
     "encode_result",
@@ -48,7 +50,7 @@ _ALIASES = {alias: module for alias, module in aliases.items() if module in _MOD
 _SPELLINGS = {name: name for name in _MODULES} | _ALIASES
 _LONGEST_SPELLING = 64
 
-_Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
+Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 
 
 def _module_of(name: str) -> str | None:
@@ -57,11 +59,11 @@ def _module_of(name: str) -> str | None:
     return _SPELLINGS.get(spelling) or _ALIASES.get(spelling.replace(".", "_"))
 
 
-_decode_utf_8: _Decode = codecs.lookup(JSON_ENCODING).decode
-_decoders: dict[str, _Decode | None] = {}  # by module: bounded by _MODULES
+_decode_utf_8: Decode = codecs.lookup(JSON_ENCODING).decode
+_decoders: dict[str, Decode | None] = {}  # by module: bounded by _MODULES
 
 
-def text_codec(name: object) -> _Decode:
+def text_codec(name: object) -> Decode:
     """The decoder of a text encoding, from whatever stood in `content-encoding`.
 
     Raises `UnsupportedEncoding` for a non-string, a NUL, an unknown name, and for codecs that
@@ -85,12 +87,12 @@ def text_codec(name: object) -> _Decode:
     raise UnsupportedEncoding(f"content-encoding {shown} is not a text encoding known here; use utf-8")
 
 
-def _load(module: str) -> _Decode | None:
+def _load(module: str) -> Decode | None:
     try:
         info = codecs.lookup(module)
     except LookupError:  # a codec of another operating system, such as mbcs
         return None
-    decode: _Decode = info.decode
+    decode: Decode = info.decode
     return decode if getattr(info, "_is_text_encoding", True) else None
 
 
@@ -124,6 +126,11 @@ def decode_json(data: bytes | bytearray, encoding: object) -> Any:
         raise BadContent("the content is nested too deeply") from error
     except ValueError as error:
         raise BadContent(f"the content is not valid JSON: {_brief(error)}") from error
+
+
+def decode_padded(text: str) -> Any:
+    """The value of a JSON text that may have white space around it. Raises `ValueError` or `RecursionError`."""
+    return _decoder.decode(text)
 
 
 def _brief(error: ValueError) -> str:

@@ -17,11 +17,12 @@ Not here: when a header is expected (`protocol.connection`), contents (`protocol
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
-from .content import JSON_ENCODING, JSON_TYPE, quote, refuse_constant, to_bytes
-from .errors import BadHeader, LocalError
+from .content import JSON_ENCODING, JSON_TYPE, Decode, quote, refuse_constant, text_codec, to_bytes
+from .errors import BadHeader, LocalError, UnsupportedEncoding
 from .limits import (
     CACHED_HEADER_LENGTH,
     CACHED_HEADERS,
@@ -52,8 +53,9 @@ class Header:
 
     `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
     is only read from requests and `event` only from replies. `is_json`: the content is
-    `text/json`. `is_plain`: it is `text/json` in UTF-8 with nothing optional that needs a
-    second look, so the batch path may take it; `is_common`: that, JSON, and without an `id`.
+    `text/json`; `decode` is its encoding's decoder, None for UTF-8. `is_plain`: there is nothing
+    optional that needs a second look, so the batch path may take it; `is_common`: that, JSON, and
+    without an `id`.
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class Header:
         "content_length",
         "content_type",
         "deadline_ms",
+        "decode",
         "event",
         "id",
         "is_common",
@@ -88,8 +91,12 @@ class Header:
         self.event = event
         self.is_json = content_type == JSON_TYPE
         self.is_plain = connection != CLOSE and deadline_ms is None and event is None
-        if self.is_json:
-            self.is_plain = self.is_plain and content_encoding == JSON_ENCODING
+        self.decode: Decode | None = None
+        if self.is_json and content_encoding != JSON_ENCODING:
+            try:
+                self.decode = text_codec(content_encoding)
+            except UnsupportedEncoding:
+                self.is_plain = False
         self.is_common = self.is_plain and self.is_json and id is None
 
     def __repr__(self) -> str:
@@ -265,20 +272,26 @@ def encode_header(
     return len(raw).to_bytes(PREFIX_LENGTH, "big") + raw
 
 
+#: A member `"id": value` as clients write it: an integer, or printable ASCII that needs no escape.
+_ID_MEMBER = re.compile(rb'"id"\s*:\s*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=\s*[,}])')
+
+
 class Codec:
     """What all connections of one endpoint share: its role, its limits, and the two caches.
 
-    Both caches are bounded in entries and in the size of an entry, and are simply emptied
+    All caches are bounded in entries and in the size of an entry, and are simply emptied
     when full: an attacker can make us parse, as without them, but not make us grow.
     """
 
-    __slots__ = ("headers", "json_reply_headers", "limits", "role")
+    __slots__ = ("around_ids", "headers", "json_reply_headers", "limits", "role")
 
     def __init__(self, role: str, limits: Limits | None = None) -> None:
         self.role = role
         self.limits = limits or Limits()
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
+        #: what stands before and behind the id in a header -> the parsed header, without its id
+        self.around_ids: dict[tuple[bytes, bytes], Header | None] = {}
         #: content length -> prefix and header of a plain `text/json` reply
         self.json_reply_headers: dict[int, bytes] = {}
 
@@ -296,6 +309,51 @@ class Codec:
                 self.headers[framed] = header
         return header
 
+    def header_around_id(self, framed: bytes) -> tuple[Header, bytes] | None:
+        """A header that differs from one seen before by its `id` alone: that one, and the id as written.
+
+        None if there is no id here, or not a simple one. Headers with ids never repeat, but what
+        stands around the id does. That it does not matter to the rest is shown once for each
+        surrounding, by parsing it with another id in its place: if exactly the id changes, then
+        the place is the id's, and no other simple id there can mean anything else.
+        """
+        found = _ID_MEMBER.search(framed, PREFIX_LENGTH)
+        if found is None:
+            return None
+        start, end = found.span(1)
+        around = (framed[PREFIX_LENGTH:start], framed[end:])
+        try:
+            header = self.around_ids[around]
+        except KeyError:
+            if len(framed) > CACHED_HEADER_LENGTH:
+                return None
+            if len(self.around_ids) >= CACHED_HEADERS:
+                self.around_ids.clear()
+            header = self.around_ids[around] = self._without_id(*around)
+        if header is None:
+            return None
+        return header, found[1]
+
+    def _without_id(self, before: bytes, behind: bytes) -> Header | None:
+        try:
+            one = parse_header(before + b'"one"' + behind, self.role)
+            two = parse_header(before + b"2" + behind, self.role)
+        except BadHeader:
+            return None
+        if (one.id, two.id) != ("one", 2):
+            return None  # it stands in a nested object, or another id comes behind it
+        plain = Header(
+            one.content_type,
+            one.content_encoding,
+            one.content_length,
+            one.connection,
+            deadline_ms=one.deadline_ms,
+            event=one.event,
+        )
+        if plain.content_length > self.limits.max_content:
+            plain.is_plain = plain.is_common = False
+        return plain
+
     def json_reply_header(self, length: int) -> bytes:
         """Prefix and header of a `text/json` reply without optional fields, cached by length."""
         framed = self.json_reply_headers.get(length)
@@ -305,3 +363,8 @@ class Codec:
                 self.json_reply_headers.clear()
             self.json_reply_headers[length] = framed
         return framed
+
+    def json_reply_header_with_id(self, length: int, id: bytes) -> bytes:
+        """The same with an id, as written in JSON."""
+        header = self.json_reply_header(length)[PREFIX_LENGTH:-1] + b', "id": ' + id + b"}"
+        return len(header).to_bytes(PREFIX_LENGTH, "big") + header

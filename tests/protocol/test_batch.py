@@ -10,7 +10,7 @@ import pytest
 from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, Limits, answer_batch, can_batch
 from protocol.batch import send_binary_result
 from protocol.errors import HandlerFailed
-from protocol.limits import DIRECT_CONTENT
+from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
 
 from .feeding import cuts, framed, header, message, request, server, summary
 from .walking import BINARY, PLAIN, WITH_SESSION, Outcome, batched, walked
@@ -55,6 +55,22 @@ ORDINARY = {
     "an event name": request({"action": "echo", "value": 1}, event="e", **KEPT),
     "a value with a lone surrogate": request({"action": "echo", "value": "\ud800"}, **KEPT),
     "a value beyond floats": message('{"action": "echo", "value": 1e999}', **KEPT),
+    "another spelling of the encoding": request({"action": "echo"}, encoding="UTF-8", **KEPT),
+    "another encoding": message(
+        json.dumps({"action": "echo", "value": "é"}).encode("utf-16"), encoding="utf-16", **KEPT
+    ),
+    "another encoding and an id": message(
+        json.dumps({"action": "echo"}).encode("utf-32-be"), encoding="utf-32-be", id=7, **KEPT
+    ),
+    "white space before the content": message(' \n{"action": "echo", "value": 1}', **KEPT),
+    "white space behind the content": message('{"action": "echo", "value": 1}\t\r\n ', **KEPT),
+    "an id of digits": request({"action": "echo", "value": 1}, id="12", **KEPT),
+    "an empty id": request({"action": "echo", "value": 1}, id="", **KEPT),
+    "a negative id": request({"action": "echo", "value": 1}, id=-(2**53), **KEPT),
+    "an id that looks like one": request({"action": "echo", "value": 1}, x='"id": 1', id=2, **KEPT),
+    "an id and one nested": request({"action": "echo", "value": 1}, x={"id": 3}, id=4, **KEPT),
+    "an id nested alone": request({"action": "echo", "value": 1}, x={"id": 3}, **KEPT),
+    "two ids": framed(header(len(b'{"action": "echo"}'), **KEPT)[2:-1] + b', "id": 1, "id": 2}') + b'{"action": "echo"}',
     "names twice": message('{"action": "fail", "action": "echo", "value": 1}', **KEPT),
 }
 #: Messages that the batch leaves to the walk, on a connection that is kept alive already.
@@ -63,8 +79,6 @@ LEFT = {
     "bytes and close": message(b"", "binary/echo", connection="close"),
     "a deadline": request({"action": "echo"}, deadline_ms=5, **KEPT),
     "bytes and a deadline": message(b"x", "binary/echo", deadline_ms=5, **KEPT),
-    "another spelling of the encoding": request({"action": "echo"}, encoding="UTF-8", **KEPT),
-    "another encoding": message(json.dumps({"action": "echo"}).encode("utf-16"), encoding="utf-16", **KEPT),
     "no encoding": request({"action": "echo"}, encoding="rot13", **KEPT),
     "an encoding that is no string": request({"action": "echo"}, encoding=None, **KEPT),
     "an unknown action": request({"action": "é\ud800"}, id=5, **KEPT),
@@ -73,7 +87,7 @@ LEFT = {
         for text in (
             *("{}", "[]", "0", '""', "null", "false", '"action"', '["action"]', '{"value": 1}', "[{}]"),
             *('{"action": 5}', '{"action": null}', '{"action": ["echo"]}', '{"action": {"a": 1}}', '{"action": 1.5}'),
-            *("", "{", "{}{}", ' {"action": "echo"}', '{"action": "echo"} ', '{"action": "echo"}x'),
+            *("", " ", "{", "{}{}", '{"action": "echo"}x', ' {"action": "echo"} x', "\xa0{}"),
             *('{"action": "echo", "value": NaN}', '{"action": "echo", "value": -Infinity}', "\ufeff{}"),
             *("1" * 5000, "[" * 100_000, '{"action":' * 50_000),
         )
@@ -135,7 +149,7 @@ def test_a_part_of_a_message_behind_it_is_kept_and_withholds_no_reply(part):
 
 def test_a_session_counts_over_batch_and_walk_alike():
     confirm = request({"action": "confirm", "value": "x"}, **KEPT)
-    by_walk = request({"action": "confirm", "value": "x"}, encoding="U8")
+    by_walk = request({"action": "confirm", "value": "x"}, deadline_ms=86_400_000)
     expected = equal_in_every_way((confirm + by_walk) * 4)
     assert expected.session == {"confirmed": 8}
     assert b'"count": 8}' in expected.replies
@@ -430,3 +444,64 @@ def test_any_other_result_is_refused_with_the_reply_still_owed(result):
     with pytest.raises(TypeError):
         send_binary_result(connection, Header("x/y", "?", 3), result)
     assert connection.in_flight == 1
+
+
+# --- headers that differ by their id alone ------------------------------------------------------
+
+
+def test_a_header_seen_with_another_id_is_not_parsed_again(monkeypatch):
+    batch = Batch()
+    batch.answer(ECHO)
+    batch.answer(request({"action": "echo", "value": 1}, id=1, **KEPT))
+
+    def parse(*args):
+        pytest.fail("parsed again")
+
+    monkeypatch.setattr("protocol.frames.parse_header", parse)
+    for id in (2, -5, 0, 999_999_999_999_999, "text", "", "12", "~ !#[]"):
+        data = request({"action": "echo", "value": 1}, id=id, **KEPT)
+        assert batch.answer(data)[0] == len(data)
+
+
+@pytest.mark.parametrize(
+    "id", ["é", 'a"b', "a\\b", "x" * 65, 2**53, 2**53 + 1, -(2**53) - 1, 10**30, True, None, 1.5, [1]]
+)
+def test_an_id_that_is_not_simple_is_read_by_the_parser(id):
+    codec = Codec(SERVER)
+    simple = header(2, id=1, **KEPT)
+    assert codec.header_around_id(simple) is not None
+    assert codec.header_around_id(header(2, id=id, **KEPT)) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        header(2, x={"id": 1}, **KEPT),
+        header(2, x=[{"id": 1}], **KEPT),
+        framed(header(2, **KEPT)[2:-1] + b', "id": 1, "id": 2}'),
+        framed(header(2, **KEPT)[2:-1] + b', "id": 1 "x": 2}'),
+        framed(b'{"id": 1}'),
+        framed(header(2, **KEPT)[2:-1] + b', "x": "\\"id\\": 1}'),
+    ],
+)
+def test_a_place_that_is_not_the_ids_is_told_by_putting_another_there(raw):
+    codec = Codec(SERVER)
+    assert codec.header_around_id(raw) is None
+    assert codec.header_around_id(raw) is None  # and it is remembered
+
+
+def test_what_stands_around_ids_is_remembered_within_bounds():
+    codec = Codec(SERVER)
+    for n in range(CACHED_HEADERS + 10):
+        assert codec.header_around_id(header(n, id=n)) is not None
+    assert len(codec.around_ids) == 10
+    assert codec.header_around_id(header(2, id=1, x="x" * CACHED_HEADER_LENGTH)) is None
+    assert len(codec.around_ids) == 10
+
+
+def test_a_header_around_an_id_is_held_to_the_limit():
+    codec = Codec(SERVER, Limits(max_content=10))
+    large, _ = codec.header_around_id(header(11, id=1)) or (None, None)
+    assert large is not None
+    assert not large.is_plain
+    assert not large.is_common
