@@ -9,7 +9,7 @@ import pytest
 
 from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, Limits, answer_batch, can_batch
 from protocol.batch import send_binary_result
-from protocol.errors import HandlerFailed
+from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
 
 from .feeding import cuts, framed, header, message, request, server, summary
@@ -70,7 +70,7 @@ ORDINARY = {
     "an id that looks like one": request({"action": "echo", "value": 1}, x='"id": 1', id=2, **KEPT),
     "an id and one nested": request({"action": "echo", "value": 1}, x={"id": 3}, id=4, **KEPT),
     "an id nested alone": request({"action": "echo", "value": 1}, x={"id": 3}, **KEPT),
-    "two ids": framed(header(len(b'{"action": "echo"}'), **KEPT)[2:-1] + b', "id": 1, "id": 2}') + b'{"action": "echo"}',
+    "two ids": framed(header(18, **KEPT)[2:-1] + b', "id": 1, "id": 2}') + b'{"action": "echo"}',
     "names twice": message('{"action": "fail", "action": "echo", "value": 1}', **KEPT),
 }
 #: Messages that the batch leaves to the walk, on a connection that is kept alive already.
@@ -444,6 +444,27 @@ def test_any_other_result_is_refused_with_the_reply_still_owed(result):
     with pytest.raises(TypeError):
         send_binary_result(connection, Header("x/y", "?", 3), result)
     assert connection.in_flight == 1
+
+
+# --- what nobody answers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", ['{"action": "nobody\'s"}', '{"action": 5}', '{"action": ["echo"]}', "[]", "{}", "0"]
+)
+def test_what_no_handler_answers_is_refused_in_its_place_if_there_is_a_reason(content):
+    batch = Batch()
+    batch.handlers.refuse = lambda value: UnknownAction(f"nobody answers {value}")
+    data = ECHO + message(content, id=7, **KEPT) + message(content, **KEPT) + ECHO
+    taken, replies, _ = batch.answer(data)
+    assert taken == len(data)
+    assert b'"id": 7' in replies[2]
+    assert json.loads(replies[3]) == json.loads(replies[5])
+    assert json.loads(replies[5])["error"] == {
+        "code": "unknown-action",
+        "message": f"nobody answers {json.loads(content)}",
+    }
+    assert replies[1] == replies[7]
 
 
 # --- headers that differ by their id alone ------------------------------------------------------
