@@ -68,13 +68,14 @@ def read_replies(connection: Connection, data: bytes) -> tuple[list[tuple[Header
             break
         value: object = data[start:end]
         if header.is_json:
+            decode = header.decode
             try:
-                text = data[start:end].decode()
+                text = data[start:end].decode() if decode is None else decode(data[start:end], "strict")[0]
                 value, scanned = scan_once(text, 0)
-                if scanned != len(text):
-                    break
-            except (ValueError, StopIteration, RecursionError):
+            except Exception:  # a codec may raise what it likes
                 break  # the walk finds the words for it
+            if scanned != len(text):
+                break
         replies.append((header, value))
         at = end
     connection.in_flight -= len(replies)

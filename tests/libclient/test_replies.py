@@ -28,6 +28,9 @@ STREAMS = {
     "bad UTF-8": message(b'"\xff"') + request(2),
     "NaN": message(b"NaN") + request(2),
     "another encoding": message('{"a": 1}'.encode("utf-16"), encoding="utf-16") + request(2),
+    "an encoding that UTF-8 would misread": message('"Ã©"'.encode("latin-1"), encoding="latin-1") + request(2),
+    "an encoding that UTF-8 would misread, without a BOM": message("1".encode("utf-16-le"), encoding="utf-16-le")
+    + request(2),
     "no such encoding": message(b"1", encoding="nonsense") + request(2),
     "deep": message(b"[" * 100_000) + request(2),
     "empty JSON": message(b"") + request(2),
