@@ -32,6 +32,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
+from .spinning import Spinning
 from .timers import Fifo, Timer, Timers
 
 __all__ = ["EventHandler", "EventLoop"]
@@ -63,8 +64,9 @@ OnError = Callable[[object, Exception], None]
 class EventLoop:
     """A single-threaded readiness loop over `selectors`.
 
-    `selector` defaults to the best the system has, `clock` to `time.monotonic`. `close` it
-    when done: it owns the selector and a pair of sockets to be woken by.
+    `selector` defaults to the best the system has, `clock` to `time.monotonic`. `spin` is how
+    often at most it asks again before it sleeps (see `eventloop.spinning`). `close` it when done:
+    it owns the selector and a pair of sockets to be woken by.
     """
 
     def __init__(
@@ -73,11 +75,13 @@ class EventLoop:
         clock: Callable[[], float] = time.monotonic,
         on_error: OnError | None = None,
         wakeup_pair: Callable[[], tuple[Any, Any]] = socket.socketpair,
+        spin: int = 0,
     ) -> None:
         self.selector = selector if selector is not None else selectors.DefaultSelector()
         self.clock = clock
         self.now = self.lately = clock()
         self.on_error = on_error
+        self._spinning = Spinning(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._running = False
@@ -170,7 +174,7 @@ class EventLoop:
                     wait = _MAX_SLEEP
                 if timeout is None or wait < timeout:
                     timeout = wait
-        ready = self.selector.select(timeout)
+        ready = self._spinning.select(timeout)
         now = self.now = self.clock()
         if now - self.lately >= LATELY:
             self.lately = now

@@ -165,23 +165,18 @@ class Actions:
             if action is None:
                 raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
             return action
-        return self._find_json(content)
-
-    def _find_json(self, content: Any) -> Action:
-        name = content.get("action") if isinstance(content, dict) else None
-        if not isinstance(name, str):
-            raise BadRequest("a request must be a JSON object with an 'action' string")
-        action = self._json.get(name)
-        if action is None:
-            raise UnknownAction(f"invalid action '{name}'.")
-        return action
+        refusal = self._refusal(content)
+        if refusal is not None:
+            raise refusal
+        return self._json[content["action"]]
 
     def _refusal(self, content: Any) -> ProtocolError | None:
         """Why there is no handler for this JSON value; None if there is one."""
-        try:
-            self._find_json(content)
-        except AnswerableError as error:
-            return error
+        name = content.get("action") if isinstance(content, dict) else None
+        if not isinstance(name, str):
+            return BadRequest("a request must be a JSON object with an 'action' string")
+        if name not in self._json:
+            return UnknownAction(f"invalid action '{name}'.")
         return None
 
     @property

@@ -100,13 +100,16 @@ def answer_batch(
     headers = codec.headers
     reply_headers = codec.json_reply_headers
     plain = handlers.plain
+    with_session = handlers.with_session
     granted = connection.granted
     replies: list[BytesLike] = []
     append = replies.append
     at = 0
     available = len(data)
     output = 0
-    while available - at > 2 and max_requests:
+    for _ in range(max_requests):
+        if available - at <= 2:
+            break
         start = at + 2 + (data[at] << 8 | data[at + 1])
         framed = data[at:start]
         id = None
@@ -125,7 +128,7 @@ def answer_batch(
         end = start + header.content_length
         if end > available:
             break
-        common = header.is_common and granted
+        common = granted and header.is_common
         if not common:
             if not header.is_plain or (header.connection is None and not connection.persistent and end != available):
                 break
@@ -144,19 +147,22 @@ def answer_batch(
                     value = decode_padded(text)
             except Exception:  # a codec may raise what it likes
                 break  # bad content: the walk finds the words for it
+            stateful = None
             try:
                 action = value["action"]
                 handler = plain.get(action)
                 if handler is None:
-                    stateful = handlers.with_session[action]
+                    stateful = with_session.get(action)
             except (TypeError, KeyError):
+                handler = None  # no object, without an action, or that is nothing a dictionary could hold
+            if handler is None and stateful is None:
                 refusal = handlers.refuse(value)
                 if refusal is None:
                     break
                 body = encode_error(refusal)
             else:
                 try:
-                    result = handler(value) if handler is not None else stateful(value, session())
+                    result = handler(value) if stateful is None else stateful(value, session())
                     if result.__class__ is str:
                         try:
                             body = b'{"result": ' + quote(result).encode() + b"}"
@@ -188,7 +194,6 @@ def answer_batch(
             replies += frame
             output += len(frame[1])
         at = end
-        max_requests -= 1
         if not granted:
             for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
                 advance(connection, RECEIVE, given)

@@ -201,11 +201,12 @@ def encode_result(result: object) -> bytes:
         return to_bytes('{"result": ' + quote(result) + "}")
     if isinstance(result, Reply):
         return encode_json(result.fields)
-    return encode_json({"result": result})
+    return to_bytes('{"result": ' + "".join(_iterencode(result, 0)) + "}")
 
 
 def encode_error(error: ProtocolError) -> bytes:
     """The content of a failure reply; `result` repeats it so that the tutorial's client shows it."""
-    message = str(error)
-    fields = {"result": f"Error: {message}", "error": {"code": error.code, "message": message}}
-    return encode_json(fields)
+    message = quote(str(error))
+    # A string's JSON is that of its characters in turn, so the message is quoted once for both.
+    shown = f'"Error: {message[1:]}'
+    return to_bytes(f'{{"result": {shown}, "error": {{"code": {quote(error.code)}, "message": {message}}}}}')

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import sys
 from typing import Any
 
@@ -269,11 +270,14 @@ def encode_header(
     raw = to_bytes(text + "}")
     if len(raw) > WIRE_MAX_HEADER:
         raise LocalError(f"a header of {len(raw)} bytes can't be sent: two bytes say its length")
-    return len(raw).to_bytes(PREFIX_LENGTH, "big") + raw
+    return _pack_prefix(len(raw)) + raw
 
 
-#: A member `"id": value` as clients write it: an integer, or printable ASCII that needs no escape.
-_ID_MEMBER = re.compile(rb'"id"\s*:\s*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=\s*[,}])')
+#: Splits a header at a member `"id": value` as clients write it: an integer, or printable ASCII
+#: that needs no escape. Gives what stands before, the value as written, and what stands behind.
+_split_at_id = re.compile(rb'"id"\s*:\s*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=\s*[,}])').split
+
+_pack_prefix = struct.Struct(">H").pack
 
 
 class Codec:
@@ -317,11 +321,11 @@ class Codec:
         surrounding, by parsing it with another id in its place: if exactly the id changes, then
         the place is the id's, and no other simple id there can mean anything else.
         """
-        found = _ID_MEMBER.search(framed, PREFIX_LENGTH)
-        if found is None:
+        parts = _split_at_id(framed, 1)
+        if len(parts) != 3:
             return None
-        start, end = found.span(1)
-        around = (framed[PREFIX_LENGTH:start], framed[end:])
+        before, id, behind = parts
+        around = (before[PREFIX_LENGTH:], behind)
         try:
             header = self.around_ids[around]
         except KeyError:
@@ -332,12 +336,12 @@ class Codec:
             header = self.around_ids[around] = self._without_id(*around)
         if header is None:
             return None
-        return header, found[1]
+        return header, id
 
     def _without_id(self, before: bytes, behind: bytes) -> Header | None:
         try:
-            one = parse_header(before + b'"one"' + behind, self.role)
-            two = parse_header(before + b"2" + behind, self.role)
+            one = parse_header(before + b'"id": "one"' + behind, self.role)
+            two = parse_header(before + b'"id": 2' + behind, self.role)
         except BadHeader:
             return None
         if (one.id, two.id) != ("one", 2):
@@ -366,5 +370,6 @@ class Codec:
 
     def json_reply_header_with_id(self, length: int, id: bytes) -> bytes:
         """The same with an id, as written in JSON."""
-        header = self.json_reply_header(length)[PREFIX_LENGTH:-1] + b', "id": ' + id + b"}"
-        return len(header).to_bytes(PREFIX_LENGTH, "big") + header
+        header = self.json_reply_header(length)
+        begun = header[PREFIX_LENGTH:-1] + b', "id": '
+        return _pack_prefix(len(begun) + len(id) + 1) + begun + id + b"}"
