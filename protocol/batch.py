@@ -162,7 +162,7 @@ def answer_batch(
                 body = encode_error(refusal)
             else:
                 try:
-                    result = handler(value) if stateful is None else stateful(value, session())
+                    result = stateful(value, session()) if handler is None else handler(value)  # type: ignore[misc]
                     if result.__class__ is str:
                         try:
                             body = b'{"result": ' + quote(result).encode() + b"}"
