@@ -46,16 +46,17 @@ SEND_BUFFERS = 64
 
 Buffer = bytes | bytearray | memoryview
 
-# Facts about a transport, as bits of one small integer (an idle one should cost little).
+# Facts about a transport, as bits of one small integer. The two of an idle one come first:
+# Python keeps the integers to 256 once for all, and others cost 32 bytes each.
 _READING = 1  # nobody has paused it
-_PEER_EOF = 2  # the peer has finished sending
-_EOF_WANTED = 4  # half-close once all is sent
-_EOF_SENT = 8  # half-closed
-_DISCARDING = 16  # what is read is thrown away
-_CLOSE_WANTED = 32  # close once all is sent
-_CLOSED = 64  # the socket is gone
-_ABOVE_HIGH = 128  # the protocol was told to pause writing
-_STARTED = 256  # the loop may know of it
+_STARTED = 2  # the loop may know of it
+_PEER_EOF = 4  # the peer has finished sending
+_EOF_WANTED = 8  # half-close once all is sent
+_EOF_SENT = 16  # half-closed
+_DISCARDING = 32  # what is read is thrown away
+_CLOSE_WANTED = 64  # close once all is sent
+_CLOSED = 128  # the socket is gone
+_ABOVE_HIGH = 256  # the protocol was told to pause writing
 
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
@@ -102,15 +103,25 @@ class StreamProtocol(Protocol):
 DEFAULT_MARKS = WaterMarks()
 
 
+class _Busy:
+    """What a transport remembers only while bytes are kept, or received straight into a sink."""
+
+    __slots__ = ("kept", "queued", "sink")
+
+    def __init__(self) -> None:
+        self.kept: deque[Buffer] = deque()
+        self.queued = 0  # bytes in kept
+        self.sink: ByteSink | None = None
+
+
 class Transport:
     """A connected non-blocking stream socket on a loop; it registers itself for reading.
 
     With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's
-    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`. `queued` is the
-    number of bytes kept.
+    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`.
     """
 
-    __slots__ = ("_facts", "_kept", "_sink", "loop", "marks", "protocol", "queued", "sock")
+    __slots__ = ("_busy", "_facts", "loop", "marks", "protocol", "sock")
 
     def __init__(
         self,
@@ -124,9 +135,7 @@ class Transport:
         self.sock = sock
         self.protocol = protocol
         self.marks = marks
-        self.queued = 0
-        self._kept: deque[Buffer] | None = None
-        self._sink: ByteSink | None = None
+        self._busy: _Busy | None = None
         self._facts = _READING
         if watch:
             self._facts |= _STARTED
@@ -145,6 +154,11 @@ class Transport:
             self._register()
 
     # --- facts ---------------------------------------------------------------------
+
+    @property
+    def queued(self) -> int:
+        """Bytes kept."""
+        return 0 if self._busy is None else self._busy.queued
 
     @property
     def reading(self) -> bool:
@@ -198,8 +212,8 @@ class Transport:
     def on_readable(self) -> None:
         if self._facts & _NOT_READABLE != _READING:
             return  # stale: paused or closed earlier in this turn
-        if self._sink is not None:
-            self._receive_into(self._sink)
+        if self._busy is not None and self._busy.sink is not None:
+            self._receive_into(self._busy.sink)
             return
         try:
             data = self.sock.recv(RECV_SIZE)
@@ -216,7 +230,7 @@ class Transport:
     def _receive_into(self, sink: ByteSink) -> None:
         space = sink.content_space()
         if not space:  # nor into no room at all: recv_into would say 0, which reads as EOF
-            self._sink = None
+            self.read_into(None)
             self.on_readable()
             return
         try:
@@ -259,7 +273,8 @@ class Transport:
     def read_into(self, sink: ByteSink | None) -> None:
         """Receive straight into `sink` for as long as it offers space."""
         if not self._facts & (_DISCARDING | _CLOSED):
-            self._sink = sink
+            self._make_busy().sink = sink
+            self._rest()
 
     def pause_reading(self) -> None:
         if self._facts & _READING:
@@ -282,7 +297,7 @@ class Transport:
         """
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
-        if self._kept is None:
+        if self._busy is None or not self._busy.kept:
             try:
                 sent = self.sock.send(data)
             except (BlockingIOError, InterruptedError):
@@ -300,22 +315,29 @@ class Transport:
         """`write` for several parts, without joining them: for large ones."""
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
-        waiting = self._kept is not None
+        waiting = self.queued
         self._keep(parts)
         if not waiting and self.queued:
             self._flush()
         self._watch_output()
 
+    def _make_busy(self) -> _Busy:
+        if self._busy is None:
+            self._busy = _Busy()
+        return self._busy
+
+    def _rest(self) -> None:
+        busy = self._busy
+        if busy is not None and not busy.kept and busy.sink is None:
+            self._busy = None
+
     def _keep(self, parts: Iterable[Buffer]) -> None:
-        kept = self._kept
-        if kept is None:
-            kept = self._kept = deque()
+        busy = self._make_busy()
         for part in parts:
             if len(part):
-                kept.append(part)
-                self.queued += len(part)
-        if not kept:
-            self._kept = None
+                busy.kept.append(part)
+                busy.queued += len(part)
+        self._rest()
 
     def _watch_output(self) -> None:
         if not self.queued:
@@ -343,8 +365,9 @@ class Transport:
 
     def _flush(self) -> None:
         """One system call's worth: a connection that takes much must not hold up the others."""
-        kept = self._kept
-        assert kept is not None
+        busy = self._busy
+        assert busy is not None
+        kept = busy.kept
         try:
             if len(kept) == 1:
                 sent = self.sock.send(kept[0])
@@ -355,7 +378,7 @@ class Transport:
         except OSError as error:
             self._lose(error)
             return
-        self.queued -= sent
+        busy.queued -= sent
         while sent:
             first = kept[0]
             if sent < len(first):
@@ -363,8 +386,7 @@ class Transport:
                 break
             sent -= len(first)
             kept.popleft()
-        if not kept:
-            self._kept = None
+        self._rest()
 
     # --- ending --------------------------------------------------------------------
 
@@ -375,8 +397,8 @@ class Transport:
 
     def linger(self) -> None:
         """Half-close once all is sent, and from now on throw away what is read."""
+        self.read_into(None)
         self._facts |= _DISCARDING
-        self._sink = None
         self.resume_reading()
         self.write_eof()
 
@@ -413,9 +435,7 @@ class Transport:
         if self._facts & _STARTED:
             self.loop.register(self.sock, 0, self)
         self._facts |= _CLOSED
-        self._kept = None
-        self._sink = None
-        self.queued = 0
+        self._busy = None
         self.sock.close()
         self.loop.call_soon(self.protocol.connection_lost, error)
         # The two know each other; a cycle would wait for the collector, thousands of them at once.

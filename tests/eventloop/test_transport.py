@@ -21,7 +21,7 @@ import pytest
 
 from eventloop import EventLoop, Transport, WaterMarks
 from eventloop.loop import READ, WRITE
-from eventloop.transport import RECV_SIZE, SEND_BUFFERS
+from eventloop.transport import _EOF_WANTED, RECV_SIZE, SEND_BUFFERS
 from tests.fakes.faulty_socket import AGAIN, BROKEN_PIPE, BYTES, INTERRUPTED, RESET, Errno, FaultySocket
 from tests.fakes.protocol import RecordingProtocol
 from tests.fakes.selector import FakeSelector
@@ -363,7 +363,7 @@ def test_eof_inside_a_sink_is_told_once_and_does_not_spin(wire: Wire) -> None:
 def test_a_sink_offered_after_the_end_is_not_kept(alone: Alone) -> None:
     alone.transport.abort()
     alone.transport.read_into(Sink(1))
-    assert alone.transport._sink is None
+    assert alone.transport._busy is None
 
 
 # --- writing -------------------------------------------------------------------------
@@ -1042,7 +1042,7 @@ def test_a_failure_at_each_call_in_turn_is_one_loss_told_later(
 def act_at_random(alone: Alone, chance: random.Random, expected: bytearray, fed: bytearray) -> None:
     """One step: an operation, a script for the kernel, or a turn with random readiness."""
     transport, sock = alone.transport, alone.sock
-    writable = not transport.closing and not transport._facts & 4
+    writable = not transport.closing and not transport._facts & _EOF_WANTED
     data = chance.randbytes(chance.choice((1, 30, 70, 300)))
     match chance.choices(range(10), weights=(20, 10, 6, 6, 30, 20, 10, 1, 0.7, 0.7))[0]:
         case 0:
