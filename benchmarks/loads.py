@@ -2,6 +2,9 @@
 
 A load is a number of connections, a depth (requests in flight on each), and the requests. Its name
 says them: `64x16-mixed` is 64 connections at depth 16 with 256 different requests.
+
+There is none for a user's own actions: the built-in ones are registered as anybody's are, and
+answered on the same path (`libserver.builtin`).
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from benchmarks.requests import Variant, echoed, mixed, odd, repeated, with_ids
+from benchmarks.requests import Variant, echoed, mixed, odd, repeated, varied, with_ids
 
 __all__ = ["LOADS", "Load"]
 
@@ -45,6 +48,8 @@ LOADS: dict[str, Load] = {
     load.name: load
     for load in [
         *_shapes(),
+        Load("64x1-varied", "64 connections, depth 1, 256 requests as of so many clients", 64, 1, varied),
+        Load("64x16-varied", "64 connections, depth 16, 256 requests as of so many clients", 64, 16, varied),
         Load("64x1-ids", "64 connections, depth 1, each request with an id", 64, 1, with_ids),
         Load("64x16-ids", "64 connections, depth 16, each request with an id", 64, 16, with_ids),
         Load("64x16-odd", "64 connections, depth 16, other encodings and outer white space", 64, 16, odd, utf8=False),

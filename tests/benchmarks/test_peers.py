@@ -9,7 +9,7 @@ import pytest
 from benchmarks.loads import LOADS, Load
 from benchmarks.peers import PEERS
 from benchmarks.processes import ServerProcess
-from benchmarks.requests import Variant, mixed, odd, repeated, with_ids
+from benchmarks.requests import Variant, mixed, odd, repeated, varied, with_ids
 
 from .client import Client, Reply
 
@@ -47,7 +47,7 @@ def test_answers_every_loads_requests_rightly(start: Start, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNDERSTANDING)
-@pytest.mark.parametrize("variants", [mixed, with_ids])
+@pytest.mark.parametrize("variants", [mixed, varied, with_ids])
 def test_answers_pipelined_requests_in_order(start: Start, name: str, variants: Callable[[], list[Variant]]) -> None:
     asked = variants()
     with Client(start(name).port) as client:
@@ -59,7 +59,7 @@ def test_answers_pipelined_requests_in_order(start: Start, name: str, variants: 
 
 @pytest.mark.parametrize("name", UNDERSTANDING)
 def test_answers_requests_that_come_in_pieces(start: Start, name: str) -> None:
-    asked = mixed(4)
+    asked = varied(4)
     stream = b"".join(variant.request for variant in asked)
     with Client(start(name).port) as client:
         for at in range(0, len(stream), 7):
@@ -82,7 +82,7 @@ def test_the_ceiling_counts_requests_that_come_together(start: Start) -> None:
 @pytest.mark.parametrize("name", ["message-asyncio", "message-uvloop", "uvloop", "asyncio", "c"])
 def test_sends_the_bytes_that_our_server_sends(start: Start, name: str) -> None:
     ours, other = start("ours"), start(name)
-    kinds = [repeated, mixed, with_ids] + [odd] * PEERS[name].takes(LOADS["64x16-odd"])
+    kinds = [repeated, mixed, varied, with_ids] + [odd] * PEERS[name].takes(LOADS["64x16-odd"])
     for variants in kinds:
         with Client(ours.port) as here, Client(other.port) as there:
             for variant in variants():

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from benchmarks.requests import Variant, echoed, mixed, odd, pack, repeated, with_ids
+from benchmarks.requests import ANSWERS, Variant, echoed, mixed, odd, pack, repeated, varied, with_ids
 
 
 def taken_apart(variant: Variant) -> tuple[dict[str, object], bytes]:
@@ -15,19 +15,35 @@ def taken_apart(variant: Variant) -> tuple[dict[str, object], bytes]:
     return json.loads(variant.request[2 : 2 + length]), variant.request[2 + length :]
 
 
-@pytest.mark.parametrize("make", [repeated, mixed, with_ids, odd])
+@pytest.mark.parametrize("make", [repeated, mixed, varied, with_ids, odd])
 def test_every_frame_says_its_contents_length(make: object) -> None:
     for variant in make():  # type: ignore[operator]
         header, content = taken_apart(variant)
         assert header["content-length"] == len(content)
 
 
-def test_the_mix_is_256_different_requests() -> None:
-    assert len({variant.request for variant in mixed()}) == 256
+@pytest.mark.parametrize("make", [mixed, varied, with_ids, odd])
+def test_there_are_256_different_requests(make: object) -> None:
+    assert len({variant.request for variant in make()}) == 256  # type: ignore[operator]
 
 
-def test_the_mix_differs_in_lengths_key_orders_spacings_and_actions() -> None:
+def test_the_mix_is_searches_and_echoes_of_many_lengths_in_one_writing() -> None:
     headers, contents = zip(*map(taken_apart, mixed()), strict=True)
+    assert len({header["content-length"] for header in headers}) > 50
+    assert len({tuple(header) for header in headers}) == 1
+    values = [json.loads(content) for content in contents]
+    assert contents == tuple(json.dumps(value, ensure_ascii=False).encode() for value in values)
+    assert {tuple(value) for value in values} == {("action", "value")}
+    assert {value["action"] for value in values} == {"search", "echo"}
+    assert {type(value["value"]) for value in values} == {str}
+    assert any(not content.isascii() for content in contents)
+    searched = {value["value"] for value in values if value["action"] == "search"}
+    assert set(ANSWERS) < searched
+    assert len(searched) > 100
+
+
+def test_the_varied_ones_differ_in_lengths_key_orders_spacings_and_actions() -> None:
+    headers, contents = zip(*map(taken_apart, varied()), strict=True)
     assert len({header["content-length"] for header in headers}) > 50
     assert len({tuple(header) for header in headers}) > 50
     values = [json.loads(content) for content in contents]
@@ -38,8 +54,9 @@ def test_the_mix_differs_in_lengths_key_orders_spacings_and_actions() -> None:
     assert any(b" : " in content for content in contents)
 
 
-def test_the_mix_is_the_same_in_every_run() -> None:
-    assert mixed() == mixed()
+@pytest.mark.parametrize("make", [mixed, varied, with_ids, odd])
+def test_every_run_asks_the_same(make: object) -> None:
+    assert make() == make()  # type: ignore[operator]
 
 
 def test_each_id_is_asked_once_and_looked_for_in_the_reply() -> None:
