@@ -55,10 +55,21 @@ class Listener:
 
     `accepted(sock)` gets each connected socket, already non-blocking. `refused(sock)` gets
     one that must be closed at once, accepted with the reserve descriptor. `starved(error)` is
-    told when the listener pauses. `open_reserve` opens the reserve descriptor.
+    told when the listener pauses. `open_reserve` and `close_reserve` are of the reserve descriptor.
     """
 
-    __slots__ = ("_accepted", "_loop", "_open_reserve", "_refused", "_reserve", "_retry", "_starved", "budget", "sock")
+    __slots__ = (
+        "_accepted",
+        "_close_reserve",
+        "_loop",
+        "_open_reserve",
+        "_refused",
+        "_reserve",
+        "_retry",
+        "_starved",
+        "budget",
+        "sock",
+    )
 
     def __init__(
         self,
@@ -70,6 +81,7 @@ class Listener:
         starved: Callable[[OSError], None] | None = None,
         budget: int = ACCEPT_BUDGET,
         open_reserve: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),
+        close_reserve: Callable[[int], None] = os.close,
     ) -> None:
         self._loop = loop
         self.sock = sock
@@ -78,6 +90,7 @@ class Listener:
         self._refused = refused
         self._starved = starved
         self._open_reserve = open_reserve
+        self._close_reserve = close_reserve
         self._reserve: int | None = None
         self._retry: Any = None
         self._hold_reserve()
@@ -112,7 +125,7 @@ class Listener:
         for _ in range(REFUSE_BUDGET):
             if self._reserve is None:
                 return
-            os.close(self._reserve)
+            self._close_reserve(self._reserve)
             self._reserve = None
             try:
                 sock, _peer = self.sock.accept()
@@ -165,5 +178,5 @@ class Listener:
         self.sock.close()
         self.sock = None
         if self._reserve is not None:
-            os.close(self._reserve)
+            self._close_reserve(self._reserve)
             self._reserve = None

@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from eventloop import Address, Endpoint, EventLoop
+from eventloop.connector import open_socket as open_stream_socket
 from protocol import Header, Limits
 
 from .call import Backoff, Call
@@ -62,7 +63,8 @@ class Client:
     `connect_timeout` how long one address may; 0 waits for ever for replies. `depth` requests at
     most are in flight on one connection. `retries`, `backoff` (seconds: the first wait's and the
     longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
-    makes each request a connection of its own, as the tutorial's client does.
+    makes each request a connection of its own, as the tutorial's client does. `loop`, `resolve` and
+    `open_socket` stand for the operating system.
 
     Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so
     many connections are more than the system allows.
@@ -83,6 +85,7 @@ class Client:
         limits: Limits | None = None,
         loop: EventLoop | None = None,
         resolve: Callable[[Address], list[Endpoint]] = resolve,
+        open_socket: Callable[[Endpoint], Any] = open_stream_socket,
     ) -> None:
         if connections < 1 or depth < 1 or retries < 0 or timeout < 0 or connect_timeout <= 0:
             raise ValueError("connections and depth are at least 1, retries and timeout 0, connect_timeout above 0")
@@ -90,7 +93,9 @@ class Client:
         raise_descriptor_limit(connections)
         self._own_loop = loop is None
         self._loop = loop or EventLoop()
-        self._shared = Shared(self._loop, timeout=timeout, connect_timeout=connect_timeout, limits=limits)
+        self._shared = Shared(
+            self._loop, timeout=timeout, connect_timeout=connect_timeout, limits=limits, open_socket=open_socket
+        )
         self._timer = self._shared.reply_timer
         self._to_do = 0
         self._closed = False

@@ -86,9 +86,10 @@ class Pool:
         self._done = done
         self._resolve = resolve
         self._endpoints: list[Endpoint] | None = None
-        self._connecting: set[Message] = set()
+        # dictionaries: these are walked through, and a set's order is that of memory addresses
+        self._connecting: dict[Message, None] = {}
         self._open: dict[Message, None] = {}  # connected and usable, the oldest first
-        self._ending: set[Message] = set()  # had their last reply, or were cut
+        self._ending: dict[Message, None] = {}  # had their last reply, or were cut
         self.failures = 0  # connecting failed so often in a row
         self.last_error: Exception | None = None  # of connecting
         self._floor = 0  # messages to have open without any call
@@ -149,7 +150,8 @@ class Pool:
     def _open_one(self) -> None:
         if self._endpoints is None:
             self._endpoints = self._resolve(self.address)
-        self._connecting.add(Message(self.shared, self, self._endpoints, keep_alive=self.keep_alive, tag=_Place()))
+        message = Message(self.shared, self, self._endpoints, keep_alive=self.keep_alive, tag=_Place())
+        self._connecting[message] = None
 
     def _fill(self, message: Message) -> None:
         """Hand over as many calls as the message has places for."""
@@ -161,7 +163,7 @@ class Pool:
     # --- what messages tell ------------------------------------------------------------
 
     def opened(self, message: Message) -> None:
-        self._connecting.discard(message)
+        self._connecting.pop(message, None)
         self._open[message] = None
         self._fill(message)
 
@@ -180,7 +182,7 @@ class Pool:
 
     def closed(self, message: Message, ending: Ending) -> None:
         self._retire(message)
-        self._ending.discard(message)
+        self._ending.pop(message, None)
         if ending.reason is EndReason.ABORTED:
             return  # by `abandon` or `close`: nobody waits for its calls
         if ending.reason is EndReason.NOT_CONNECTED:
@@ -198,9 +200,9 @@ class Pool:
             self._place_all()
 
     def _retire(self, message: Message) -> None:
-        self._connecting.discard(message)
+        self._connecting.pop(message, None)
         self._open.pop(message, None)
-        self._ending.add(message)
+        self._ending[message] = None
 
     def _repeatable(self, message: Message, ending: Ending) -> list[Call]:
         """Of the calls that were sent and not answered, those to send again; the others fail here."""

@@ -43,12 +43,11 @@ from .limits import (
     REFUSED_LINGER,
     REFUSED_LINGERING,
     ServerLimits,
-    raise_descriptor_limit,
 )
-from .listeners import close_listener, listen
+from .listeners import close_listener
 from .message import Message
-from .pool import HandlerPool
 from .reasons import CloseReason
+from .system import System
 
 __all__ = ["SCHEMES", "Server"]
 
@@ -92,7 +91,8 @@ class Server:
     `ServerLimits` are the limits. Raises `CannotListen` if an address can't be listened on,
     `ValueError` for one that can't be understood or a limit that can't hold.
 
-    Pass `loop` to share one; `observer` makes an observer (or None) for each connection.
+    Pass `loop` to share one; `observer` makes an observer (or None) for each connection; `system`
+    stands for the operating system.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Server:
         sizes: Limits | None = None,
         loop: EventLoop | None = None,
         observer: Callable[[], Observer | None] | None = None,
+        system: System = System(),  # noqa: B008 (immutable)
         **limits: Any,
     ) -> None:
         keep_large_blocks()
@@ -111,6 +112,7 @@ class Server:
         #: what all kept-alive connections between messages share (`Connection.at_rest`)
         self.resting = Connection.kept_alive(self.codec)
         self.marks = WaterMarks(self.limits.write_high, self.limits.write_low)
+        self._system = system
         self.max_connections = self._clamp(self.limits.max_connections)
         self._make_observer = observer
         self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
@@ -118,7 +120,7 @@ class Server:
         self.loop = loop if loop is not None else EventLoop(spin=SPIN)
         self._owns_loop = loop is None
         self.loop.on_error = self._loop_failed
-        self.pool = HandlerPool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
+        self.pool = system.pool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
         #: those that hold a request for which the pool has no room; not empty only while it is full
         self._waiting_for_pool: dict[Message, None] = {}
 
@@ -156,10 +158,9 @@ class Server:
 
         return self.loop.fifo(seconds, expire)
 
-    @staticmethod
-    def _clamp(wanted: int) -> int:
+    def _clamp(self, wanted: int) -> int:
         """As many connections as the descriptors allow, less those kept back."""
-        possible = max(1, raise_descriptor_limit() - DESCRIPTORS_KEPT_BACK)
+        possible = max(1, self._system.raise_descriptor_limit() - DESCRIPTORS_KEPT_BACK)
         if wanted > possible:
             log.warning(
                 "max_connections lowered from %d to %d: the descriptor limit less %d; raise it with ulimit -n",
@@ -173,7 +174,7 @@ class Server:
 
     def _open_listeners(self) -> None:
         for wanted in self._wanted:  # one after the other: if one fails, those before it are closed again
-            for sock, address in listen(wanted, self.limits):
+            for sock, address in self._system.listen(wanted, self.limits):
                 self.addresses.append(address)
                 self._listeners.append(self._open_listener(sock, address))
 
@@ -181,8 +182,21 @@ class Server:
         if address.scheme == ECHO_UDP:
             return EchoDatagrams(self, sock)
         if address.scheme == ECHO:
-            return Listener(self.loop, sock, self._accept_echo, starved=self._starved)
-        return Listener(self.loop, sock, self._accept, refused=self._refuse_unread, starved=self._starved)
+            return self._listener(sock, self._accept_echo)
+        return self._listener(sock, self._accept, self._refuse_unread)
+
+    def _listener(
+        self, sock: Any, accepted: Callable[[Any], None], refused: Callable[[Any], None] | None = None
+    ) -> Listener:
+        return Listener(
+            self.loop,
+            sock,
+            accepted,
+            refused=refused,
+            starved=self._starved,
+            open_reserve=self._system.open_reserve,
+            close_reserve=self._system.close_reserve,
+        )
 
     def _accept(self, sock: Any) -> None:
         if len(self.connections) >= self.max_connections:

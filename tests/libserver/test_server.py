@@ -20,6 +20,7 @@ from eventloop import Address, EventLoop
 from eventloop.listener import RETRY_AFTER
 from libserver import Actions, CannotListen, CloseReason, Message, Server
 from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
+from libserver.system import System
 from protocol import Limits
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import Errno, FaultySocket
@@ -463,17 +464,16 @@ def test_a_drain_ends_though_refused_connections_linger(house: OpenHouse) -> Non
     ended(home)
 
 
-def test_the_cap_is_clamped_to_what_the_descriptors_allow_and_that_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("libserver.server.raise_descriptor_limit", lambda: 100)
-    with turned(max_connections=69) as home:
+def test_the_cap_is_clamped_to_what_the_descriptors_allow_and_that_is_logged() -> None:
+    hundred = System(raise_descriptor_limit=lambda: 100)
+    with turned(max_connections=69, system=hundred) as home:
         assert home.server.max_connections == 68
         assert home.log.texts(logging.WARNING) == [
             "max_connections lowered from 69 to 68: the descriptor limit less 32; raise it with ulimit -n"
         ]
-    with turned(max_connections=68) as home:
+    with turned(max_connections=68, system=hundred) as home:
         assert home.log.texts(logging.WARNING) == []
-    monkeypatch.setattr("libserver.server.raise_descriptor_limit", lambda: 10)
-    with turned() as home:
+    with turned(system=System(raise_descriptor_limit=lambda: 10)) as home:
         assert home.server.max_connections == 1
 
 
