@@ -3,6 +3,7 @@
     python -m benchmarks                     every load, every peer that can run here
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
     python -m benchmarks --list
+    python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks table RESULTS.json  markdown for the docs
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import memory, scale, table
+from benchmarks import ablation, memory, scale, table
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -38,7 +39,7 @@ EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-COMMANDS = {"memory": memory.main, "scale": scale.main, "table": table.main}
+COMMANDS = {"ablation": ablation.main, "memory": memory.main, "scale": scale.main, "table": table.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,15 +58,15 @@ class Summary:
         return asdict(self)
 
 
-def summarize(visits: Iterable[Visit]) -> list[Summary]:
-    """One summary per load and peer, in the order in which they first appear."""
+def summarize(visits: Iterable[Visit], bases: Sequence[str] = BASES) -> list[Summary]:
+    """One summary per load and peer, in the order in which they first appear, with ratios to the `bases`."""
     groups: dict[str, dict[str, list[Visit]]] = {}
     for visit in visits:
         groups.setdefault(visit.load, {}).setdefault(visit.peer, []).append(visit)
-    return [_summary(own, peers) for peers in groups.values() for own in peers.values()]
+    return [_summary(own, peers, bases) for peers in groups.values() for own in peers.values()]
 
 
-def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]]) -> Summary:
+def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]], bases: Sequence[str]) -> Summary:
     right = [visit for visit in own if not visit.broken]
     return Summary(
         load=own[0].load,
@@ -82,15 +82,17 @@ def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]]) -> Summary:
         generator_cpu=_median(visit.generator_cpu for visit in right),
         generator_bound=2 * sum(visit.generator_bound for visit in right) > len(right),
         broken=tuple(sorted({visit.broken for visit in own if visit.broken})),
-        ratios=_ratios(right, peers, lambda visit: visit.rate),
-        cpu_ratios=_ratios(right, peers, lambda visit: 1 / visit.cpu_us if visit.cpu_us else 0.0),
+        ratios=_ratios(right, peers, bases, lambda visit: visit.rate),
+        cpu_ratios=_ratios(right, peers, bases, lambda visit: 1 / visit.cpu_us if visit.cpu_us else 0.0),
     )
 
 
-def _ratios(own: Sequence[Visit], peers: dict[str, list[Visit]], figure: Callable[[Visit], float]) -> dict[str, Ratio]:
+def _ratios(
+    own: Sequence[Visit], peers: dict[str, list[Visit]], bases: Sequence[str], figure: Callable[[Visit], float]
+) -> dict[str, Ratio]:
     """By base. A base without a figure in a round has no ratio there."""
     found = {}
-    for base in BASES:
+    for base in bases:
         figures = {visit.round: figure(visit) for visit in peers.get(base, []) if not visit.broken}
         ratios = [figure(visit) / figures[visit.round] for visit in own if figures.get(visit.round)]
         if ratios:

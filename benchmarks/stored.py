@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.results import Summary, summarize
 from benchmarks.visit import Visit
 
-__all__ = ["FORMAT", "Run", "read", "write"]
+__all__ = ["FORMAT", "Run", "read", "visits_of", "write"]
 
 FORMAT = 1
 
@@ -66,14 +66,18 @@ def read(found: Mapping[str, Any]) -> Run:
     """From what `json.loads` gave. Raises `ValueError` if it is no run of this format."""
     if found.get("kind") != "loads" or found.get("format") != FORMAT:
         raise ValueError(f"not a run of format {FORMAT}: kind {found.get('kind')!r}, format {found.get('format')!r}")
-    known = {field.name for field in fields(Visit)}
-    visits = [Visit(**{name: value for name, value in visit.items() if name in known}) for visit in found["visits"]]
     return Run(
         found["environment"],
         found["settings"],
         found["loads"],
         found["peers"],
         found["skipped"],
-        visits,
+        visits_of(found),
         found["interrupted"],
     )
+
+
+def visits_of(found: Mapping[str, Any]) -> list[Visit]:
+    """The visits of a file; what it has of them that is not known here is left out."""
+    known = {field.name for field in fields(Visit)}
+    return [Visit(**{name: value for name, value in visit.items() if name in known}) for visit in found["visits"]]

@@ -2,7 +2,7 @@
 
     python -m benchmarks table RESULTS.json ... [--into docs/performance.md]
 
-Takes what `--json` wrote (of the loads, of `memory`, of `scale`) and makes markdown of it. With
+Takes what `--json` wrote (of the loads, of `ablation`, `memory` and `scale`) and makes markdown of it. With
 `--into` each table replaces what stands in the document between its markers
 
     <!-- benchmarks: NAME -->
@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ablation
 from benchmarks.report import ranked
 from benchmarks.results import Ratio, Summary
 from benchmarks.stored import Run, read
@@ -45,6 +46,9 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         }
     if kind == "memory":
         return {"memory": _memory(found)}
+    if kind == "ablation":
+        head, rows = ablation.table_rows(ablation.read(found))
+        return {"ablation": _markdown(head, rows, left=2)}
     if kind == "scale":
         return {f"scale-{name}": _plain(rows) for name, rows in found["tables"].items()}
     raise ValueError(f"no results of this program: kind {kind!r}")

@@ -1,0 +1,241 @@
+"""What would the server be without one of its tricks?
+
+    python -m benchmarks.tricks NAME HOST PORT [options of app_server.py]
+
+Starts app_server.py with one trick of its hot path taken out and nothing else changed, so that
+`benchmarks.ablation` can say what it brings. `nothing` takes out nothing: what the others are
+compared with, started in the same way.
+
+Rules:
+
+* A trick is taken out by putting something simpler in place of one function or attribute of the
+  real code, before the server starts. Only here: nothing of the product knows of it.
+* What is put there is what one would have written first, and costs no more than that: no wrapper
+  around a cache that then misses, where building anew is meant.
+* The server stays right without any of them: it answers every request as before.
+
+Not here: measuring (`benchmarks.ablation`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import eventloop.listener
+import eventloop.transport
+import libserver.message
+import libserver.server
+import protocol.batch
+import protocol.connection
+import protocol.content
+import protocol.frames
+
+__all__ = ["NOTHING", "TRICKS", "Trick"]
+
+#: `setattr`, or what a test undoes afterwards.
+Patch = Callable[[Any, str, Any], None]
+
+NOTHING = "nothing"
+
+Message = libserver.message.Message
+Transport = eventloop.transport.Transport
+Codec = protocol.frames.Codec
+
+ORDINARY = ("64x1", "64x1-mixed", "64x16", "64x16-mixed")
+
+
+@dataclass(frozen=True)
+class Trick:
+    """`what` it is, how to `remove` it, and the loads on which it should bring something.
+
+    `memory`: what it is for is the memory of an idle connection.
+    """
+
+    name: str
+    what: str
+    remove: Callable[[Patch], None] = field(repr=False)
+    loads: tuple[str, ...] = ORDINARY
+    memory: bool = False
+
+
+class Forgetful(dict[Any, Any]):
+    """A cache that keeps nothing; `make` is what is built for each key that is asked for, if anything is."""
+
+    def __init__(self, make: Callable[[Any], object] | None = None) -> None:
+        self.make = make
+
+    def __setitem__(self, key: object, value: object) -> None: ...
+
+    def __missing__(self, key: object) -> object:
+        if self.make is None:
+            raise KeyError(key)
+        return self.make(key)
+
+
+def _each_reply_alone(patch: Patch) -> None:
+    write = Message._write
+
+    def write_each(self: Any, replies: list[Any], size: int | None = None) -> None:
+        for at in range(0, len(replies), 2):  # header and content
+            write(self, replies[at : at + 2])
+
+    patch(Message, "_write", write_each)
+
+
+def _without_header_cache(patch: Patch) -> None:
+    """Without the one for headers with ids too: where every header is parsed, nobody would look for its id first."""
+    begin = Codec.__init__
+
+    def forget(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.headers = Forgetful()
+
+    patch(Codec, "__init__", forget)
+    _without_id_cache(patch)
+
+
+def _without_id_cache(patch: Patch) -> None:
+    patch(Codec, "header_around_id", lambda self, framed: None)
+
+
+def _without_reply_header_cache(patch: Patch) -> None:
+    begin = Codec.__init__
+
+    def build(length: int) -> bytes:
+        return protocol.frames.encode_header("text/json", "utf-8", length)
+
+    def forget(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.json_reply_headers = Forgetful(build)
+
+    patch(Codec, "__init__", forget)
+
+
+def _json_by_its_front_door(patch: Patch) -> None:
+    """As `json` is used everywhere. `loads` without options: it takes NaN, but makes no new decoder per call."""
+
+    def dumps(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=protocol.content._unencodable)
+
+    def loads(text: str, at: int) -> tuple[Any, int]:
+        return json.loads(text), len(text)
+
+    patch(protocol.batch, "scan_once", loads)
+    patch(protocol.batch, "quote", dumps)
+    patch(protocol.content, "quote", dumps)
+    patch(protocol.content, "_iterencode", lambda value, level: (dumps(value),))
+
+
+def _register_before_sending(patch: Patch) -> None:
+    closed = eventloop.transport._CLOSED | eventloop.transport._EOF_WANTED | eventloop.transport._CLOSE_WANTED
+
+    def keep(self: Any, parts: Any) -> None:
+        if not self._facts & closed:
+            self._keep(parts)
+            self._watch_output()
+
+    patch(Transport, "write", lambda self, data: keep(self, (data,)))
+    patch(Transport, "writelines", keep)
+
+
+def _walk_only(patch: Patch) -> None:
+    """The batch is asked and takes nothing: what is left of it is a call per read."""
+    patch(Message, "_answer_batch", lambda self, data: (0, [], 0))
+
+
+def _one_accept_per_event(patch: Patch) -> None:
+    begin = eventloop.listener.Listener.__init__
+
+    def one(self: Any, *arguments: Any, **more: Any) -> None:
+        begin(self, *arguments, **more, budget=1)
+
+    patch(eventloop.listener.Listener, "__init__", one)
+
+
+def _wait_before_reading(patch: Patch) -> None:
+    def start(self: Any) -> None:
+        self._facts |= eventloop.transport._STARTED
+        self._register()
+
+    patch(Transport, "start", start)
+
+
+def _linger_always(patch: Patch) -> None:
+    patch(Transport, "nothing_unread", lambda self: False)
+
+
+def _sleep_at_once(patch: Patch) -> None:
+    patch(libserver.server, "SPIN", 0)
+
+
+def _receive_all_alike(patch: Patch) -> None:
+    """Large contents pass through the buffer that small ones do."""
+    for module in (protocol.connection, libserver.message):
+        patch(module, "DIRECT_CONTENT", sys.maxsize)
+
+
+def _join_always(patch: Patch) -> None:
+    patch(libserver.message, "JOIN_BELOW", sys.maxsize)
+
+
+def _leave_malloc_alone(patch: Patch) -> None:
+    patch(libserver.server, "keep_large_blocks", lambda: None)
+
+
+def _a_connection_each(patch: Patch) -> None:
+    """Each keeps its own `Connection`; what else a busy one needs it still gives back."""
+
+    def rest(self: Any) -> None:
+        if self.connection.at_rest:
+            self._time_input(None)
+            if self._pending is not None and self._pending.empty:
+                self._pending = None
+
+    patch(Message, "_rest", rest)
+
+
+TRICKS: dict[str, Trick] = {
+    trick.name: trick
+    for trick in [
+        Trick("one-send", "all replies of one read leave in one send", _each_reply_alone),
+        Trick("header-cache", "headers seen before are not parsed again", _without_header_cache),
+        Trick("reply-headers", "reply headers are remembered by content length", _without_reply_header_cache),
+        Trick("prepared-json", "json's C scanner and encoder, prepared once", _json_by_its_front_door),
+        Trick("send-first", "send, and register for writing only what the kernel refused", _register_before_sending),
+        Trick("batch", "whole requests are answered in one step each, without events", _walk_only),
+        Trick(
+            "id-cache",
+            "headers that differ by their id alone are parsed once",
+            _without_id_cache,
+            ("64x1-ids", "64x16-ids"),
+        ),
+        Trick("accept-batch", "up to 256 connections accepted per event", _one_accept_per_event, ("oneshot", "1000x1")),
+        Trick("read-at-accept", "a new connection is read before it is registered", _wait_before_reading, ("oneshot",)),
+        Trick("close-at-once", "no lingering where nothing can follow", _linger_always, ("oneshot",)),
+        Trick("spin", "asking again some times before sleeping", _sleep_at_once, ("1x1", "1x1-mixed", "64x1")),
+        Trick("in-place", "large contents are received into their own buffer", _receive_all_alike, ("echo-1m",)),
+        Trick("sendmsg", "large replies are sent in place, not joined", _join_always, ("echo-1m",)),
+        Trick("keep-blocks", "malloc keeps the memory of large contents", _leave_malloc_alone, ("echo-1m",)),
+        Trick("resting", "idle connections share one Connection", _a_connection_each, ("64x1", "64x16"), memory=True),
+    ]
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    names = (NOTHING, *TRICKS)
+    if not argv or argv[0] not in names:
+        print(f"usage: python -m benchmarks.tricks NAME HOST PORT; NAME is one of {', '.join(names)}", file=sys.stderr)
+        return 2
+    if argv[0] != NOTHING:
+        TRICKS[argv[0]].remove(setattr)
+    from libserver import cli
+
+    return cli.main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
