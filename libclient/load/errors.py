@@ -54,11 +54,12 @@ DETAIL_LENGTH = 300
 
 
 class Incident(NamedTuple):
-    """One failure: seconds since the run began, the connection's number (from 0), and what happened."""
+    """One failure: seconds since the run began, the place (from 0), what happened, the requests it cost."""
 
     at_s: float
     connection: int
     detail: str
+    requests: int = 0
 
 
 class Errors:

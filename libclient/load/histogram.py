@@ -29,7 +29,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-__all__ = ["HIGHEST", "SLOTS", "Histogram"]
+__all__ = ["BUCKETS", "HIGHEST", "SLOTS", "Histogram"]
 
 #: 2^10 slots per power of two: three significant digits need a resolution of at least 1000.
 _HALF_BITS = 10
@@ -41,6 +41,8 @@ HIGHEST = 3_600_000_000_000
 
 #: The number of different slots: the exact ones, then 1024 per further power of two.
 SLOTS = ((HIGHEST.bit_length() - _EXACT_BITS) << _HALF_BITS) + (2 << _HALF_BITS)
+#: The same in HdrHistogram's words: the exact slots are one bucket, each further power of two is one.
+BUCKETS = HIGHEST.bit_length() - _EXACT_BITS + 1
 
 
 def slot_of(value: int) -> int:
@@ -104,6 +106,24 @@ class Histogram:
         weighted = sum(sum(bounds_of(slot)) * times for slot, times in self.counts.items())
         return min(max(weighted / 2 / total, float(self.min)), float(self.max))
 
+    @property
+    def deviation(self) -> float:
+        """The standard deviation in nanoseconds, of the slots' middles."""
+        total, mean = self.count, self.mean
+        if not total:
+            return 0.0
+        squares = sum((sum(bounds_of(slot)) / 2 - mean) ** 2 * times for slot, times in self.counts.items())
+        return math.sqrt(squares / total)
+
+    def restore(self, slot: int, times: int) -> None:
+        """Count `times` values that were written as a slot. Raises `ValueError` if there is no such slot."""
+        if not 0 <= slot < SLOTS or times < 0:
+            raise ValueError(f"a histogram has no slot {slot} with {times} values")
+        low, high = bounds_of(slot)
+        self.counts[slot] += times
+        self.max = max(self.max, min(high, HIGHEST))
+        self._low = min(self._low, low)
+
     def merge(self, other: Histogram) -> None:
         """Add what `other` counted. Nothing is lost: both have the same slots."""
         counts = self.counts
@@ -129,7 +149,7 @@ class Histogram:
         total = self.count
         # By rank, not by fraction: a rank is an integer, and 99.9 % of 1000 is the 999th.
         ranks = {percent: rank_of(percent, total) for percent in asked}
-        walk = self._cumulative()
+        walk = self.cumulative()
         seen, highest = next(walk)
         found = {}
         for percent, rank in sorted(ranks.items(), key=lambda item: item[1]):
@@ -138,7 +158,7 @@ class Histogram:
             found[percent] = max(min(highest, self.max), self._low)
         return [found[percent] for percent in asked]
 
-    def _cumulative(self) -> Iterator[tuple[int, int]]:
+    def cumulative(self) -> Iterator[tuple[int, int]]:
         """How many values are at most how large, slot by slot."""
         seen = 0
         for slot in sorted(self.counts):
