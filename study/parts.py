@@ -1,0 +1,102 @@
+"""Which part of a frame is each byte of a stream?
+
+`Splitter` follows one direction of a connection and says where the prefix, the header and the
+content of each message begin and end, as their bytes go by. It is what a listener on the wire
+could know, and knows nothing of roles, limits or validity: bytes that can't be a frame are `lost`
+from there on.
+
+It is a second reading of wire.md, on purpose: a trace that took its frames from the code it
+traces could not show a disagreement.
+
+Not here: what a header means (`protocol.frames`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+__all__ = ["CONTENT", "HEADER", "LOST", "PREFIX", "Part", "Splitter"]
+
+PREFIX = "prefix"
+HEADER = "header"
+CONTENT = "content"
+LOST = "lost"
+
+PREFIX_LENGTH = 2
+
+
+class Part(NamedTuple):
+    """`message` counts from 0; `offset` and `length` in bytes of the stream; `value`: of a prefix its number, of a header its object."""
+
+    kind: str
+    message: int
+    offset: int
+    length: int
+    value: Any = None
+
+
+class Splitter:
+    """Feed it the bytes in order; it gives the parts that became whole. `offset` is how many have gone by."""
+
+    __slots__ = ("_begun", "_kept", "_kind", "_length", "message", "offset")
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.message = 0
+        self._kind = PREFIX
+        self._begun = 0  # where the part being read began
+        self._length = PREFIX_LENGTH  # of the part being read
+        self._kept = bytearray()  # its bytes so far; of a content none are kept
+
+    @property
+    def reading(self) -> str:
+        """The part that the next byte belongs to."""
+        return self._kind
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Part]:
+        view = memoryview(data)
+        whole: list[Part] = []
+        while self._kind != LOST and (len(view) or not self._length):
+            count = min(len(view), self._begun + self._length - self.offset)
+            if self._kind != CONTENT:
+                self._kept += view[:count]
+            self.offset += count
+            view = view[count:]
+            if self.offset < self._begun + self._length:
+                return whole
+            whole.append(self._next())
+        self.offset += len(view)
+        return whole
+
+    def _next(self) -> Part:
+        """The part being read is whole: begin the next one."""
+        kind, begun, length, value = self._kind, self._begun, self._length, None
+        message = self.message
+        if kind == PREFIX:
+            value = int.from_bytes(self._kept, "big")
+            self._begin(HEADER if value else LOST, value)
+        elif kind == HEADER:
+            value, content_length = _read(bytes(self._kept))
+            self._begin(LOST if content_length is None else CONTENT, content_length or 0)
+        else:
+            self.message += 1
+            self._begin(PREFIX, PREFIX_LENGTH)
+        return Part(kind, message, begun, length, value)
+
+    def _begin(self, kind: str, length: int) -> None:
+        self._kind = kind
+        self._begun = self.offset
+        self._length = length
+        self._kept.clear()
+
+
+def _read(raw: bytes) -> tuple[Any, int | None]:
+    """A header's object and its `content-length`; None if it has no usable one."""
+    try:
+        value = json.loads(raw.decode())
+        length = value["content-length"]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return raw[:200].decode("utf-8", "replace"), None
+    usable = length.__class__ is int and length >= 0
+    return value, length if usable else None

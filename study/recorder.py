@@ -1,0 +1,419 @@
+"""How does a running server or client write down what its state machines do?
+
+`Recorder` is handed to a server or a client by `app_server.py` and `app_client.py`. It stands in
+three places, all of which the libraries leave open for it:
+
+    observer()          one `Trail` per connection: is told of every transition
+    tap(message, sock)  a socket that notes each system call and its result, and passes it on
+    selector(inner)     a selector that notes what woke a connection and every change of a mask
+
+Each event belongs to a step: what one connection did in one turn of the loop. At the end of the
+turn its levels (bytes buffered and queued, requests in flight, timers) are noted if they changed.
+
+Rules:
+
+* Off, there is nothing: no recorder, no wrapper, no call. With an observer the batch path is not
+  used, so that every transition is really taken (docs/trace-format.md says what it costs).
+* The connection goes first. Whatever fails here, a full disk or a mistake of ours, ends the
+  recording, once, with a word to `failed`, and never reaches the connection.
+* Of each system call at most `max_bytes` bytes are kept; the true count always is.
+
+Not here: the file (`study.trace`), the parts of a frame (`study.parts`), what to make of it all.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any
+
+from protocol.states import CLOSED, LIFECYCLE, Machine, Row
+
+from .parts import Splitter
+from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
+
+__all__ = ["MAX_BYTES", "Recorder", "TracedSelector", "TracedSocket", "Trail"]
+
+#: Bytes kept of one system call's data.
+MAX_BYTES = 4096
+#: Seconds between two flushes of the file: what a kill may cost.
+FLUSH_EVERY = 0.2
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+
+def _words(mask: int) -> str:
+    return ("r" if mask & READ else "") + ("w" if mask & WRITE else "")
+
+
+class Recorder:
+    """Writes a trace to `file`, of every `sample`-th connection.
+
+    `vantage` is "server" or "client". `clock` is the loop's, in seconds; `wall_clock` the time of
+    day when it began. `failed` is told, once, why recording ended early.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        vantage: str,
+        *,
+        sample: int = 1,
+        max_bytes: int = MAX_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        failed: Callable[[Exception], None] = lambda error: None,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.trails: dict[int, Trail] = {}  # by descriptor
+        self.turn = 0
+        self._file = file
+        self._sample = sample
+        self._clock = clock
+        self._failed = failed
+        self._count = 0  # connections seen
+        self._touched: dict[Trail, None] = {}  # in this turn
+        self._begun = self._flushed = clock()
+        self.on = True
+        self._write(head(vantage, wall_clock(), f"multiconn {vantage}", sample=sample, max_bytes=max_bytes))
+
+    # --- the three places --------------------------------------------------------------------
+
+    def observer(self) -> Trail | None:
+        """For one more connection; None if it is not in the sample."""
+        self._count += 1
+        if not self.on or (self._count - 1) % self._sample:
+            return None
+        return Trail(self, str(self._count))
+
+    def tap(self, message: Any, sock: Any) -> Any:
+        """The socket that `message`'s transport is to use."""
+        trail = message.observer
+        if not self.on or not isinstance(trail, Trail):
+            return sock
+        trail.message = message
+        return TracedSocket(sock, trail)
+
+    def selector(self, inner: selectors.BaseSelector | None = None) -> TracedSelector:
+        return TracedSelector(self, inner if inner is not None else selectors.DefaultSelector())
+
+    # --- what they tell ------------------------------------------------------------------------
+
+    def note(self, trail: Trail, name: str, data: dict[str, Any]) -> None:
+        """Write one event of `trail`. Raises what the file raises."""
+        if self.on:
+            self._touched[trail] = None
+            self._write(encode((self._clock() - self._begun) * 1000, name, trail.group, data))
+
+    def end_turn(self) -> None:
+        """The loop is about to look again: what did this turn change?"""
+        try:
+            for trail in self._touched:
+                trail.end_step()
+            now = self._clock()
+            if self.on and now - self._flushed >= FLUSH_EVERY:
+                self._flushed = now
+                self._file.flush()
+        except Exception as error:
+            self.fail(error)
+        self._touched.clear()
+        self.turn += 1
+
+    def _write(self, record: bytes) -> None:
+        try:
+            self._file.write(record)
+        except (OSError, ValueError) as error:  # full, gone, or closed by somebody else
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """No more is recorded; what is recorded stays."""
+        if self.on:
+            self.on = False
+            self._failed(error)
+
+    def close(self) -> None:
+        """Write what is left. The file is the recorder's to close."""
+        self.end_turn()
+        try:
+            self._file.close()
+        except OSError as error:
+            self.fail(error)
+        self.on = False
+
+
+class Trail:
+    """What is noted of one connection; the observer that its `Message` and `Connection` have."""
+
+    __slots__ = ("_levels", "_mask", "_parts", "_step", "_turn", "_woken", "group", "message", "recorder")
+
+    def __init__(self, recorder: Recorder, group: str) -> None:
+        self.recorder = recorder
+        self.group = group
+        self.message: Any = None
+        self._parts = {"in": Splitter(), "out": Splitter()}
+        self._mask = ""
+        self._woken = 0
+        self._step = 0
+        self._turn = -1
+        self._levels: dict[str, Any] = {}
+
+    # --- steps -----------------------------------------------------------------------------------
+
+    def note(self, name: str, **data: Any) -> None:
+        """One event in the step of this turn, which it begins if it is the first."""
+        recorder = self.recorder
+        if not recorder.on:
+            return
+        if self._turn != recorder.turn:
+            self._turn = recorder.turn
+            self._step += 1
+            woken, self._woken = self._woken, 0
+            if woken:
+                recorder.note(self, WAKE, {"step": self._step, "ready": _words(woken)})
+        recorder.note(self, name, {"step": self._step, **data})
+
+    def wake(self, mask: int) -> None:
+        """The selector has named it; noted when it acts, since the event may be stale by then."""
+        self._woken = mask
+
+    def end_step(self) -> None:
+        message = self.message
+        if message is None:
+            return
+        levels = message.gauges()
+        if levels != self._levels:
+            self._levels = levels
+            self.recorder.note(self, LEVELS, {"step": self._step, **levels})
+        if message.state is CLOSED:
+            self.message = None
+            self.recorder.note(self, ENDED, {"step": self._step, "reason": levels.get("reason")})
+
+    # --- what it is told -------------------------------------------------------------------------
+
+    def transition(self, subject: Any, machine: Machine, row: Row) -> None:
+        try:
+            self.note(
+                TRANSITION,
+                machine=machine.name,
+                state=row.state,
+                input=row.input,
+                target=row.target,
+                reason=row.reason,
+                source=_source(sys._getframe(2)),  # 1 is states.advance, 2 whoever called it
+            )
+            if machine is LIFECYCLE and self.message is None and row.state != CLOSED:
+                self.message = subject
+        except Exception as error:
+            self.recorder.fail(error)
+
+    def opened(self, sock: Any) -> None:
+        def name(ask: Callable[[], Any]) -> str | None:
+            try:
+                return _address(ask())
+            except OSError:
+                return None
+
+        self.note(CONNECTION, fd=sock.fileno(), local=name(sock.getsockname), peer=name(sock.getpeername))
+
+    def syscall(self, call: str, result: int | str, **data: Any) -> None:
+        self.note(SYSCALL, call=call, result=result, source=_caller(), **data)
+
+    def bytes(self, call: str, direction: str, asked: int, chunks: Iterable[Any], count: int) -> None:
+        """`count` bytes went `direction`; they are the beginning of `chunks`."""
+        offset = self._parts[direction].offset
+        data = _first(chunks, count)
+        kept = data[: self.recorder.max_bytes]
+        self.syscall(call, count, asked=asked, direction=direction, offset=offset, bytes=kept.hex())
+        for part in self._parts[direction].feed(data):
+            fields: dict[str, Any] = {"direction": direction, "part": part.kind, "message": part.message}
+            fields |= {"offset": part.offset, "length": part.length}
+            if part.value is not None:
+                fields["value"] = part.value
+            self.note(PART, **fields)
+
+    def masked(self, mask: int) -> None:
+        words = _words(mask)
+        if words != self._mask:
+            before, self._mask = self._mask, words
+            self.note(MASK, before=before, after=words, source=_caller())
+
+
+def _address(name: Any) -> str:
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return "unix"
+
+
+def _first(chunks: Iterable[Any], count: int) -> bytes:
+    data = bytearray()
+    for chunk in chunks:
+        data += memoryview(chunk)[: count - len(data)]
+        if len(data) >= count:
+            break
+    return bytes(data)
+
+
+def _source(frame: Any) -> str:
+    """`package/module.py:LINE` of a frame: the line that took the step."""
+    path = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 2)
+    return f"{'/'.join(path[-2:])}:{frame.f_lineno}"
+
+
+def _caller() -> str:
+    """The innermost line that is not the recorder's own."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return _source(frame)
+
+
+class TracedSocket:
+    """A socket that notes what is asked of it. What it does not name goes straight through."""
+
+    __slots__ = ("_sock", "_trail")
+
+    def __init__(self, sock: Any, trail: Trail) -> None:
+        self._sock = sock
+        self._trail = trail
+        self._tell(lambda: trail.recorder.trails.__setitem__(sock.fileno(), trail))
+        self._tell(lambda: trail.opened(sock))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def fileno(self) -> int:
+        number: int = self._sock.fileno()
+        return number
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        if self._trail.recorder.on:
+            try:
+                what()
+            except Exception as error:
+                self._trail.recorder.fail(error)
+
+    def _failed(self, call: str, error: OSError, **data: Any) -> None:
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        self._tell(lambda: self._trail.syscall(call, name, **data))
+
+    def recv(self, size: int) -> bytes:
+        try:
+            data: bytes = self._sock.recv(size)
+        except OSError as error:
+            self._failed("recv", error, asked=size, direction="in")
+            raise
+        self._tell(lambda: self._trail.bytes("recv", "in", size, (data,), len(data)))
+        return data
+
+    def recv_into(self, space: Any) -> int:
+        size = len(space)
+        try:
+            count: int = self._sock.recv_into(space)
+        except OSError as error:
+            self._failed("recv_into", error, asked=size, direction="in")
+            raise
+        self._tell(lambda: self._trail.bytes("recv_into", "in", size, (space,), count))
+        return count
+
+    def send(self, data: Any) -> int:
+        try:
+            count: int = self._sock.send(data)
+        except OSError as error:
+            self._failed("send", error, asked=len(data), direction="out")
+            raise
+        self._tell(lambda: self._trail.bytes("send", "out", len(data), (data,), count))
+        return count
+
+    def sendmsg(self, buffers: list[Any]) -> int:
+        size = sum(map(len, buffers))
+        try:
+            count: int = self._sock.sendmsg(buffers)
+        except OSError as error:
+            self._failed("sendmsg", error, asked=size, direction="out")
+            raise
+        self._tell(lambda: self._trail.bytes("sendmsg", "out", size, buffers, count))
+        return count
+
+    def connect_ex(self, address: Any) -> int:
+        code: int = self._sock.connect_ex(address)
+        words = errno.errorcode.get(code, str(code)) if code else 0
+        self._tell(lambda: self._trail.syscall("connect", words, to=_address(address)))
+        return code
+
+    def getsockopt(self, level: int, option: int, *size: int) -> Any:
+        value = self._sock.getsockopt(level, option, *size)
+        words = errno.errorcode.get(value, value) if isinstance(value, int) else "?"
+        self._tell(lambda: self._trail.syscall("getsockopt", words, option="SO_ERROR"))
+        return value
+
+    def shutdown(self, how: int) -> None:
+        try:
+            self._sock.shutdown(how)
+        except OSError as error:
+            self._failed("shutdown", error)
+            raise
+        self._tell(lambda: self._trail.syscall("shutdown", 0))
+
+    def close(self) -> None:
+        number = self._sock.fileno()
+        self._sock.close()
+        self._tell(lambda: self._trail.syscall("close", 0))
+        if self._trail.recorder.trails.get(number) is self._trail:
+            del self._trail.recorder.trails[number]
+
+
+class TracedSelector(selectors.BaseSelector):
+    """A selector that notes wakes and masks, and passes everything on."""
+
+    def __init__(self, recorder: Recorder, inner: selectors.BaseSelector) -> None:
+        self._recorder = recorder
+        self._inner = inner
+
+    def _mask(self, fileobj: Any, mask: int) -> None:
+        if self._recorder.on:
+            try:
+                trail = self._recorder.trails.get(fileobj if isinstance(fileobj, int) else fileobj.fileno())
+                if trail is not None:
+                    trail.masked(mask)
+            except Exception as error:
+                self._recorder.fail(error)
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = self._inner.register(fileobj, events, data)
+        self._mask(fileobj, events)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        key = self._inner.unregister(fileobj)
+        self._mask(fileobj, 0)
+        return key
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        key = self._inner.modify(fileobj, events, data)
+        self._mask(fileobj, events)
+        return key
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        recorder = self._recorder
+        if recorder.on:
+            recorder.end_turn()
+        ready = self._inner.select(timeout)
+        if recorder.on:
+            trails = recorder.trails
+            for key, mask in ready:
+                trail = trails.get(key.fd)
+                if trail is not None:
+                    trail.wake(mask)
+        return ready
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._inner.get_map()
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._inner.get_key(fileobj)
+
+    def close(self) -> None:
+        self._inner.close()
