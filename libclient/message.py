@@ -125,7 +125,7 @@ class Message:
         self.shared = shared
         self.owner = owner
         self.tag = tag
-        self.connection = Connection(shared.codec, shared.observer)
+        self.connection = Connection(shared.codec, shared.observe())
         self.transport: Transport | None = None
         self.reason: EndReason | None = None
         self._keep_alive = keep_alive
@@ -137,7 +137,12 @@ class Message:
         self._in_sink = 0  # bytes of a large reply seen so far
         begin(self, LIFECYCLE, CONNECTING)
         self._connector: Connector | None = Connector(
-            shared.loop, endpoints, self._connected, self._not_connected, shared.connect_timeout, shared.open_socket
+            shared.loop,
+            endpoints,
+            self._connected,
+            self._not_connected,
+            shared.connect_timeout,
+            shared.socket_maker(self),
         )
 
     @property
@@ -169,6 +174,21 @@ class Message:
     def queued(self) -> int:
         """Requests handed over and not begun to leave."""
         return len(self._queue)
+
+    def gauges(self) -> dict[str, Any]:
+        """Its levels, for a trace: bytes in and out, requests in flight and waiting, timers, why it ends."""
+        return {
+            "buffered": self.connection.buffered,
+            "queued": self.transport.queued if self.transport is not None else 0,
+            "in_flight": len(self._awaiting),
+            "waiting": len(self._queue),
+            "timers": [
+                name
+                for name, runs in (("reply", self._timed), ("linger", self in self.shared.linger_timer))
+                if runs
+            ],
+            "reason": self.reason.value if self.reason is not None else None,
+        }
 
     # --- requests out ------------------------------------------------------------------
 

@@ -61,11 +61,14 @@ class Shared:
 
     Seconds: `timeout` per reply, `connect_timeout` per address, `linger` to wait for the peer's FIN
     after its last reply; 0 waits for ever (but for `connect_timeout`). `limits` bound a reply.
-    `open_socket` makes the sockets. `bytes_sent` (handed to the transport) and `bytes_received`
-    count all of them together.
+    `open_socket` makes the sockets. `observer` makes an observer (or None) for each connection, and
+    `tap` is given each observed message with every socket made for it and gives back the one to
+    use. `bytes_sent` (handed to the transport) and `bytes_received` count all of them together.
     """
 
     __slots__ = (
+        "_make_observer",
+        "_tap",
         "bytes_received",
         "bytes_sent",
         "codec",
@@ -73,7 +76,6 @@ class Shared:
         "linger_timer",
         "loop",
         "marks",
-        "observer",
         "open_socket",
         "reply_timer",
     )
@@ -88,7 +90,8 @@ class Shared:
         limits: Limits | None = None,
         marks: WaterMarks | None = None,
         open_socket: Callable[[Endpoint], Any] = open_stream_socket,
-        observer: Observer | None = None,
+        observer: Callable[[], Observer | None] | None = None,
+        tap: Callable[[Message, Any], Any] | None = None,
     ) -> None:
         self.loop = loop
         self.codec = Codec(CLIENT, limits)
@@ -97,9 +100,21 @@ class Shared:
         self.linger_timer = loop.fifo(linger, _linger_expired)
         self.marks = marks or WaterMarks()
         self.open_socket = open_socket
-        self.observer = observer
+        self._make_observer = observer
+        self._tap = tap
         self.bytes_sent = 0
         self.bytes_received = 0
+
+    def observe(self) -> Observer | None:
+        """An observer for one more connection."""
+        return self._make_observer() if self._make_observer is not None else None
+
+    def socket_maker(self, message: Message) -> Callable[[Endpoint], Any]:
+        """What makes the sockets that `message` tries its addresses with."""
+        tap, open_socket = self._tap, self.open_socket
+        if tap is None or message.observer is None:
+            return open_socket
+        return lambda endpoint: tap(message, open_socket(endpoint))
 
     def reply_fifo(self, seconds: float) -> Fifo[Message]:
         """Another reply timer; to be put in `reply_timer` only while no message awaits a reply."""

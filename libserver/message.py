@@ -139,6 +139,8 @@ class Message:
         self.last_active = server.loop.lately
         self._pending: Pending | None = None
         begin(self, LIFECYCLE, OPEN)
+        if observer is not None and server.tap is not None:
+            sock = server.tap(self, sock)
         self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
 
     def start(self) -> None:
@@ -639,6 +641,24 @@ class Message:
             f"age={now - since:.1f} idle={now - self.last_active:.1f} "
             f"in={connection.buffered} out={self.transport.queued} in-flight={connection.in_flight}"
         )
+
+    def gauges(self) -> dict[str, Any]:
+        """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
+        pending = self._pending
+        server = self.server
+        timers = {
+            "header": pending is not None and pending.timer is server.header_timer,
+            "content": pending is not None and pending.timer is server.content_timer,
+            "send": self in server.send_timer,
+            "linger": self in server.linger_timer or self in server.refused_timer,
+        }
+        return {
+            "buffered": self.connection.buffered,
+            "queued": self.transport.queued,
+            "in_flight": self.connection.in_flight,
+            "timers": [name for name, runs in timers.items() if runs],
+            "reason": pending.reason.value if pending is not None and pending.reason is not None else None,
+        }
 
     def __repr__(self) -> str:
         return f"<Message {self.state} {self.connection!r} {self.transport!r}>"

@@ -91,7 +91,8 @@ class Server:
     `ServerLimits` are the limits. Raises `CannotListen` if an address can't be listened on,
     `ValueError` for one that can't be understood or a limit that can't hold.
 
-    Pass `loop` to share one; `observer` makes an observer (or None) for each connection; `system`
+    Pass `loop` to share one; `observer` makes an observer (or None) for each connection, and `tap`
+    is given each observed message with its socket and gives back the one to use; `system`
     stands for the operating system.
     """
 
@@ -102,6 +103,7 @@ class Server:
         sizes: Limits | None = None,
         loop: EventLoop | None = None,
         observer: Callable[[], Observer | None] | None = None,
+        tap: Callable[[Message, Any], Any] | None = None,
         system: System = System(),  # noqa: B008 (immutable)
         **limits: Any,
     ) -> None:
@@ -115,6 +117,7 @@ class Server:
         self._system = system
         self.max_connections = self._clamp(self.limits.max_connections)
         self._make_observer = observer
+        self.tap = tap
         self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
 
         self.loop = loop if loop is not None else EventLoop(spin=SPIN)

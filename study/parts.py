@@ -27,7 +27,10 @@ PREFIX_LENGTH = 2
 
 
 class Part(NamedTuple):
-    """`message` counts from 0; `offset` and `length` in bytes of the stream; `value`: of a prefix its number, of a header its object."""
+    """A part that is whole. `message` counts from 0, `offset` and `length` are bytes of the stream.
+
+    `value` is a prefix's number, or a header's object.
+    """
 
     kind: str
     message: int
