@@ -93,15 +93,15 @@ def message(content: bytes, type: object = JSON, encoding: object = "utf-8", **m
 
 
 def action(name: object, value: object = ABSENT, encoding: str = "utf-8", **more: object) -> bytes:
-    """A JSON request."""
+    """A JSON request, in this encoding."""
     content: dict[str, object] = {"action": name}
     if value is not ABSENT:
         content["value"] = value
-    return message(json.dumps(content, ensure_ascii=False).encode(encoding), JSON, encoding, **more)
+    return message(json.dumps(content, ensure_ascii=False).encode(encoding, "surrogatepass"), JSON, encoding, **more)
 
 
-def search(value: object, **more: object) -> bytes:
-    return action("search", value, **more)
+def search(value: object, encoding: str = "utf-8", **more: object) -> bytes:
+    return action("search", value, encoding, **more)
 
 
 def binary(content: bytes, type: object = "binary/echo", **more: object) -> bytes:
