@@ -286,7 +286,13 @@ def binary_encoding(run: ServerRun, literal: str) -> None:
 
 
 @each(
-    {"HV17": "text/JSON", "HV17.2": "text/json; charset=utf-8", "HV17.3": "", "HV17.4": "application/json\0\n", "HV17.5": " text/json"},
+    {
+        "HV17": "text/JSON",
+        "HV17.2": "text/json; charset=utf-8",
+        "HV17.3": "",
+        "HV17.4": "application/json\0\n",
+        "HV17.5": " text/json",
+    },
     "content-type: {0!r}",
     mechanism="types are compared as written", section=MESSAGE, expected="opaque bytes: the first 10",
 )

@@ -149,7 +149,7 @@ def crowd(run: ServerRun, most: int) -> list[Peer]:
     """As many connections as it may have, each kept alive. Raises `Informational` if we can't open them."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most > 20_000 or (hard != resource.RLIM_INFINITY and most + 200 > hard):
-        raise Informational(f"{most} connections are more than this process may open (ulimit -n); tell --max-connections")
+        raise Informational(f"{most} connections are more than we may open (ulimit -n); tell --max-connections")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(most + 200, resource.getrlimit(resource.RLIMIT_NOFILE)[0]), hard))
     request = search("ring", connection="keep-alive")
     peers: list[Peer] = []

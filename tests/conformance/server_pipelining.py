@@ -106,7 +106,8 @@ def order_across_a_blocking_action(run: ServerRun) -> None:
     if name is None:
         raise Informational("shown only with --blocking-action")
     peer = run.kept()
-    peer.send(action(name, "slow", id="slow") + search("ring", id=1) + b"".join(action("echo", n, id=n) for n in range(9)))
+    fast = b"".join(action("echo", n, id=n) for n in range(9))
+    peer.send(action(name, "slow", id="slow") + search("ring", id=1) + fast)
     first = peer.reply(within=run.patience)
     if first.header.get("id") != "slow":
         raise Failed("the slow one's reply first", str(first))
@@ -189,7 +190,8 @@ def close_ends_it(run: ServerRun) -> None:
 
 def says_close(run: ServerRun, fields: dict[str, object]) -> None:
     if fields.get("connection") != "close":
-        run.deviates('"close" on the last reply of a kept-alive connection', str(fields.get("connection", "no connection")))
+        said = str(fields.get("connection", "no connection field"))
+        run.deviates('"close" on the last reply of a kept-alive connection', said)
 
 
 @case(
@@ -257,7 +259,8 @@ def granted_on_an_error(run: ServerRun) -> None:
 )
 def mixed(run: ServerRun) -> None:
     peer = run.kept()
-    kinds = (search("ring"), binary(b"abc"), message(b"0123456789ab", "x/y", "binary"), action("echo", [1]), message(b"{"))
+    unknown, bad = message(b"0123456789ab", "x/y", "binary"), message(b"{")
+    kinds = (search("ring"), binary(b"abc"), unknown, action("echo", [1]), bad)
     peer.send(b"".join(islice(cycle(kinds), 100)))
     for _ in range(20):
         peer.result(RING)
@@ -391,7 +394,8 @@ def not_withheld(run: ServerRun) -> None:
 )
 def one_deadline(run: ServerRun) -> None:
     peer = run.kept()
-    peer.send(search("ring", id=1) + search("ring", id=2, deadline_ms=0) + search("ring", id=3) + binary(b"x", deadline_ms=0))
+    late = search("ring", id=2, deadline_ms=0)
+    peer.send(search("ring", id=1) + late + search("ring", id=3) + binary(b"x", deadline_ms=0))
     peer.result(RING, id=1)
     peer.error("deadline-exceeded", id=2)
     peer.result(RING, id=3)
@@ -413,7 +417,8 @@ def handler_raises(run: ServerRun) -> None:
     if answer.code != "handler-failed":
         if name:
             raise Failed("handler-failed", str(answer))
-        raise Informational(f"shown only with --failing-action (an echo of 1e999 was answered {answer.code or 'with a result'})")
+        how = answer.code or "with a result"
+        raise Informational(f"shown only with --failing-action (an echo of 1e999 was answered {how})")
     if "Traceback" in answer.result or ".py" in answer.result:
         raise Failed("a message without internals", answer.result)
     peer.result(RING, id=2)
