@@ -94,7 +94,7 @@ def declared_only(run: ServerRun) -> None:
 
 
 @case(
-    "LM6", "a prefix above --max-header, and nothing behind it", star=True,
+    "LM6", "a prefix above --max-header, and nothing behind it",
     mechanism="decided at the prefix", section="Errors: header-too-large",
     expected="header-too-large at once, then a lingering close",
 )

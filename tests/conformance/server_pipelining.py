@@ -10,7 +10,7 @@ from itertools import cycle, islice
 
 from .case import SOON, Failed, Informational, case, each
 from .targets import ServerRun
-from .wire import ABSENT, KEEP, MORPHEUS, RING, Peer, action, binary, exchange, framed, message, search
+from .wire import ABSENT, KEEP, MORPHEUS, RING, Peer, action, binary, exchange, framed, header, message, search
 
 ORDER = "Order and pipelining"
 CONNECTION = "A message: connection"
@@ -87,8 +87,6 @@ def broken_in_the_middle(run: ServerRun) -> None:
     mechanism="refused in the middle", section="Errors: then close", expected="100 replies, content-too-large, FIN",
 )
 def refused_in_the_middle(run: ServerRun) -> None:
-    from .wire import header
-
     peer = run.kept()
     good = b"".join(action("echo", n, id=n) for n in range(100))
     peer.send(good + header(run.options.max_content + 1, id="large") + search("ring"))
@@ -98,7 +96,7 @@ def refused_in_the_middle(run: ServerRun) -> None:
 
 
 @case(
-    "PL5", "a slow blocking action, then fast ones", star=True,
+    "PL5", "a slow blocking action, then fast ones",
     mechanism="order across a blocking action", section=ORDER, expected="the slow one's reply first",
 )
 def order_across_a_blocking_action(run: ServerRun) -> None:
@@ -229,7 +227,7 @@ def one_shot(run: ServerRun) -> None:
 
 
 @case(
-    "PL8.2", "what follows a one-shot request",
+    "PL8.2", "what follows a one-shot request", star=True,
     mechanism="behind a one-shot request", section=CONNECTION, expected="one reply, FIN; the rest discarded",
 )
 def behind_a_one_shot_request(run: ServerRun) -> None:

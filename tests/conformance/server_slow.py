@@ -9,6 +9,7 @@ Not here: closing by itself (`server_closing`).
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ IN_TIME = "timeout within patience, then FIN"
 def wait_for_end(run: ServerRun, peer: Peer) -> float | None:
     """Seconds until something came, or None if nothing did within patience."""
     begun = time.monotonic()
-    peer._receive(begun + run.patience)
+    peer.receive(begun + run.patience)
     if peer.unread or peer.over:
         return time.monotonic() - begun
     return None
@@ -36,7 +37,7 @@ def trickle(run: ServerRun, peer: Peer, data: bytes, every: float, until: float)
         if time.monotonic() - begun >= until:
             break
         peer.try_send(bytes([byte]))
-        peer._receive(time.monotonic() + every)
+        peer.receive(time.monotonic() + every)
         if peer.unread or peer.over:
             return time.monotonic() - begun
     return None
@@ -63,7 +64,7 @@ def one_byte_a_second(run: ServerRun) -> None:
 
 
 @case(
-    "SL1.2", "one byte of a prefix, then silence", slow=True, star=True,
+    "SL1.2", "one byte of a prefix, then silence", slow=True,
     mechanism="header timer from the first byte", section=TIMEOUT, expected=IN_TIME,
 )
 def one_byte_then_silence(run: ServerRun) -> None:
@@ -100,7 +101,7 @@ def timed_out(run: ServerRun, begin: Callable[[Peer], None], fresh: bool = False
 
 
 @case(
-    "SL2", "connects, and says nothing", slow=True, star=True,
+    "SL2", "connects, and says nothing", slow=True,
     mechanism="timer of a silent newcomer", section="Errors: timeout", expected="FIN alone",
 )
 def silent_newcomer(run: ServerRun) -> None:
@@ -140,7 +141,7 @@ def never_reads(run: ServerRun) -> None:
     begun = time.monotonic()
     while time.monotonic() - begun < run.patience:
         time.sleep(0.2)
-        if peer.sock.getsockopt(1, 4):  # SOL_SOCKET, SO_ERROR: a RST has come, though nothing was read
+        if peer.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # a RST has come, though nothing was read
             run.note(f"cut after {time.monotonic() - begun:.1f} s")
             return
     raise Informational(f"not cut within {run.patience:g} s")
@@ -193,7 +194,7 @@ def small_window(run: ServerRun) -> None:
     content = bytes(range(256)) * 400
     peer.send(binary(content))
     until = time.monotonic() + SOON * 3
-    while len(peer.unread) < len(content) and peer._receive(until, most=100):
+    while len(peer.unread) < len(content) and peer.receive(until, most=100):
         pass
     peer.content(content, "binary/echo")
 

@@ -213,7 +213,7 @@ class Peer:
 
     # --- receiving ---
 
-    def _receive(self, until: float, most: int = 1 << 18) -> bool:
+    def receive(self, until: float, most: int = 1 << 18) -> bool:
         """Take in what comes until then; False if nothing did. Sets `over` at the end of the stream."""
         left = until - time.monotonic()
         if self.over or left <= 0:
@@ -242,7 +242,7 @@ class Peer:
             if self.over:
                 rest = f" after {len(self.unread)} bytes {shown(bytes(self.unread[:60]))}" if self.unread else ""
                 raise Failed(what, f"{self.over}{rest}")
-            if not self._receive(until) and time.monotonic() >= until:
+            if not self.receive(until) and time.monotonic() >= until:
                 raise Failed(what, f"silence{f' after {len(self.unread)} bytes' if self.unread else ''}")
 
     def reply(self, within: float = SOON, what: str = "a reply") -> Reply:
@@ -322,7 +322,7 @@ class Peer:
         """They have nothing more to say: FIN, and not a RST."""
         until = time.monotonic() + within
         while not self.over and not self.unread and time.monotonic() < until:
-            self._receive(until)
+            self.receive(until)
         if self.unread:
             raise Failed("FIN", f"{len(self.unread)} bytes more: {shown(bytes(self.unread[:80]))}")
         if self.over != "FIN":
@@ -330,7 +330,7 @@ class Peer:
 
     def silence(self, seconds: float) -> None:
         """Nothing comes, not even FIN."""
-        self._receive(time.monotonic() + seconds)
+        self.receive(time.monotonic() + seconds)
         if self.over or self.unread:
             raise Failed("silence", self.over or f"{len(self.unread)} bytes: {shown(bytes(self.unread[:80]))}")
 
@@ -338,7 +338,7 @@ class Peer:
         """How it ends: "FIN" or "RST", None if it does not in time. Bytes before it are kept in `unread`."""
         until = time.monotonic() + within
         while not self.over and time.monotonic() < until:
-            self._receive(until)
+            self.receive(until)
         return self.over
 
     def refused(self, *codes: str, within: float = SOON, id: object = ABSENT) -> Reply:
