@@ -6,6 +6,7 @@
     python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
+    python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
     python -m benchmarks table RESULTS.json  markdown for the docs
 
 Progress goes to stderr, results to stdout. Ctrl-C ends a run early and prints what there is.
@@ -29,6 +30,7 @@ from benchmarks.plot import svg
 from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
 from benchmarks.rounds import run
+from benchmarks.soak import command as soak
 from benchmarks.stored import Run, write
 from benchmarks.visit import Settings, Visit
 
@@ -39,7 +41,13 @@ EXIT_WRONG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-COMMANDS = {"ablation": ablation.main, "memory": memory.main, "scale": scale.main, "table": table.main}
+COMMANDS = {
+    "ablation": ablation.main,
+    "memory": memory.main,
+    "scale": scale.main,
+    "soak": soak.main,
+    "table": table.main,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -132,6 +132,16 @@ class ServerProcess:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
 
+    def end(self) -> int | None:
+        """Ask it to end, and wait; its exit code, None if it had to be killed. What it said can still be read."""
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return None
+
     def stop(self) -> None:
         self._process.terminate()
         try:
