@@ -46,9 +46,9 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
         }
     if kind == "memory":
         return {"memory": _memory(found)}
-    if kind == "ablation":
+    if kind in ("ablation", "tried"):
         head, rows = ablation.table_rows(ablation.read(found))
-        return {"ablation": _markdown(head, rows, left=2)}
+        return {kind: _markdown(head, rows, left=2)}
     if kind == "scale":
         return {f"scale-{name}": _plain(rows) for name, rows in found["tables"].items()}
     raise ValueError(f"no results of this program: kind {kind!r}")
