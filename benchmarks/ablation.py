@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
-from benchmarks.loads import LOADS
+from benchmarks.loads import LOADS, Load
 from benchmarks.memory import measure
 from benchmarks.peers import Peer, chosen
 from benchmarks.processes import CannotStart, cores, on_core, raise_descriptor_limit
@@ -109,6 +109,7 @@ def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     try:
         tricks = chosen(options.tricks, TRIED if options.tried else TRICKS, "trick")
+        loads = chosen(options.loads, LOADS, "load")
         compiled(GENERATOR)
     except (ValueError, CannotCompile) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -121,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
     code = 0
     try:
         with on_core(generator_core):
-            for visit in _visits(tricks, settings):
+            for visit in _visits(tricks, loads, settings):
                 outcome.visits.append(visit)
                 if visit.broken:
                     print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)
@@ -147,6 +148,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks ablation", description="What each trick brings.")
     add = parser.add_argument
     add("--tricks", metavar="NAMES", help=f"comma-separated (default: all): {', '.join(TRICKS)}")
+    add("--loads", metavar="NAMES", help="comma-separated: only those of a trick's loads (default: all of them)")
     add("--tried", action="store_true", help=f"measure what did not pay instead: {', '.join(TRIED)}")
     add("--rounds", type=int, default=7, metavar="N", help="visits of each server per load (7)")
     add("--seconds", type=float, default=1.0, metavar="S", help="measured per visit (1)")
@@ -162,9 +164,9 @@ def _server(name: str) -> Peer:
     return Peer(name, "this project's server", ("-m", "benchmarks.tricks", removed))
 
 
-def _visits(tricks: Sequence[Trick], settings: Settings) -> Iterator[Visit]:
-    for name, load in LOADS.items():
-        on_it = [_server(trick.name) for trick in tricks if name in trick.loads]
+def _visits(tricks: Sequence[Trick], loads: Sequence[Load], settings: Settings) -> Iterator[Visit]:
+    for load in loads:
+        on_it = [_server(trick.name) for trick in tricks if load.name in trick.loads]
         if on_it:
             yield from run([load], [_server(BASE), *on_it], settings, _say)
 

@@ -82,8 +82,9 @@ def test_an_unknown_trick_is_refused_with_those_there_are(capsys: pytest.Capture
 def test_a_short_run_measures_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if compiling.compiler() is None:
         pytest.skip("there is no C compiler")
-    how = ["--tricks", "id-cache", "--rounds", "1", "--seconds", "0.05", "--warmup", "0.05", "--connections", "0"]
-    assert main([*how, "--json", str(tmp_path / "ablation.json")]) == 0
+    what = ["--tricks", "id-cache,spin", "--loads", "64x1-ids,64x16-ids"]
+    how = ["--rounds", "1", "--seconds", "0.05", "--warmup", "0.05", "--connections", "0"]
+    assert main([*what, *how, "--json", str(tmp_path / "ablation.json")]) == 0
     found = read(json.loads((tmp_path / "ablation.json").read_text()))
     assert {(visit.load, visit.peer) for visit in found.visits} == {
         (load, peer) for load in ("64x1-ids", "64x16-ids") for peer in ("ours", "id-cache")
