@@ -41,18 +41,18 @@ def duplicates_accepted() -> None:
 
 
 @broken(
-    "length-true", "content-length true is taken for 1", "isinstance(value, int), which a bool passes in Python", "HV5"
+    "length-true", "content-length true is taken for 1", "isinstance(value, int), which a bool passes in Python", "HV6"
 )
 def length_true() -> None:
     coerce_fields(lambda name, value: int(value) if name == "content-length" and value is True else value)
 
 
-@broken("length-float", "content-length 5.0 is taken for 5", "numbers that are all floats, as in JavaScript", "HV5")
+@broken("length-float", "content-length 5.0 is taken for 5", "numbers that are all floats, as in JavaScript", "HV7.2")
 def length_float() -> None:
     coerce_fields(lambda name, value: int(value) if name == "content-length" and value.__class__ is float else value)
 
 
-@broken("length-text", 'content-length "5" is taken for 5', 'int(header["content-length"])', "HV5")
+@broken("length-text", 'content-length "5" is taken for 5', 'int(header["content-length"])', "HV7")
 def length_text() -> None:
     coerce_fields(lambda name, value: int(value) if name == "content-length" and value.__class__ is str else value)
 
@@ -67,18 +67,18 @@ def length_negative() -> None:
     coerce_fields(lambda name, value: max(value, 0) if name == "content-length" and type(value) is int else value)
 
 
-@broken("nan-in-header", "NaN is accepted in a header", "Python's json, which reads and writes it by default", "HV7")
+@broken("nan-in-header", "NaN is accepted in a header", "Python's json, which reads and writes it by default", "HV9")
 def nan_in_header() -> None:
     frames._scan = json.JSONDecoder(object_pairs_hook=tuple)
 
 
-@broken("nan-in-content", "NaN is accepted in a content", "Python's json, which reads and writes it by default", "CT1")
+@broken("nan-in-content", "NaN is accepted in a content", "Python's json, which reads it by default", "EN6.5")
 def nan_in_content() -> None:
     walk_only()
     content._decoder = json.JSONDecoder()
 
 
-@broken("bom-accepted", "a header may start with a BOM", "decoders that are asked for utf-8-sig to be kind", "HV11")
+@broken("bom-accepted", "a header may start with a BOM", "decoders that are asked for utf-8-sig to be kind", "HV11.5")
 def bom_accepted() -> None:
     parse = frames.parse_header
     replace(parse, lambda raw, role: parse(raw.removeprefix(BOM), role))
@@ -94,7 +94,7 @@ def trailing_accepted() -> None:
     frames._parse_object = lambda text: frames._scan.raw_decode(text.lstrip())[0]
 
 
-@broken("deep-header-accepted", "a header may nest as deep as it likes", "parsers without a depth limit", "HV10")
+@broken("deep-header-accepted", "a header may nest as deep as it likes", "parsers without a depth limit", "HV10.2")
 def deep_accepted() -> None:
     replace(frames._refuse_deep, lambda value: None)
 

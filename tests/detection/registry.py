@@ -3,7 +3,7 @@
 A variant is our own server, unchanged but for one behaviour, broken where that behaviour lives: a
 function that does its work replaces or wraps the original before the server starts.
 
-    @broken("ids-dropped", "replies carry no id", "servers that ...", "ID1")
+    @broken("ids-dropped", "replies carry no id", "servers that ...", "HV18")
     def ids_dropped() -> None:
         ...replace one function...
 
@@ -33,28 +33,43 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Break:
-    """One mistake: `what` goes wrong, where it was `seen`, and the ids of the cases that must fail on it."""
+    """One mistake: `what` goes wrong, where it was `seen`, and the id of the case that must not be OK on it.
+
+    `after` are cases that run before that one, to give the mistake its occasion; what they find
+    does not count.
+    """
 
     name: str
     what: str
     seen: str
-    caught_by: tuple[str, ...]
+    caught_by: str
     apply: Callable[[], None]
-    options: tuple[str, ...] = ()  # of the server, so that the mistake shows in seconds
+    options: tuple[str, ...]  # of the server, so that the mistake shows in seconds
+    after: tuple[str, ...]
+    verdict: str  # that it must be given
+    slow: bool  # it shows only after many seconds, or by how busy its process is: not side by side with others
 
 
 BREAKS: dict[str, Break] = {}
 
 
 def broken(
-    name: str, what: str, seen: str, *caught_by: str, options: tuple[str, ...] = ()
+    name: str,
+    what: str,
+    seen: str,
+    caught_by: str,
+    *,
+    options: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    verdict: str = "FAILED",
+    slow: bool = False,
 ) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Decorator: register the function that makes the mistake."""
 
     def register(apply: Callable[[], None]) -> Callable[[], None]:
         if name in BREAKS:
             raise ValueError(f"there are two variants named {name}")
-        BREAKS[name] = Break(name, what, seen, caught_by, apply, options)
+        BREAKS[name] = Break(name, what, seen, caught_by, apply, options, after, verdict, slow)
         return apply
 
     return register

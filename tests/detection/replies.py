@@ -65,7 +65,7 @@ def length_one_more() -> None:
     "length-in-characters",
     "content-length counts characters, not bytes",
     "len(text); Node's manual warns of text.length where Buffer.byteLength is meant",
-    "EN13",
+    "EN14.3",
 )
 def length_in_characters() -> None:
     claim_length(lambda content: len(content.decode()))
@@ -90,7 +90,7 @@ def answers_twice() -> None:
     "reply-withheld",
     "a reply on a kept-alive connection leaves with the next one",
     "buffered writers that nobody flushes",
-    "KA1",
+    "PL18",
 )
 def reply_withheld() -> None:
     held: dict[message.Message, list[Any]] = {}
@@ -125,12 +125,12 @@ def second_request_lost() -> None:
     message.Message.data_received = first_only  # type: ignore[method-assign]
 
 
-@broken("ids-dropped", "replies carry no id", "servers written against clients that never sent one", "ID1")
+@broken("ids-dropped", "replies carry no id", "servers written against clients that never sent one", "HV18")
 def ids_dropped() -> None:
     change_headers(lambda header: setattr(header, "id", None))
 
 
-@broken("ids-as-text", "an id that is an integer comes back as a string", "ids kept in a table keyed by text", "ID1")
+@broken("ids-as-text", "an id that is an integer comes back as a string", "ids kept in a table keyed by text", "HV18.4")
 def ids_as_text() -> None:
     change_headers(lambda header: setattr(header, "id", header.id if header.id is None else str(header.id)))
 
@@ -139,7 +139,7 @@ def ids_as_text() -> None:
     "keep-alive-forgotten",
     "keep-alive holds for the request that says it, and no longer",
     "servers that look at each request alone, as HTTP/1.0 did",
-    "KA2",
+    "PL6",
 )
 def keep_alive_forgotten() -> None:
     walk_only()
@@ -156,7 +156,7 @@ def keep_alive_forgotten() -> None:
     "always-kept-alive",
     "a connection stays open although nobody asked for it",
     "HTTP/1.1 servers before HTTP/1.0 clients, which read to the end",
-    "PL8",
+    "PL8.2",
 )
 def always_kept_alive() -> None:
     walk_only()
@@ -169,7 +169,7 @@ def always_kept_alive() -> None:
     connection.Connection._message = for_ever  # type: ignore[method-assign]
 
 
-@broken("close-ignored", "connection: close is not obeyed", "servers that know keep-alive and nothing else", "KA3")
+@broken("close-ignored", "connection: close is not obeyed", "servers that know keep-alive and nothing else", "PL7")
 def close_ignored() -> None:
     def without(header: frames.Header) -> None:
         if header.connection == frames.CLOSE:
@@ -179,7 +179,7 @@ def close_ignored() -> None:
     change_headers(without)
 
 
-@broken("deadline-ignored", "deadline-ms is read and forgotten", "servers that do what nobody waits for", "DL1")
+@broken("deadline-ignored", "deadline-ms is read and forgotten", "servers that do what nobody waits for", "HV22")
 def deadline_ignored() -> None:
     replace(message._check_deadline, lambda clock, deadline: None)
 
