@@ -1,6 +1,7 @@
 """What can be asked on the command line?
 
     python -m tests.conformance --server HOST:PORT [--pid PID] [--command COMMAND]
+    python -m tests.conformance --command COMMAND
     python -m tests.conformance --client COMMAND
     python -m tests.conformance --list
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from . import report
 from .case import CASES, CLIENT, FAILED, SERVER, Case, Options, Target
 from .runner import run
+from .spawned import StartedTarget
 from .targets import CannotReach, ServerTarget
 
 __all__ = ["main"]
@@ -89,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument(
         "--command",
         metavar="COMMAND",
-        help="starts one like it, for what ends a server; it prints 'Listening on tcp://HOST:PORT'",
+        help="starts one like it, for what ends a server; prints 'Listening on tcp://HOST:PORT'; "
+        "{port} in it becomes a port. Without --server that one is tested",
     )
     more.add_argument(
         "--max-content", type=size, default=TOLD.max_content, metavar="SIZE", help="its limit of a content (64m)"
@@ -97,9 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("--max-header", type=size, default=TOLD.max_header, metavar="SIZE", help="of a header (65535)")
     more.add_argument(
         "--max-connections", type=size, default=TOLD.max_connections, metavar="N", help="of connections (10000)"
-    )
-    more.add_argument(
-        "--output-limit", type=size, default=TOLD.output_limit, metavar="SIZE", help="of unsent output (128m)"
     )
     more.add_argument("--blocking-action", metavar="NAME", help="an action that takes its time and answers its value")
     more.add_argument("--failing-action", metavar="NAME", help="an action whose handler raises")
@@ -125,7 +125,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         max_content=arguments.max_content,
         max_header=arguments.max_header,
         max_connections=arguments.max_connections,
-        output_limit=arguments.output_limit,
         blocking_action=arguments.blocking_action,
         failing_action=arguments.failing_action,
     )
@@ -135,12 +134,14 @@ def _target(arguments: argparse.Namespace, options: Options) -> Target:
     if arguments.server:
         host, port = arguments.server
         return ServerTarget(host, port, options)
-    try:
-        module = importlib.import_module(".client_target", __package__)
-    except ModuleNotFoundError:
-        raise CannotReach("this copy of the suite has no cases for clients") from None
-    target: Target = module.open_target(arguments.client, options)
-    return target
+    if arguments.client:
+        try:
+            module = importlib.import_module(".client_target", __package__)
+        except ModuleNotFoundError:
+            raise CannotReach("this copy of the suite has no cases for clients") from None
+        target: Target = module.open_target(arguments.client, options)
+        return target
+    return StartedTarget(arguments.command, options)
 
 
 def _chosen(cases: Sequence[Case], wanted: Sequence[str]) -> list[Case]:
@@ -162,11 +163,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     load_cases()
-    if arguments.server and arguments.client:
-        parser.error("--server and --client are two runs")
-    role = SERVER if arguments.server else CLIENT if arguments.client else None
+    serving = bool(arguments.server or arguments.command)
+    if serving and arguments.client:
+        parser.error("a server and a client are two runs")
+    role = SERVER if serving else CLIENT if arguments.client else None
     if role is None and not arguments.list:
-        parser.error("say --server HOST:PORT, --client COMMAND or --list")
+        parser.error("say --server HOST:PORT, --command COMMAND, --client COMMAND or --list")
     try:
         cases = _chosen([case for case in CASES.values() if role in (None, case.role)], arguments.case)
     except KeyError as unknown:

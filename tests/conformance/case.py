@@ -112,7 +112,6 @@ class Options:
     max_content: int = 64 * 1024 * 1024
     max_header: int = 65535
     max_connections: int = 10_000
-    output_limit: int = 128 * 1024 * 1024
     blocking_action: str | None = None  #: an action that takes its time in another thread
     failing_action: str | None = None  #: an action whose handler raises
 

@@ -11,7 +11,7 @@ import signal
 import time
 
 from .case import SOON, Failed, Informational, case, each
-from .spawned import Spawned, spawn
+from .spawned import Spawned, connect, spawn
 from .targets import QUIET_PART, CannotReach, ServerRun
 from .wire import KEEP, MORPHEUS, RING, Peer, binary, search
 
@@ -19,8 +19,8 @@ DRAIN = "Errors: drain"
 EXIT = "server.md: signals, exit codes"
 
 
-def kept(server: Spawned) -> Peer:
-    peer = server.connect()
+def kept(run: ServerRun, server: Spawned) -> Peer:
+    peer = connect(run, server)
     peer.send(search("ring", **KEEP))
     peer.result(RING)
     return peer
@@ -41,7 +41,7 @@ def ends_with(server: Spawned, code: int, within: float) -> None:
 )
 def drain_while_idle(run: ServerRun, number: signal.Signals) -> None:
     server = spawn(run)
-    peers = [kept(server) for _ in range(5)]
+    peers = [kept(run, server) for _ in range(5)]
     begun = time.monotonic()
     server.signal(number)
     for peer in peers:
@@ -59,7 +59,7 @@ def drain_while_idle(run: ServerRun, number: signal.Signals) -> None:
 )
 def drain_inside_a_message(run: ServerRun, where: str, cut: int) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     request = search("morpheus", id=2)
     peer.send(request[:cut])
     time.sleep(0.3)
@@ -80,7 +80,7 @@ def drain_inside_a_message(run: ServerRun, where: str, cut: int) -> None:
 )
 def request_after_the_drain(run: ServerRun) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     request = search("morpheus", id=2)
     peer.send(request[:-5])
     time.sleep(0.3)
@@ -100,7 +100,7 @@ def request_after_the_drain(run: ServerRun) -> None:
 )
 def drain_under_a_reply(run: ServerRun) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     content = bytes(range(256)) * (min(8 << 20, run.options.max_content) // 256)
     peer.send(binary(content), within=SOON * 4)
     peer.receive(time.monotonic() + SOON, most=1000)
@@ -119,7 +119,7 @@ def drain_under_a_reply(run: ServerRun) -> None:
 )
 def drain_with_a_stuck_peer(run: ServerRun) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     peer.send(search("morpheus")[:-5])
     time.sleep(0.2)
     server.signal(signal.SIGTERM)
@@ -140,7 +140,7 @@ def drain_with_a_stuck_peer(run: ServerRun) -> None:
 )
 def second_signal(run: ServerRun) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     peer.send(search("morpheus")[:-5])
     time.sleep(0.2)
     server.signal(signal.SIGTERM)
@@ -155,7 +155,7 @@ def second_signal(run: ServerRun) -> None:
 )
 def signal_that_asks(run: ServerRun) -> None:
     server = spawn(run)
-    peer = kept(server)
+    peer = kept(run, server)
     server.signal(signal.SIGUSR1)
     for _ in range(3):
         peer.usable()
@@ -171,7 +171,7 @@ def immediate_rebind(run: ServerRun) -> None:
     first = spawn(run)
     if "{port}" not in str(run.options.command):
         raise Informational("shown only if --command has {port} in it")
-    peers = [kept(first) for _ in range(3)]
+    peers = [kept(run, first) for _ in range(3)]
     first.signal(signal.SIGTERM)  # the server closes first, so TIME-WAIT is on its side
     for peer in peers:
         peer.fin()
@@ -180,7 +180,7 @@ def immediate_rebind(run: ServerRun) -> None:
     second = spawn(run, port=first.port)
     if second.port != first.port:
         raise Failed(f"port {first.port}", str(second.port))
-    kept(second)
+    kept(run, second)
 
 
 @case(
@@ -190,8 +190,8 @@ def immediate_rebind(run: ServerRun) -> None:
 )
 def descriptors_exhausted(run: ServerRun) -> None:
     server = spawn(run, descriptors=64)
-    served = [kept(server) for _ in range(10)]
-    others = [server.connect() for _ in range(140)]
+    served = [kept(run, server) for _ in range(10)]
+    others = [connect(run, server) for _ in range(140)]
     time.sleep(0.5)
     for peer in served:
         peer.usable()
@@ -209,7 +209,7 @@ def descriptors_exhausted(run: ServerRun) -> None:
 
     def recovered() -> bool:
         try:
-            kept(server).close()
+            kept(run, server).close()
         except (Failed, OSError):
             return False
         return True

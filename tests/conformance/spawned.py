@@ -9,7 +9,7 @@ Rules:
 * A server started here is ended here, however its case ends.
 * Its output is read all the time: a full pipe would stop it.
 
-Not here: the server under test, which is never signalled.
+Not here: a server under test that runs already, which is never signalled.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
-from .case import SOON, Failed, Informational
-from .targets import Process, ServerRun
+from .case import SOON, Failed, Informational, Options
+from .targets import CannotReach, Process, ServerRun, ServerTarget
 from .wire import Peer
 
-__all__ = ["Spawned", "spawn"]
+__all__ = ["Spawned", "StartedTarget", "command_line", "connect", "spawn"]
 
 #: Seconds in which it must accept.
 START = 10.0
@@ -36,30 +38,36 @@ _LISTENING = re.compile(r"tcp://\[?([^\]\s]+?)\]?:(\d+)")
 
 
 class Spawned:
-    """A server of our own. Raises `Failed` if it does not say where it listens."""
+    """A server of our own. Raises `CannotReach` if it can't be started or does not say where it listens."""
 
-    def __init__(self, run: ServerRun, argv: list[str]) -> None:
-        self.run = run
+    def __init__(self, argv: list[str]) -> None:
         nothing, told = subprocess.DEVNULL, subprocess.PIPE
-        self.process = subprocess.Popen(
-            argv, stdin=nothing, stdout=told, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
-        run.closing(self._end)
-        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        try:
+            self.process = subprocess.Popen(
+                argv, stdin=nothing, stdout=told, stderr=subprocess.STDOUT, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise CannotReach(f"--command: {argv[0]} can't be started: {error.strerror}") from None
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.host, self.port = self._where()
+        try:
+            self.host, self.port = self._where()
+        except BaseException:
+            self.end()
+            raise
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.put(line)
-        self.lines.put(None)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
+        self._lines.put(None)
 
     def _where(self) -> tuple[str, int]:
         until, said = time.monotonic() + START, ""
         while (left := until - time.monotonic()) > 0:
             try:
-                line = self.lines.get(timeout=left)
+                line = self._lines.get(timeout=left)
             except queue.Empty:
                 break
             if line is None:
@@ -67,14 +75,8 @@ class Spawned:
             found = _LISTENING.search(line)
             if found:
                 return found[1], int(found[2])
-            said = line.strip()
-        raise Failed("'Listening on tcp://HOST:PORT' from --command", said or "nothing")
-
-    def connect(self) -> Peer:
-        sock = socket.create_connection((self.host, self.port), SOON)
-        self.run.closing(sock.close)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Peer(self.run, sock)
+            said = line.strip() or said
+        raise CannotReach(f"--command did not print 'Listening on tcp://HOST:PORT'; it said {said or 'nothing'!r}")
 
     def accepts(self) -> bool:
         try:
@@ -87,7 +89,6 @@ class Spawned:
         return Process(self.process.pid)
 
     def signal(self, number: signal.Signals) -> None:
-        self.run.note(f"sends it {number.name}")
         self.process.send_signal(number)
 
     def ended(self, within: float) -> int | None:
@@ -96,23 +97,56 @@ class Spawned:
             code = self.process.wait(within)
         except subprocess.TimeoutExpired:
             return None
-        self.run.note(f"it ended with exit code {code}")
         return code if code >= 0 else 128 - code
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """At once, if it has not ended."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
 
+def command_line(command: str, port: int = 0, descriptors: int | None = None) -> list[str]:
+    argv = shlex.split(command.replace("{port}", str(port)))
+    if descriptors is not None:
+        argv = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *argv]
+    return argv
+
+
+class StartedTarget(ServerTarget):
+    """The server under test, started here, with its pid known; ended after the run."""
+
+    def __init__(self, command: str, options: Options) -> None:
+        self._server = Spawned(command_line(command))
+        try:
+            pid = self._server.process.pid if Path("/proc/self/stat").exists() else None
+            super().__init__(self._server.host, self._server.port, replace(options, pid=pid))
+        except BaseException:
+            self._server.end()
+            raise
+
+    def close(self) -> None:
+        self._server.end()
+
+
 def spawn(run: ServerRun, port: int = 0, descriptors: int | None = None) -> Spawned:
-    """Start one, with so few descriptors if they are given. Raises `Informational` without `--command`."""
+    """Start one for a case, with so few descriptors if they are given. Raises `Informational` without `--command`."""
     command = run.options.command
     if command is None:
         raise Informational("shown only with --command")
     if port and "{port}" not in command:
         raise Informational("shown only if --command has {port} in it")
-    argv = shlex.split(command.replace("{port}", str(port)))
-    if descriptors is not None:
-        argv = ["/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *argv]
-    return Spawned(run, argv)
+    try:
+        server = Spawned(command_line(command, port, descriptors))
+    except CannotReach as error:
+        raise Failed("a server that starts", str(error)) from None
+    run.closing(server.end)
+    return server
+
+
+def connect(run: ServerRun, server: Spawned) -> Peer:
+    """A connection to it, closed when the case ends."""
+    sock = socket.create_connection((server.host, server.port), SOON)
+    run.closing(sock.close)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Peer(run, sock)

@@ -33,6 +33,12 @@ KEPT_MEMORY = 96 * 1024 * 1024
 KEPT_DESCRIPTORS = 4
 
 
+#: Cases side by side (most of them wait most of the time), and how many connections that takes:
+#: a case has few, some have a hundred, and the server may see a close later than we do.
+JOBS = 64
+CONNECTIONS_PER_JOB = 20
+
+
 class CannotReach(Exception):
     """There is no server at that address, or no process with that pid."""
 
@@ -88,11 +94,9 @@ class Process:
 class ServerTarget:
     """The server at `host`, `port`. Raises `CannotReach` if it does not accept."""
 
-    #: Cases side by side: most of them wait most of the time.
-    jobs = 64
-
     def __init__(self, host: str, port: int, options: Options) -> None:
         self.host, self.port, self.options = host, port, options
+        self.jobs = max(1, min(JOBS, options.max_connections // CONNECTIONS_PER_JOB))
         self.name = f"server {host}:{port}"
         try:
             socket.create_connection((host, port), SOON).close()
@@ -160,6 +164,30 @@ class ServerRun(Run):
         if peer.result(RING).header.get("connection") != "keep-alive":
             raise Failed('"connection": "keep-alive" on the first reply', "a reply without it")
         return peer
+
+    def stuff(self, peer: Peer, request: bytes, most: int) -> None:
+        """Send requests and read nothing until the server stops reading; `Failed` if it reads `most` bytes.
+
+        That it only was busy is ruled out: it has stopped if it serves another and still reads none of it.
+        """
+        peer.sock.settimeout(0.4)
+        sent = stalls = 0
+        while sent < most:
+            try:
+                sent += peer.sock.send(request)
+                stalls = 0
+            except TimeoutError:
+                stalls += 1
+                if stalls > 2:
+                    self.note(f"the server stopped reading after {sent >> 10} KiB")
+                    return
+                other = self.connect()
+                other.send(search("ring"))
+                other.result(RING)
+                other.close()
+            except OSError as error:
+                raise Failed("its requests to wait", f"{error.strerror} after {sent >> 10} KiB") from None
+        raise Failed("its requests to wait", f"{sent >> 20} MiB were read, with no reply taken")
 
     @property
     def process(self) -> Process:
