@@ -59,6 +59,12 @@ KEPT_BLOCK = 32 * 1024 * 1024 - 64 * 1024
 #: Seconds for which a listener that keeps running out of descriptors is not reported again.
 STARVED_QUIET = 10.0
 
+#: Handlers' failures that are told with their traceback in so many seconds; the rest are counted.
+#: A peer may find a request that makes one fail, and must not fill the disk with it (the numbers are
+#: those of Linux's printk_ratelimit).
+FAILURES_TOLD = 10
+FAILURES_WITHIN = 5.0
+
 #: Polls before the loop sleeps, about 100 microseconds: as long as a client on the same machine
 #: takes to ask again (benchmarks: one connection, depth 1).
 SPIN = 80
@@ -141,6 +147,7 @@ class Server:
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self._tell_starved_from = self.loop.now
+        self._failures = 0  # of handlers, since `_tell_failures` was last due
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self.addresses: list[Address] = []
@@ -282,7 +289,17 @@ class Server:
         (self.refused_timer if message in self.refused else self.linger_timer).start(message)
 
     def log_failure(self, message: Message, error: BaseException) -> None:
-        log.error("a handler failed", exc_info=error)
+        """With its traceback, unless there are too many: then with a number, later."""
+        if not self._failures:
+            self.loop.call_later(FAILURES_WITHIN, self._tell_failures)
+        self._failures += 1
+        if self._failures <= FAILURES_TOLD:
+            log.error("a handler failed", exc_info=error)
+
+    def _tell_failures(self) -> None:
+        untold, self._failures = self._failures - FAILURES_TOLD, 0
+        if untold > 0:
+            log.error("handler failures within %g s that are not shown: %d", FAILURES_WITHIN, untold)
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
@@ -406,6 +423,7 @@ class Server:
         """Close everything at once; safe to call twice."""
         self._close_listeners()
         self._abort_all()
+        self._tell_failures()
         self.pool.close()
         if self._owns_loop:
             if self.connections or self.refused:

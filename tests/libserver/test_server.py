@@ -37,6 +37,7 @@ from tests.libserver.harness import (
     descriptors,
     frame,
     keep,
+    message,
     serving,
     small_buffers,
     turned,
@@ -510,6 +511,24 @@ def test_without_resources_the_listener_pauses_does_not_spin_and_recovers(house:
     assert waiting.reply().result == 2
     (warning,) = home.log.texts(logging.WARNING)  # once, not ten times a second
     assert "not accepting for a moment" in warning
+
+
+def test_a_request_that_makes_a_handler_fail_can_not_fill_the_log() -> None:
+    infinite = message(b'{"action": "echo", "value": 1e999}', "text/json", "utf-8", connection="keep-alive")
+    with turned() as house:
+        peer = house.peer()
+        for _ in range(2):
+            del house.log.records[:]
+            for _ in range(25):
+                peer.send(infinite)
+                assert peer.reply().code == "handler-failed"
+            assert len(house.log.raised()) == 10
+            house.advance(5.0)
+            assert house.log.texts(logging.ERROR)[10:] == ["handler failures within 5 s that are not shown: 15"]
+        peer.send(infinite * 11)
+        peer.replies(11)
+        del house.log.records[:]
+    assert house.log.texts(logging.ERROR) == ["handler failures within 5 s that are not shown: 1"]  # at the end at last
 
 
 def test_with_the_reserve_descriptor_some_are_told_overloaded_when_descriptors_run_out(house: OpenHouse) -> None:
