@@ -4,6 +4,7 @@
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
     python -m benchmarks --list
     python -m benchmarks ablation            throughput left without each trick of ours
+    python -m benchmarks exposure            what one peer that nobody knows can cost at most
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
@@ -31,6 +32,7 @@ from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
 from benchmarks.rounds import run
 from benchmarks.soak import command as soak
+from benchmarks.soak import exposure
 from benchmarks.stored import Run, write
 from benchmarks.visit import Settings, Visit
 
@@ -43,6 +45,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "ablation": ablation.main,
+    "exposure": exposure.main,
     "memory": memory.main,
     "scale": scale.main,
     "soak": soak.main,

@@ -4,8 +4,10 @@ Two kinds of good traffic, both at a steady rate that does not wait for the serv
 
 * requests on a few kept-alive connections, pipelined if the replies are slow. Each connection
   ends after some hundred requests by half-closing, and is replaced;
-* newcomers: one request each on a new connection, as the tutorial's client asks. They may be
-  told `overloaded`, which is counted; nothing else than that or the right answer is right.
+* newcomers: one request each on a new connection, as the tutorial's client asks.
+
+Who is new, of either kind, may be told `overloaded`, which is counted. Nothing else than that or the
+right answer is right.
 
 Latency runs from when a request was due, not from when it could be sent: a server that makes the
 client wait must not thereby escape its measurement (coordinated omission).
@@ -215,8 +217,12 @@ class Good:
             if reply.answers(variant):
                 self.right += 1
                 self.latencies.append(round((now - due) * 1e6))
-            elif not asked.keep and reply.error_code() == "overloaded":
-                self.refused += 1
+            elif not asked.granted and reply.error_code() == "overloaded":
+                self.refused += 1 + len(asked.held)  # which were not even sent
+                asked.held.clear()
+                if asked in self._kept:
+                    self._kept.remove(asked)  # the server will close it
+                return
             else:
                 self._fail(f"a wrong reply: {reply.header[:200]!r} {reply.content[:200]!r}")
             if asked.keep and not asked.granted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 
 from benchmarks.requests import Variant, echoed, frame, mixed, repeated
 from benchmarks.soak.reading import Reply
@@ -48,16 +49,17 @@ def _some(peer: Peer) -> list[Variant]:
     return peer.chance.choices(MIXED, k=peer.chance.randint(1, 20))
 
 
-def _silence(peer: Peer, seconds: float) -> Script:
-    """The server neither speaks nor ends for so long."""
-    if (yield from peer.wait(READ, seconds * (1 - EARLY))):
+def _silence(peer: Peer, since: float, seconds: float) -> Script:
+    """The server neither speaks nor ends for so long. (We may hear of it late, but not too early.)"""
+    until = since + seconds * (1 - EARLY)
+    if (yield from peer.wait(READ, until - time.monotonic())) and time.monotonic() < until:
         yield from peer.receive(SLACK)  # it may be full
         raise NotAsPromised(f"{'ended' if peer.ended else 'spoken to'} before its time")
 
 
-def _closed_after(peer: Peer, seconds: float) -> Script:
+def _closed_after(peer: Peer, since: float, seconds: float) -> Script:
     """It says nothing more, and ends after that time."""
-    yield from _silence(peer, seconds)
+    yield from _silence(peer, since, seconds)
     if (yield from peer.read_all(seconds + SLACK)):
         raise NotAsPromised("told something that it did not ask")
 
@@ -66,8 +68,9 @@ def _closed_after(peer: Peer, seconds: float) -> Script:
 
 
 def connects_only(peer: Peer) -> Script:
+    begun = time.monotonic()
     peer.connect()
-    yield from _closed_after(peer, peer.settings.timeout)
+    yield from _closed_after(peer, begun, peer.settings.timeout)
 
 
 def trickles_a_header(peer: Peer) -> Script:
@@ -98,18 +101,20 @@ def trickles_a_content(peer: Peer) -> Script:
 def stalls_in_a_content(peer: Peer) -> Script:
     peer.connect()
     size = peer.chance.choice((500, 200 * KIB))
+    begun = time.monotonic()
     yield from peer.send(echoed(size)[0].request[: -size // 2])
-    yield from _silence(peer, peer.settings.timeout)
+    yield from _silence(peer, begun, peer.settings.timeout)
     _expect_error((yield from peer.read_all(peer.settings.timeout + SLACK)), "timeout")
 
 
 def idles(peer: Peer) -> Script:
     peer.connect()
     variant = peer.chance.choice(MIXED)
+    begun = time.monotonic()
     yield from peer.send(variant.request)
     replies = yield from peer.receive(SLACK)
     _expect(replies or [], [variant])
-    yield from _closed_after(peer, peer.settings.idle_timeout)
+    yield from _closed_after(peer, begun, peer.settings.idle_timeout)
 
 
 # --- not reading --------------------------------------------------------------------------
