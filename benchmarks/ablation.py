@@ -2,6 +2,7 @@
 
     python -m benchmarks ablation                         every trick on the loads it is for
     python -m benchmarks ablation --tricks batch,spin --rounds 3 --seconds 0.5
+    python -m benchmarks ablation --tried                 what did not pay: the server with it put in
 
 The server itself and the server without each of its tricks (`benchmarks.tricks`) are visited like
 peers: interleaved, in random order, every reply checked. The result is the median of the ratios
@@ -23,14 +24,14 @@ from typing import Any
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
-from benchmarks.loads import LOADS
+from benchmarks.loads import LOADS, Load
 from benchmarks.memory import measure
 from benchmarks.peers import Peer, chosen
 from benchmarks.processes import CannotStart, cores, on_core, raise_descriptor_limit
 from benchmarks.results import Ratio, Summary, summarize
 from benchmarks.rounds import run
 from benchmarks.stored import visits_of
-from benchmarks.tricks import NOTHING, ORDINARY, TRICKS, Trick
+from benchmarks.tricks import NOTHING, ORDINARY, TRICKS, TRIED, Trick
 from benchmarks.visit import Settings, Visit
 
 __all__ = ["Ablation", "main", "read", "table_rows"]
@@ -43,7 +44,10 @@ SETTLE = 2.0
 
 @dataclass
 class Ablation:
-    """`memory`: bytes of an idle connection, by trick taken out (and `ours`), with `connections` of them."""
+    """What is left without each of `tricks`; with each, if `kind` is `tried`.
+
+    `memory`: bytes of an idle connection, by trick taken out (and `ours`), with `connections` of them.
+    """
 
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
@@ -52,6 +56,7 @@ class Ablation:
     connections: int = 0
     memory: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    kind: str = "ablation"
 
     def summaries(self) -> dict[str, dict[str, Summary]]:
         """By trick, then by load."""
@@ -92,19 +97,19 @@ class Ablation:
         ]
 
     def as_json(self) -> dict[str, object]:
-        return {"kind": "ablation", **asdict(self)}
+        return asdict(self)
 
 
 def read(found: Mapping[str, Any]) -> Ablation:
     """From what `json.loads` gave."""
-    fields = {name: value for name, value in found.items() if name != "kind"}
-    return Ablation(**fields | {"visits": visits_of(found)})
+    return Ablation(**{**found, "visits": visits_of(found)})
 
 
 def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     try:
-        tricks = chosen(options.tricks, TRICKS, "trick")
+        tricks = chosen(options.tricks, TRIED if options.tried else TRICKS, "trick")
+        loads = chosen(options.loads, LOADS, "load")
         compiled(GENERATOR)
     except (ValueError, CannotCompile) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -113,13 +118,14 @@ def main(argv: Sequence[str]) -> int:
     server_core, generator_core = cores()
     settings = Settings(options.rounds, options.seconds, options.warmup, options.seed, server_core, generator_core)
     outcome = Ablation(environment(), asdict(settings), {trick.name: trick.what for trick in tricks})
+    outcome.kind = "tried" if options.tried else "ablation"
     code = 0
     try:
         with on_core(generator_core):
-            for visit in _visits(tricks, settings):
+            for visit in _visits(tricks, loads, settings):
                 outcome.visits.append(visit)
                 if visit.broken:
-                    print(f"{visit.load}, without {visit.peer}: {visit.broken}", file=sys.stderr)
+                    print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)
                     code = 1
             savers = [trick.name for trick in tricks if trick.memory]
             if options.connections and savers:
@@ -142,6 +148,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks ablation", description="What each trick brings.")
     add = parser.add_argument
     add("--tricks", metavar="NAMES", help=f"comma-separated (default: all): {', '.join(TRICKS)}")
+    add("--loads", metavar="NAMES", help="comma-separated: only those of a trick's loads (default: all of them)")
+    add("--tried", action="store_true", help=f"measure what did not pay instead: {', '.join(TRIED)}")
     add("--rounds", type=int, default=7, metavar="N", help="visits of each server per load (7)")
     add("--seconds", type=float, default=1.0, metavar="S", help="measured per visit (1)")
     add("--warmup", type=float, default=0.3, metavar="S", help="before each measurement (0.3)")
@@ -156,9 +164,9 @@ def _server(name: str) -> Peer:
     return Peer(name, "this project's server", ("-m", "benchmarks.tricks", removed))
 
 
-def _visits(tricks: Sequence[Trick], settings: Settings) -> Iterator[Visit]:
-    for name, load in LOADS.items():
-        on_it = [_server(trick.name) for trick in tricks if name in trick.loads]
+def _visits(tricks: Sequence[Trick], loads: Sequence[Load], settings: Settings) -> Iterator[Visit]:
+    for load in loads:
+        on_it = [_server(trick.name) for trick in tricks if load.name in trick.loads]
         if on_it:
             yield from run([load], [_server(BASE), *on_it], settings, _say)
 
@@ -172,7 +180,8 @@ def _measure_memory(names: Sequence[str], outcome: Ablation, core: int) -> None:
 
 def lines(outcome: Ablation) -> list[str]:
     """For the terminal: a line per trick and load."""
-    told = ["", f"{'without':<16}{'load':<14}{'left':>6}{'(min..max)':>15}{'by cpu':>8}"]
+    how = "with" if outcome.kind == "tried" else "without"
+    told = ["", f"{how:<16}{'load':<14}{'left':>6}{'(min..max)':>15}{'by cpu':>8}"]
     summaries = outcome.summaries()
     for trick, by_load in outcome.left().items():
         for load, ratio in by_load.items():
@@ -183,24 +192,23 @@ def lines(outcome: Ablation) -> list[str]:
         if outcome.memory_told(trick):
             told.append(f"{trick:<16}{outcome.memory_told(trick)}")
     nothing = outcome.bring_nothing()
-    return [*told, f"without these nothing was lost: {', '.join(nothing)}"] if nothing else told
+    if outcome.kind == "tried" or not nothing:
+        return told
+    return [*told, f"without these nothing was lost: {', '.join(nothing)}"]
 
 
 def table_rows(outcome: Ablation) -> tuple[list[str], list[list[str]]]:
     """For the docs: head and rows, a row per trick."""
-    head = ["trick", "what it is", *(f"`{load}`" for load in ORDINARY), "elsewhere"]
+    head = ["trick", "what it is", *(f"`{load}`" for load in ORDINARY)]
+    everywhere = outcome.kind == "ablation"
     rows = []
     for trick, by_load in outcome.left().items():
         cells = [_cell(by_load[load]) if load in by_load else "" for load in ORDINARY]
         elsewhere = [f"`{load}` {_cell(ratio)}" for load, ratio in by_load.items() if load not in ORDINARY]
         notes = [note for load in by_load if (note := outcome.starved(trick, load))]
-        rows.append([
-            f"`{trick}`",
-            outcome.tricks.get(trick, ""),
-            *cells,
-            "; ".join([*elsewhere, *notes, *filter(None, [outcome.memory_told(trick)])]),
-        ])
-    return head, rows
+        rest = "; ".join([*elsewhere, *notes, *filter(None, [outcome.memory_told(trick)])])
+        rows.append([f"`{trick}`", outcome.tricks[trick], *cells, *([rest] if everywhere else [])])
+    return head + ["elsewhere"] * everywhere, rows
 
 
 def _cell(ratio: Ratio) -> str:

@@ -31,6 +31,22 @@ __all__ = ["main", "put_into", "tables"]
 
 OURS = "ours"
 
+#: What was aimed at: the load, the peer compared with, at least so many times its throughput.
+AIMS = (
+    ("1x1", "uvloop", 1.45),
+    ("64x1", "uvloop", 2.0),
+    ("64x1-mixed", "uvloop", 2.0),
+    ("1000x1", "uvloop", 1.8),
+    ("64x16", "uvloop", 5.0),
+    ("64x16-mixed", "uvloop", 4.5),
+    ("oneshot", "uvloop", 1.3),
+    ("echo-1m", "uvloop", 5.0),
+    ("64x1", "message-uvloop", 1.0),
+    ("64x16", "message-uvloop", 1.0),
+    ("64x1", "c", 0.66),
+    ("64x16", "c", 0.30),
+)
+
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """By the names of their markers. Raises `ValueError` for what is none of our files."""
@@ -42,13 +58,14 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
             "ours": _ours(run),
             "loads": _loads(run),
             "loop": _loop(run),
+            "aims": _aims(run),
             "environment": f"{run.caption()}. {_libraries(run)}",
         }
     if kind == "memory":
         return {"memory": _memory(found)}
-    if kind == "ablation":
+    if kind in ("ablation", "tried"):
         head, rows = ablation.table_rows(ablation.read(found))
-        return {"ablation": _markdown(head, rows, left=2)}
+        return {kind: _markdown(head, rows, left=2)}
     if kind == "scale":
         return {f"scale-{name}": _plain(rows) for name, rows in found["tables"].items()}
     raise ValueError(f"no results of this program: kind {kind!r}")
@@ -151,6 +168,21 @@ def _loop(run: Run) -> str:
         if cells != ["-", "-"]:
             rows.append([f"`{load}`", *cells])
     return _markdown(["load", "our loop / uvloop", "our loop / asyncio"], rows)
+
+
+def _aims(run: Run) -> str:
+    """What was aimed at beside what was reached. By throughput: where the generator was the limit, it says so."""
+    found = _by_load(run)
+    rows = []
+    for load, base, least in AIMS:
+        own = found.get(load, {}).get(OURS)
+        ratio = own.ratios.get(base) if own is not None else None
+        if own is None or ratio is None:
+            continue
+        limit = " (generator-bound)" if own.generator_bound or found[load][base].generator_bound else ""
+        reached = "yes" if ratio.median >= least else "no"
+        rows.append([f"`{load}`", base, reached + limit, f"{least:.2f}", _spread(ratio)])
+    return _markdown(["load", "against", "reached", "at least", "measured"], rows, left=3)
 
 
 def _libraries(run: Run) -> str:

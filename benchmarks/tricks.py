@@ -13,13 +13,16 @@ Rules:
 * What is put there is what one would have written first, and costs no more than that: no wrapper
   around a cache that then misses, where building anew is meant.
 * The server stays right without any of them: it answers every request as before.
+* `TRIED` are the other way round: what the server does not do, put in, because it did not pay.
 
 Not here: measuring (`benchmarks.ablation`).
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import selectors
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +30,7 @@ from typing import Any
 
 import eventloop.listener
 import eventloop.transport
+import libserver.cli
 import libserver.message
 import libserver.server
 import protocol.batch
@@ -34,7 +38,7 @@ import protocol.connection
 import protocol.content
 import protocol.frames
 
-__all__ = ["NOTHING", "TRICKS", "Trick"]
+__all__ = ["NOTHING", "TRICKS", "TRIED", "Trick"]
 
 #: `setattr`, or what a test undoes afterwards.
 Patch = Callable[[Any, str, Any], None]
@@ -225,16 +229,88 @@ TRICKS: dict[str, Trick] = {
 }
 
 
+def _collect_no_garbage(patch: Patch) -> None:
+    serve = libserver.cli.main
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        gc.disable()
+        return serve(argv)
+
+    patch(libserver.cli, "main", main)
+
+
+def _receive(size: int) -> Callable[[Patch], None]:
+    return lambda patch: patch(eventloop.transport, "RECV_SIZE", size)
+
+
+def _receive_small_in_place(patch: Patch) -> None:
+    """One buffer for all, and what has come copied out of it."""
+    space = bytearray(eventloop.transport.RECV_SIZE)
+    view = memoryview(space)
+    read = Transport.on_readable
+
+    def on_readable(self: Any) -> None:
+        facts = self._facts
+        if facts & eventloop.transport._NOT_READABLE != eventloop.transport._READING or self._busy is not None:
+            read(self)
+            return
+        try:
+            count = self.sock.recv_into(space)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if not count:
+            self._end_of_input()
+        elif not facts & eventloop.transport._DISCARDING:
+            self.protocol.data_received(bytes(view[:count]))
+
+    patch(Transport, "on_readable", on_readable)
+
+
+def _own_selector(patch: Patch) -> None:
+    """Without what `selectors` does to be general: no count of descriptors, no method per event."""
+    if not hasattr(selectors, "EpollSelector"):
+        return
+    readable, writable = ~selectors.select.EPOLLOUT, ~selectors.select.EPOLLIN  # type: ignore[attr-defined]
+
+    class Lean(selectors.EpollSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            keys = self.get_map()._selector._fd_to_key  # type: ignore[attr-defined]
+            try:
+                events = self._selector.poll(timeout, 1024)  # type: ignore[attr-defined]
+            except InterruptedError:
+                return []
+            return [
+                (keys[fd], (selectors.EVENT_READ if event & readable else 0) | (2 if event & writable else 0))
+                for fd, event in events
+                if fd in keys
+            ]
+
+    patch(selectors, "DefaultSelector", Lean)
+
+
+TRIED: dict[str, Trick] = {
+    trick.name: trick
+    for trick in [
+        Trick("no-gc", "the garbage collector is off", _collect_no_garbage),
+        Trick("recv-16k", "a recv asks for 16 KiB instead of 64", _receive(16 * 1024)),
+        Trick("recv-256k", "a recv asks for 256 KiB instead of 64", _receive(256 * 1024)),
+        Trick("recv-into", "small requests are received into one buffer for all", _receive_small_in_place),
+        Trick("own-selector", "an epoll selector of our own, without what makes selectors general", _own_selector),
+    ]
+}
+
+
 def main(argv: Sequence[str]) -> int:
-    names = (NOTHING, *TRICKS)
+    names = (NOTHING, *TRICKS, *TRIED)
     if not argv or argv[0] not in names:
         print(f"usage: python -m benchmarks.tricks NAME HOST PORT; NAME is one of {', '.join(names)}", file=sys.stderr)
         return 2
     if argv[0] != NOTHING:
-        TRICKS[argv[0]].remove(setattr)
-    from libserver import cli
-
-    return cli.main(argv[1:])
+        (TRICKS | TRIED)[argv[0]].remove(setattr)
+    return libserver.cli.main(argv[1:])
 
 
 if __name__ == "__main__":

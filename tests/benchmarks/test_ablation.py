@@ -10,7 +10,7 @@ import pytest
 from benchmarks import compiling, table
 from benchmarks.ablation import Ablation, lines, main, read
 from benchmarks.loads import LOADS
-from benchmarks.tricks import TRICKS
+from benchmarks.tricks import TRICKS, TRIED
 from benchmarks.visit import Visit
 
 
@@ -56,13 +56,21 @@ def test_the_docs_table_has_a_row_for_each_trick_in_their_order() -> None:
     assert "`1000x1` **1.00** (1.00 to 1.00); 702 starved, else 0" in rows[3]
 
 
+def test_what_was_tried_has_a_table_of_its_own() -> None:
+    one = ablation()
+    one.kind = "tried"
+    assert list(table.tables(json.loads(json.dumps(one.as_json())))) == ["tried"]
+    assert lines(one)[1].startswith("with ")
+    assert "nothing was lost" not in lines(one)[-1]
+
+
 def test_it_survives_its_file() -> None:
     one = ablation()
     assert read(json.loads(json.dumps(one.as_json()))) == one
 
 
 def test_every_trick_is_measured_on_loads_there_are() -> None:
-    assert all(load in LOADS for trick in TRICKS.values() for load in trick.loads)
+    assert all(load in LOADS for trick in [*TRICKS.values(), *TRIED.values()] for load in trick.loads)
     assert all(trick.loads for trick in TRICKS.values())
 
 
@@ -74,8 +82,9 @@ def test_an_unknown_trick_is_refused_with_those_there_are(capsys: pytest.Capture
 def test_a_short_run_measures_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if compiling.compiler() is None:
         pytest.skip("there is no C compiler")
-    how = ["--tricks", "id-cache", "--rounds", "1", "--seconds", "0.05", "--warmup", "0.05", "--connections", "0"]
-    assert main([*how, "--json", str(tmp_path / "ablation.json")]) == 0
+    what = ["--tricks", "id-cache,spin", "--loads", "64x1-ids,64x16-ids"]
+    how = ["--rounds", "1", "--seconds", "0.05", "--warmup", "0.05", "--connections", "0"]
+    assert main([*what, *how, "--json", str(tmp_path / "ablation.json")]) == 0
     found = read(json.loads((tmp_path / "ablation.json").read_text()))
     assert {(visit.load, visit.peer) for visit in found.visits} == {
         (load, peer) for load in ("64x1-ids", "64x16-ids") for peer in ("ours", "id-cache")

@@ -91,6 +91,17 @@ def test_the_tables_have_a_row_for_each_load(run: Run, tmp_path: Path) -> None:
     assert "(generator-bound)" in made["loads"]
 
 
+def test_what_was_aimed_at_stands_beside_what_was_reached(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "run.json", run)
+    rows = table.tables(json.loads((tmp_path / "run.json").read_text()))["aims"].splitlines()[2:]
+    assert rows == [
+        "| `64x1` | uvloop | yes | 2.00 | **2.31** (2.30 to 2.32) |",
+        "| `64x16` | uvloop | no | 5.00 | **2.31** (2.30 to 2.32) |",
+        "| `64x1` | c | yes (generator-bound) | 0.66 | **0.77** (0.77 to 0.77) |",
+        "| `64x16` | c | yes (generator-bound) | 0.30 | **0.77** (0.77 to 0.77) |",
+    ]
+
+
 def test_tables_replace_what_is_between_their_markers_and_nothing_else() -> None:
     document = "Before.\n<!-- benchmarks: a -->\nold\n<!-- /benchmarks: a -->\nAfter.\n"
     made, homeless = table.put_into(document, {"a": r"| new \1 |", "b": "x"})

@@ -6,7 +6,9 @@ does is asserted with it and without it: an ablation that took out nothing would
 
 from __future__ import annotations
 
+import gc
 import json
+import selectors
 import socket
 import subprocess
 import sys
@@ -16,11 +18,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+import libserver.cli
 import libserver.message
 import protocol.batch
 from benchmarks.processes import ROOT
 from benchmarks.requests import Variant, echoed, mixed, repeated, varied, with_ids
-from benchmarks.tricks import NOTHING, TRICKS
+from benchmarks.tricks import NOTHING, TRICKS, TRIED
 from libserver import Server
 from libserver.message import Message
 from protocol.states import CLOSED, LINGERING
@@ -128,7 +131,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
     def make(name: str) -> Bench:
         if name != NOTHING:
-            TRICKS[name].remove(monkeypatch.setattr)
+            (TRICKS | TRIED)[name].remove(monkeypatch.setattr)
         made.append(Bench())
         return made[-1]
 
@@ -137,7 +140,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         one.close()
 
 
-@pytest.mark.parametrize("name", [NOTHING, *TRICKS])
+@pytest.mark.parametrize("name", [NOTHING, *TRICKS, *TRIED])
 def test_without_it_every_request_is_still_answered_rightly(bench: Make, name: str) -> None:
     here = bench(name)
     here.begin()
@@ -305,6 +308,40 @@ def test_an_idle_connection_shares_its_state_or_has_its_own(bench: Make, name: s
     here.begin()
     assert (here.message.connection is here.server.resting) == shared
     assert here.message._pending is None
+
+
+@pytest.mark.parametrize(("name", "size"), [(NOTHING, 65536), ("recv-16k", 16384), ("recv-256k", 262144)])
+def test_a_recv_asks_for_so_much(bench: Make, name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    recv = Counting.recv
+    monkeypatch.setattr(Counting, "recv", lambda self, count: asked.append(count) or recv(self, count))
+    bench(name).begin()
+    assert set(asked) == {size}
+
+
+@pytest.mark.parametrize(("name", "calls"), [(NOTHING, 0), ("recv-into", 1)])
+def test_a_small_request_is_received_as_bytes_or_into_a_buffer(bench: Make, name: str, calls: int) -> None:
+    here = bench(name)
+    here.begin()
+    here.ask(PLAIN)
+    assert here.sock.calls["recv_into"] == calls
+
+
+@pytest.mark.parametrize(("name", "own"), [(NOTHING, False), ("own-selector", True)])
+def test_the_selector_is_pythons_or_our_own(bench: Make, name: str, own: bool) -> None:
+    here = bench(name)
+    assert (type(here.server.loop.selector) is not selectors.EpollSelector) == own
+
+
+def test_garbage_is_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[bool] = []
+    monkeypatch.setattr(libserver.cli, "main", lambda argv: served.append(gc.isenabled()) or 0)
+    TRIED["no-gc"].remove(monkeypatch.setattr)
+    try:
+        assert libserver.cli.main([]) == 0
+    finally:
+        gc.enable()
+    assert served == [False]
 
 
 def test_an_unknown_trick_is_refused_with_those_there_are() -> None:
