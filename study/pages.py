@@ -24,7 +24,9 @@ from pathlib import Path
 
 from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
 
-__all__ = ["bring_up_to_date", "couplings", "matrix", "mermaid", "rows", "states_page", "table"]
+from .diagram import mermaid
+
+__all__ = ["bring_up_to_date", "couplings", "matrix", "rows", "states_page", "table"]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -33,18 +35,6 @@ _ABOUT = {
     RECEIVE.name: "Which part of a message do the next bytes belong to? `protocol.connection.Connection` drives it.",
     LIFECYCLE.name: "What is the connection as a whole good for? `Message`, of the server or of the client, drives it.",
 }
-
-
-def mermaid(machine: Machine) -> str:
-    """A Mermaid state diagram; inputs that lead from one state to the same other share an arrow."""
-    arrows: dict[tuple[str, str], list[str]] = {}
-    for row in machine.rows:
-        arrows.setdefault((row.state, row.target), []).append(row.input)
-    lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {state}" for state in machine.initial]
-    lines += [f"    {state} --> {target}: {', '.join(inputs)}" for (state, target), inputs in arrows.items()]
-    lines += [f"    {state} --> [*]" for state in machine.terminal]
-    return "\n".join(lines)
 
 
 def table(titles: Sequence[str], body: Iterable[Sequence[str]]) -> str:

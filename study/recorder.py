@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
-from protocol.states import CLOSED, LIFECYCLE, Machine, Row
+from protocol.states import CLOSED, Machine, Row
 
 from .parts import Splitter
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
@@ -53,7 +53,8 @@ class Recorder:
     """Writes a trace to `file`, of every `sample`-th connection.
 
     `vantage` is "server" or "client". `clock` is the loop's, in seconds; `wall_clock` the time of
-    day when it began. `failed` is told, once, why recording ended early.
+    day when it began. `failed` is told, once, why recording ended early. `settings` stand in the
+    head: a replay needs `max_header` and `max_content`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Recorder:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         failed: Callable[[Exception], None] = lambda error: None,
+        **settings: object,
     ) -> None:
         self.max_bytes = max_bytes
         self.trails: dict[int, Trail] = {}  # by descriptor
@@ -78,7 +80,8 @@ class Recorder:
         self._touched: dict[Trail, None] = {}  # in this turn
         self._begun = self._flushed = clock()
         self.on = True
-        self._write(head(vantage, wall_clock(), f"multiconn {vantage}", sample=sample, max_bytes=max_bytes))
+        settings |= {"sample": sample, "max_bytes": max_bytes}
+        self._write(head(vantage, wall_clock(), f"multiconn {vantage}", **settings))
 
     # --- the three places --------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class Recorder:
 class Trail:
     """What is noted of one connection; the observer that its `Message` and `Connection` have."""
 
-    __slots__ = ("_levels", "_mask", "_parts", "_step", "_turn", "_woken", "group", "message", "recorder")
+    __slots__ = ("_levels", "_mask", "_parts", "_reason", "_step", "_turn", "_woken", "group", "message", "recorder")
 
     def __init__(self, recorder: Recorder, group: str) -> None:
         self.recorder = recorder
@@ -159,6 +162,7 @@ class Trail:
         self._step = 0
         self._turn = -1
         self._levels: dict[str, Any] = {}
+        self._reason: str | None = None
 
     # --- steps -----------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ class Trail:
             self.recorder.note(self, LEVELS, {"step": self._step, **levels})
         if message.state is CLOSED:
             self.message = None
-            self.recorder.note(self, ENDED, {"step": self._step, "reason": levels.get("reason")})
+            self.recorder.note(self, ENDED, {"step": self._step, "reason": self._reason})
 
     # --- what it is told -------------------------------------------------------------------------
 
@@ -204,8 +208,8 @@ class Trail:
                 reason=row.reason,
                 source=_source(sys._getframe(2)),  # 1 is states.advance, 2 whoever called it
             )
-            if machine is LIFECYCLE and self.message is None and row.state != CLOSED:
-                self.message = subject
+            if row.target is CLOSED and self.message is not None:
+                self._reason = self.message.gauges().get("reason")  # which is forgotten before the turn ends
         except Exception as error:
             self.recorder.fail(error)
 

@@ -111,7 +111,7 @@ NOT_RUN = {
     r"(ss|netstat) -": "the system's own program",
     r"kill -USR1 PID": "see tests/libserver",
     r"python3 docs/generate\.py": "see below",
-    r"python3? -m study\.pages": "see tests/study",
+    r"python3? -m study": "see tests/study",
 }
 
 

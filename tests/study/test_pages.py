@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Machine, Row
-from study import pages
+from study import diagram, pages
 
 TOY = Machine(
     "TOY",
@@ -39,7 +39,7 @@ def test_every_row_stands_on_the_page_with_its_reason() -> None:
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 def test_the_diagram_has_an_arrow_for_every_row_and_no_other(machine: Machine) -> None:
     drawn = set()
-    for line in pages.mermaid(machine).splitlines():
+    for line in diagram.mermaid(machine).splitlines():
         arrow = re.fullmatch(r"    (\w+) --> (\w+): ([\w, ]+)", line)
         if arrow:
             drawn |= {(arrow[1], given, arrow[2]) for given in arrow[3].split(", ")}
@@ -47,7 +47,7 @@ def test_the_diagram_has_an_arrow_for_every_row_and_no_other(machine: Machine) -
 
 
 def test_a_diagram_shows_where_the_machine_begins_and_ends() -> None:
-    assert pages.mermaid(TOY).splitlines() == [
+    assert diagram.mermaid(TOY).splitlines() == [
         "stateDiagram-v2",
         "    [*] --> A",
         "    [*] --> B",

@@ -1,0 +1,159 @@
+"""What can be learnt from the tables and from a trace?  `python -m study COMMAND ...`
+
+    diagram                       the state machines as Mermaid, DOT or SVG
+    explain TRACE                 the story of each connection, in sentences
+    replay TRACE                  does the machine take the same transitions again?
+    coverage TRACE...             which rows were taken, how often, and which never
+    export TRACE -o FILE.pcap     a capture that Wireshark opens (with study/multiconn.lua it understands it)
+
+Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage or a file that is no trace.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.states import MACHINES
+
+from . import coverage, diagram, story
+from .pcap import pcap
+from .replay import CannotReplay, replay
+from .trace import BadTrace, Trace, load
+
+DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Refused(Exception):
+    """What was asked for can't be done; the text says why."""
+
+
+def _load(path: str) -> Trace:
+    try:
+        trace = load(Path(path))
+    except OSError as error:
+        raise _Refused(f"{path}: {error.strerror}") from None
+    except BadTrace as error:
+        raise _Refused(f"{path}: {error}") from None
+    if trace.truncated:
+        print(f"{path}: the last record was not written whole; it is left out", file=sys.stderr)
+    return trace
+
+
+def _diagram(options: argparse.Namespace) -> int:
+    machines = [diagram.named(options.machine)] if options.machine else list(MACHINES)
+    if options.output and len(machines) > 1:
+        raise _Refused(f"one file holds one machine: say which with --machine ({', '.join(m.name for m in MACHINES)})")
+    draw = diagram.FORMATS[options.format]
+    text = "\n".join(draw(machine) for machine in machines) + "\n"
+    if not options.output:
+        print(text, end="")
+        return DONE
+    try:
+        Path(options.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _Refused(f"{options.output}: {error.strerror}") from None
+    return DONE
+
+
+def _explain(options: argparse.Namespace) -> int:
+    trace = _load(options.trace)
+    try:
+        for line in story.story(trace, options.connection):
+            print(line)
+    except KeyError:
+        known = list(trace.groups)
+        shown = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
+        raise _Refused(f"{options.trace}: there is no connection {options.connection}; there are {shown}") from None
+    return DONE
+
+
+def _replay(options: argparse.Namespace) -> int:
+    same = different = compared = 0
+    try:
+        for verdict in replay(_load(options.trace)):
+            compared += verdict.compared + verdict.checked
+            if verdict.differences:
+                different += 1
+                for difference in verdict.differences:
+                    print(f"connection {verdict.group}: {difference}")
+            else:
+                same += 1
+    except CannotReplay as error:
+        raise _Refused(f"{options.trace}: {error}") from None
+    print(f"{same} connections took the same transitions again, {different} did not ({compared:,} transitions)")
+    return NO if different else DONE
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    for line in coverage.report(coverage.count(_load(path) for path in options.trace)):
+        print(line)
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    trace = _load(options.trace)
+    try:
+        with open(options.output, "wb") as file:
+            for piece in pcap(trace):
+                file.write(piece)
+    except OSError as error:
+        raise _Refused(f"{options.output}: {error.strerror}") from None
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m study", description="The state machine, laid open.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    one = commands.add_parser("diagram", help="the state machines as Mermaid, DOT or SVG")
+    one.add_argument("--machine", choices=[machine.name for machine in MACHINES], help="one of them (all)")
+    one.add_argument("--format", choices=list(diagram.FORMATS), default="mermaid", help="(mermaid)")
+    one.add_argument("-o", "--output", metavar="FILE", help="write it there (to the terminal)")
+    one.set_defaults(run=_diagram)
+
+    one = commands.add_parser("explain", help="the story of each connection, in sentences")
+    one.add_argument("trace", metavar="TRACE")
+    one.add_argument("--connection", metavar="ID", help="one of them (all)")
+    one.set_defaults(run=_explain)
+
+    one = commands.add_parser("replay", help="does the machine take the same transitions again?")
+    one.add_argument("trace", metavar="TRACE")
+    one.set_defaults(run=_replay)
+
+    one = commands.add_parser("coverage", help="which rows were taken, how often, and which never")
+    one.add_argument("trace", metavar="TRACE", nargs="+")
+    one.set_defaults(run=_coverage)
+
+    one = commands.add_parser("export", help="a capture that Wireshark opens")
+    one.add_argument("trace", metavar="TRACE")
+    one.add_argument("-o", "--output", metavar="FILE", required=True, help="the capture, in libpcap's format")
+    one.set_defaults(run=_export)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except _Refused as refused:
+        print(f"study: {refused}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

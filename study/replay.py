@@ -1,0 +1,154 @@
+"""Does the machine take the same transitions again?
+
+    python -m study replay TRACE
+
+A trace has every byte that came in. `replay` gives them, cut as they were cut, to a new
+`protocol.Connection` of the same role, and compares the rows of RECEIVE it takes with those
+recorded, and the inputs that its couplings give to LIFECYCLE. So a trace from production is a
+regression test.
+
+Each event of the machine is asked for where the trace has one, so bytes that a paused connection
+had not looked at stay unlooked at. Inputs that the bytes do not hold are taken from the trace:
+GIVEN_UP (a timer, a drain), and those of LIFECYCLE that its owner decides (SETTLED, RELEASED, LOST,
+SHUTDOWN ...). Of these is checked that the table has the row, and that each begins in the state the
+one before led to.
+
+Not here: sockets, timers, handlers. A replay needs the bytes: `--trace-bytes` must have kept all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from protocol import CLIENT, SERVER, Codec, Connection, Limits
+from protocol.states import COUPLED, GIVEN_UP, LIFECYCLE, Machine, Row, UnlistedTransition
+
+from .trace import SYSCALL, TRANSITION, Event, Trace
+
+__all__ = ["CannotReplay", "Verdict", "replay"]
+
+
+class CannotReplay(Exception):
+    """The trace does not hold what a replay needs; the text says what, and what to do."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """`compared` transitions of RECEIVE and `checked` of LIFECYCLE; `differences` in words, none if all is well."""
+
+    group: str
+    compared: int = 0
+    checked: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+class _Taken:
+    """An observer that remembers the rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def transition(self, subject: object, machine: Machine, row: Row) -> None:
+        self.rows.append(row)
+
+
+def replay(trace: Trace) -> Iterable[Verdict]:
+    """A verdict for each connection. Raises `CannotReplay`."""
+    for group, events in trace.groups.items():
+        yield _replay(trace, group, events)
+
+
+def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
+    verdict = Verdict(group)
+    taken = _Taken()
+    role = SERVER if trace.vantage == "server" else CLIENT
+    connection = Connection(Codec(role, _limits(trace)), taken)
+    receive: list[dict[str, str]] = []
+    lifecycle: list[dict[str, str]] = []
+    for event in events:
+        data = event.data
+        if event.name == SYSCALL and data.get("direction") == "in" and isinstance(data["result"], int):
+            _feed(connection, event)
+        elif event.name == TRANSITION and data["machine"] == LIFECYCLE.name:
+            lifecycle.append(data)
+        elif event.name == TRANSITION:
+            receive.append(data)
+            if data["input"] == GIVEN_UP:
+                connection.give_up()
+            elif len(taken.rows) < len(receive):
+                connection.next_event()
+            if not _agree(verdict, taken.rows, receive):
+                break
+    verdict.compared = len(receive)
+    if not verdict.differences and len(taken.rows) > len(receive):
+        verdict.differences.append(f"RECEIVE now also takes {_arrow(taken.rows[len(receive)])}")
+    _check_lifecycle(verdict, lifecycle)
+    _check_couplings(verdict, receive, lifecycle)
+    return verdict
+
+
+def _limits(trace: Trace) -> Limits:
+    """Those of the endpoint that was recorded: what is too large depends on them."""
+    fields = trace.head["trace"]["common_fields"]
+    default = Limits()
+    return Limits(fields.get("max_header", default.max_header), fields.get("max_content", default.max_content))
+
+
+def _agree(verdict: Verdict, rows: list[Row], recorded: list[dict[str, str]]) -> bool:
+    """Is the last recorded transition of RECEIVE what the machine took there?"""
+    number = len(recorded)
+    then = _row(recorded[-1])
+    if len(rows) < number:
+        verdict.differences.append(f"transition {number} of RECEIVE was {_arrow(then)}, and is not taken now")
+    elif rows[number - 1][:3] != then:
+        now = rows[number - 1]
+        verdict.differences.append(f"transition {number} of RECEIVE was {_arrow(then)}, and is now {_arrow(now)}")
+    return not verdict.differences
+
+
+def _arrow(row: Iterable[str]) -> str:
+    state, given, target = list(row)[:3]
+    return f"{state} --{given}--> {target}"
+
+
+def _feed(connection: Connection, event: Event) -> None:
+    data = bytes.fromhex(event.data.get("bytes", ""))
+    if len(data) != event.data["result"]:
+        raise CannotReplay(
+            f"connection {event.group}: {event.data['result']} bytes came in at {event.time} ms and the trace kept "
+            f"{len(data)}: record with a larger --trace-bytes"
+        )
+    if data:
+        connection.feed(data)
+    else:
+        connection.feed_eof()
+
+
+def _check_lifecycle(verdict: Verdict, recorded: list[dict[str, str]]) -> None:
+    state = None
+    for data in recorded:
+        verdict.checked += 1
+        if state is not None and data["state"] != state:
+            verdict.differences.append(f"LIFECYCLE was {state}, and then {_arrow(_row(data))}")
+        state = data["target"]
+        try:
+            row = LIFECYCLE.row(data["state"], data["input"])
+        except UnlistedTransition as error:
+            verdict.differences.append(str(error))
+            continue
+        if row.target != data["target"]:
+            verdict.differences.append(f"{_arrow(_row(data))} was recorded; the table says {row.target}")
+
+
+def _row(data: dict[str, str]) -> tuple[str, str, str]:
+    return data["state"], data["input"], data["target"]
+
+
+def _check_couplings(verdict: Verdict, receive: list[dict[str, str]], lifecycle: list[dict[str, str]]) -> None:
+    """Each state of RECEIVE that is coupled gave its input, unless the connection had ended before."""
+    changes = [data for data in receive if data["target"] != data["state"]]
+    owed = [COUPLED[data["target"]] for data in changes if data["target"] in COUPLED]
+    given = [data["input"] for data in lifecycle if data["input"] in COUPLED.values()]
+    if given[: len(owed)] != owed[: len(given)]:
+        verdict.differences.append(f"the couplings gave LIFECYCLE {owed}; recorded are {given}")
