@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .loop import EventLoop
 from .timers import Timer
+from .transport import close_socket
 
 __all__ = ["Connector", "Endpoint"]
 
@@ -36,9 +37,13 @@ class Endpoint(NamedTuple):
 def open_socket(endpoint: Endpoint) -> Any:
     """A non-blocking stream socket of the endpoint's family, small writes sent at once."""
     sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    if endpoint.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        sock.setblocking(False)
+        if endpoint.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        close_socket(sock)
+        raise
     return sock
 
 
@@ -97,18 +102,19 @@ class Connector:
                 if endpoint.source is not None:
                     sock.bind(endpoint.source)
                 code = sock.connect_ex(endpoint.sockaddr)
-            except OSError as error:
+                if code in _UNDER_WAY:
+                    self._loop.register(sock, selectors.EVENT_WRITE, self)
+            except OSError as error:  # of `register` too: an attempt nobody watches would never end
                 code = error.errno or errno.EINVAL
             if code == 0:
                 self._connected(sock)
                 return
             if code in _UNDER_WAY:
                 self._sock = sock
-                self._loop.register(sock, selectors.EVENT_WRITE, self)
                 self._timer = self._loop.call_later(self._timeout, self._timed_out)
                 return
             self._errors.append(OSError(code, os.strerror(code)))
-            sock.close()
+            close_socket(sock)
         if self._index == len(self._endpoints):  # else: cancelled
             self._failed(self._errors)
 
@@ -118,7 +124,10 @@ class Connector:
     def on_writable(self) -> None:
         if self._sock is None:
             return  # stale: cancelled or timed out earlier in this turn
-        code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        try:
+            code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except OSError as error:
+            code = error.errno or errno.EINVAL
         if code == 0:
             self._connected(self._release())
         else:
@@ -129,7 +138,7 @@ class Connector:
 
     def _give_up_on_this(self, error: OSError) -> None:
         self._errors.append(error)
-        self._release().close()
+        close_socket(self._release())
         self._try_next()
 
     def _release(self) -> Any:
@@ -145,4 +154,4 @@ class Connector:
         """Give up; neither callback is called."""
         self._index = len(self._endpoints) + 1
         if self._sock is not None:
-            self._release().close()
+            close_socket(self._release())

@@ -7,7 +7,8 @@ Rules:
 * Never spin: out of descriptors or memory, the listener leaves the selector and comes back on
   a timer. A reserve descriptor, given up for a moment, lets it tell some of the waiting why.
 * Survive: an error that concerns one connection (ECONNABORTED and the network errors that
-  Linux hands to accept) costs that connection only, not the rest of the batch.
+  Linux hands to accept) costs that connection only, not the rest of the batch. Many in one
+  batch are no one connection's: then it pauses, since one that stays would be met every turn.
 
 Not here: binding and listening (`libserver.listeners`), what an accepted socket becomes.
 The traps are libuv's, Redis' and CPython's (joyent/libuv#690, cpython#127529).
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .loop import EventLoop
+from .transport import close_socket
 
 __all__ = ["ACCEPT_BUDGET", "Listener"]
 
@@ -31,10 +33,12 @@ ACCEPT_BUDGET = 256
 RETRY_AFTER = 0.1
 #: Connections refused with the reserve descriptor per attempt.
 REFUSE_BUDGET = 32
+#: Errors of single connections in one event, after which the listener pauses.
+SPOILED_BUDGET = 64
 
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
-_NO_MEMORY = {errno.ENOBUFS, errno.ENOMEM}
-#: accept(2): "treat them like EAGAIN by retrying" and the firewall's EPERM.
+_NO_MEMORY = {errno.ENOBUFS, errno.ENOMEM, getattr(errno, "ENOSR", errno.ENOMEM)}
+#: accept(2): "treat them like EAGAIN by retrying", the firewall's EPERM, and "various Linux kernels can return".
 _THIS_ONE_ONLY = {
     errno.ECONNABORTED,
     errno.EPROTO,
@@ -46,6 +50,8 @@ _THIS_ONE_ONLY = {
     errno.EOPNOTSUPP,
     errno.ENETUNREACH,
     errno.ETIMEDOUT,
+    errno.EPROTONOSUPPORT,
+    getattr(errno, "ESOCKTNOSUPPORT", errno.EPROTO),
     getattr(errno, "ENONET", errno.EPROTO),
 }
 
@@ -56,6 +62,8 @@ class Listener:
     `accepted(sock)` gets each connected socket, already non-blocking. `refused(sock)` gets
     one that must be closed at once, accepted with the reserve descriptor. `starved(error)` is
     told when the listener pauses. `open_reserve` and `close_reserve` are of the reserve descriptor.
+
+    Raises `OSError`, the socket still the caller's, if the selector has no room for it.
     """
 
     __slots__ = (
@@ -93,11 +101,12 @@ class Listener:
         self._close_reserve = close_reserve
         self._reserve: int | None = None
         self._retry: Any = None
-        self._hold_reserve()
         sock.setblocking(False)
         loop.register(sock, selectors.EVENT_READ, self)
+        self._hold_reserve()
 
     def on_readable(self) -> None:
+        spoiled = 0
         for _ in range(self.budget):
             if self.sock is None:
                 return  # closed by what an accepted connection did
@@ -107,7 +116,11 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno in _THIS_ONE_ONLY:
-                    continue
+                    spoiled += 1
+                    if spoiled < SPOILED_BUDGET:
+                        continue
+                    self._pause(error)
+                    return
                 if error.errno in _NO_DESCRIPTOR:
                     self._refuse_some()
                 self._pause(error)
@@ -137,7 +150,7 @@ class Listener:
                 if self._refused is not None:
                     self._refused(sock)
             finally:
-                sock.close()
+                close_socket(sock)
             if self.sock is None:
                 return  # closed by `refused`, and needs no reserve any more
             self._hold_reserve()
@@ -160,7 +173,10 @@ class Listener:
     def _resume(self) -> None:
         self._retry = None
         self._hold_reserve()
-        self._loop.register(self.sock, selectors.EVENT_READ, self)
+        try:
+            self._loop.register(self.sock, selectors.EVENT_READ, self)
+        except OSError as error:
+            self._pause(error)  # no room for it just now; it would be deaf for ever
 
     @property
     def paused(self) -> bool:
@@ -175,7 +191,7 @@ class Listener:
             self._retry = None
         else:
             self._loop.register(self.sock, 0, self)
-        self.sock.close()
+        close_socket(self.sock)
         self.sock = None
         if self._reserve is not None:
             self._close_reserve(self._reserve)

@@ -66,7 +66,8 @@ class EventLoop:
 
     `selector` defaults to the best the system has, `clock` to `time.monotonic`. `spin` is how
     often at most it asks again before it sleeps (see `eventloop.spinning`). `close` it when done:
-    it owns the selector and a pair of sockets to be woken by.
+    it owns the selector and a pair of sockets to be woken by. Raises `OSError`, with nothing left
+    open, if the system has no descriptor for those.
     """
 
     def __init__(
@@ -86,7 +87,11 @@ class EventLoop:
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._running = False
         self._wakes_on_signals = False
-        self._waker = _Waker(self, *wakeup_pair())
+        try:
+            self._waker = _Waker(self, *wakeup_pair())
+        except OSError:
+            self.selector.close()
+            raise
 
     # --- registering ---------------------------------------------------------------
 
@@ -243,7 +248,11 @@ class _Waker:
         self._sender = sender
         for sock in (receiver, sender):
             sock.setblocking(False)
-        loop.register(receiver, READ, self)
+        try:
+            loop.register(receiver, READ, self)
+        except OSError:
+            self.close()
+            raise
 
     def fileno(self) -> int:
         """The descriptor that a byte written to wakes."""

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .loop import EventLoop
 
-__all__ = ["StreamProtocol", "Transport", "WaterMarks"]
+__all__ = ["StreamProtocol", "Transport", "WaterMarks", "close_socket"]
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -60,6 +60,14 @@ _ABOVE_HIGH = 256  # the protocol was told to pause writing
 
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
+
+
+def close_socket(sock: Any) -> None:
+    """Close it, whatever `close` says: the descriptor is gone even then (close(2), "Dealing with error returns")."""
+    try:
+        sock.close()
+    except OSError:
+        pass
 
 
 class WaterMarks(NamedTuple):
@@ -117,6 +125,8 @@ class _Busy:
 class Transport:
     """A connected non-blocking stream socket on a loop; it registers itself for reading.
 
+    Raises `OSError`, the socket still the caller's, if the selector has no room for it. Later that
+    loses the connection: one that nobody watches would never be heard of again.
     With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's
     `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`.
     """
@@ -355,6 +365,8 @@ class Transport:
         if self._facts & _CLOSED or self.queued == before:
             return
         self._register()
+        if self._facts & _CLOSED:
+            return
         if self._facts & _ABOVE_HIGH and self.queued <= self.marks.low:
             self._facts &= ~_ABOVE_HIGH
             self.protocol.resume_writing()
@@ -436,14 +448,17 @@ class Transport:
             self.loop.register(self.sock, 0, self)
         self._facts |= _CLOSED
         self._busy = None
-        self.sock.close()
+        close_socket(self.sock)
         self.loop.call_soon(self.protocol.connection_lost, error)
         # The two know each other; a cycle would wait for the collector, thousands of them at once.
         del self.protocol
 
     def _register(self) -> None:
         if self._facts & (_STARTED | _CLOSED) == _STARTED:
-            self.loop.register(self.sock, self.interest(), self)
+            try:
+                self.loop.register(self.sock, self.interest(), self)
+            except OSError as error:  # epoll's limit of watches, or no memory
+                self._lose(error)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"interest={self.interest()} queued={self.queued}"
