@@ -44,6 +44,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eventloop import Connector, Endpoint, Transport
+from eventloop.transport import close_socket
 from protocol import (
     CLOSE,
     KEEP_ALIVE,
@@ -221,10 +222,12 @@ class Message:
         if not self._queue or self.state is not OPEN:
             return
         assert self.transport is not None
+        if self.transport.closed:
+            return  # lost, and about to be told so: what did not leave comes back `unsent`
         if not self.connection.persistent:
             self._send_first()
         else:
-            while self._queue and not self.transport.above_high and self.state is OPEN:
+            while self._queue and not (self.transport.above_high or self.transport.closed) and self.state is OPEN:
                 self._send_batch()
         self._time_reply()
 
@@ -385,9 +388,14 @@ class Message:
     # --- beginning and ending --------------------------------------------------------------
 
     def _connected(self, sock: Any) -> None:
+        try:
+            self.transport = Transport(self.shared.loop, sock, self, self.shared.marks)
+        except OSError as error:  # the selector has no room for it
+            close_socket(sock)
+            self._not_connected([error])
+            return
         self._connector = None
         advance(self, LIFECYCLE, CONNECTED)
-        self.transport = Transport(self.shared.loop, sock, self, self.shared.marks)
         self._corked = True
         try:
             self.owner.opened(self)

@@ -84,13 +84,16 @@ def _listen_on(
         if address.scheme != ECHO_UDP:
             sock.listen(min(limits.backlog, MAX_BACKLOG))
         sock.setblocking(False)
+        return sock, address if address.scheme == UNIX else address._replace(port=sock.getsockname()[1])
     except OSError as error:
         if sock is not None:
             sock.close()
-        raise CannotListen(f"cannot listen on {address}: {_explain(error, address, who)}") from error
-    if address.scheme == UNIX:
-        return sock, address
-    return sock, address._replace(port=sock.getsockname()[1])
+        raise cannot_listen(address, error, who) from error
+
+
+def cannot_listen(address: Address, error: OSError, who: Callable[[Address], str] = who_listens_on) -> CannotListen:
+    """What to raise for what the system said."""
+    return CannotListen(f"cannot listen on {address}: {_explain(error, address, who)}")
 
 
 def _bind_inet(address: Address, limits: ServerLimits) -> socket.socket:

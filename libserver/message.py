@@ -527,6 +527,7 @@ class Message:
         """Between messages, with nothing owed either way."""
         return (
             self.state is OPEN
+            and not self.transport.closed  # lost, and about to be told so
             and not self.connection.mid_message
             and not self.connection.in_flight
             and not self.transport.queued

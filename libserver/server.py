@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
 from eventloop.loop import LATELY
+from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded
 from protocol.states import Observer
@@ -44,7 +45,7 @@ from .limits import (
     REFUSED_LINGERING,
     ServerLimits,
 )
-from .listeners import close_listener
+from .listeners import cannot_listen, close_listener
 from .message import Message
 from .reasons import CloseReason
 from .system import System
@@ -184,9 +185,17 @@ class Server:
 
     def _open_listeners(self) -> None:
         for wanted in self._wanted:  # one after the other: if one fails, those before it are closed again
-            for sock, address in self._system.listen(wanted, self.limits):
+            opened = self._system.listen(wanted, self.limits)
+            for at, (sock, address) in enumerate(opened):
+                try:
+                    listener = self._open_listener(sock, address)
+                except OSError as error:  # the selector has no room for it
+                    for unheard, its_address in opened[at:]:
+                        close_listener(its_address)
+                        unheard.close()
+                    raise cannot_listen(address, error) from error
                 self.addresses.append(address)
-                self._listeners.append(self._open_listener(sock, address))
+                self._listeners.append(listener)
 
     def _open_listener(self, sock: Any, address: Address) -> Listener | EchoDatagrams:
         if address.scheme == ECHO_UDP:
@@ -232,7 +241,7 @@ class Server:
         if len(self.connections) >= self.max_connections:
             self.accepted += 1
             self.closed_by[CloseReason.OVERLOADED] += 1
-            sock.close()  # there are no words for it in this protocol
+            close_socket(sock)  # there are no words for it in this protocol
         else:
             self._welcome(EchoConnection(self, sock))
 
@@ -241,7 +250,7 @@ class Server:
         self.accepted += 1
         if len(self.refused) >= REFUSED_LINGERING:
             self._refuse_unread(sock)
-            sock.close()
+            close_socket(sock)
             self.closed_by[CloseReason.OVERLOADED] += 1
             return
         message = Message(self, sock)
