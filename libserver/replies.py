@@ -55,13 +55,16 @@ class Replies:
     __slots__ = ("_owed", "size")
 
     def __init__(self) -> None:
-        self._owed: deque[Owed] = deque()
+        #: made on first need: an empty deque holds 600 bytes, and most connections owe nothing when they end
+        self._owed: deque[Owed] | None = None
         self.size = 0
 
     def __bool__(self) -> bool:
         return bool(self._owed)
 
     def owe(self, owed: Owed) -> None:
+        if self._owed is None:
+            self._owed = deque()
         self._owed.append(owed)
 
     def settle(self, owed: Owed, outcome: object, failure: Failure) -> None:
