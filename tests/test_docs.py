@@ -114,6 +114,7 @@ NOT_RUN = {
     r"python3? -m study": "see tests/study",
     r"python3? -m study\.pages": "see tests/study",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
+    r"python3? -m tests\.conformance": "see tests/conformance",
 }
 
 
