@@ -114,6 +114,10 @@ def main(argv: Sequence[str]) -> int:
     except (ValueError, CannotCompile) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
+    for trick in tricks:
+        if trick.missing:
+            print(f"left out: {trick.missing}", file=sys.stderr)
+    tricks = [trick for trick in tricks if not trick.missing]
     raise_descriptor_limit()
     server_core, generator_core = cores()
     settings = Settings(options.rounds, options.seconds, options.warmup, options.seed, server_core, generator_core)

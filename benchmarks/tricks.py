@@ -26,6 +26,7 @@ import selectors
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import eventloop.listener
@@ -56,7 +57,8 @@ ORDINARY = ("64x1", "64x1-mixed", "64x16", "64x16-mixed")
 class Trick:
     """`what` it is, how to `remove` it, and the loads on which it should bring something.
 
-    `memory`: what it is for is the memory of an idle connection.
+    `memory`: what it is for is the memory of an idle connection. `needs`: a module that has to be
+    installed.
     """
 
     name: str
@@ -64,6 +66,14 @@ class Trick:
     remove: Callable[[Patch], None] = field(repr=False)
     loads: tuple[str, ...] = ORDINARY
     memory: bool = False
+    needs: str | None = None
+
+    @property
+    def missing(self) -> str | None:
+        """Why it can't run here, or None."""
+        if self.needs is None or find_spec(self.needs) is not None:
+            return None
+        return f"{self.name}: {self.needs} is not installed (pip install '.[bench]')"
 
 
 class Forgetful(dict[Any, Any]):
@@ -291,6 +301,30 @@ def _own_selector(patch: Patch) -> None:
     patch(selectors, "DefaultSelector", Lean)
 
 
+def _orjson(patch: Patch) -> None:
+    """Read contents with orjson where it gives what json gives, and with json elsewhere.
+
+    That is: an object whose members are all strings, integers of 64 bits, booleans or null. A
+    float may be an integer that was too long for it, and inside a list or an object another may
+    hide; what it refuses (a lone surrogate, four thousand digits) json may take.
+    """
+    import orjson  # type: ignore[import-not-found]  # only where it is asked for
+
+    loads, refused, scan = orjson.loads, orjson.JSONDecodeError, protocol.batch.scan_once
+    simple = frozenset({str, int, bool, type(None)}).issuperset
+
+    def read(text: str, at: int) -> tuple[Any, int]:
+        try:
+            value = loads(text)
+        except refused:
+            return scan(text, at)
+        if value.__class__ is dict and simple(map(type, value.values())):
+            return value, len(text)
+        return scan(text, at)
+
+    patch(protocol.batch, "scan_once", read)
+
+
 TRIED: dict[str, Trick] = {
     trick.name: trick
     for trick in [
@@ -299,6 +333,7 @@ TRIED: dict[str, Trick] = {
         Trick("recv-256k", "a recv asks for 256 KiB instead of 64", _receive(256 * 1024)),
         Trick("recv-into", "small requests are received into one buffer for all", _receive_small_in_place),
         Trick("own-selector", "an epoll selector of our own, without what makes selectors general", _own_selector),
+        Trick("orjson", "contents are read by orjson where it answers the same", _orjson, needs="orjson"),
     ]
 }
 
@@ -309,7 +344,11 @@ def main(argv: Sequence[str]) -> int:
         print(f"usage: python -m benchmarks.tricks NAME HOST PORT; NAME is one of {', '.join(names)}", file=sys.stderr)
         return 2
     if argv[0] != NOTHING:
-        (TRICKS | TRIED)[argv[0]].remove(setattr)
+        trick = (TRICKS | TRIED)[argv[0]]
+        if trick.missing:
+            print(trick.missing, file=sys.stderr)
+            return 2
+        trick.remove(setattr)
     return libserver.cli.main(argv[1:])
 
 
