@@ -439,6 +439,25 @@ def test_a_connection_made_at_rest_serves_without_granting_again():
     assert connection.at_rest
 
 
+@pytest.mark.parametrize("step", [1000, 65536, 10**6])
+def test_a_peer_has_us_hold_at_most_32_times_what_it_sent_and_never_more_than_it_announced(step):
+    """Announcing alone costs 64 KiB (docs/security.md)."""
+    size = 64 * 1024 * 1024
+    connection = server()
+    connection.receive_data(header(size, "x/y"))
+    sent = 0
+    places = []
+    while sent < size // 7:
+        with connection.content_space() as space:
+            places.append(sent + len(space))
+            count = min(step, len(space))
+        assert places[-1] <= min(size, max(DIRECT_CONTENT, 32 * sent))
+        connection.content_received(count)
+        sent += count
+    assert places[0] == DIRECT_CONTENT
+    assert places[-1] == size
+
+
 def test_there_is_no_place_for_a_content_that_is_not_large_or_not_begun():
     connection = server()
     assert connection.content_space() is None
