@@ -7,12 +7,13 @@ from .addresses import Address, parse_address
 from .connector import Connector, Endpoint
 from .listener import Listener
 from .loop import EventHandler, EventLoop
-from .timers import Fifo, Timer, Timers, parse_duration
+from .timers import Deadlines, Fifo, Timer, Timers, parse_duration
 from .transport import StreamProtocol, Transport, WaterMarks
 
 __all__ = [
     "Address",
     "Connector",
+    "Deadlines",
     "Endpoint",
     "EventHandler",
     "EventLoop",

@@ -1,6 +1,6 @@
 """How does a loop remember what is due when?
 
-Two ways, for two needs:
+Three ways, for three needs:
 
 * `Timers`: a heap. Any callback at any time, O(log n) each. Cancelling only marks the entry;
   it is thrown away when it comes to the top, or when most of the heap is cancelled.
@@ -8,22 +8,29 @@ Two ways, for two needs:
   timeout. What waits equally long becomes due in the order it began waiting, so a dictionary
   (which keeps that order) is enough: start and stop are O(1), and a connection owns no heap
   entry. One heap entry per Fifo, for its head.
+* `Deadlines`: many subjects, each with a time of its own that mostly moves later before it
+  comes, such as messages that are arriving. A wheel of slots: O(1) to set and to stop, and
+  nothing to do when the time moves later: the subject is looked at when it was due, and says
+  when it is due by now. At most `SLOTS` + 1 heap entries, however many subjects.
 
 Times are seconds on the loop's clock. Not here: the clock itself, what a timeout means.
-The heap with lazy cancellation is asyncio's; the queue per equal timeout is nginx's and the
-kernel's timer wheel in their simplest form.
+The heap with lazy cancellation is asyncio's; the queue per equal timeout is nginx's; the wheel
+is Varghese and Lauck's hashed one, as the kernel had it.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Fifo", "Timer", "Timers", "parse_duration"]
+__all__ = ["Deadlines", "Fifo", "Timer", "Timers", "parse_duration"]
 
 #: Below this many cancelled entries sweeping the heap is not worth the trouble (asyncio: 100).
 _SWEEP_FROM = 64
+#: Ticks that a wheel looks ahead: what is due later is looked at once meanwhile, for nothing.
+SLOTS = 256
 
 
 class Timer:
@@ -165,6 +172,71 @@ class Fifo(Generic[S]):
             # Also when one expiry raises: the others' time is up all the same.
             if self._timer is None and due:
                 self._timer = self._add(next(iter(due.values())), self._tick)
+
+
+class Deadlines(Generic[S]):
+    """Subjects that each have a time at which `look(subject)` is called, at most a `tick` late.
+
+    `look` finds its subject taken out. It returns the time at which to look again, or None; it
+    may be called before its time, and then returns that. A `tick` that is a power of two keeps
+    the arithmetic exact.
+    """
+
+    __slots__ = ("_add", "_clock", "_look", "_slot_of", "_slots", "tick")
+
+    def __init__(
+        self,
+        tick: float,
+        look: Callable[[S], float | None],
+        clock: Callable[[], float],
+        add: Callable[..., Timer],
+    ) -> None:
+        self.tick = tick
+        self._look = look
+        self._clock = clock
+        self._add = add
+        self._slots: dict[int, dict[S, None]] = {}  # by number, counted in ticks
+        self._slot_of: dict[S, dict[S, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def __contains__(self, subject: S) -> bool:
+        return subject in self._slot_of
+
+    def set(self, subject: S, when: float) -> None:
+        """Look at `subject` when `when` has come, and not at the time that was set before."""
+        number = math.ceil(min(when / self.tick, self._clock() / self.tick + SLOTS))
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = {}
+            self._add(number * self.tick, self._come, number)
+        before = self._slot_of.get(subject)
+        if before is not slot:
+            if before is not None:
+                del before[subject]
+            slot[subject] = None
+            self._slot_of[subject] = slot
+
+    def stop(self, subject: S) -> None:
+        """Never look at `subject`, if it was to be looked at."""
+        slot = self._slot_of.pop(subject, None)
+        if slot is not None:
+            del slot[subject]
+
+    def _come(self, number: int) -> None:
+        """The time of a slot has come; of one that has emptied meanwhile too."""
+        slot = self._slots.pop(number)
+        try:
+            for subject in list(slot):
+                if subject in slot:  # else: what was done about another has stopped or moved it
+                    self.stop(subject)
+                    when = self._look(subject)
+                    if when is not None:
+                        self.set(subject, when)
+        finally:
+            for subject in list(slot):  # a look has raised: the others' time has come all the same
+                self.set(subject, number * self.tick)
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -1,4 +1,4 @@
-"""Timers: in order, cancelled for nothing, and never growing. Fifo: one heap entry for many."""
+"""Timers: in order, cancelled for nothing, and never growing. Fifo, Deadlines: few heap entries for many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventloop.timers import Fifo, Timers, parse_duration
+from eventloop.timers import SLOTS, Deadlines, Fifo, Timers, parse_duration
 from tests.fakes.clock import FakeClock
 
 
@@ -364,6 +364,168 @@ def test_zero_seconds_turn_the_timeout_off() -> None:
     assert len(bench.timers) == 0
     bench.advance(1000.0)
     assert bench.expired == []
+
+
+# --- Deadlines -----------------------------------------------------------------------
+
+
+class Wheel:
+    """Deadlines on a heap of their own: who is looked at when, and until when each is put off."""
+
+    def __init__(self, tick: float = 0.125) -> None:
+        self.clock = FakeClock()
+        self.timers = Timers()
+        self.looks: list[tuple[float, Any]] = []
+        self.due: dict[Any, float] = {}  # what a look returns, as long as it is not yet
+        self.on_look: Callable[[Any], object] = lambda subject: None
+        self.deadlines: Deadlines[Any] = Deadlines(tick, self._look, self.clock, self.timers.add)
+
+    def _look(self, subject: Any) -> float | None:
+        assert subject not in self.deadlines
+        self.looks.append((self.clock.now, subject))
+        self.on_look(subject)
+        when = self.due.get(subject, 0.0)
+        return when if when > self.clock.now else None
+
+    def set_in(self, subject: Any, seconds: float) -> None:
+        self.due[subject] = self.clock.now + seconds
+        self.deadlines.set(subject, self.due[subject])
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, from one timer to the next."""
+        end = self.clock.now + seconds
+        while (when := self.timers.next_due()) is not None and when <= end:
+            self.clock.advance(max(0.0, when - self.clock.now))
+            run_due(self.timers, self.clock.now)
+        self.clock.advance(end - self.clock.now)
+
+    def looked(self) -> list[Any]:
+        looked = [subject for _, subject in self.looks]
+        self.looks.clear()
+        return looked
+
+
+def test_a_deadline_is_looked_at_when_it_comes_and_at_most_a_tick_later() -> None:
+    wheel = Wheel(tick=0.125)
+    chance = random.Random(3)
+    for n in range(500):
+        wheel.set_in(n, chance.uniform(0.0, 30.0))
+    wheel.advance(31.0)
+    assert sorted(subject for _, subject in wheel.looks) == list(range(500))
+    for when, subject in wheel.looks:
+        assert 0 <= when - wheel.due[subject] < 0.125
+    assert len(wheel.deadlines) == 0
+
+
+def test_one_tick_looks_in_the_order_in_which_they_were_set() -> None:
+    wheel = Wheel()
+    for subject in "cab":
+        wheel.set_in(subject, 1.0)
+    wheel.advance(1.0)
+    assert wheel.looked() == ["c", "a", "b"]
+
+
+def test_a_deadline_that_has_moved_later_meanwhile_is_looked_at_once_more() -> None:
+    wheel = Wheel()
+    wheel.set_in("a", 10.0)
+    wheel.due["a"] += 7.0  # a byte came: nothing is set
+    wheel.advance(16.9)
+    assert wheel.looked() == ["a"]
+    wheel.advance(0.1)
+    assert wheel.looked() == ["a"]
+    assert "a" not in wheel.deadlines
+
+
+@pytest.mark.parametrize("seconds", [3.0, 30.0], ids=["earlier", "later"])
+def test_setting_again_moves_the_deadline(seconds: float) -> None:
+    wheel = Wheel()
+    wheel.set_in("a", 10.0)
+    wheel.set_in("a", 10.0)
+    wheel.set_in("a", seconds)
+    assert len(wheel.deadlines) == 1
+    assert "a" in wheel.deadlines
+    wheel.advance(seconds - 0.1)
+    assert wheel.looked() == []
+    wheel.advance(0.2)
+    assert wheel.looked() == ["a"]
+    wheel.advance(100.0)
+    assert wheel.looked() == []
+
+
+def test_what_was_stopped_is_never_looked_at() -> None:
+    wheel = Wheel()
+    wheel.set_in("a", 10.0)
+    wheel.deadlines.stop("a")
+    wheel.deadlines.stop("a")
+    wheel.deadlines.stop("never set")
+    wheel.advance(100.0)
+    assert wheel.looked() == []
+    assert wheel.timers.next_due() is None
+
+
+def test_a_deadline_beyond_the_wheel_is_looked_at_early_and_then_in_time() -> None:
+    wheel = Wheel(tick=0.125)
+    wheel.set_in("a", 3 * SLOTS * 0.125 + 5.0)
+    wheel.advance(3 * SLOTS * 0.125 + 4.9)
+    assert wheel.looked() == ["a"] * 3
+    wheel.advance(0.2)
+    assert wheel.looked() == ["a"]
+    wheel.set_in("for ever", float("inf"))
+    wheel.advance((SLOTS + 1) * 0.125)
+    assert wheel.looked() == ["for ever"]
+    assert "for ever" in wheel.deadlines
+
+
+def test_a_look_may_stop_and_move_others_of_the_same_tick() -> None:
+    wheel = Wheel()
+
+    def act(subject: str) -> None:
+        if subject == "a":
+            wheel.deadlines.stop("b")
+            wheel.set_in("c", 5.0)
+            wheel.set_in("e", 0.0)
+
+    wheel.on_look = act
+    for subject in "abcde":
+        wheel.set_in(subject, 1.0)
+    wheel.advance(1.0)
+    assert wheel.looked() == ["a", "d", "e"]
+    wheel.advance(5.0)
+    assert wheel.looked() == ["c"]
+
+
+def test_a_look_that_raises_does_not_withhold_the_others() -> None:
+    wheel = Wheel()
+
+    def act(subject: str) -> None:
+        if subject == "a":
+            raise RuntimeError("boom")
+
+    wheel.on_look = act
+    for subject in "abc":
+        wheel.set_in(subject, 1.0)
+    with pytest.raises(RuntimeError, match="boom"):
+        wheel.advance(1.0)
+    wheel.advance(0.0)
+    assert wheel.looked() == ["a", "b", "c"]
+    assert len(wheel.deadlines) == 0
+
+
+def test_nineteen_thousand_that_move_all_the_time_cost_few_heap_entries_and_few_looks() -> None:
+    """Each is put off every second for half a minute, by ten seconds: as contents that keep arriving are."""
+    wheel = Wheel(tick=0.0625)
+    chance = random.Random(4)
+    for n in range(19_000):
+        wheel.set_in(n, chance.uniform(9.0, 10.0))
+    largest = 0
+    for _ in range(30):
+        for n in range(19_000):
+            wheel.due[n] = wheel.clock.now + 10.0
+        wheel.advance(1.0)
+        largest = max(largest, len(wheel.timers._heap))
+    assert largest <= SLOTS + 1
+    assert len(wheel.looks) <= 19_000 * 4  # of 19,000 times 30 that they moved
+    assert len(wheel.deadlines) == 19_000
 
 
 # --- parse_duration ------------------------------------------------------------------
