@@ -59,9 +59,10 @@ _THIS_ONE_ONLY = {
 class Listener:
     """A listening socket on a loop.
 
-    `accepted(sock)` gets each connected socket, already non-blocking. `refused(sock)` gets
-    one that must be closed at once, accepted with the reserve descriptor. `starved(error)` is
-    told when the listener pauses. `open_reserve` and `close_reserve` are of the reserve descriptor.
+    `accepted(sock, peer)` gets each connected socket, already non-blocking, and its peer's
+    address as accept gave it. `refused(sock)` gets one that must be closed at once, accepted
+    with the reserve descriptor. `starved(error)` is told when the listener pauses.
+    `open_reserve` and `close_reserve` are of the reserve descriptor.
 
     Raises `OSError`, the socket still the caller's, if the selector has no room for it.
     """
@@ -83,7 +84,7 @@ class Listener:
         self,
         loop: EventLoop,
         sock: Any,
-        accepted: Callable[[Any], None],
+        accepted: Callable[[Any, Any], None],
         *,
         refused: Callable[[Any], None] | None = None,
         starved: Callable[[OSError], None] | None = None,
@@ -111,7 +112,7 @@ class Listener:
             if self.sock is None:
                 return  # closed by what an accepted connection did
             try:
-                sock, _peer = self.sock.accept()
+                sock, peer = self.sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -128,7 +129,7 @@ class Listener:
                     raise  # paused before: an error that stays would be raised every turn
                 return
             sock.setblocking(False)
-            self._accepted(sock)
+            self._accepted(sock, peer)
 
     def on_writable(self) -> None:
         """Never asked for."""

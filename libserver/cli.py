@@ -25,7 +25,7 @@ from protocol.limits import parse_size
 from .actions import Actions
 from .limits import ServerLimits
 from .listeners import CannotListen
-from .log import ANSWERS, FORMATS, LEVELS, set_up_logging
+from .log import ANSWERS, FORMATS, LEVELS, flush_log, set_up_logging
 from .reasons import CloseReason
 from .server import SCHEMES, Server
 
@@ -127,10 +127,12 @@ def build_parser() -> argparse.ArgumentParser:
         limits.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
 
     limit("--max-connections", count, "N", "open connections; the one too many is told 'overloaded' (10000)")
+    limit("--max-connections-per-ip", count, "N", "of them from one IP address; 0: as many as there may be (0)")
     limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
     limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
     limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
     limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
+    limit("--min-data-rate", size, "SIZE", "bytes a second, on average while a message arrives, after 5s (240)")
     limit("--idle-timeout", time, "TIME", "between messages on a kept-alive connection (300s)")
     limit("--send-timeout", time, "TIME", "without progress towards a peer that does not read (60s)")
     limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")
@@ -240,6 +242,7 @@ class Signals:
 
     def _stuck(self, number: int, frame: FrameType | None) -> None:
         log.error("stopped in the middle of a handler that does not return")
+        flush_log()
         assert self.second is not None
         os._exit(EXIT_SIGNAL + self.second)
 
@@ -272,17 +275,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sizes = Limits(arguments.max_header, arguments.max_content)
         ServerLimits(**limits)
     except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _cannot(parser, str(error), EXIT_USAGE)
     try:
         actions = load_actions(arguments.app) if arguments.app else Actions()
         server = Server(addresses_of(arguments), actions, sizes, **limits)
     except (CannotLoad, CannotListen) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return EXIT_CANNOT_START
+        return _cannot(parser, str(error), EXIT_CANNOT_START)
     except OSError as error:  # of the loop's own descriptors
-        print(f"{parser.prog}: cannot start: {error.strerror}; raise the limit with ulimit -n", file=sys.stderr)
-        return EXIT_CANNOT_START
+        return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", EXIT_CANNOT_START)
     signals = Signals(server)
     try:
         for address in server.addresses:
@@ -295,6 +295,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Handler threads may still be busy: they are daemons, and nothing waits for them.
         return EXIT_SIGNAL + signals.second
     return EXIT_DRAINED
+
+
+def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:
+    flush_log()  # what was logged came first
+    print(f"{parser.prog}: {why}", file=sys.stderr)
+    return code
 
 
 def _say_goodbye(server: Server) -> None:

@@ -89,11 +89,11 @@ class EchoConnection:
         self.server.forget(self, self.reason)
 
     def describe(self, since: float, now: float) -> str:
-        """One line for the connection list, as `Message.describe`."""
+        """One line for the connection list, in `Message.describe`'s fields: it keeps no input and owes no replies."""
         transport = self.transport
         return (
             f"peer={transport.peer_name()} state=ECHO age={now - since:.1f} idle={now - self.last_active:.1f} "
-            f"out={transport.queued}"
+            f"in=0 out={transport.queued} in-flight=0"
         )
 
 

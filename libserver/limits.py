@@ -23,6 +23,8 @@ REFUSED_LINGERING = 32
 REFUSED_LINGER = 1.0
 #: Requests of one connection that may await their replies; beyond it the connection waits.
 MAX_IN_FLIGHT = 1024
+#: Seconds that a message has before its data rate is judged (Kestrel's).
+RATE_GRACE = 5.0
 #: How much later than its time an idle connection may be closed, as a part of that time.
 IDLE_SLACK = 1 / 16
 
@@ -35,8 +37,10 @@ class ServerLimits:
     """
 
     max_connections: int = 10_000  #: Redis `maxclients`
+    max_connections_per_ip: int = 0  #: of one source address, nginx `limit_conn`
     header_timeout: float = 10.0  #: absolute, nginx `client_header_timeout`
     content_timeout: float = 60.0  #: without progress, nginx `client_body_timeout`
+    min_data_rate: int = 240  #: bytes a second while a message arrives, Kestrel `MinRequestBodyDataRate`
     idle_timeout: float = 300.0  #: between messages on a kept-alive connection
     send_timeout: float = 60.0  #: without progress towards a peer that does not read
     write_high: int = 256 * 1024  #: above it this connection's requests wait (asyncio's water marks)

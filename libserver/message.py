@@ -19,8 +19,8 @@ Rules:
 * A kept-alive connection between messages is at rest and owns next to nothing: all of them
   share the server's one `resting` Connection, and have no `Pending`.
 
-Not here: listeners, timers' queues and counters (`libserver.server`), handlers' threads
-(`libserver.pool`).
+Not here: how long a message may take to arrive (`libserver.inputs`), listeners, timers' queues
+and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from eventloop import Fifo, Transport
+from eventloop import Transport
 from protocol import (
     Connection,
     EndOfInput,
@@ -57,7 +57,6 @@ from protocol.limits import DIRECT_CONTENT
 from protocol.states import (
     ABORTED,
     CLOSED,
-    CONTENT,
     COUPLED,
     DRAINING,
     ENDED,
@@ -91,24 +90,30 @@ __all__ = ["Message"]
 JOIN_BELOW = 64 * 1024
 SMALL_PART = 4 * 1024
 
+#: What is said to a peer whose message is overdue.
+OVERDUE = {
+    CloseReason.HEADER_TIMEOUT: "the header did not arrive in time",
+    CloseReason.CONTENT_TIMEOUT: "the content stopped arriving",
+    CloseReason.SLOW: "the message arrives too slowly",
+}
+
 
 class Pending:
     """What a connection has to remember while it is not at rest."""
 
-    __slots__ = ("deadline", "held", "reason", "replies", "session", "timer", "yielded")
+    __slots__ = ("deadline", "held", "reason", "replies", "session", "yielded")
 
     def __init__(self) -> None:
         self.replies = Replies()  # owed
         self.held: Request | None = None  # a request for which the pool has no room yet
         self.deadline: float | None = None  # of the message being read
-        self.timer: Fifo[Message] | None = None  # the input timer that runs
         self.session: dict[str, Any] | None = None  # the handlers' dictionary
         self.reason: CloseReason | None = None  # why it ends
         self.yielded = False  # it had its share of this turn
 
     @property
     def empty(self) -> bool:
-        return not (self.replies or self.held or self.timer or self.session or self.reason or self.yielded)
+        return not (self.replies or self.held or self.session or self.reason or self.yielded)
 
 
 def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
@@ -147,7 +152,7 @@ class Message:
         """Serve what has already come; without that, the first message's time runs from now."""
         self.transport.start()
         if self.state is OPEN and not (self.connection.mid_message or self.connection.persistent):
-            self._time_input(self.server.header_timer)
+            self.server.arrivals.expect(self)
 
     @property
     def observer(self) -> Observer | None:
@@ -181,7 +186,7 @@ class Message:
         taken, replies, size = self._answer_batch(data)
         if taken < len(data):
             if taken:
-                self._time_input(None)  # a message was completed: the next has its own time
+                server.arrivals.stop(self)  # a message was completed: the next has its own time
             self._wake().feed(data[taken:])
             self._serve(replies, size)
             return
@@ -221,7 +226,7 @@ class Message:
             return
         self._because(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
-        self._time_input(None)
+        self.server.arrivals.stop(self)
         if not self.transport.queued and self.transport.nothing_unread():
             # Its request was all it sent: nothing more is expected, so it need not linger.
             advance(self, LIFECYCLE, RELEASED)
@@ -238,7 +243,7 @@ class Message:
     def _rest(self) -> None:
         """If it is at rest now, give back what only a busy connection needs."""
         if self.connection.at_rest:
-            self._time_input(None)
+            self.server.arrivals.stop(self)
             self.connection = self.server.resting
             if self._pending is not None and self._pending.empty:
                 self._pending = None
@@ -252,8 +257,9 @@ class Message:
         """
         if self._pending is not None and self._pending.replies:
             self._release(self._pending.replies)
-        if self._walk(replies, size):
-            self._time_input(None)  # a header or a message was completed: the next has its own time
+        completed, header_size = self._walk(replies, size)
+        if completed:
+            self.server.arrivals.stop(self)  # the next has its own time
         self._settle()
         if self.state is OPEN or self.state is DRAINING:
             if self._may_serve():
@@ -262,7 +268,7 @@ class Message:
                 self.transport.pause_reading()
                 if self._pending is not None and self._pending.held is not None and self.server.pool.full:
                     self.server.wait_for_pool(self)
-            self._watch_input()
+            self._time_input(header_size)
             self._rest()
 
     def _may_serve(self) -> bool:
@@ -277,8 +283,8 @@ class Message:
             or pending.replies.size >= self.server.limits.write_high
         )
 
-    def _walk(self, replies: list[BytesLike], size: int) -> bool:
-        """Event by event; returns whether a header or a message was completed.
+    def _walk(self, replies: list[BytesLike], size: int) -> tuple[bool, int]:
+        """Event by event; returns whether a message was completed, and the size of a header that was, behind it.
 
         `replies` were made of the same read and leave with what is made here, in one send.
         Behind a message that needed the walk the rest may be ordinary again, so the batch is
@@ -288,19 +294,18 @@ class Message:
         high = self.server.limits.write_high
         budget = self.server.limits.requests_per_event
         batch_pays = True
-        progressed = False
+        completed, header_size = False, 0
         while True:
             if size >= high:  # it may be more than the connection may have waiting
                 self._write(replies, size)
                 replies, size = [], 0
             if not self._may_serve():
                 break
-            before = connection.state
+            before, held = connection.state, connection.buffered
             late = connection.all_begun_read
             event = self._next_event()
             if event is None:
                 break
-            progressed = True
             if connection.state is not before and connection.state in COUPLED:
                 advance(self, LIFECYCLE, COUPLED[connection.state])
             if isinstance(event, HeaderReceived):
@@ -308,7 +313,9 @@ class Message:
                     self._fail_input(ShuttingDown("the server is shutting down"), CloseReason.SHUTDOWN, replies)
                 else:
                     self._header_received(event.header)
+                    header_size = held - connection.buffered
                 continue
+            completed, header_size = True, 0
             made = len(replies)
             self._handle(event, replies)
             self._give_up_if_last()
@@ -324,7 +331,7 @@ class Message:
                 size += its_size
                 batch_pays = taken > 0
         self._write(replies, size)
-        return progressed
+        return completed, header_size
 
     def _next_event(self) -> Event | None:
         pending = self._pending
@@ -464,9 +471,9 @@ class Message:
                 self.server.send_timer.start(self)
 
     def pause_writing(self) -> None:
-        """Above the high-water mark: this connection's requests wait, and so does its input timer."""
+        """Above the high-water mark: this connection's requests wait, and the time of its input stands still."""
         self.transport.pause_reading()
-        self._time_input(None)
+        self.server.arrivals.hold(self)
 
     def resume_writing(self) -> None:
         self._serve([], 0)
@@ -481,46 +488,25 @@ class Message:
 
     # --- timers --------------------------------------------------------------------------------
 
-    def _watch_input(self) -> None:
-        """Have the timer run that the message being read calls for."""
+    def _time_input(self, header_size: int) -> None:
+        """Have time run for the message that is arriving, if there is one, while we read it."""
         connection = self.connection
-        if not (connection.mid_message and self.transport.reading):
-            self._time_input(None)
-        elif connection.state is not CONTENT:
-            self._time_input(self.server.header_timer)  # absolute: a byte does not restart it
+        if connection.mid_message:
+            self.server.arrivals.note(self, connection.buffered, header_size, self.transport.reading)
         else:
-            self._time_input(None)
-            self._time_input(self.server.content_timer)  # bytes came: it begins anew
+            self.server.arrivals.stop(self)
 
-    def _time_input(self, timer: Fifo[Message] | None) -> None:
-        current = self._pending.timer if self._pending is not None else None
-        if timer is current:
-            return
-        if current is not None:
-            current.stop(self)
-        self.pending.timer = timer
-        if timer is not None:
-            timer.start(self)
-
-    def header_expired(self) -> None:
-        self.pending.timer = None
+    def input_overdue(self, reason: CloseReason) -> None:
         if self.connection.mid_message:
-            self._time_out("the header did not arrive in time", CloseReason.HEADER_TIMEOUT)
+            replies: list[BytesLike] = []
+            self._fail_input(TimedOut(OVERDUE[reason]), reason, replies)
+            self._write(replies)
+            self._settle()
         else:
-            self.release(CloseReason.HEADER_TIMEOUT)  # it never sent a byte: FIN alone
-
-    def content_expired(self) -> None:
-        self.pending.timer = None
-        self._time_out("the content stopped arriving", CloseReason.CONTENT_TIMEOUT)
+            self.release(reason)  # it never sent a byte: FIN alone
 
     def send_expired(self) -> None:
         self.abort(CloseReason.SEND_TIMEOUT)
-
-    def _time_out(self, words: str, reason: CloseReason) -> None:
-        replies: list[BytesLike] = []
-        self._fail_input(TimedOut(words), reason, replies)
-        self._write(replies)
-        self._settle()
 
     @property
     def idle(self) -> bool:
@@ -584,7 +570,7 @@ class Message:
             self.transport.close()
         elif connection.state is FINISHED or connection.state is FAILED:
             advance(self, LIFECYCLE, SETTLED)
-            self._time_input(None)
+            self.server.arrivals.stop(self)
             self.transport.linger()
             self.server.linger(self)
 
@@ -626,7 +612,6 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        self._time_input(None)
         reason = self.pending.reason
         assert reason is not None  # whoever entered CLOSED said why
         self._pending = None

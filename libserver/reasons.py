@@ -22,10 +22,11 @@ class CloseReason(Enum):
     BAD_FRAMING = "bad-framing"  #: bad-header, header-too-large, content-too-large
     HEADER_TIMEOUT = "header-timeout"
     CONTENT_TIMEOUT = "content-timeout"
+    SLOW = "slow"  #: a message arrived below the least data rate
     IDLE_TIMEOUT = "idle-timeout"
     SEND_TIMEOUT = "send-timeout"
     OUTPUT_LIMIT = "output-limit"
-    OVERLOADED = "overloaded"  #: one connection too many
+    OVERLOADED = "overloaded"  #: one connection too many, in all or of one IP
     SHUTDOWN = "shutdown"  #: drained
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal
     INTERNAL_ERROR = "internal-error"  #: a bug of ours; the log has the traceback

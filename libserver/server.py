@@ -37,6 +37,7 @@ from protocol.states import Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
+from .inputs import Arrivals
 from .limits import (
     DESCRIPTORS_KEPT_BACK,
     IDLE_SLACK,
@@ -91,6 +92,17 @@ def keep_large_blocks() -> None:
     del del_me
 
 
+def ip_of(peer: Any) -> str:
+    """The IP that `accept` says a connection comes from; "" for a UNIX socket, which has none.
+
+    A dual-stack listener sees an IPv4 peer as a mapped address: it is the same peer.
+    """
+    if not isinstance(peer, tuple):
+        return ""
+    host: str = peer[0]
+    return host.removeprefix("::ffff:") if "." in host else host
+
+
 class Server:
     """The message server.
 
@@ -135,8 +147,7 @@ class Server:
         self._waiting_for_pool: dict[Message, None] = {}
 
         limits_ = self.limits
-        self.header_timer: Fifo[Message] = self._timer(limits_.header_timeout, Message.header_expired)
-        self.content_timer: Fifo[Message] = self._timer(limits_.content_timeout, Message.content_expired)
+        self.arrivals: Arrivals[Message] = Arrivals(limits_, self.loop, self._overdue)
         self.send_timer: Fifo[Accepted] = self._timer(limits_.send_timeout, lambda accepted: accepted.send_expired())
         self.linger_timer: Fifo[Message] = self._timer(LINGER, Message.linger_expired)
         self.refused_timer: Fifo[Message] = self._timer(REFUSED_LINGER, Message.linger_expired)
@@ -144,6 +155,9 @@ class Server:
         #: open connections, each with the time it was accepted at, on the loop's clock
         self.connections: dict[Accepted, float] = {}
         self.refused: dict[Message, float] = {}
+        #: only while there is a limit on them: the source addresses of open connections, and how many each has
+        self._ip_of: dict[Accepted, str] = {}
+        self._from_ip: Counter[str] = Counter()
         self.accepted = 0
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
@@ -168,6 +182,10 @@ class Server:
                 self._guard(message, partial(expired, message))
 
         return self.loop.fifo(seconds, expire)
+
+    def _overdue(self, message: Message, reason: CloseReason) -> None:
+        if not message.transport.closed:
+            self._guard(message, partial(message.input_overdue, reason))
 
     def _clamp(self, wanted: int) -> int:
         """As many connections as the descriptors allow, less those kept back."""
@@ -201,11 +219,11 @@ class Server:
         if address.scheme == ECHO_UDP:
             return EchoDatagrams(self, sock)
         if address.scheme == ECHO:
-            return self._listener(sock, self._accept_echo)
+            return self._listener(sock, self._accept_echo, self._refuse_echo)
         return self._listener(sock, self._accept, self._refuse_unread)
 
     def _listener(
-        self, sock: Any, accepted: Callable[[Any], None], refused: Callable[[Any], None] | None = None
+        self, sock: Any, accepted: Callable[[Any, Any], None], refused: Callable[[Any], None]
     ) -> Listener:
         return Listener(
             self.loop,
@@ -217,15 +235,28 @@ class Server:
             close_reserve=self._system.close_reserve,
         )
 
-    def _accept(self, sock: Any) -> None:
-        if len(self.connections) >= self.max_connections:
-            self._refuse(sock)
+    def _accept(self, sock: Any, peer: Any = None) -> None:
+        too_many = self._too_many(peer)
+        if too_many:
+            self._refuse(sock, too_many)
         else:
-            self._welcome(Message(self, sock, self._observer()))
+            self._welcome(Message(self, sock, self._observer()), peer)
 
-    def _welcome(self, accepted: Accepted) -> None:
+    def _too_many(self, peer: Any) -> str | None:
+        """Why a connection from `peer` can't be taken, or None."""
+        if len(self.connections) >= self.max_connections:
+            return f"the server has all the {self.max_connections} connections it may have"
+        most = self.limits.max_connections_per_ip
+        if most and self._from_ip[ip_of(peer)] >= most:
+            return f"the server has all the {most} connections it may have from one address"
+        return None
+
+    def _welcome(self, accepted: Accepted, peer: Any) -> None:
         self.accepted += 1
         self.connections[accepted] = self.loop.lately
+        if self.limits.max_connections_per_ip and (ip := ip_of(peer)):
+            self._ip_of[accepted] = ip
+            self._from_ip[ip] += 1
         self._guard(accepted, accepted.start)
 
     def _observer(self) -> Observer | None:
@@ -237,31 +268,27 @@ class Server:
             self._loop_failed(self._make_observer, error)
             return None
 
-    def _accept_echo(self, sock: Any) -> None:
-        if len(self.connections) >= self.max_connections:
-            self.accepted += 1
-            self.closed_by[CloseReason.OVERLOADED] += 1
+    def _accept_echo(self, sock: Any, peer: Any) -> None:
+        if self._too_many(peer):
+            self._count_refused()
             close_socket(sock)  # there are no words for it in this protocol
         else:
-            self._welcome(EchoConnection(self, sock))
+            self._welcome(EchoConnection(self, sock), peer)
 
-    def _refuse(self, sock: Any) -> None:
+    def _refuse(self, sock: Any, why: str) -> None:
         """One too many: tell it so. A flood of them is told without waiting for it to listen."""
-        self.accepted += 1
         if len(self.refused) >= REFUSED_LINGERING:
             self._refuse_unread(sock)
             close_socket(sock)
-            self.closed_by[CloseReason.OVERLOADED] += 1
             return
+        self.accepted += 1
         message = Message(self, sock)
         self.refused[message] = self.loop.lately
-        message.refuse(self._overloaded())
-
-    def _overloaded(self) -> Overloaded:
-        return Overloaded(f"the server has all the {self.max_connections} connections it may have; try again later")
+        message.refuse(Overloaded(f"{why}; try again later"))
 
     def _refuse_unread(self, sock: Any) -> None:
-        """No time, or no descriptor, to wait for it to listen."""
+        """No time, or no descriptor, to wait for it to listen: the caller closes it at once."""
+        self._count_refused()
         connection = Connection(self.codec)
         connection.owe_error()
         error = Overloaded("the server can't take more connections just now; try again later")
@@ -269,6 +296,14 @@ class Server:
             sock.send(b"".join(connection.send_error(None, error)))
         except OSError:
             pass  # it has gone already
+
+    def _refuse_echo(self, sock: Any) -> None:
+        self._count_refused()
+
+    def _count_refused(self) -> None:
+        """It was accepted in order to be closed at once."""
+        self.accepted += 1
+        self.closed_by[CloseReason.OVERLOADED] += 1
 
     def _starved(self, error: OSError) -> None:
         if self.loop.now >= self._tell_starved_from:  # it may go on for hours, ten times a second
@@ -313,16 +348,26 @@ class Server:
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
         self.connections.pop(accepted, None)
+        if self._ip_of:
+            self._forget_ip(accepted)
         self.send_timer.stop(accepted)
         if isinstance(accepted, Message):
             self.refused.pop(accepted, None)
             self._waiting_for_pool.pop(accepted, None)
+            self.arrivals.stop(accepted)
             self.linger_timer.stop(accepted)
             self.refused_timer.stop(accepted)
         self.closed_by[reason] += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection closed: %s", reason.value)
         self._stop_if_drained()
+
+    def _forget_ip(self, accepted: Accepted) -> None:
+        ip = self._ip_of.pop(accepted, None)
+        if ip is not None:
+            self._from_ip[ip] -= 1
+            if not self._from_ip[ip]:
+                del self._from_ip[ip]  # or it would grow with every address ever seen
 
     # --- idle connections --------------------------------------------------------------------
 

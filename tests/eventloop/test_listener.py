@@ -38,7 +38,7 @@ class Desk:
         options.setdefault("starved", lambda error: self.starved.append(error.errno))
         self.listener = Listener(loop, self.sock, self._accepted, open_reserve=self._open_reserve, **options)
 
-    def _accepted(self, sock: Any) -> None:
+    def _accepted(self, sock: Any, peer: Any) -> None:
         self.accepted.append(sock)
         self.on_accepted()
 
@@ -123,14 +123,21 @@ def test_it_watches_for_reading_only(desk: Desk) -> None:
 
 def test_real_connections_are_accepted_non_blocking(real_loop: EventLoop) -> None:
     accepted: list[socket.socket] = []
+    peers: list[Any] = []
+
+    def take(sock: Any, peer: Any) -> None:
+        accepted.append(sock)
+        peers.append(peer)
+
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listener = Listener(real_loop, listening, accepted.append)
+        listener = Listener(real_loop, listening, take)
         assert not listening.getblocking()
         clients = [socket.create_connection(listening.getsockname()) for _ in range(5)]
         while len(accepted) < 5:
             assert real_loop.run_once(10)
         assert {sock.getpeername() for sock in accepted} == {sock.getsockname() for sock in clients}
         assert not any(sock.getblocking() for sock in accepted)
+        assert peers == [sock.getpeername() for sock in accepted]
         listener.close()
     for sock in clients + accepted:
         sock.close()

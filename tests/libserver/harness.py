@@ -25,7 +25,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, NamedTuple
 
 from eventloop import EventLoop
@@ -289,14 +289,13 @@ def check_closed(server: Server) -> None:
     assert not server.connections
     assert not server.refused
     check_books(server)
-    for timer in (
-        server.header_timer,
-        server.content_timer,
+    timers: tuple[Sized, ...] = (
+        server.arrivals,
         server.send_timer,
         server.linger_timer,
         server.refused_timer,
-    ):
-        assert len(timer) == 0
+    )
+    assert [len(timer) for timer in timers] == [0] * len(timers)
 
 
 def descriptors() -> int:

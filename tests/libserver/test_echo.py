@@ -11,7 +11,7 @@ import pytest
 
 from libserver.echo import DATAGRAMS_PER_EVENT, EchoDatagrams
 from tests.fakes.faulty_socket import Errno, FaultySocket
-from tests.libserver.harness import Peer, Turned, ask, keep, serving, small_buffers, turned
+from tests.libserver.harness import Peer, Turned, ask, connected, keep, serving, small_buffers, turned
 
 ECHO = "echo://127.0.0.1:0"
 UDP = "echo+udp://127.0.0.1:0"
@@ -270,6 +270,12 @@ def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None
         peer.send(b"hello")
         assert received(peer, 5) == b"hello"
     assert [line.split()[1] for line in home.server.describe_connections()] == ["state=ECHO"] * 3
+    messages = Peer(connected(home.server.addresses[2]), home.turn)
+    home.peers.append(messages)
+    home.until(lambda: home.server.accepted == 4)
+    fields = [[field.partition("=")[0] for field in line.split()] for line in home.server.describe_connections()]
+    assert fields[0] == fields[-1] == ["peer", "state", "age", "idle", "in", "out", "in-flight"]
+    messages.close()
     leaves.finish()
     leaves.eof()
     breaks.reset()
@@ -277,5 +283,5 @@ def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None
     home.server.drain()
     home.until(lambda: not home.server.connections)
     stays.eof()
-    assert home.reasons == {"peer-closed": 1, "reset": 1, "shutdown": 1}
-    assert home.server.accepted == 3
+    assert home.reasons == {"peer-closed": 2, "reset": 1, "shutdown": 1}
+    assert home.server.accepted == 4

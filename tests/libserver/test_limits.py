@@ -16,8 +16,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     limits = ServerLimits()
     assert {field.name: getattr(limits, field.name) for field in fields(limits)} == {
         "max_connections": 10_000,
+        "max_connections_per_ip": 0,
         "header_timeout": 10.0,
         "content_timeout": 60.0,
+        "min_data_rate": 240,
         "idle_timeout": 300.0,
         "send_timeout": 60.0,
         "write_high": 256 * 1024,
@@ -47,7 +49,17 @@ def test_what_nothing_works_without_may_not_be_zero(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["header_timeout", "content_timeout", "idle_timeout", "send_timeout", "write_low", "output_limit", "drain_timeout"],
+    [
+        "max_connections_per_ip",
+        "header_timeout",
+        "content_timeout",
+        "min_data_rate",
+        "idle_timeout",
+        "send_timeout",
+        "write_low",
+        "output_limit",
+        "drain_timeout",
+    ],
 )
 def test_zero_turns_off_what_is_safe_to_turn_off(name: str) -> None:
     assert getattr(ServerLimits(**{name: 0}), name) == 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from libserver.log import FORMATS, LEVELS, set_up_logging
+from libserver.log import FORMATS, LEVELS, flush_log, set_up_logging
 
 log = logging.getLogger("multiconn.server")
 
@@ -20,12 +20,20 @@ def stderr() -> Iterator[io.StringIO]:
     logger = logging.getLogger("multiconn")
     before = logger.handlers, logger.level, logger.propagate, logging.raiseExceptions
     yield io.StringIO()
+    for handler in logger.handlers:
+        if handler not in before[0]:
+            handler.close()
     logger.handlers, logger.level, logger.propagate, logging.raiseExceptions = before
 
 
 def set_up(stderr: io.StringIO, level: str, form: str) -> None:
     with contextlib.redirect_stderr(stderr):
         set_up_logging(level, form)
+
+
+def written(stderr: io.StringIO) -> str:
+    flush_log()
+    return stderr.getvalue()
 
 
 def fail() -> None:
@@ -37,7 +45,7 @@ def test_information_comes_bare_and_trouble_with_time_and_level(stderr: io.Strin
     log.info("Listening on %s", "here")
     log.warning("trouble")
     log.debug("unseen")
-    first, second = stderr.getvalue().splitlines()
+    first, second = written(stderr).splitlines()
     assert first == "Listening on here"
     stamp, _, rest = second.partition(" ")
     assert rest == "warning: trouble"
@@ -50,7 +58,7 @@ def test_a_traceback_follows_its_line(stderr: io.StringIO) -> None:
         fail()
     except ValueError as error:
         log.error("a handler failed", exc_info=error)
-    text = stderr.getvalue()
+    text = written(stderr)
     assert "error: a handler failed\nTraceback" in text
     assert "ValueError: the cause" in text
 
@@ -62,7 +70,7 @@ def test_json_is_one_object_per_line_whatever_it_says(stderr: io.StringIO) -> No
         fail()
     except ValueError as error:
         log.error("failed", exc_info=error)
-    lines = stderr.getvalue().splitlines()
+    lines = written(stderr).splitlines()
     assert len(lines) == 2
     first, second = map(json.loads, lines)
     assert first["message"] == "two\nlines 🐶 \ud800"
@@ -77,7 +85,7 @@ def test_every_level_lets_through_itself_and_what_is_graver(stderr: io.StringIO,
     set_up(stderr, level, "text")
     for name in LEVELS:
         log.log(getattr(logging, name.upper()), name)
-    assert [line.split()[-1] for line in stderr.getvalue().splitlines()] == list(LEVELS[LEVELS.index(level) :])
+    assert [line.split()[-1] for line in written(stderr).splitlines()] == list(LEVELS[LEVELS.index(level) :])
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -92,4 +100,4 @@ def test_setting_up_twice_does_not_log_twice(stderr: io.StringIO) -> None:
     for _ in range(2):
         set_up(stderr, "info", "text")
     log.info("once")
-    assert stderr.getvalue() == "once\n"
+    assert written(stderr) == "once\n"

@@ -508,7 +508,7 @@ def test_a_peer_that_never_sent_a_byte_gets_fin_alone_at_the_header_timeout(hous
 
 @pytest.mark.parametrize("sent", [b"\0", b"\xff\xff0123456789", keep("echo", 1)[:50]])
 def test_a_message_that_began_and_did_not_arrive_in_time_is_told_so(house: OpenHouse, sent: bytes) -> None:
-    home = house(header_timeout=10.0)
+    home = house(header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     peer.send(sent)
     home.advance(9.9)
@@ -531,7 +531,7 @@ def test_the_first_header_is_timed_from_accept_not_from_its_first_byte(house: Op
 
 
 def test_later_headers_are_timed_from_their_first_byte(house: OpenHouse) -> None:
-    home = house(header_timeout=10.0)
+    home = house(header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     home.advance(8.0)
     peer.send(keep("echo", 1))
@@ -547,7 +547,7 @@ def test_later_headers_are_timed_from_their_first_byte(house: OpenHouse) -> None
 
 
 def test_a_header_that_trickles_in_is_not_given_new_time_by_each_byte(house: OpenHouse) -> None:
-    home = house(header_timeout=10.0)
+    home = house(header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     peer.send(keep("echo", 1))
     assert peer.reply().result == 1
@@ -561,7 +561,7 @@ def test_a_header_that_trickles_in_is_not_given_new_time_by_each_byte(house: Ope
 
 
 def test_a_new_message_behind_a_whole_one_has_time_of_its_own(house: OpenHouse) -> None:
-    home = house(header_timeout=10.0)
+    home = house(header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     request = keep("echo", 1)
     peer.send(request[:10])
@@ -575,7 +575,7 @@ def test_a_new_message_behind_a_whole_one_has_time_of_its_own(house: OpenHouse) 
 
 
 def test_half_a_message_in_the_first_read_behind_a_whole_one_has_time_of_its_own(house: OpenHouse) -> None:
-    home = house(header_timeout=10.0)
+    home = house(header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     home.advance(8.0)
     request = keep("echo", 1)
@@ -589,7 +589,7 @@ def test_half_a_message_in_the_first_read_behind_a_whole_one_has_time_of_its_own
 
 @pytest.mark.parametrize("size", [1000, 200_000], ids=["buffered", "in place"])
 def test_a_content_that_stops_arriving_is_told_so_with_its_id(house: OpenHouse, size: int) -> None:
-    home = house(content_timeout=30.0)
+    home = house(content_timeout=30.0, min_data_rate=0)
     peer = home.peer()
     request = binary(bytes(size), id="slow", connection="keep-alive")
     peer.send(request[: -size + 10])
@@ -607,7 +607,7 @@ def test_a_content_that_stops_arriving_is_told_so_with_its_id(house: OpenHouse, 
 
 @pytest.mark.parametrize("size", [1000, 200_000], ids=["buffered", "in place"])
 def test_progress_of_a_content_gives_it_new_time(house: OpenHouse, size: int) -> None:
-    home = house(content_timeout=30.0, header_timeout=10.0)
+    home = house(content_timeout=30.0, header_timeout=10.0, min_data_rate=0)
     peer = home.peer()
     request = binary(bytes(size), connection="keep-alive")
     peer.send(request[: -size + 10])
@@ -618,6 +618,85 @@ def test_progress_of_a_content_gives_it_new_time(house: OpenHouse, size: int) ->
     peer.silent()
     peer.send(request[-size + 15 :])
     assert peer.reply().content == bytes(size)
+
+
+def test_a_reply_made_meanwhile_gives_a_content_that_has_stopped_no_new_time(house: OpenHouse) -> None:
+    """Only a byte of its own is progress."""
+    with doors() as d:
+        home = house(d.actions, content_timeout=30.0, min_data_rate=0)
+        peer = home.peer()
+        peer.send(keep("wait", 1), binary(bytes(100), connection="keep-alive")[:-10])
+        home.advance(20.0)
+        d.open(1)
+        assert peer.reply().result == 1
+        home.advance(9.9)
+        peer.silent()
+        home.advance(0.2)
+        assert peer.reply().code == "timeout"
+
+
+@pytest.mark.parametrize("size", [1000, 200_000], ids=["buffered", "in place"])
+def test_a_message_that_trickles_in_is_told_so_when_its_average_falls_below_the_least_rate(
+    house: OpenHouse, size: int
+) -> None:
+    home = house(min_data_rate=100)
+    peer = home.peer()
+    request = binary(bytes(size), id=7, connection="keep-alive")
+    end = len(request) - size
+    peer.send(request[: end + 1])  # the grace of five seconds counts for these
+    sent = end + 1
+    for _ in range(6):
+        home.advance(1.0)
+        peer.send(request[sent : sent + 100])
+        sent += 100
+    home.quiet()
+    peer.silent()  # a hundred bytes a second are enough, after the grace too
+    left = sent / 100 - 6.0
+    home.advance(left - 0.1)
+    peer.send(request[sent : sent + 50])  # half a second more
+    home.advance(0.5)
+    peer.silent()
+    home.advance(0.2)
+    reply = peer.reply()
+    assert (reply.code, reply.connection, reply.header["id"]) == ("timeout", "close", 7)
+    assert "too slowly" in reply.result
+    peer.eof()
+    peer.close()
+    assert home.ended() == {"slow": 1}
+
+
+def test_a_header_that_trickles_in_is_too_slow_after_the_grace_though_its_own_time_is_not_up(house: OpenHouse) -> None:
+    home = house()
+    peer = home.peer()
+    home.advance(3.0)  # nothing has begun: this is not counted
+    request = keep("echo", 1)
+    for n in range(4):
+        peer.send(request[n : n + 1])
+        home.advance(1.0)
+    home.advance(0.9)
+    peer.silent()
+    home.advance(0.2)
+    assert peer.reply().code == "timeout"
+    peer.close()
+    assert home.ended() == {"slow": 1}
+
+
+def test_each_message_has_a_data_rate_of_its_own(house: OpenHouse) -> None:
+    """A fast megabyte is no credit for the next message, and a slow one no debt."""
+    home = house(min_data_rate=240)
+    peer = home.peer()
+    request = keep("echo", 1)
+    for _ in range(3):
+        peer.send(binary(bytes(MEGABYTE), connection="keep-alive"), request[:50])
+        assert len(peer.reply().content) == MEGABYTE
+        home.advance(4.5)
+        peer.send(request[50:])
+        assert peer.reply().result == 1
+    peer.send(request[:50])
+    home.advance(5.1)
+    assert peer.reply().code == "timeout"
+    peer.close()
+    assert home.ended() == {"slow": 1}
 
 
 def test_idle_between_messages_ends_with_fin_alone(house: OpenHouse) -> None:
@@ -676,7 +755,7 @@ def test_a_timer_due_in_the_turn_in_which_its_connection_ends_is_ignored(house: 
 
 
 def test_a_timeout_of_zero_is_none(house: OpenHouse) -> None:
-    home = house(header_timeout=0, content_timeout=0, idle_timeout=0, send_timeout=0)
+    home = house(header_timeout=0, content_timeout=0, idle_timeout=0, send_timeout=0, min_data_rate=0)
     silent, half, idle = home.peer(), home.peer(), home.peer()
     half.send(binary(bytes(100))[:-10])
     idle.send(keep("echo", 1))
@@ -1303,7 +1382,45 @@ def test_a_connection_paused_for_the_pool_whose_peer_vanishes_does_not_spin_and_
         home.until(lambda: home.server.pool.outstanding == 0)
 
 
-def test_time_stands_still_for_a_message_whose_reading_we_paused(house: OpenHouse) -> None:
+@pytest.mark.parametrize("reason", ["header-timeout", "content-timeout", "slow"])
+def test_time_stands_still_while_we_pause_reading_and_what_was_left_is_left(house: OpenHouse, reason: str) -> None:
+    """Half a message is here when an earlier reply fills the output: that is ours to wait for, not the peer's fault."""
+    actions, door = Actions(), threading.Event()
+
+    @actions.add("large", blocking=True)
+    def large(request: Any) -> str:
+        assert door.wait(20)
+        return "x" * 8 * MEGABYTE
+
+    limits = {"header_timeout": 10.0, "content_timeout": 10.0, "min_data_rate": 0, "send_timeout": 0}
+    if reason == "slow":
+        limits = {**limits, "header_timeout": 0, "content_timeout": 0, "min_data_rate": 100}
+    home = house(actions, **limits)
+    peer = home.peer(small_buffers)
+    late = binary(bytes(10_000), connection="keep-alive")
+    half = late[:30] if reason == "header-timeout" else late[: len(late) - 10_000 + 10]
+    if reason == "slow":
+        half = late[:1000]
+    peer.send(keep("large"), half)
+    home.advance(8.0)
+    door.set()
+    home.until(lambda: home.only.transport.above_high)
+    home.advance(500.0)
+    assert not home.only.transport.reading
+    assert len(peer.reply().result) == 8 * MEGABYTE
+    home.quiet()
+    assert home.only.transport.reading
+    home.advance(1.9)
+    peer.silent()
+    home.advance(0.2)
+    reply = peer.reply()
+    assert (reply.code, reply.connection) == ("timeout", "close")
+    peer.eof()
+    peer.close()
+    assert home.ended() == {reason: 1}
+
+
+def test_a_message_that_goes_on_after_a_long_pause_of_ours_is_served(house: OpenHouse) -> None:
     home = house(header_timeout=10.0, content_timeout=10.0, send_timeout=1000.0)
     peer = home.peer(small_buffers)
     request = binary(bytes(50_000), connection="keep-alive")

@@ -20,6 +20,7 @@ from eventloop import Address, EventLoop
 from eventloop.listener import RETRY_AFTER
 from libserver import Actions, CannotListen, CloseReason, Message, Server
 from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
+from libserver.server import ip_of
 from libserver.system import System
 from protocol import Limits
 from tests.fakes.clock import FakeClock
@@ -317,7 +318,7 @@ def stuff_until_queued(home: Turned, peer: Peer, request: bytes) -> int:
 
 def test_what_is_still_busy_at_the_drain_timeout_is_cut_and_counted(house: OpenHouse) -> None:
     with doors() as d:
-        home = house(d.actions, drain_timeout=10.0, header_timeout=100.0)
+        home = house(d.actions, drain_timeout=10.0, header_timeout=100.0, min_data_rate=0)
         stuck, half, idle, refusing = home.peer(), home.peer(), home.peer(), home.peer(small_buffers)
         stuck.send(ask("wait", "never"))
         half.send(keep("echo", 1)[:30])
@@ -478,6 +479,116 @@ def test_the_cap_is_clamped_to_what_the_descriptors_allow_and_that_is_logged() -
         assert home.server.max_connections == 1
 
 
+# --- connections of one address ----------------------------------------------------------------
+
+
+def peer_from(home: Turned, source: str, listener: int = 0) -> Peer:
+    return home.peer(lambda sock: sock.bind((source, 0)), listener)
+
+
+def served(peer: Peer) -> bool:
+    """Is it? Otherwise it is told that it is one too many."""
+    peer.send(keep("echo", 1))
+    code = peer.reply().code
+    assert code in (None, "overloaded")
+    return code is None
+
+
+def test_one_connection_too_many_of_one_ip_is_told_so_and_other_addresses_are_served(house: OpenHouse) -> None:
+    home = house(max_connections_per_ip=2)
+    kept = [peer_from(home, "127.0.0.1"), peer_from(home, "127.0.0.1")]
+    extra = peer_from(home, "127.0.0.1")
+    reply = extra.reply()
+    assert reply.code == "overloaded"
+    assert "all the 2 connections it may have from one address" in reply.result
+    extra.eof()
+    assert len(home.server.refused) == 1  # it lingers like others that are refused
+    kept += [peer_from(home, "127.0.0.2"), peer_from(home, "127.0.0.2")]
+    assert not served(peer_from(home, "127.0.0.2"))
+    assert [served(peer) for peer in kept] == [True] * 4
+    kept.pop(0).close()
+    home.until(lambda: len(home.server.connections) == 3)
+    assert served(peer_from(home, "127.0.0.1"))
+    assert not served(peer_from(home, "127.0.0.1"))
+    assert len(home.server.refused) == 3
+    check_books(home.server)
+
+
+@pytest.mark.parametrize("end", ["close", "reset", "one-shot", "timeout"])
+def test_an_address_is_forgotten_with_its_last_connection(house: OpenHouse, end: str) -> None:
+    home = house(max_connections_per_ip=1, header_timeout=10.0)
+    for last in range(1, 21):
+        peer = peer_from(home, f"127.0.0.{last}")
+        if end == "one-shot":
+            peer.send(ask("echo", 1))
+            assert peer.reply().result == 1
+        elif end == "timeout":
+            home.advance(10.1)
+        peer.reset() if end == "reset" else peer.close()
+    home.ended()
+    assert not home.server._ip_of
+    assert not home.server._from_ip
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
+def test_an_ipv4_mapped_address_is_the_ipv4_address(house: OpenHouse) -> None:
+    home = house(listen=("tcp://[::]:0", ANY_PORT), max_connections_per_ip=1)
+    dual_stack = home.server.addresses[0].port
+    mapped = Peer(socket.create_connection(("127.0.0.1", dual_stack)), home.turn)
+    home.peers.append(mapped)
+    assert served(mapped)
+    assert not served(home.peer(listener=1))
+    own = Peer(socket.create_connection(("::1", dual_stack)), home.turn)
+    home.peers.append(own)
+    assert served(own)
+
+
+def test_unix_sockets_have_no_address_and_are_not_counted(house: OpenHouse, tmp_path: Any) -> None:
+    home = house(listen=(f"unix:{tmp_path}/s", ANY_PORT), max_connections_per_ip=1)
+    assert all(served(home.peer()) for _ in range(5))
+    assert served(home.peer(listener=1))
+    assert not served(home.peer(listener=1))
+
+
+def test_echo_and_messages_of_one_address_are_counted_together() -> None:
+    with turned(listen=(ANY_PORT, "echo://127.0.0.1:0"), max_connections_per_ip=2) as home:
+        message, echo = home.peer(), home.peer(listener=1)
+        home.peer(listener=1).eof()
+        assert not served(home.peer())
+        echo.send(b"still here")
+        home.until(lambda: echo.read())
+        assert served(message)
+        message.close()
+        home.until(lambda: len(home.server.connections) == 1)
+        again = home.peer(listener=1)
+        again.send(b"x")
+        home.until(lambda: again.read())
+        assert again.received == b"x"
+
+
+def test_without_the_limit_nobody_is_counted(house: OpenHouse) -> None:
+    home = house()
+    assert all(served(home.peer()) for _ in range(20))
+    assert not home.server._ip_of
+    assert not home.server._from_ip
+
+
+@pytest.mark.parametrize(
+    ("peer", "ip"),
+    [
+        (("192.0.2.1", 5), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 5, 0, 0), "192.0.2.1"),
+        (("::ffff:0:1", 5, 0, 0), "::ffff:0:1"),
+        (("2001:db8::1", 5, 0, 0), "2001:db8::1"),
+        ("", ""),
+        (b"\0abstract", ""),
+        (None, ""),
+    ],
+)
+def test_the_ip_of_a_peer_is_what_accept_says_of_it(peer: Any, ip: str) -> None:
+    assert ip_of(peer) == ip
+
+
 # --- trouble with accept -----------------------------------------------------------------------
 
 
@@ -540,7 +651,19 @@ def test_with_the_reserve_descriptor_some_are_told_overloaded_when_descriptors_r
     for peer in waiting:
         assert peer.reply().code == "overloaded"
         peer.eof()
+    assert home.server.accepted == 3
+    assert home.reasons == {"overloaded": 3}
     check_books(home.server)
+
+
+def test_an_echo_refused_with_the_reserve_descriptor_is_counted_too() -> None:
+    with turned(listen=("echo://127.0.0.1:0",)) as home:
+        faulty = troubled(home)
+        faulty.script("accept", Errno(errno.EMFILE))
+        peer = Peer(connected(home.server.addresses[0]), home.turn)
+        home.peers.append(peer)
+        peer.eof()
+        assert home.reasons == {"overloaded": 1}
 
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EINTR])
