@@ -30,7 +30,7 @@ __all__ = ["Deadlines", "Fifo", "Timer", "Timers", "parse_duration"]
 #: Below this many cancelled entries sweeping the heap is not worth the trouble (asyncio: 100).
 _SWEEP_FROM = 64
 #: Ticks that a wheel looks ahead: what is due later is looked at once meanwhile, for nothing.
-SLOTS = 256
+SLOTS = 1024
 
 
 class Timer:

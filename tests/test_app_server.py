@@ -6,6 +6,7 @@ In a subprocess, on port 0, with nothing but its stderr, its exit code and its s
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from typing import Any
 import pytest
 
 from eventloop import parse_address
-from tests.libserver.harness import Peer, ask, connected, keep
+from tests.libserver.harness import Peer, ask, binary, connected, keep, small_buffers
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = str(ROOT / "app_server.py")
@@ -269,6 +271,14 @@ def test_the_same_port_can_be_bound_again_immediately() -> None:
             peer.eof()
             command.signal(signal.SIGTERM)
             assert command.end()[0] == 0
+
+
+def listed(command: Command) -> list[str]:
+    """The lines about the open connections."""
+    command.signal(signal.SIGUSR1)
+    counts = re.fullmatch(r"Open connections: (\d+), accepted: \d+", command.line())
+    assert counts is not None
+    return [command.line() for _ in range(int(counts[1]))]
 
 
 def test_sigusr1_lists_the_connections() -> None:
@@ -545,6 +555,72 @@ def test_an_empty_stderr_harms_nobody(tmp_path: Path) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux makes a pipe small")
+def test_a_log_that_nobody_reads_does_not_hold_the_server_and_its_end_waits_a_second_at_most() -> None:
+    with running("127.0.0.1", "0", "--log-level", "debug") as command:
+        address = command.address()
+        assert command.process.stderr is not None
+        fcntl.fcntl(command.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        for n in range(300):  # a line each, of which the pipe holds less than a hundred
+            peer = command.peer(address)
+            peer.send(ask("echo", n))
+            assert peer.reply().result == n
+            peer.close()
+        command.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert command.process.wait(20) == 0
+        assert time.monotonic() - began < 5
+
+
+def test_each_limit_is_kept_as_its_option_says_and_the_end_tells_why_everyone_went() -> None:
+    times = ["--header-timeout", "200ms", "--content-timeout", "200ms", "--idle-timeout", "300ms"]
+    sizes = ["--send-timeout", "200ms", "--write-high", "64k", "--write-low", "1k", "--output-limit", "8m"]
+    counts = ["--max-connections-per-ip", "5", "--requests-per-event", "2", "--min-data-rate", "1k"]
+    megabyte = 1024 * 1024
+    with running("127.0.0.1", "0", *times, *sizes, *counts) as command:
+        address = command.address()
+        silent, header, content, idle = (command.peer(address) for _ in range(4))
+        header.send(b"\0")
+        content.send(binary(bytes(100))[:-1])
+        idle.send(*[keep("echo", n) for n in range(50)])
+        assert [reply.result for reply in idle.replies(50)] == list(range(50))
+        deaf = peer_of(connected(address, small_buffers))
+        command.peers.append(deaf)
+        extra = command.peer(address)
+        assert extra.reply().code == "overloaded"
+        extra.eof()
+        extra.close()
+        deaf.send(binary(bytes(7 * megabyte), connection="keep-alive"))
+        silent.eof()
+        for late in (header, content):
+            assert late.reply().code == "timeout"
+            late.eof()
+            late.close()
+        idle.eof()
+        greedy = peer_of(connected(address, small_buffers))
+        command.peers.append(greedy)
+        greedy.send(binary(bytes(20 * megabyte), connection="keep-alive"))
+        greedy.gone()
+        while listed(command):  # the deaf one must not read before its time is up
+            pass
+        deaf.gone()
+        command.signal(signal.SIGTERM)
+        code, lines = command.end()
+    assert code == 0
+    closed = re.fullmatch(r"Closed: accepted (\d+) \((.*)\)", lines[-1])
+    assert closed is not None, lines
+    reasons = {name: int(count) for name, count in (part.rsplit(" ", 1) for part in closed[2].split(", "))}
+    assert reasons == {
+        "header-timeout": 2,
+        "content-timeout": 1,
+        "idle-timeout": 1,
+        "send-timeout": 1,
+        "output-limit": 1,
+        "overloaded": 1,
+    }
+    assert sum(reasons.values()) == int(closed[1])
 
 
 # --- resources ------------------------------------------------------------------------------------------------

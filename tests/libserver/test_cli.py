@@ -59,6 +59,19 @@ def test_what_is_not_built_yet_is_not_accepted(capsys: pytest.CaptureFixture[str
         (["--max-header", "0"], "max_header must be from 1 to 65535"),
         (["--header-timeout", "soon"], "is not a time"),
         (["--header-timeout", "10d"], "is not a time"),
+        (["--content-timeout", "-1s"], "--content-timeout"),
+        (["--idle-timeout", ""], "is not a time"),
+        (["--send-timeout", "1 s"], "is not a time"),
+        (["--min-data-rate", "fast"], "is not a size"),
+        (["--min-data-rate", "240/s"], "is not a size"),
+        (["--write-high", "lots"], "is not a size"),
+        (["--write-high", "0"], "write_high must be at least 1"),
+        (["--write-low", "-1"], "--write-low"),
+        (["--output-limit", "1.5m"], "is not a size"),
+        (["--requests-per-event", "0"], "requests_per_event must be at least 1"),
+        (["--requests-per-event", "all"], "is not a count"),
+        (["--max-connections-per-ip", "-1"], "--max-connections-per-ip"),
+        (["--max-connections-per-ip", "1k"], "is not a count"),
         (["--max-connections", "many"], "is not a count"),
         (["--max-connections", "1.5"], "is not a count"),
         (["--max-connections", "0"], "max_connections must be at least 1"),
@@ -138,6 +151,51 @@ def test_sizes_times_and_switches_mean_what_the_contract_says() -> None:
     assert arguments.nagle is True
     assert arguments.reuse_port is True
     assert arguments.tcp_keepalive == 3600
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "value", "default"),
+    [
+        ("--max-connections-per-ip", "20", 20, 0),
+        ("--header-timeout", "1.5m", 90.0, 10.0),
+        ("--content-timeout", "500ms", 0.5, 60.0),
+        ("--min-data-rate", "1k", 1024, 240),
+        ("--idle-timeout", "2h", 7200.0, 300.0),
+        ("--send-timeout", "7", 7.0, 60.0),
+        ("--write-high", "1m", 1024**2, 256 * 1024),
+        ("--write-low", "1k", 1024, 64 * 1024),
+        ("--output-limit", "1g", 1024**3, 128 * 1024**2),
+        ("--requests-per-event", "64", 64, 1024),
+    ],
+)
+def test_each_limit_is_an_option_with_its_unit_and_its_default(
+    option: str, text: str, value: float, default: float
+) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    assert getattr(build_parser().parse_args([option, text]), name) == value
+    assert getattr(build_parser().parse_args([]), name) == default
+    assert ServerLimits(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--max-connections-per-ip",
+        "--header-timeout",
+        "--content-timeout",
+        "--min-data-rate",
+        "--idle-timeout",
+        "--send-timeout",
+        "--write-low",
+        "--output-limit",
+        "--drain-timeout",
+        "--tcp-keepalive",
+    ],
+)
+def test_zero_is_accepted_where_a_limit_may_be_off(option: str) -> None:
+    name = option.removeprefix("--").replace("-", "_")
+    assert getattr(build_parser().parse_args([option, "0"]), name) == 0
+    assert getattr(ServerLimits(**{name: 0}), name) == 0
 
 
 # --- --app ------------------------------------------------------------------------------------------

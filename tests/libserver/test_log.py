@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import logging
+import os
+import select
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
 
+import libserver.log
 from libserver.log import FORMATS, LEVELS, flush_log, set_up_logging
 
 log = logging.getLogger("multiconn.server")
@@ -101,3 +107,107 @@ def test_setting_up_twice_does_not_log_twice(stderr: io.StringIO) -> None:
         set_up(stderr, "info", "text")
     log.info("once")
     assert written(stderr) == "once\n"
+
+
+# --- a log that nobody reads -----------------------------------------------------------------
+
+
+class Pipe:
+    """A pipe that holds little, as a stream to log to, and its other end."""
+
+    def __init__(self) -> None:
+        self.reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        self.stream = os.fdopen(writer, "w")
+
+    def read_until(self, words: str) -> str:
+        data = b""
+        while words.encode() not in data:
+            assert select.select([self.reader], [], [], 20)[0], f"{words!r} was not logged"
+            data += os.read(self.reader, 1 << 16)
+        return data.decode()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.reader)
+        with contextlib.suppress(OSError):
+            self.stream.close()
+
+
+@pytest.fixture
+def pipe(stderr: io.StringIO) -> Iterator[Pipe]:
+    if not hasattr(fcntl, "F_SETPIPE_SZ"):
+        pytest.skip("only Linux makes a pipe small")
+    pipe = Pipe()
+    with contextlib.redirect_stderr(pipe.stream):
+        set_up_logging("info", "text")
+    yield pipe
+    pipe.close()
+
+
+def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libserver.log, "MOST_WAITING", 50_000)
+    line = "x" * 999
+    for n in range(200):
+        log.info("%03d%s", n, line)
+    text = pipe.read_until("nobody read it for a while\n")
+    lines = text.splitlines()
+    written = [int(line[:3]) for line in lines[:-1]]
+    assert written == sorted(set(written))
+    assert written[:50] == list(range(50))
+    assert len(written) < 100
+    assert f"warning: {200 - len(written)} lines of the log were lost" in lines[-1]
+    log.info("read again")
+    assert pipe.read_until("again\n") == "read again\n"
+
+
+def test_the_end_waits_for_a_log_that_nobody_reads_only_so_long(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libserver.log, "FLUSH_WITHIN", 0.05)
+    for _ in range(20):
+        log.info("x" * 999)
+    began = time.monotonic()
+    flush_log()
+    assert 0.05 <= time.monotonic() - began < 5
+    pipe.read_until("\n")
+
+
+def test_a_pipe_that_somebody_made_non_blocking_gets_every_line(pipe: Pipe) -> None:
+    os.set_blocking(pipe.stream.fileno(), False)
+    for n in range(30):
+        log.info("%d %s", n, "x" * 999)
+    log.info("the end")
+    assert len(pipe.read_until("the end\n").splitlines()) == 31
+
+
+def test_a_reader_that_has_gone_harms_nobody(pipe: Pipe) -> None:
+    os.close(pipe.reader)
+    log.info("into the void")
+    flush_log()
+    log.info("and more")
+    flush_log()
+
+
+def test_a_line_may_be_logged_from_a_signal_handler_at_any_moment(stderr: io.StringIO) -> None:
+    """Even in the middle of another: a lock held by what was interrupted would never be free."""
+    set_up(stderr, "info", "text")
+    caught: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        caught.append(number)
+        log.info("from the handler")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        lines = 0
+        while len(caught) < 50:
+            log.info("a line")
+            lines += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    texts = written(stderr).splitlines()
+    assert texts.count("a line") == lines
+    assert texts.count("from the handler") == len(caught)
