@@ -152,6 +152,13 @@ class Arrivals(Generic[S]):
         if self._arrivals.pop(connection, None) is not None:
             self._deadlines.stop(connection)
 
+    def part(self, connection: S) -> str | None:
+        """Whose time runs for it: `header`, `content`, or None."""
+        arrival = self._arrivals.get(connection)
+        if arrival is None or arrival.paused is not None:
+            return None
+        return "content" if arrival.header_size else "header"
+
     def _watch(self, connection: S, arrival: _Arrival) -> None:
         due, _ = arrival.overdue(self._limits)
         if due < math.inf:

@@ -632,9 +632,10 @@ class Message:
         """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
         pending = self._pending
         server = self.server
+        arriving = server.arrivals.part(self)
         timers = {
-            "header": pending is not None and pending.timer is server.header_timer,
-            "content": pending is not None and pending.timer is server.content_timer,
+            "header": arriving == "header",
+            "content": arriving == "content",
             "send": self in server.send_timer,
             "linger": self in server.linger_timer or self in server.refused_timer,
         }

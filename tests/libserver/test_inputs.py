@@ -169,6 +169,21 @@ def test_the_rate_counts_no_pause(watches: Any) -> None:
     watch.ends("a", 110.0, SLOW)
 
 
+def test_the_part_whose_time_runs_can_be_asked_for(watches: Any) -> None:
+    watch = watches()
+    assert watch.arrivals.part("a") is None
+    watch.arrivals.expect("a")
+    assert watch.arrivals.part("a") == "header"
+    watch.arrivals.note("a", 1, 100, True)
+    assert watch.arrivals.part("a") == "content"
+    watch.arrivals.hold("a")
+    assert watch.arrivals.part("a") is None
+    watch.arrivals.note("a", 1, 0, True)
+    assert watch.arrivals.part("a") == "content"
+    watch.arrivals.stop("a")
+    assert watch.arrivals.part("a") is None
+
+
 def test_who_has_stopped_is_never_overdue_and_nothing_is_left(watches: Any) -> None:
     watch = watches()
     for connection in "abc":
