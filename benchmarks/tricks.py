@@ -205,7 +205,7 @@ def _a_connection_each(patch: Patch) -> None:
 
     def rest(self: Any) -> None:
         if self.connection.at_rest:
-            self._time_input(None)
+            self.server.arrivals.stop(self)
             if self._pending is not None and self._pending.empty:
                 self._pending = None
 

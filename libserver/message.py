@@ -498,12 +498,15 @@ class Message:
 
     def input_overdue(self, reason: CloseReason) -> None:
         if self.connection.mid_message:
-            replies: list[BytesLike] = []
-            self._fail_input(TimedOut(OVERDUE[reason]), reason, replies)
-            self._write(replies)
-            self._settle()
+            self._time_out(OVERDUE[reason], reason)
         else:
             self.release(reason)  # it never sent a byte: FIN alone
+
+    def _time_out(self, words: str, reason: CloseReason) -> None:
+        replies: list[BytesLike] = []
+        self._fail_input(TimedOut(words), reason, replies)
+        self._write(replies)
+        self._settle()
 
     def send_expired(self) -> None:
         self.abort(CloseReason.SEND_TIMEOUT)

@@ -12,7 +12,7 @@ from typing import Any
 
 from eventloop import Transport
 from eventloop.transport import READ, WRITE
-from libserver import message
+from libserver import inputs, message
 from libserver.reasons import CloseReason
 from protocol.errors import TimedOut
 
@@ -43,13 +43,13 @@ def reset(sock: Any) -> None:
     options=SHORT,
 )
 def timer_per_byte() -> None:
-    watch_input = message.Message._watch_input
+    note = inputs.Arrivals.note
 
-    def anew(self: message.Message) -> None:
-        self._time_input(None)
-        watch_input(self)
+    def anew(self: inputs.Arrivals[Any], connection: Any, *arguments: Any) -> None:
+        self.stop(connection)
+        note(self, connection, *arguments)
 
-    message.Message._watch_input = anew  # type: ignore[method-assign]
+    inputs.Arrivals.note = anew  # type: ignore[method-assign]
 
 
 @broken(
