@@ -28,7 +28,8 @@ GROWTH = 4 * MIB
 IDLE_CPU = 0.02
 #: Timeouts' lengths of bad peers after which every reason must have been seen ...
 ALL_REASONS = 4.0
-#: ... and after which every kind of peer must have come to its end; one of them takes its time.
+#: ... and after which every kind of peer must have come to its end: one of them takes its time,
+#: and reaches the data rate's five seconds.
 ALL_KINDS = 20.0
 
 #: What the bad peers are for. `shutdown`, `cut` and `internal-error` must not be seen.
@@ -45,6 +46,7 @@ REASONS = (
     "output-limit",
     "overloaded",
 )
+REASONS_LATER = ("slow",)
 NOT_SEEN = ("shutdown", "cut", "internal-error")
 
 _SUMMARY = re.compile(r"Closed: accepted (\d+)(?: \((.*)\))?")
@@ -75,6 +77,7 @@ class Figures:
     good_failed: int = 0
     good_failures: list[str] = field(default_factory=list)
     good_made: int = 0
+    good_finished: bool = False  #: its process came to its end, with every reply
     bad_made: int = 0
     bad_refused: int = 0
     bad_played: dict[str, int] = field(default_factory=dict)
@@ -157,8 +160,11 @@ def checks(figures: Figures) -> list[Check]:
 
 def _answers(figures: Figures) -> Check:
     asked = figures.good_right + figures.good_refused + figures.good_failed
-    held = figures.good_right > 0 and not figures.good_failed and figures.good_refused <= asked / 10
+    held = figures.good_finished and figures.good_right > 0 and not figures.good_failed
+    held = held and figures.good_refused <= asked / 10
     words = f"{figures.good_right:,} right, {figures.good_failed} not; {figures.good_refused} told 'overloaded'"
+    if not figures.good_finished:
+        words += "; it did not come to its end"
     return Check("good answers", held, "; ".join([words, *figures.good_failures[:3]]))
 
 
@@ -202,7 +208,8 @@ def _made(figures: Figures) -> Check:
 
 def _reasons(figures: Figures) -> Check:
     counts = figures.closed_by
-    missing = [reason for reason in REASONS if not counts.get(reason)]
+    wanted = REASONS if figures.chaos_seconds < ALL_KINDS * figures.timeout else REASONS + REASONS_LATER
+    missing = [reason for reason in wanted if not counts.get(reason)]
     unwanted = [reason for reason in NOT_SEEN if counts.get(reason)]
     held = not unwanted and (figures.chaos_seconds < ALL_REASONS * figures.timeout or not missing)
     words = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())

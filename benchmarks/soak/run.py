@@ -128,7 +128,11 @@ class Soak:
                 GoodTraffic(server.port, self.settings) as good,
                 GoodTraffic(control.port, self.settings) as self._control,
             ):
-                self._play(server, good)
+                try:
+                    self._play(server, good)
+                except OSError:
+                    if not server.ended:  # else /proc has nothing of it any more, and its exit code says the rest
+                        raise
             self._end(server)
 
     def _play(self, server: ServerProcess, good: GoodTraffic) -> None:
@@ -207,6 +211,7 @@ class Soak:
         while time.monotonic() < begun + self.settings.patience and not server.ended:
             over = good.ended
             self._take(good, self.figures.chaos_us)
+            self.figures.good_finished = over
             self.figures.descriptors_after = descriptors(server.pid)
             self.figures.descriptors_seconds = time.monotonic() - begun
             if over and self.figures.descriptors_after == self.figures.descriptors_before:
