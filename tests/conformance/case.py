@@ -129,8 +129,14 @@ class Run:
 
     def note(self, words: str) -> None:
         """One line of what happened, for the report."""
-        if len(self.seen) < KEPT_LINES:
-            self.seen.append(f"{time.monotonic() - self._begun:6.2f} s  {words}")
+        if len(self.seen) >= KEPT_LINES:
+            del self.seen[KEPT_LINES // 2]  # how it began, and how it ended, say most
+        self.seen.append(f"{self.elapsed:6.2f} s  {words}")
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the case began."""
+        return time.monotonic() - self._begun
 
     def deviates(self, expected: str, came: str) -> None:
         """Served, but not to the letter: the case goes on and is NON-STRICT at best."""

@@ -30,7 +30,7 @@ MEBIBYTE = 1 << 20
 def endless_pipelining(run: ServerRun) -> None:
     base = run.target.process.memory() if run.target.process else 0
     batch = search("ring") * 2000
-    for _ in range(4):
+    for _ in range(2):
         run.stuff(run.kept(receive_buffer=8192), batch, 96 * MEBIBYTE)
     run.quiet("while nobody reads")
     if run.target.process:

@@ -238,7 +238,7 @@ def behind_a_one_shot_request(run: ServerRun) -> None:
 
 
 @case(
-    "PL9", "keep-alive on a request that is answered with an error", star=True,
+    "PL22", "keep-alive on a request that is answered with an error", star=True,
     mechanism="keep-alive granted on an error", section="Errors: stays open",
     expected="the error, and the connection kept",
 )
@@ -402,7 +402,7 @@ def one_deadline(run: ServerRun) -> None:
 
 
 @case(
-    "PL20", "a handler raises", star=True,
+    "RX5", "a handler raises", star=True,
     mechanism="a handler raises", section="Errors: handler-failed",
     expected="handler-failed that names no internals; it and others still served",
 )

@@ -170,7 +170,7 @@ class ServerRun(Run):
 
         That it only was busy is ruled out: it has stopped if it serves another and still reads none of it.
         """
-        peer.sock.settimeout(0.4)
+        peer.sock.settimeout(0.25)
         sent = stalls = 0
         while sent < most:
             try:
@@ -178,7 +178,7 @@ class ServerRun(Run):
                 stalls = 0
             except TimeoutError:
                 stalls += 1
-                if stalls > 2:
+                if stalls > 3:
                     self.note(f"the server stopped reading after {sent >> 10} KiB")
                     return
                 other = self.connect()

@@ -11,6 +11,8 @@ import ast
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -172,6 +174,32 @@ def test_what_can_not_be_done_is_one_line_and_an_exit_code(arguments: tuple[str,
     assert done.returncode == code
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_interrupted_it_reports_what_it_has(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        where = f"127.0.0.1:{listener.getsockname()[1]}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.conformance", "--server", where, "--case", "FR1", "--json", str(found)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            listener.settimeout(20)
+            reached, _ = listener.accept()
+            running, _ = listener.accept()  # the case's own connection: it waits for a reply now
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.wait()
+        reached.close()
+        running.close()
+    assert process.returncode == 130
+    assert out.endswith("(interrupted)\n")
+    assert json.loads(found.read_text(encoding="utf-8"))["complete"] is False
 
 
 def test_a_broken_server_is_exit_code_1_and_the_page_escapes_what_it_sent(tmp_path: Path) -> None:
