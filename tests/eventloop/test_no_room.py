@@ -165,7 +165,7 @@ def test_a_listener_that_finds_no_room_on_coming_back_pauses_again(
     starved: list[OSError] = []
     accepted: list[Any] = []
     sock = FaultySocket().script("accept", Errno(errno.ENOMEM))
-    listener = Listener(loop, sock, accepted.append, starved=starved.append)
+    listener = Listener(loop, sock, lambda sock, peer: accepted.append(sock), starved=starved.append)
     selector.ready(sock, READ)
     loop.run_once(0)
     no_room(monkeypatch, selector, times=2)
