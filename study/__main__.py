@@ -4,6 +4,7 @@
     explain TRACE                 the story of each connection, in sentences
     replay TRACE                  does the machine take the same transitions again?
     coverage TRACE...             which rows were taken, how often, and which never
+    step [SCRIPT]                 give the machine bytes, cut as you like, and watch it move
     export TRACE -o FILE.pcap     a capture that Wireshark opens (with study/multiconn.lua it understands it)
 
 Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage or a file that is no trace.
@@ -15,13 +16,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from protocol import CLIENT, SERVER
 from protocol.states import MACHINES
 
 from . import coverage, diagram, story
 from .pcap import pcap
 from .replay import CannotReplay, replay
+from .stepping import HELP, Session, Unexpected, run_script
 from .trace import BadTrace, Trace, load
 
 DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -94,6 +98,38 @@ def _coverage(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _step(options: argparse.Namespace) -> int:
+    if options.script is None and sys.stdin.isatty():
+        return _interactive(Session(options.role))
+    piped = options.script in (None, "-")
+    try:
+        with nullcontext(sys.stdin) if piped else open(options.script, encoding="utf-8") as file:
+            for line in run_script(file, options.role):
+                print(line)
+    except Unexpected as failed:
+        print(f"{options.script or 'standard input'}: {failed}", file=sys.stderr)
+        return NO
+    except OSError as error:
+        raise _Refused(f"{options.script}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise _Refused(f"{options.script}: a script is UTF-8 text") from None
+    return DONE
+
+
+def _interactive(session: Session) -> int:
+    with suppress(ImportError):
+        import readline  # noqa: F401 (editing and history, where there is such a thing)
+    print("Write bytes and send them, in pieces if you like; help tells how. Begin with: frame search morpheus")
+    while True:
+        try:
+            for line in session.do(input(session.prompt)):
+                print("  " + line)
+        except Unexpected as failed:
+            print(f"  no: {failed}")
+        except (EOFError, StopIteration):
+            return DONE
+
+
 def _export(options: argparse.Namespace) -> int:
     trace = _load(options.trace)
     try:
@@ -127,6 +163,16 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("coverage", help="which rows were taken, how often, and which never")
     one.add_argument("trace", metavar="TRACE", nargs="+")
     one.set_defaults(run=_coverage)
+
+    one = commands.add_parser(
+        "step",
+        help="give the machine bytes, cut as you like, and watch it move",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("script", metavar="SCRIPT", nargs="?", help="lines to carry out, or - (interactive)")
+    one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="whose machine it is (server)")
+    one.set_defaults(run=_step)
 
     one = commands.add_parser("export", help="a capture that Wireshark opens")
     one.add_argument("trace", metavar="TRACE")

@@ -150,5 +150,5 @@ def _check_couplings(verdict: Verdict, receive: list[dict[str, str]], lifecycle:
     changes = [data for data in receive if data["target"] != data["state"]]
     owed = [COUPLED[data["target"]] for data in changes if data["target"] in COUPLED]
     given = [data["input"] for data in lifecycle if data["input"] in COUPLED.values()]
-    if given[: len(owed)] != owed[: len(given)]:
+    if given != owed[: len(given)]:
         verdict.differences.append(f"the couplings gave LIFECYCLE {owed}; recorded are {given}")

@@ -1,0 +1,397 @@
+"""What does the machine do with the bytes that I give it?
+
+    python -m study step [--role server|client] [SCRIPT]
+
+An interactive session, or a script of the same lines. Bytes are written first, and then sent as
+far as you like: `frame search morpheus`, then `send 1`, `send 10`, `send`. After each the machine
+says which rows it took and why, and what it holds.
+
+Rules:
+
+* It is the real thing: `protocol.Connection` and the rows of `protocol.states`. LIFECYCLE is driven
+  as `Message` does it: by the couplings, and by what is owed.
+* `expect` makes a script a test: `expect JSONHEADER`, `expect in-flight 1`, `expect said TEXT`.
+  The first that fails ends it with exit code 1 and says the line.
+* A line that means nothing is an answer, not an error: nothing has moved.
+
+Not here: a socket, a clock. What a timer would do is said by hand: `give up`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+
+from protocol import (
+    CLIENT,
+    JSON_ENCODING,
+    JSON_TYPE,
+    SERVER,
+    Codec,
+    Connection,
+    EndOfInput,
+    Event,
+    Failed,
+    Header,
+    HeaderReceived,
+    LocalError,
+    Notification,
+    Rejected,
+    encode_json,
+)
+from protocol.frames import encode_header
+from protocol.states import (
+    CLOSED,
+    COUPLED,
+    DRAINING,
+    ENDED,
+    FAILED,
+    FINISHED,
+    LIFECYCLE,
+    OPEN,
+    RECEIVE,
+    SETTLED,
+    SETTLED_AFTER_EOF,
+    Machine,
+    Row,
+    UnlistedTransition,
+    advance,
+    begin,
+)
+
+from .parts import LOST, Splitter
+
+__all__ = ["HELP", "Session", "Unexpected", "run_script"]
+
+HELP = """\
+write bytes (they wait in the pipe until they are sent)
+  text HELLO                  as UTF-8
+  hex 00 02 7b 7d             as hexadecimal
+  frame ACTION VALUE [F=V]    a whole JSON message; F=V adds header fields: connection=keep-alive, id=7
+  binary TYPE TEXT [F=V]      a whole message of another content type
+send them
+  send [N]                    the next N bytes, or all
+  each                        all, byte by byte
+  eof                         the peer has finished sending
+act for the endpoint
+  reply [VALUE]               answer the oldest request (role server)
+  ask ACTION VALUE            send a request, so that a reply is expected (role client)
+  give up                     a timer expired: wait no longer
+  life INPUT                  an input of LIFECYCLE that its owner decides: LOST, SHUTDOWN, LINGER_EXPIRED ...
+look
+  state                       where both machines are, and what is held
+  rows                        what can happen from here
+  pipe                        the bytes that wait, by the parts of their frames
+  expect STATE | in-flight N | held N | said TEXT        (in a script: or end with 1)
+  help, reset, quit"""
+
+
+class Unexpected(Exception):
+    """An `expect` did not hold; the text says what is the case instead."""
+
+
+class _Life:
+    """A subject for LIFECYCLE, and the observer of both machines."""
+
+    state: str
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        begin(self, LIFECYCLE, OPEN)
+
+    @property
+    def observer(self) -> _Life:
+        return self
+
+    def transition(self, subject: object, machine: Machine, row: Row) -> None:
+        change = f"stays {row.state}" if row.state == row.target else f"{row.state} -> {row.target}"
+        self._say(f"{machine.name}: {change}  on {row.input}: {row.reason}")
+        if machine is RECEIVE and row.target in COUPLED and row.state != row.target:
+            advance(self, LIFECYCLE, COUPLED[row.target])
+
+
+class Session:
+    """One connection. `do(line)` gives what there is to say; raises `Unexpected`, or `StopIteration` on quit."""
+
+    def __init__(self, role: str = SERVER) -> None:
+        self.role = role
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lines: list[str] = []
+        self._said: list[str] = []
+        self._life = _Life(self._lines.append)
+        self.connection = Connection(Codec(self.role), self._life)
+        self._pipe = bytearray()
+        self._owed: list[Header | None] = []
+
+    def do(self, line: str) -> list[str]:
+        """Carry out one line."""
+        self._lines.clear()
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            return [f"{error}: quotation marks come in pairs"]
+        if words:
+            if words[0] != "expect":
+                self._said.clear()
+            command = _COMMANDS.get(words[0])
+            if command is None:
+                self._lines.append(f"{words[0]!r} means nothing here; help tells what does")
+            else:
+                try:
+                    command(self, words[1:])
+                except (ValueError, LocalError, UnlistedTransition) as error:
+                    self._lines.append(f"no: {error}")
+        if words and words[0] != "expect":
+            self._said = list(self._lines)
+        return list(self._lines)
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        self._pipe += data
+        self._lines.append(f"{len(data)} bytes written; {len(self._pipe)} wait in the pipe")
+
+    def _text(self, words: list[str]) -> None:
+        self._write(" ".join(words).encode())
+
+    def _hex(self, words: list[str]) -> None:
+        try:
+            self._write(bytes.fromhex("".join(words)))
+        except ValueError:
+            raise ValueError("write pairs of hexadecimal digits, such as 00 8b 7b") from None
+
+    def _frame(self, words: list[str]) -> None:
+        words, fields = _fields(words)
+        if len(words) < 1:
+            raise ValueError("write frame ACTION VALUE, such as: frame search morpheus")
+        value = " ".join(words[1:])
+        if self.role == CLIENT:
+            content = encode_json({"result": " ".join(words)})
+        else:
+            content = encode_json({"action": words[0], "value": value})
+        self._message(JSON_TYPE, JSON_ENCODING, content, fields)
+
+    def _binary(self, words: list[str]) -> None:
+        words, fields = _fields(words)
+        if not words:
+            raise ValueError("write binary TYPE TEXT, such as: binary image/x abc")
+        self._message(words[0], "binary", " ".join(words[1:]).encode(), fields)
+
+    def _message(self, content_type: str, encoding: str, content: bytes, fields: dict[str, object]) -> None:
+        plain = encode_header(content_type, encoding, len(content))
+        if fields:
+            header = json.loads(plain[2:]) | fields
+            raw = json.dumps(header, ensure_ascii=False).encode()
+            plain = len(raw).to_bytes(2, "big") + raw
+        self._write(plain + content)
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    def _send(self, words: list[str]) -> None:
+        count = len(self._pipe)
+        if words:
+            if not words[0].isdigit():
+                raise ValueError("write send N, with N a number of bytes")
+            count = min(int(words[0]), count)
+        if not count:
+            raise ValueError("the pipe is empty: write something first (frame search morpheus)")
+        data = bytes(self._pipe[:count])
+        del self._pipe[:count]
+        self.connection.feed(data)
+        self._lines.append(f"{count} bytes arrive" + (f"; {len(self._pipe)} still wait" if self._pipe else ""))
+        self._take()
+
+    def _each(self, words: list[str]) -> None:
+        while self._pipe:
+            self._send(["1"])
+
+    def _eof(self, words: list[str]) -> None:
+        self.connection.feed_eof()
+        self._take()
+
+    def _take(self) -> None:
+        before = (self.connection.state, len(self._lines))
+        while (event := self.connection.next_event()) is not None:
+            self._lines.append("event: " + self._happened(event))
+        if (self.connection.state, len(self._lines)) == before:
+            self._lines.append(f"still {self.connection.state}: {self._waiting_for()}")
+        self._settle()
+
+    def _happened(self, event: Event) -> str:
+        if isinstance(event, EndOfInput):
+            return "the input has ended" + (" in the middle of a message" if event.truncated else "")
+        if isinstance(event, Failed):
+            self._owed.append(event.header)
+            return f"failed: {event.error.code}: {event.error}"
+        if isinstance(event, HeaderReceived):
+            return f"header: {event.header.content_type}, content of {event.header.content_length} bytes"
+        if isinstance(event, Notification):
+            return f"notification {event.header.event!r}: answers no request"
+        self._owed.append(event.header)
+        if isinstance(event, Rejected):
+            return f"rejected: {event.error.code}: {event.error}"
+        return f"{type(event).__name__.lower()}: {event.content!r}"
+
+    def _waiting_for(self) -> str:
+        held = self.connection.buffered
+        return f"{held} bytes held, and more are needed" if held else "nothing is held"
+
+    # --- acting ----------------------------------------------------------------------------------
+
+    def _reply(self, words: list[str]) -> None:
+        if self.role != SERVER:
+            raise ValueError("a client does not reply; ask ACTION VALUE sends a request")
+        if not self._owed:
+            raise ValueError("no request awaits a reply")
+        frame = self.connection.send_json(self._owed.pop(0), encode_json({"result": " ".join(words)}))
+        header = json.loads(frame[0][2:])
+        says = f", which says connection {header['connection']}" if "connection" in header else ""
+        self._lines.append(f"a reply of {sum(map(len, frame))} bytes leaves{says}")
+        self._settle()
+
+    def _ask(self, words: list[str]) -> None:
+        if self.role != CLIENT or not words:
+            raise ValueError("ask ACTION VALUE is for --role client")
+        content = encode_json({"action": words[0], "value": " ".join(words[1:])})
+        frame = self.connection.send_request(JSON_TYPE, JSON_ENCODING, content)
+        self._lines.append(f"a request of {sum(map(len, frame))} bytes leaves; {self.connection.in_flight} in flight")
+
+    def _give_up(self, words: list[str]) -> None:
+        if words != ["up"]:
+            raise ValueError("write give up")
+        self.connection.give_up()
+        self._settle()
+
+    def _live(self, words: list[str]) -> None:
+        if len(words) != 1 or words[0] not in LIFECYCLE.inputs:
+            raise ValueError(f"write life INPUT, one of {', '.join(LIFECYCLE.inputs)}")
+        if words[0] in COUPLED.values() and words[0] != "PEER_EOF":
+            raise ValueError(f"{words[0]} comes from RECEIVE, by a coupling")
+        advance(self._life, LIFECYCLE, words[0])
+
+    def _settle(self) -> None:
+        """What `Message` does once everything owed has left."""
+        connection = self.connection
+        owes = bool(self._owed) if self.role == SERVER else connection.in_flight > 0
+        if self._life.state != DRAINING or owes:
+            return
+        if connection.state == ENDED:
+            advance(self._life, LIFECYCLE, SETTLED_AFTER_EOF)
+        elif connection.state in (FINISHED, FAILED):
+            advance(self._life, LIFECYCLE, SETTLED)
+
+    # --- looking -----------------------------------------------------------------------------------
+
+    def _state(self, words: list[str]) -> None:
+        connection = self.connection
+        self._lines += [
+            f"RECEIVE {connection.state}, LIFECYCLE {self._life.state}",
+            f"{connection.buffered} bytes held, {connection.in_flight} in flight, "
+            f"{'kept alive' if connection.persistent else 'one-shot'}",
+        ]
+
+    def _rows(self, words: list[str]) -> None:
+        for machine, state in ((RECEIVE, self.connection.state), (LIFECYCLE, self._life.state)):
+            rows = [row for row in machine.rows if row.state == state]
+            self._lines.append(f"{machine.name} in {state}" + (":" if rows else " is at its end"))
+            self._lines += [f"  {row.input} -> {row.target}: {row.reason}" for row in rows]
+
+    def _show_pipe(self, words: list[str]) -> None:
+        splitter = Splitter()
+        for part in splitter.feed(self._pipe):
+            shown = bytes(self._pipe[part.offset : part.offset + part.length])
+            self._lines.append(f"{part.kind:8} {part.length:5} bytes  {_shown(shown)}")
+        if splitter.reading == LOST:
+            self._lines.append("what follows can't be a message")
+        if not self._pipe:
+            self._lines.append("empty")
+
+    def _expect(self, words: list[str]) -> None:
+        connection = self.connection
+        kind = words[0] if words else ""
+        rest = " ".join(words[1:])
+        if kind == "said" and rest:
+            held, actual = any(rest in line for line in self._said), " / ".join(self._said)
+        elif kind in ("in-flight", "held") and rest.isdigit():
+            number = connection.in_flight if kind == "in-flight" else connection.buffered
+            held, actual = number == int(rest), str(number)
+        elif kind in (*RECEIVE.states, *LIFECYCLE.states) and not rest:
+            held, actual = kind in (connection.state, self._life.state), f"{connection.state} and {self._life.state}"
+        else:
+            raise ValueError("write expect STATE, expect in-flight N, expect held N or expect said TEXT")
+        if not held:
+            raise Unexpected(f"expected {' '.join(words)}; it is {actual}")
+        self._lines.append("as expected")
+
+    def _help(self, words: list[str]) -> None:
+        self._lines += HELP.splitlines()
+
+    def _start_over(self, words: list[str]) -> None:
+        self._reset()
+        self._lines.append("a new connection")
+
+    def _quit(self, words: list[str]) -> None:
+        raise StopIteration
+
+    @property
+    def prompt(self) -> str:
+        ended = " (ended)" if self._life.state == CLOSED else ""
+        return f"{self.connection.state}/{self._life.state}{ended}> "
+
+
+_COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
+    "text": Session._text,
+    "hex": Session._hex,
+    "frame": Session._frame,
+    "binary": Session._binary,
+    "send": Session._send,
+    "each": Session._each,
+    "eof": Session._eof,
+    "reply": Session._reply,
+    "ask": Session._ask,
+    "give": Session._give_up,
+    "life": Session._live,
+    "state": Session._state,
+    "rows": Session._rows,
+    "pipe": Session._show_pipe,
+    "expect": Session._expect,
+    "help": Session._help,
+    "reset": Session._start_over,
+    "quit": Session._quit,
+}
+
+
+def _fields(words: list[str]) -> tuple[list[str], dict[str, object]]:
+    """Split off the header fields at the end: `id=7`, `connection=keep-alive`, `content-length=-3`."""
+    fields: dict[str, object] = {}
+    while len(words) > 1 and "=" in words[-1]:
+        name, _, value = words[-1].partition("=")
+        try:
+            fields[name] = json.loads(value)
+        except ValueError:
+            fields[name] = value
+        words = words[:-1]
+    return words, fields
+
+
+def _shown(data: bytes, most: int = 60) -> str:
+    text = data[:most].decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "." for c in text) + (" ..." if len(data) > most else "")
+
+
+def run_script(lines: Iterator[str], role: str) -> Iterator[str]:
+    """Each line and what it makes the machine say. Raises `Unexpected`, with the line's number."""
+    session = Session(role)
+    for number, line in enumerate(lines, 1):
+        line = line.rstrip("\n")
+        if line.strip():
+            yield f"{session.prompt}{line}"
+        try:
+            yield from ("  " + said for said in session.do(line))
+        except StopIteration:
+            return
+        except Unexpected as failed:
+            raise Unexpected(f"line {number}: {failed}") from None
