@@ -167,6 +167,11 @@ class Message:
         return self.connection.persistent
 
     @property
+    def awaiting(self) -> deque[Pair]:
+        """The requests sent and not answered, in order. For `Shared.take_replies` alone to change."""
+        return self._awaiting
+
+    @property
     def in_flight(self) -> int:
         """Requests sent and not answered."""
         return len(self._awaiting)
@@ -288,10 +293,34 @@ class Message:
         self.shared.bytes_received += len(data)
         replies: list[tuple[Header, object]] = []
         if can_read_replies(self.connection):
-            replies, taken = read_replies(self.connection, data)
-            data = data[taken:]
+            if self.shared.take_replies is not None:
+                data = self._take(data)
+                if not data:
+                    return
+            if can_read_replies(self.connection):
+                replies, taken = read_replies(self.connection, data)
+                data = data[taken:]
         self.connection.feed(data)
         self._read(replies)
+
+    def _take(self, data: bytes) -> bytes:
+        """Let the owner take the replies that it knows by their bytes; returns what is left."""
+        assert self.shared.take_replies is not None
+        self._corked = True
+        try:
+            taken = self.shared.take_replies(self, data)
+        finally:
+            self._corked = False
+        if taken == len(data):  # between two replies, as before: nothing to walk or to settle
+            self._time_reply(anew=True)
+            self._flush()
+            if self.state is DRAINING:
+                self._settle()
+        return data[taken:]
+
+    def take_reply(self, header: Header, value: object) -> None:
+        """From `take_replies`: one reply it has read, to go the ordinary way to the owner."""
+        self._reply(header, value)
 
     def sink_filled(self) -> None:
         filled = self.connection.buffered

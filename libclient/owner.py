@@ -64,6 +64,10 @@ class Shared:
     `open_socket` makes the sockets. `observer` makes an observer (or None) for each connection, and
     `tap` is given each observed message with every socket made for it and gives back the one to
     use. `bytes_sent` (handed to the transport) and `bytes_received` count all of them together.
+
+    `take_replies(message, data)`, if there is one, is asked first what to do with bytes that came
+    on a kept-alive connection between two replies: it returns how many bytes of whole replies it has
+    taken off `message.awaiting` and the connection's `in_flight` itself.
     """
 
     __slots__ = (
@@ -78,6 +82,7 @@ class Shared:
         "marks",
         "open_socket",
         "reply_timer",
+        "take_replies",
     )
 
     def __init__(
@@ -92,8 +97,10 @@ class Shared:
         open_socket: Callable[[Endpoint], Any] = open_stream_socket,
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Message, Any], Any] | None = None,
+        take_replies: Callable[[Message, bytes], int] | None = None,
     ) -> None:
         self.loop = loop
+        self.take_replies = take_replies
         self.codec = Codec(CLIENT, limits)
         self.connect_timeout = connect_timeout
         self.reply_timer = self.reply_fifo(timeout)

@@ -39,8 +39,10 @@ def can_read_replies(connection: Connection) -> bool:
     )
 
 
-def read_replies(connection: Connection, data: bytes) -> tuple[list[tuple[Header, object]], int]:
-    """Read the ordinary whole replies at the front of `data`.
+def read_replies(
+    connection: Connection, data: bytes, most: int | None = None
+) -> tuple[list[tuple[Header, object]], int]:
+    """Read the ordinary whole replies at the front of `data`, at most so many.
 
     Returns them, in order, as header and value, and how many bytes of `data` were taken. Requires
     `can_read_replies(connection)`; counts them off its `in_flight`.
@@ -51,7 +53,7 @@ def read_replies(connection: Connection, data: bytes) -> tuple[list[tuple[Header
     replies: list[tuple[Header, object]] = []
     at = 0
     available = len(data)
-    most = connection.in_flight
+    most = connection.in_flight if most is None else min(most, connection.in_flight)
     while available - at > 2 and len(replies) < most:
         start = at + 2 + (data[at] << 8 | data[at + 1])
         framed = data[at:start]

@@ -9,6 +9,8 @@ Rules:
   which still wants replies while it drains.
 * Its stderr is read to the end by a thread: a full pipe would stop a server that logs. The last
   lines are kept, to be shown if it dies.
+* It runs under `load.guarded`, whose standard input is a pipe that we hold: if we are killed, it
+  ends too.
 * `stop` may be called at any time and more than once. `with ChildServer() as address:` is the use.
 
 Not here: what the server does (`app_server.py`).
@@ -46,10 +48,10 @@ class ChildError(Exception):
 def server_command(connections: int) -> list[str]:
     """How to start the bundled server on a free port of loopback, with room for so many connections.
 
-    `app_server.py` lies beside the packages in a clone as in an installation; else `-m` finds it.
+    `app_server.py` lies beside the packages in a clone as in an installation.
     """
-    script = Path(__file__).resolve().parents[2] / "app_server.py"
-    command = [sys.executable, *([str(script)] if script.exists() else ["-m", "app_server"])]
+    here = Path(__file__).resolve()
+    command = [sys.executable, str(here.with_name("guarded.py")), str(here.parents[2] / "app_server.py")]
     # Its own default of --max-connections is 10,000; a little room for those about to be replaced.
     room = ["--max-connections", str(connections + 1000)] if connections > 9000 else []
     return [*command, "127.0.0.1", "0", *room]
@@ -72,7 +74,7 @@ class ChildServer:
         """Start it and wait until it says where it listens."""
         self.process = subprocess.Popen(
             self.command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -131,8 +133,9 @@ class ChildServer:
             process.wait()
             if self._reader is not None:
                 self._reader.join()
-            if process.stderr is not None:
-                process.stderr.close()
+            for pipe in (process.stdin, process.stderr):
+                if pipe is not None:
+                    pipe.close()
 
     def __enter__(self) -> Address:
         return self.start()

@@ -1,28 +1,43 @@
 """What was asked for, in numbers?
 
 The options of a run after parsing, with load.md's names and defaults. Plain data: the command
-line makes one (`load.cli`), the runner obeys it, the summary stores it.
+line makes one (`load.options`), the runner obeys it, the summary stores it.
 
 Times are seconds, rates are totals per second, never per connection.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
-__all__ = ["CLOSED_LABEL", "Config"]
+from .schedule import CONSTANT, Profile, Stage
+
+__all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Size"]
 
 #: The words with which every closed run is labelled (load.md): coordinated omission is never silent.
 CLOSED_LABEL = "closed: latency does not include waiting the schedule would have seen"
 
+QUEUE, DROP = "queue", "drop"
+FULL, FRAME, OFF = "full", "frame", "off"
+
+
+class Size(NamedTuple):
+    """Texts of `low` to `high` bytes, and how often beside others."""
+
+    low: int
+    high: int
+    weight: float = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A closed run: each of `connections` keeps `pipeline` requests in flight.
+    """A run. Without `rate` it is closed: each of `connections` keeps `pipeline` requests in flight.
 
     It ends when `requests` have their outcome or after `duration`, whichever is first; at least
     one of the two is set. `warmup` comes before and counts for nothing; `drain` is how long to
-    wait afterwards for replies. `seed` is stored so that later choices by chance can be repeated.
+    wait afterwards for replies. `stages` ramp the rate, or without one the connections.
+    `share` (i, n): this is the ith of n workers.
     """
 
     connections: int = 100
@@ -39,7 +54,83 @@ class Config:
     interval: float = 1.0
     percentiles: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
     seed: int = 0
+    rate: float | None = None
+    arrival: str = CONSTANT
+    stages: tuple[Stage, ...] = ()
+    max_in_flight: int | None = None
+    on_overrun: str = QUEUE
+    mix: tuple[tuple[str, float], ...] = ()
+    sizes: tuple[Size, ...] = ()
+    data: str | None = None
+    think: tuple[float, float] = (0.0, 0.0)
+    verify: str = FULL
+    reconnect_every: int | None = None
+    reconnect_on_error: bool = True
+    source_ips: tuple[str, ...] = ()
+    idle: int = 0
+    hostile: tuple[tuple[str, int], ...] = ()
+    workers: int = 1
+    thresholds: tuple[str, ...] = ()
+    abort_on: tuple[str, ...] = ()
+    require_valid: bool = False
+    share: tuple[int, int] = (0, 1)
+
+    @property
+    def model(self) -> str:
+        return "closed" if self.rate is None else "open"
+
+    @property
+    def load(self) -> Profile:
+        """The rate over time, from the load's beginning (open); without a rate the connections over time."""
+        first = self.connections if self.rate is None else self.rate
+        stages = (Stage(self.warmup, first), *self.stages) if self.stages else ()
+        return Profile(first, stages)
+
+    @property
+    def most_connections(self) -> int:
+        """The most that carry load at a time."""
+        return int(self.load.highest) if self.rate is None else self.connections
+
+    @property
+    def sockets(self) -> int:
+        """All there may be at a time, idle and hostile ones too."""
+        return self.most_connections + self.idle + sum(count for _, count in self.hostile)
+
+    @property
+    def in_flight_limit(self) -> int:
+        """Requests of the open model that may wait for replies at a time."""
+        return self.connections * self.pipeline if self.max_in_flight is None else self.max_in_flight
+
+    @property
+    def paced(self) -> tuple[object, ...]:
+        """What decides when requests leave: part of the schedule's fingerprint."""
+        own = (self.connections, self.pipeline, self.requests, self.duration, self.warmup, self.seed)
+        if self.rate is None:
+            return ("closed", *own, self.stages, self.think)
+        return ("open", *own[2:], self.rate, self.arrival, self.stages)
+
+    def part(self, index: int, count: int) -> Config:
+        """What the `index`th of `count` workers does: its share of everything that is a total."""
+
+        def of(total: int) -> int:
+            return total // count + (index < total % count)
+
+        first = self.connections if self.rate is None else 0
+        stages = self.stages if first == 0 else tuple(Stage(s.seconds, of(int(s.target))) for s in self.stages)
+        return replace(
+            self,
+            connections=of(self.connections),
+            requests=self.requests if self.requests is None or self.rate is not None else of(self.requests),
+            connect_rate=self.connect_rate / count,
+            stages=stages,
+            max_in_flight=None if self.max_in_flight is None else of(self.max_in_flight),
+            idle=of(self.idle),
+            hostile=tuple((kind, of(number)) for kind, number in self.hostile),
+            share=(index, count),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """For the summary: the names are the options' own."""
-        return {"model": "closed", **asdict(self), "percentiles": list(self.percentiles)}
+        told = {"model": self.model, **asdict(self), "percentiles": list(self.percentiles)}
+        del told["share"]
+        return told

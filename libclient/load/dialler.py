@@ -47,6 +47,11 @@ class Dialler(Generic[Place]):
         if idle and self._queue:
             self._round()
 
+    @property
+    def busy(self) -> bool:
+        """Somebody waits for a connection."""
+        return bool(self._queue) or len(self._retry) > 0
+
     def add_later(self, place: Place) -> None:
         """The same after `RETRY_AFTER`."""
         self._retry.start(place)

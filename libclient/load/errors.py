@@ -65,11 +65,12 @@ class Incident(NamedTuple):
 class Errors:
     """Counts by name, and the first `KEPT` incidents of each."""
 
-    __slots__ = ("counts", "kept")
+    __slots__ = ("_told", "counts", "kept")
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(NAMES, 0)
         self.kept: dict[str, list[Incident]] = {}
+        self._told: dict[str, tuple[int, int]] = {}  # counted and kept when somebody last asked
 
     def add(self, name: str, incident: Incident, times: int = 1) -> None:
         """Count `name` `times` times: the requests that one incident cost. Raises `KeyError` for a new name."""
@@ -77,6 +78,24 @@ class Errors:
         kept = self.kept.setdefault(name, [])
         if len(kept) < KEPT:
             kept.append(incident._replace(detail=incident.detail[:DETAIL_LENGTH]))
+
+    def take_recent(self) -> tuple[dict[str, int], list[tuple[str, Incident]]]:
+        """The counts, and the incidents kept, since the last call."""
+        counts, incidents = {}, []
+        for name, kept in self.kept.items():
+            counted, told = self._told.get(name, (0, 0))
+            if self.counts[name] != counted:
+                counts[name] = self.counts[name] - counted
+                incidents += [(name, incident) for incident in kept[told:]]
+                self._told[name] = self.counts[name], len(kept)
+        return counts, incidents
+
+    def merge(self, other: Errors) -> None:
+        """Add another worker's; of both, the earliest incidents are kept."""
+        for name, count in other.counts.items():
+            self.counts[name] += count
+        for name, kept in other.kept.items():
+            self.kept[name] = sorted([*self.kept.get(name, []), *kept])[:KEPT]
 
     @property
     def total(self) -> int:

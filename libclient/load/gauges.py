@@ -1,9 +1,14 @@
-"""How is the load generator itself doing, and what happened since the last line?
+"""How is the load generator itself doing?
 
-A load tester that is late measures itself. `Gauges` asks every few milliseconds how much later
-than asked its timer was called (loop lag: so long may a reply have lain in the kernel before it
-was read), and takes the process's CPU time over the measured window. `Beat` cuts a ledger's
-counters into intervals.
+A load tester that is late measures itself. Three gauges, over the measured window and for each
+interval:
+
+* loop lag: how much later than asked a timer was called. So long may a reply have lain in the
+  kernel before it was read. A probe is due every `PROBE_EVERY`; those that a long standstill
+  skipped count too, each as late as it was, so that a second's stop weighs a second.
+* cpu: the process's share of a core.
+* run delay: the share of the time in which it was ready to run and the kernel gave the core to
+  someone else (Linux' schedstat; 0 elsewhere).
 
 Not here: what follows from the figures (`load.verdict`).
 """
@@ -11,76 +16,118 @@ Not here: what follows from the figures (`load.verdict`).
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import NamedTuple
 
 from eventloop import EventLoop
 
 from .histogram import Histogram
-from .stats import Interval, Ledger
 
-__all__ = ["Beat", "Gauges"]
+__all__ = ["Gauges", "Since"]
 
 #: Seconds between two measurements of how late the loop is: a hundred per second cost nothing.
-#: An idle epoll loop is up to a millisecond late, because that is the unit it waits in.
 PROBE_EVERY = 0.010
+
+#: Skipped probes that are counted one by one: a minute's worth.
+_MOST_SKIPPED = 6000
+
+_SCHEDSTAT = Path("/proc/self/schedstat")
+
+
+class Since(NamedTuple):
+    """Shares of a core and the loop's lag since the last time somebody asked."""
+
+    cpu: float
+    run_delay: float
+    loop_lag: Histogram
+
+
+class _Mark(NamedTuple):
+    wall: float
+    cpu: float
+    delayed: float
+
+    @classmethod
+    def now(cls, schedstat: Path) -> _Mark:
+        return cls(time.perf_counter(), time.process_time(), _delayed(schedstat))
+
+    def shares(self, later: _Mark) -> tuple[float, float]:
+        wall = later.wall - self.wall
+        return ((later.cpu - self.cpu) / wall, (later.delayed - self.delayed) / wall) if wall > 0 else (0.0, 0.0)
+
+
+def _delayed(schedstat: Path) -> float:
+    """Seconds that this process (its first thread) was ready to run and did not."""
+    try:
+        return int(schedstat.read_text().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 class Gauges:
-    """`duration_s`, `cpu` (share of one core) and `loop_lag` of the window from `start` to `stop`."""
+    """`duration_s`, `cpu`, `run_delay` and `loop_lag` of the window from `start` to `stop`.
 
-    def __init__(self, loop: EventLoop) -> None:
+    `cut` tells the same since the last cut, from the first `cut` on.
+    """
+
+    def __init__(self, loop: EventLoop, schedstat: Path = _SCHEDSTAT) -> None:
         self.duration_s = 0.0
         self.cpu = 0.0
+        self.run_delay = 0.0
         self.loop_lag = Histogram()
         self._loop = loop
-        self._running = False
-        self._started = 0.0
-        self._cpu_started = 0.0
+        self._schedstat = schedstat
+        self._recent = Histogram()
+        self._measuring = False
+        self._asking = False
+        self._started = self._cut = _Mark.now(schedstat)
 
-    def start(self) -> None:
-        self._running = True
-        self._started = time.perf_counter()
-        self._cpu_started = time.process_time()
-        self._ask()
+    def probe(self) -> None:
+        """Begin to ask how late the loop is."""
+        self._asking = True
+        self._ask(self._loop.clock() + PROBE_EVERY)
 
-    def _ask(self) -> None:
-        due = self._loop.clock() + PROBE_EVERY
+    def _ask(self, due: float) -> None:
         self._loop.call_at(due, self._answered, due)
 
     def _answered(self, due: float) -> None:
-        if self._running:
-            self.loop_lag.record(max(0, int((self._loop.clock() - due) * 1e9)))
-            self._ask()
+        if not self._asking:
+            return
+        late = max(0.0, self._loop.clock() - due)
+        skipped = min(int(late / PROBE_EVERY), _MOST_SKIPPED)
+        for probe in range(skipped + 1):
+            self._recent.record(int((late - probe * PROBE_EVERY) * 1e9))
+        self._ask(due + (skipped + 1) * PROBE_EVERY)
+
+    def start(self) -> None:
+        """The measured window begins."""
+        self._measuring = True
+        self._fold()
+        self.loop_lag = Histogram()
+        self._started = _Mark.now(self._schedstat)
 
     def stop(self) -> None:
-        if self._running:
-            self._running = False
-            self.duration_s = time.perf_counter() - self._started
-            self.cpu = (time.process_time() - self._cpu_started) / self.duration_s
+        """It ends."""
+        if self._measuring:
+            self._fold()
+            self._measuring = False
+            end = _Mark.now(self._schedstat)
+            self.duration_s = end.wall - self._started.wall
+            self.cpu, self.run_delay = self._started.shares(end)
 
+    def _fold(self) -> Histogram:
+        """What was recorded since the last fold; while measuring it is part of the window's."""
+        recent, self._recent = self._recent, Histogram()
+        if self._measuring:
+            self.loop_lag.merge(recent)
+        return recent
 
-class Beat:
-    """Cuts time into intervals: each `cut` is what happened to a ledger since the one before."""
+    def cut(self) -> Since:
+        now = _Mark.now(self._schedstat)
+        cpu, run_delay = self._cut.shares(now)
+        self._cut = now
+        return Since(cpu, run_delay, self._fold())
 
-    def __init__(self, began: int) -> None:
-        self._began = self._cut = began  # ns
-        self._ledger: Ledger | None = None
-        self._counted = (0, 0, 0, 0)
-
-    def cut(self, now: int, ledger: Ledger, open_connections: int) -> tuple[Interval, Histogram]:
-        """The interval that ends `now` (ns) and its latencies. Another ledger's counters begin at 0."""
-        before = self._counted if ledger is self._ledger else (0, 0, 0, 0)
-        counts = (ledger.sent, ledger.ok, ledger.failed, ledger.replies)
-        sent, ok, failed, replies = (count - base for count, base in zip(counts, before, strict=True))
-        recent = ledger.take_recent()
-        interval = Interval(
-            (self._cut - self._began) / 1e9,
-            (now - self._began) / 1e9,
-            sent,
-            ok,
-            failed,
-            replies,
-            open_connections,
-            recent.max,
-        )
-        self._cut, self._ledger, self._counted = now, ledger, counts
-        return interval, recent
+    def end(self) -> None:
+        """Ask no more."""
+        self._asking = False

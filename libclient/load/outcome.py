@@ -9,25 +9,28 @@ Not here: measuring (`load.runner`), printing for people (`load.report`).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from . import hdr
 from .config import Config
 from .errors import NAMES, VERIFY_MISMATCH
+from .files import latency_object, percent_key
+from .gates import Measured, Threshold, parse
 from .histogram import Histogram
-from .stats import Accounting, Connections, Ledger, Series
+from .stats import Accounting, Connections, Ledger
 from .verdict import Figures, Verdict, judge
 
-__all__ = ["INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary"]
+__all__ = ["INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary", "together"]
 
 SCHEMA = "appload/1"
 
-COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY = 0, 1, 2, 3, 4
+COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY, INVALID, FAILED_GATE = 0, 1, 2, 3, 4, 5, 99
 
 _SECOND = 1e9  # nanoseconds
 
@@ -37,8 +40,9 @@ class Outcome:
     """One run, measured. Seconds, bytes and counts; histograms are of nanoseconds.
 
     `duration_s` is the measured window alone. `warmup` are the books of the warm-up: kept, so
-    that a wrong reply is noticed there too, but part of no number. `interrupted` is the signal
-    that ended the run, `stopped` the reason if the runner gave up.
+    that a wrong reply is noticed there too, but part of no number. `window_ok` and `window_replies`
+    came within the window. `interrupted` is the signal that ended the run, `aborted` the words of
+    `--abort-on`, `stopped` the reason if the runner gave up.
     """
 
     config: Config
@@ -49,14 +53,19 @@ class Outcome:
     accounting: Accounting
     connections: Connections
     schedule_sha256: str
+    schedule_of_times: bytes = b""
     duration_s: float = 0.0
+    window_ok: int = 0
+    window_replies: int = 0
     interrupted: int | None = None
+    aborted: str | None = None
     stopped: str | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
     cpu: float = 0.0
+    run_delay: float = 0.0
     loop_lag: Histogram = field(default_factory=Histogram)
-    series: Series = field(default_factory=Series)
+    slip: Histogram = field(default_factory=Histogram)
 
     @property
     def errors(self) -> dict[str, int]:
@@ -71,14 +80,61 @@ class Outcome:
                 duration_s=self.duration_s,
                 replies=self.measured.replies,
                 connections_opened=self.connections.opened,
-                connections_wanted=self.config.connections,
+                connections_wanted=self.connections.wanted,
                 connections_peak=self.connections.peak,
                 cpu=self.cpu,
                 lag_p99_s=self.loop_lag.percentile(99) / _SECOND,
-                response_p50_s=self.measured.response.percentile(50) / _SECOND,
+                response_p99_s=self.measured.response.percentile(99) / _SECOND,
                 stopped=self.stopped,
+                run_delay=self.run_delay,
+                target=self.target_rate,
+                scheduled=self.accounting.scheduled,
+                sent=self.accounting.sent,
+                achieved=self.per_second(self.window_replies),
+                slip_p99_s=self.slip.percentile(99) / _SECOND,
             )
         )
+
+    @property
+    def target_rate(self) -> float | None:
+        """Requests per second asked for, the mean over the measured window; None in a closed run."""
+        config = self.config
+        if config.rate is None:
+            return None
+        until = config.warmup + self.duration_s
+        profile = config.load
+        return (profile.mass(until) - profile.mass(config.warmup)) / self.duration_s if self.duration_s else config.rate
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """What became of `--threshold`, in order."""
+        measured = Measured(
+            {
+                "response": self.measured.response,
+                "service": self.measured.service,
+                "connect": self.connections.connect,
+                "failed": self.measured.failures,
+            },
+            self._numbers(),
+        )
+        made = []
+        for text in self.config.thresholds:
+            expression = parse(text)
+            observed = expression.observe(measured)
+            made.append(Threshold(text, observed, expression.holds(observed)))
+        return made
+
+    def _numbers(self) -> dict[str, float | None]:
+        had_outcome = self.accounting.ok + self.accounting.failed
+        target, achieved = self.target_rate, self.per_second(self.window_replies)
+        return {
+            "error_rate": self.accounting.failed / had_outcome if had_outcome else None,
+            "ok_per_s": self.per_second(self.window_ok),
+            "achieved": achieved,
+            "achieved/target": achieved / target if target else None,
+            "failed": float(self.accounting.failed),
+            "dropped": float(self.accounting.dropped),
+        }
 
     def per_second(self, count: int) -> float:
         """`count` over the measured window."""
@@ -93,19 +149,51 @@ def exit_code(outcome: Outcome) -> int:
         return NEVER_CONNECTED
     if outcome.errors[VERIFY_MISMATCH] or outcome.warmup.errors.counts[VERIFY_MISMATCH]:
         return WRONG_REPLY
+    config = outcome.config
+    if (config.require_valid or config.thresholds) and not outcome.verdict.valid:
+        return INVALID
+    if outcome.aborted is not None or not all(threshold.ok for threshold in outcome.thresholds):
+        return FAILED_GATE
     return COMPLETED
 
 
-def percent_key(percent: float) -> str:
-    """50.0 is "50" and 99.9 is "99.9"."""
-    return f"{percent:g}"
+def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> Outcome:
+    """The run that several workers made together: sums, merged histograms, and the busiest core."""
+    first = outcomes[0]
+    digest = hashlib.sha256(fingerprint.encode())
+    if config.rate is not None:
+        digest.update(first.schedule_of_times)  # the same in all of them
+    for other in outcomes[1:]:
+        first.measured.merge(other.measured)
+        first.warmup.merge(other.warmup)
+        first.connections.merge(other.connections)
+        first.loop_lag.merge(other.loop_lag)
+        first.slip.merge(other.slip)
+    return replace(
+        first,
+        config=config,
+        schedule_sha256=digest.hexdigest(),
+        started_at=min(outcome.started_at for outcome in outcomes),
+        accounting=Accounting(*(sum(column) for column in zip(*(o.accounting for o in outcomes), strict=True))),
+        duration_s=max(outcome.duration_s for outcome in outcomes),
+        window_ok=sum(outcome.window_ok for outcome in outcomes),
+        window_replies=sum(outcome.window_replies for outcome in outcomes),
+        interrupted=next((o.interrupted for o in outcomes if o.interrupted is not None), None),
+        aborted=next((o.aborted for o in outcomes if o.aborted is not None), None),
+        stopped=next((o.stopped for o in outcomes if o.stopped is not None), None),
+        bytes_sent=sum(outcome.bytes_sent for outcome in outcomes),
+        bytes_received=sum(outcome.bytes_received for outcome in outcomes),
+        cpu=max(outcome.cpu for outcome in outcomes),
+        run_delay=max(outcome.run_delay for outcome in outcomes),
+    )
 
 
-def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
+def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, Any]:
     """The object of `summary.json`."""
     measured, connections, verdict = outcome.measured, outcome.connections, outcome.verdict
     percents = outcome.config.percentiles
-    response = _latency(measured.response, percents)
+    response = latency_object(measured.response, percents)
+    is_open = outcome.config.rate is not None
     return {
         "schema": SCHEMA,
         "run": _run(outcome, argv),
@@ -113,22 +201,25 @@ def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
             "valid": verdict.valid,
             "reasons": verdict.reasons,
             "bottleneck": verdict.bottleneck,
-            "thresholds": [],
+            "thresholds": [threshold._asdict() for threshold in outcome.thresholds],
         },
         "accounting": outcome.accounting._asdict(),
         "rate": {
-            "target": None,  # closed: the replies set the pace
+            "target": outcome.target_rate,
             "offered": outcome.per_second(measured.sent),
-            "achieved": outcome.per_second(measured.window_replies),
-            "ok_per_s": outcome.per_second(measured.window_ok),
+            "achieved": outcome.per_second(outcome.window_replies),
+            "ok_per_s": outcome.per_second(outcome.window_ok),
         },
         "latency_s": {
             "response": response,
-            "service": response,  # closed: the two are one
-            "connect": _latency(connections.connect, percents),
-            "failed": _latency(measured.failures, percents),
+            "service": latency_object(measured.service, percents) if is_open else response,
+            "connect": latency_object(connections.connect, percents),
+            "failed": latency_object(measured.failures, percents),
         },
-        "by_action": {outcome.config.action: {"sent": measured.sent, "ok": measured.ok, "failed": measured.failed}},
+        "by_action": {
+            action: dict(zip(("sent", "ok", "failed"), counts, strict=True))
+            for action, counts in measured.by_action.items()
+        },
         "bytes": {"sent": outcome.bytes_sent, "received": outcome.bytes_received},
         "connections": {
             "opened": connections.opened,
@@ -140,7 +231,7 @@ def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
         "generator": {
             "cpu_max": round(outcome.cpu, 4),
             "loop_lag_p99_s": outcome.loop_lag.percentile(99) / _SECOND,
-            "schedule_slip_p99_s": None,  # closed: there is no schedule to be late for
+            "schedule_slip_p99_s": outcome.slip.percentile(99) / _SECOND if is_open else None,
         },
         "server": None,
     }
@@ -160,20 +251,6 @@ def _run(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
         "schedule_sha256": outcome.schedule_sha256,
         "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
         "versions": {"multiconn": _own_version(), "python": platform.python_version()},
-    }
-
-
-def _latency(histogram: Histogram, percents: tuple[float, ...]) -> dict[str, object]:
-    return {
-        "count": histogram.count,
-        "min": histogram.min / _SECOND,
-        "mean": histogram.mean / _SECOND,
-        "max": histogram.max / _SECOND,
-        "p": {
-            percent_key(percent): value / _SECOND
-            for percent, value in zip(percents, histogram.percentiles(percents), strict=True)
-        },
-        "hdr": hdr.encode(histogram),
     }
 
 

@@ -12,6 +12,8 @@ Each refusal names the limit, the number and what to do. Not here: the server's 
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from eventloop import Address
@@ -28,23 +30,48 @@ class PreflightError(Exception):
     """The run can't be made on this machine; the sentence says why and what would help."""
 
 
-def preflight(connections: int, target: Address | None) -> None:
+def preflight(connections: int, target: Address | None, sources: Sequence[str] = ()) -> None:
     """Prepare this machine for so many connections to `target` (None: a server of our own on loopback).
+
+    `sources` are the addresses to connect from; without any the system chooses one.
 
     Raises `PreflightError` or `libclient.NoDescriptors`, each a sentence with the exact limit.
     """
     raise_descriptor_limit(connections)
     if target is None or not target.path:
-        check_ports(connections, available_ports(), "the bundled server" if target is None else str(target))
-
-
-def check_ports(connections: int, ports: int | None, target: str) -> None:
-    """Raises `PreflightError` if one source address has too few ports; None: the system does not tell."""
-    if ports is not None and connections > ports:
-        raise PreflightError(
-            f"{connections:,} connections to {target} need as many source ports and one source address has "
-            f"{ports:,} (ip_local_port_range): use -c {ports} or fewer, or widen the range"
+        check_sources(sources)
+        check_ports(
+            connections, available_ports(), "the bundled server" if target is None else str(target), len(sources) or 1
         )
+    elif sources:
+        raise PreflightError(f"{target} is no network address: leave --source-ip out")
+
+
+def check_sources(sources: Sequence[str]) -> None:
+    """Raises `PreflightError` if one of them is not an address of this machine."""
+    for source in sources:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET) as sock:
+                sock.bind((source, 0))
+        except OSError as error:
+            raise PreflightError(
+                f"--source-ip {source} can't be connected from ({error.strerror}): name an address of this machine"
+            ) from None
+
+
+def check_ports(connections: int, ports: int | None, target: str, sources: int = 1) -> None:
+    """Raises `PreflightError` if `sources` addresses have too few ports; None: the system does not tell."""
+    if ports is None or connections <= ports * sources:
+        return
+    have = (
+        f"one source address has {ports:,}"
+        if sources == 1
+        else f"{sources} source addresses have {ports:,} each, {ports * sources:,} in all"
+    )
+    raise PreflightError(
+        f"{connections:,} connections to {target} need as many source ports and {have} (ip_local_port_range): use "
+        f"-c {ports * sources} or fewer, more --source-ip, or widen the range"
+    )
 
 
 def available_ports(range_file: Path = _PORT_RANGE, reserved_file: Path = _RESERVED_PORTS) -> int | None:

@@ -4,7 +4,7 @@ One screen, read in five seconds, from the top: how fast, was it right, how long
 went wrong, may it be believed. Errors that did not occur are not listed (the JSON has them all).
 
 Plain ASCII and no colours: it is as likely to be pasted into a ticket as read in a terminal. Not
-here: the figures (`load.outcome`), the line per interval's counting (`load.runner`).
+here: the figures (`load.outcome`), counting (`load.cutting`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import signal
 import textwrap
 from collections.abc import Iterator
 
-from .config import CLOSED_LABEL, Config
+from .config import CLOSED_LABEL, FULL, Config
 from .errors import Incident
 from .histogram import Histogram
 from .outcome import Outcome, percent_key
-from .stats import Connections, Interval
+from .progress import CONNECTING, Interval
+from .stats import Connections
 
 __all__ = ["bytes_text", "header", "progress", "report", "time_text"]
 
@@ -38,24 +39,31 @@ def header(config: Config, target: str) -> str:
         until = f"{config.requests:,} requests or {config.duration:g} s"
     warmup = f" after {config.warmup:g} s of warm-up" if config.warmup else ""
     flight = f" x {config.pipeline} in flight" if config.pipeline > 1 else ""
-    return f"load {target}: {_plural(config.connections, 'connection')}{flight}, {until}{warmup}"
+    rate = f" at {config.rate:g}/s ({config.arrival})" if config.rate is not None else ""
+    workers = f", {config.workers} workers" if config.workers > 1 else ""
+    return f"load {target}: {_plural(config.connections, 'connection')}{flight}{rate}, {until}{warmup}{workers}"
 
 
-def progress(interval: Interval, recent: Histogram, phase: str, total: int) -> str:
+def progress(interval: Interval) -> str:
     """The line of one interval: seconds into the run, what it is doing, rate and latency of this interval."""
-    if phase == "connecting":
-        return f"{interval.end_s:6.1f} s  {phase:<10}  {interval.open_connections:,} of {total:,} connections open"
+    if interval.phase == CONNECTING:
+        return f"{interval.t:6.1f} s  {interval.phase:<10}  {interval.open:,} of {interval.wanted:,} connections open"
     if not interval.replies:
         latency = "no replies"
-    elif not recent.counts:
+    elif not interval.response.counts:
         latency = "no good replies"
     else:
-        p50, p99 = (time_text(value / 1e9) for value in recent.percentiles((50, 99)))
-        latency = f"p50 {p50:>7}  p99 {p99:>7}  max {time_text(recent.max / 1e9):>7}"
-    failed = f"  {interval.failed:,} failed" if interval.failed else ""
+        p50, p99 = (time_text(value / 1e9) for value in interval.response.percentiles((50, 99)))
+        latency = f"p50 {p50:>7}  p99 {p99:>7}  max {time_text(interval.response.max / 1e9):>7}"
+    target = f" of {interval.target:,.0f}" if interval.target is not None else ""
+    extra = "".join(
+        f"  {count:,} {word}"
+        for count, word in ((interval.failed, "failed"), (interval.dropped, "dropped"), (interval.waiting, "late"))
+        if count
+    )
     return (
-        f"{interval.end_s:6.1f} s  {phase:<10}  {interval.rate:>9,.0f}/s  {latency}  "
-        f"{interval.open_connections:,} open{failed}"
+        f"{interval.t:6.1f} s  {interval.phase:<10}  {interval.rate:>9,.0f}{target}/s  {latency}  "
+        f"{interval.open:,} open{extra}"
     )
 
 
@@ -73,19 +81,24 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         yield _row("traffic", f"{bytes_text(outcome.bytes_sent)} sent, {bytes_text(outcome.bytes_received)} received")
         yield _row("sockets", _sockets(outcome.connections))
     yield from _verdict(outcome)
-    yield ""
-    yield f"  {CLOSED_LABEL}"
+    if outcome.config.rate is None:
+        yield ""
+        yield f"  {CLOSED_LABEL}"
 
 
 def _figures(outcome: Outcome) -> Iterator[str]:
     measured, percents = outcome.measured, outcome.config.percentiles
-    replies = measured.window_replies
-    rate = f"{outcome.per_second(replies):,.0f} replies/s"
+    replies = outcome.window_replies
+    target = outcome.target_rate
+    asked = "" if target is None else f" of {target:,.0f} asked for"
+    rate = f"{outcome.per_second(replies):,.0f} replies/s{asked}"
     yield _row("rate", f"{rate}    ({_plural(replies, 'reply', 'replies')} in {outcome.duration_s:.2f} s)")
     yield _row("requests", _requests(outcome))
     yield ""
     yield _row("latency", "".join(f"{'p' + percent_key(p):>{_CELL}}" for p in percents) + f"{'max':>{_CELL}}")
     yield _latency("response", measured.response, percents)
+    if outcome.config.rate is not None:
+        yield _latency("service", measured.service, percents)
     yield _latency("connect", outcome.connections.connect, percents)
     if outcome.accounting.failed:
         yield _latency("failed", measured.failures, percents)
@@ -94,8 +107,11 @@ def _figures(outcome: Outcome) -> Iterator[str]:
 
 def _requests(outcome: Outcome) -> str:
     accounting = outcome.accounting
-    verified = ", every reply verified" if accounting.ok else ""
+    full = outcome.config.verify == FULL
+    verified = ", every reply verified" if accounting.ok and full else ""
     parts = [f"{accounting.ok:,} ok{verified}", f"{accounting.failed:,} failed"]
+    if accounting.dropped:
+        parts.append(f"{accounting.dropped:,} never sent (dropped)")
     if accounting.in_flight_at_end:
         parts.append(f"{accounting.in_flight_at_end:,} unanswered at the end")
     if outcome.warmup.failed:
@@ -142,12 +158,19 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
     lag = time_text(outcome.loop_lag.percentile(99) / 1e9)
     figures = f"generator at {outcome.cpu:.0%} of a core, loop lag p99 {lag}"
     valid = "valid" if verdict.valid else "NOT VALID"
+    if outcome.aborted is not None:
+        valid = f"aborted; {valid}"
     if outcome.interrupted is not None:
         valid = f"interrupted by {signal.Signals(outcome.interrupted).name}; {valid}"
     measured = f"; bottleneck: {verdict.bottleneck} ({figures})" if outcome.duration_s else ""
     yield _row("verdict", valid + measured)
     for reason in verdict.reasons:
         yield _row("", f"- {reason}")
+    if outcome.aborted is not None:
+        yield _row("", f"- {outcome.aborted}")
+    for expr, observed, ok in outcome.thresholds:
+        seen = "nothing to observe" if observed is None else f"{observed:.4g}"
+        yield _row("", f"- threshold {expr}: {'ok' if ok else 'FAILED'} ({seen})")
 
 
 def _row(label: str, text: str) -> str:

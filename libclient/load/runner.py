@@ -1,129 +1,141 @@
 """How is the load put on the server?
 
-`Runner` is the only part of the load tester with I/O: it drives N `libclient.Message`s on one
-`EventLoop`, hands replies to the workload to be verified and to the books to be counted. Phases,
-one after the other:
+`Runner` ties the parts together on one `EventLoop` and takes a run through its phases:
 
-    CONNECTING  all connections are opened, so many per second, and are silent: the load begins
-                with everybody there. Ends when each has had its first outcome.
+    CONNECTING  all connections are opened, so many per second. Ends when each has had its first
+                outcome. If that takes longer than `SPEAK_FROM` each says one request as it opens.
     WARMUP      full load; replies are verified, and count for nothing.
-    MEASURING   full load; a request belongs to the phase it was sent in.
+    MEASURING   full load; a request belongs to the phase of its intended time.
     DRAINING    nothing is sent; replies are waited for.
     OVER        what is left is cut and counted as in flight at the end.
 
-Closed model: each connection keeps `pipeline` requests in flight, one until the server grants
-keep-alive. A reply makes room for the next request, which leaves with all others that the
-same read made room for.
-
 Rules:
 
-* Never more than N sockets: a connection that ended is replaced once its socket is closed. At
-  once if it ended after a whole reply (a one-shot server is a success); after a failure later,
-  and no faster than the connect rate.
 * With `requests`, exactly so many are sent while measuring, whatever becomes of them; the window
   ends with the last one's outcome. With `duration` it ends then, and the drain follows.
-* A time stamp is taken when a reply is handed over and when a request is; both err on the side
-  of a longer latency (by what it takes to decode the replies of one read).
-* Per reply: a clock reading, two tuples; no timer, no closure, no log.
+* `achieved` counts the replies that came within the window, whenever their requests were sent:
+  those the warm-up left in flight stand for those that the window leaves.
+* `gate` decides when the load begins once everybody is connected: several workers begin together.
+* An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
-Not here: framing and matching (`libclient.message`), names of errors (`load.blame`, `load.workload`).
+Not here: who connects (`load.places`), what leaves when (`load.sender`), what came back (`load.collector`).
 """
 
 from __future__ import annotations
 
 import gc
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from eventloop import Address, Endpoint, EventLoop, Timer
-from protocol import Header, ProtocolError
 
-from ..message import Message
-from ..owner import Ending, Pair, Shared
-from ..reasons import EndReason
-from .blame import blame
+from ..owner import Shared
+from .beside import Beside
+from .collector import Collector
 from .config import Config
-from .dialler import Dialler
-from .errors import BAD_CONTENT, Incident
-from .gauges import Beat, Gauges
+from .cutting import Cut
+from .gauges import Gauges
 from .histogram import Histogram
 from .outcome import Outcome
-from .stats import Connections, Interval, Ledger, Series
-from .workload import Prepared, Workload
+from .place import Place
+from .places import Places, open_bound_socket
+from .progress import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Sink
+from .schedule import Schedule
+from .sender import ClosedSender, OpenSender, Sender
+from .waiting import precise_selector
+from .workload import Workload
 
 __all__ = ["Runner"]
-
-CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measuring", "draining", "over"
 
 #: Seconds without any connection after which a run that has no duration is given up.
 GIVE_UP_AFTER = 5.0
 #: Seconds to wait for a one-shot server's FIN, which is the next thing after its reply.
 LINGER = 1.0
+#: Seconds of connecting from which on a connection says something as it opens: servers close those
+#: that are silent (ours after 10 s).
+SPEAK_FROM = 1.0
+#: Seconds after which it says something again, if the others are still connecting.
+SPEAK_EVERY = 5.0
+#: Seconds between two looks at how many connections the stages want.
+STAGE_STEP = 0.05
 
-#: Later than any time stamp: nothing is measured yet.
-_NEVER = 1 << 63
-
-_OURS = {EndReason.DONE, EndReason.ABORTED, EndReason.REPLY_TIMEOUT, EndReason.BAD_FRAMING, EndReason.MISMATCH}
-
-clock = time.perf_counter_ns
-
-#: A request's context: what must come back, and when it was sent (ns).
-Context = tuple[Prepared, int]
-
-OnInterval = Callable[[Interval, Histogram, str], None]
-
-
-class Slot:
-    """One of the N places for a connection. `dialled` (ns) and `replies` are of the connection now in it."""
-
-    __slots__ = ("dialled", "message", "number", "open", "replies", "settled")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.message: Message | None = None
-        self.open = False
-        self.settled = False  # its first connection has opened or failed
-        self.dialled = 0
-        self.replies = 0
+clock = time.monotonic_ns
 
 
 class Runner:
     """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
 
-    `on_interval(interval, latencies, phase)` is called once per interval, from the loop.
+    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together.
+    Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """
 
-    def __init__(self, config: Config, target: Address, endpoints: Sequence[Endpoint], on_interval: OnInterval) -> None:
+    def __init__(
+        self,
+        config: Config,
+        target: Address,
+        endpoints: Sequence[Endpoint],
+        sinks: Sequence[Sink] = (),
+        began: int | None = None,
+    ) -> None:
         self.config = config
         self.target = target
-        self.endpoints = list(endpoints)
-        self.on_interval = on_interval
-        self.workload = Workload(config.action, config.value)
-        self.loop = EventLoop()
-        self.shared = Shared(self.loop, timeout=config.timeout, connect_timeout=config.connect_timeout, linger=LINGER)
-        self.dialler: Dialler[Slot] = Dialler(self.loop, config.connect_rate, self._dial)
-        self.gauges = Gauges(self.loop)
+        self.sinks = list(sinks)
         self.phase = CONNECTING
-        self.slots = [Slot(number) for number in range(config.connections)]
-        self.unsettled = len(self.slots)
-        self.alive = 0  # messages that have not yet said `closed`
-        self.warmup = Ledger()
-        self.measured = Ledger()
-        self.ledger = self.warmup  # of what is sent now
-        self.measured_from = _NEVER
-        self.left: int | None = None  # requests that may still be sent in this phase; None: any number
-        self.connections = Connections()
-        self.series = Series()
-        self.in_flight_at_end = 0
         self.interrupted: int | None = None
+        self.aborted: str | None = None
         self.stopped: str | None = None
-        self._deserted = self.loop.now  # since when no connection has been open
+        self.gate: Callable[[], None] = lambda: self.begin(clock())
+        self.workload = Workload(config)
+        self.began = clock() if began is None else began
+        self.loop = EventLoop(precise_selector() if config.rate is not None else None)
+        self.collector = Collector(config, self.workload.actions, clock, self.began)
+        self.shared = Shared(
+            self.loop,
+            timeout=config.timeout,
+            connect_timeout=config.connect_timeout,
+            linger=LINGER,
+            open_socket=open_bound_socket,
+            take_replies=self.collector.take,
+        )
+        self.places = Places(config, target, endpoints, self.shared, self.collector, self)
+        self.schedule = self._schedule()
+        self.sender: Sender
+        everyone = (config, self.workload, self.collector, self.places.all, self.loop)
+        if self.schedule is None:
+            self.sender = ClosedSender(*everyone)
+        else:
+            self.sender = OpenSender(*everyone, self.schedule)
+        self.places.sender = self.sender
+        self.collector.sender = _Answered(self)
+        self.beside = Beside(config, self.loop, self.shared, endpoints, self.workload)
+        self.gauges = Gauges(self.loop)
+        self._greeting = self.loop.fifo(SPEAK_EVERY, self._speak)
+        self._profile = config.load
+        self._load_began = 0
+        self._window_ok = self._window_replies = 0
         self._bytes = (0, 0)  # sent and received before, then within, the window
+        self._cut = Cut(self)
         self._timer: Timer | None = None  # of the interval
         self._due = 0.0
-        self._began = clock()
-        self._beat = Beat(self._began)
+        self.slip = Histogram()
+
+    def _schedule(self) -> Schedule | None:
+        config = self.config
+        if config.rate is None:
+            return None
+        end = None if config.duration is None else config.warmup + config.duration
+        return Schedule(
+            config.load,
+            kinds=lambda: self.workload.numbers(config.seed),
+            arrival=config.arrival,
+            seed=config.seed,
+            end=end,
+            warmup=config.warmup,
+            requests=config.requests,
+            share=config.share,
+        )
 
     # --- the run -------------------------------------------------------------------------
 
@@ -132,35 +144,60 @@ class Runner:
         config = self.config
         started_at = datetime.now(UTC)
         try:
-            self.dialler.add(self.slots)
+            if config.connections / config.connect_rate > SPEAK_FROM:
+                self.places.greeting = self._greet
+            self.gauges.probe()
+            self.beside.begin()
+            self.places.begin()
             self._beat_on()
             self.loop.run()
         finally:
             gc.unfreeze()
-            for slot in self.slots:
-                if slot.message is not None:  # only after an exception
-                    slot.message.abort()
+            for place in self.places.all:
+                if place.message is not None:  # only after an exception
+                    place.message.abort()
+            self.beside.close()
             self.loop.close()
+        return self._outcome(started_at)
+
+    def _outcome(self, started_at: datetime) -> Outcome:
+        collector, gauges = self.collector, self.gauges
+        collector.close()
+        measured, warmup = collector.measured, collector.warmup
+        warmup.take_recent()
+        scheduled = None
+        if self.schedule is not None:
+            scheduled = self.schedule.taken - (warmup.sent + warmup.dropped - self.sender.greeted)
         return Outcome(
-            config=config,
+            config=self.config,
             target=str(self.target),
             started_at=started_at,
-            measured=self.measured,
-            warmup=self.warmup,
-            accounting=self.measured.balance(self.in_flight_at_end),
-            connections=self.connections,
-            schedule_sha256=self.workload.fingerprint(
-                "closed", config.connections, config.pipeline, config.requests, config.duration, config.seed
-            ),
-            duration_s=self.gauges.duration_s,
+            measured=measured,
+            warmup=warmup,
+            accounting=measured.balance(self.places.in_flight_at_end, scheduled),
+            connections=collector.connections,
+            schedule_sha256=self._fingerprint(),
+            schedule_of_times=b"" if self.schedule is None else self.schedule.sha256,
+            duration_s=gauges.duration_s,
+            window_ok=self._window_ok,
+            window_replies=self._window_replies,
             interrupted=self.interrupted,
+            aborted=self.aborted,
             stopped=self.stopped,
             bytes_sent=self._bytes[0],
             bytes_received=self._bytes[1],
-            cpu=self.gauges.cpu,
-            loop_lag=self.gauges.loop_lag,
-            series=self.series,
+            cpu=gauges.cpu,
+            run_delay=gauges.run_delay,
+            loop_lag=gauges.loop_lag,
+            slip=self.slip,
         )
+
+    def _fingerprint(self) -> str:
+        """Of the options that make the schedule, the requests, and (open) all intended times."""
+        digest = hashlib.sha256(self.workload.fingerprint(*self.config.paced).encode())
+        if self.schedule is not None:
+            digest.update(self.schedule.sha256)
+        return digest.hexdigest()
 
     def interrupt(self, number: int) -> None:
         """Signal `number` came: stop sending, drain, finish. Safe in a signal handler."""
@@ -170,44 +207,89 @@ class Runner:
         self.interrupted = number
         self._finish()
 
+    def abort(self, why: str) -> None:
+        """`--abort-on` applies: the same, from a sink."""
+        if self.aborted is None:
+            self.aborted = why
+            self.loop.call_soon(self._finish)
+
     # --- phases ----------------------------------------------------------------------------
 
-    def _settle(self, slot: Slot) -> None:
-        """A slot's first connection had its outcome; with the last one the load begins."""
-        slot.settled = True
-        self.unsettled -= 1
-        if self.unsettled or self.phase is not CONNECTING:
+    def _greet(self, place: Place) -> None:
+        """A connection is there and the others are not."""
+        if self.phase is CONNECTING:
+            self.sender.greet(place)
+            self._greeting.start(place)
+
+    def _speak(self, place: Place) -> None:
+        if place.open:
+            self._greet(place)
+
+    def settled(self) -> None:
+        """`Places`: the first connection of every place has opened or failed: the load may begin."""
+        if self.phase is not CONNECTING:
             return
-        if not self.connections.open_now:
+        if not self.collector.connections.open_now and not self.collector.connections.opened:
             self._over()
+            return
+        self.places.greeting = None
+        self.gate()
+
+    def begin(self, at: int) -> None:
+        """The load begins at `at` (ns)."""
+        wait = (at - clock()) / 1e9
+        if wait > 0:
+            self.loop.call_later(wait, self._begin, at)
+        else:
+            self._begin(at)
+
+    def _begin(self, at: int) -> None:
+        if self.phase is not CONNECTING:
             return
         self._turn_page()
         gc.collect()
         gc.freeze()  # what lives now lives to the end: collections need not look at it again
-        if self.config.warmup:
-            self._begin(WARMUP)
-            self.loop.call_later(self.config.warmup, self._measure)
+        config = self.config
+        self._load_began = at = max(at, clock())
+        if self.schedule is not None:
+            self.collector.measured_from = at + int(config.warmup * 1e9)
+        if config.stages and config.rate is None:
+            self.loop.call_later(STAGE_STEP, self._follow_stages)
+        if config.warmup:
+            self.phase = WARMUP
+            self.loop.call_at((at + int(config.warmup * 1e9)) / 1e9, self._measure)
         else:
             self._measure()
+        self.sender.begin(at)
 
     def _measure(self) -> None:
-        if self.phase is OVER:
+        if self.phase is OVER or self.phase is DRAINING:
             return  # interrupted meanwhile
         self._turn_page()
-        self.ledger = self.measured
-        self.left = self.config.requests
+        self.phase = MEASURING
+        collector, config = self.collector, self.config
         self._bytes = (self.shared.bytes_sent, self.shared.bytes_received)
+        self._window_ok, self._window_replies = self._replies()
+        self.sender.slip = Histogram()
         self.gauges.start()
-        self.measured_from = clock()
-        if self.config.duration is not None:
-            self.loop.call_later(self.config.duration, self._finish)
-        self._begin(MEASURING)
+        now = clock()
+        if isinstance(self.sender, ClosedSender):
+            self.sender.left = config.requests
+            collector.measured_from = now
+        if config.duration is not None:
+            begins = now if self.schedule is None else collector.measured_from  # the schedule waits for nobody
+            self.loop.call_at(begins / 1e9 + config.duration, self._finish)
+        self.sender.refresh()
 
-    def _begin(self, phase: str) -> None:
-        self.phase = phase
-        for slot in self.slots:
-            if slot.open:
-                self._top_up(slot)
+    def _replies(self) -> tuple[int, int]:
+        """All that came so far: right ones, and all."""
+        warmup, measured = self.collector.warmup, self.collector.measured
+        return warmup.ok + measured.ok, warmup.replies + measured.replies
+
+    def _follow_stages(self) -> None:
+        if self.phase in (WARMUP, MEASURING):
+            self.places.resize(round(self._profile.at((clock() - self._load_began) / 1e9)))
+            self.loop.call_later(STAGE_STEP, self._follow_stages)
 
     def _finish(self) -> None:
         """Send no more, and wait for what is in flight."""
@@ -216,156 +298,44 @@ class Runner:
                 self._over()
             return
         self.gauges.stop()
-        self.measured.close_window()
+        self.slip.merge(self.sender.slip)
+        ok, replies = self._replies()
+        self._window_ok, self._window_replies = ok - self._window_ok, replies - self._window_replies
+        self.sender.stop(clock())
         self._turn_page()
         self.phase = DRAINING
         sent, received = self._bytes
         self._bytes = (self.shared.bytes_sent - sent, self.shared.bytes_received - received)
-        self.dialler.close()
+        self.places.stop_replacing()
+        self.beside.close()
         self.loop.call_later(self.config.drain, self._over)
-        self._end_if_done()
+        self.ended()
 
-    def _end_if_done(self) -> None:
+    def ended(self) -> None:
         """Go on to the next phase if every measured request had its outcome and no more may be sent."""
-        measured = self.measured
+        measured = self.collector.measured
         if measured.sent == measured.ok + measured.failed:
             if self.phase is DRAINING:
                 self._over()
-            elif self.phase is MEASURING and self.left == 0:
+            elif self.phase is MEASURING and self.sender.exhausted and self.config.requests is not None:
                 self._finish()
+        if self.phase is MEASURING and self.places.hopeless:
+            self.stopped = "given up: every connection has ended, and none is replaced (--no-reconnect-on-error)"
+            self._finish()
 
     def _over(self) -> None:
         if self.phase is OVER:
             return
+        self.sender.stop(clock())
+        self._turn_page()
         self.phase = OVER
-        self.dialler.close()
-        for slot in self.slots:
-            if slot.message is not None:
-                slot.message.abort()
-        self._stop_if_closed()
+        self.gauges.end()
+        self.beside.close()
+        self.places.close()
 
-    def _stop_if_closed(self) -> None:
-        if self.phase is OVER and not self.alive:
-            self.loop.stop()
-
-    # --- connections -------------------------------------------------------------------------
-
-    def _dial(self, slot: Slot) -> None:
-        slot.dialled = clock()
-        slot.replies = 0
-        self.alive += 1
-        slot.message = Message(self.shared, self, self.endpoints, tag=slot)
-
-    def opened(self, message: Message) -> None:
-        """`Owner`: a connection is there."""
-        slot: Slot = message.tag
-        slot.open = True
-        self.connections.opened_one(clock() - slot.dialled, again=slot.settled)
-        if not slot.settled:
-            self._settle(slot)  # which may begin the load, here too
-        self._top_up(slot)
-
-    def closed(self, message: Message, ending: Ending) -> None:
-        """`Owner`: a connection is gone, and its socket with it."""
-        slot: Slot = message.tag
-        slot.message = None
-        self.alive -= 1
-        if slot.open:
-            slot.open = False
-            self.connections.closed_one(by_peer=ending.reason not in _OURS)
-            self._deserted = self.loop.now
-        for _, (_, sent_at) in ending.unsent:
-            self._untake(sent_at)
-        if self.phase is OVER:
-            self.in_flight_at_end += sum(sent_at >= self.measured_from for _, (_, sent_at) in ending.unanswered)
-            self._stop_if_closed()
-            return
-        fault = blame(ending, self.target)
-        if fault is not None:
-            self._charge(slot, fault, ending.unanswered)
-        if not slot.settled:
-            self._settle(slot)
-        self._end_if_done()
-        if self.phase is DRAINING or self.phase is OVER or self.left == 0:
-            return
-        if fault is None and slot.replies:
-            self._dial(slot)
-        else:
-            self.dialler.add_later(slot)
-
-    def _charge(self, slot: Slot, fault: tuple[str, str], unanswered: Sequence[Pair]) -> None:
-        """Count what the end of a connection cost: the requests that were in flight, or the connection alone."""
-        name, detail = fault
-        now = clock()
-        incident = Incident((now - self._began) / 1e9, slot.number, detail)
-        if not unanswered:
-            self.connections.errors.add(name, incident)
-        for _, (_, sent_at) in unanswered:
-            self._ledger_of(sent_at).fail(name, now - sent_at, incident)
-
-    # --- requests and replies ------------------------------------------------------------------
-
-    def _ledger_of(self, sent_at: int) -> Ledger:
-        return self.measured if sent_at >= self.measured_from else self.warmup
-
-    def _top_up(self, slot: Slot) -> None:
-        """Send what the connection has room for now."""
-        if self.phase is not MEASURING and self.phase is not WARMUP:
-            return
-        message = slot.message
-        if message is None or not message.usable:
-            return
-        room = (self.config.pipeline if message.granted else 1) - message.in_flight - message.queued
-        left = self.left
-        if left is not None:
-            room = min(room, left)
-            self.left = left - max(room, 0)
-        if room <= 0:
-            return
-        self.ledger.sent += room
-        sent_at = clock()
-        message.send_all([(prepared.outgoing, (prepared, sent_at)) for prepared in self.workload.take(room)])
-
-    def _untake(self, sent_at: int) -> None:
-        """A request came back that never left: as if it had not been taken."""
-        ledger = self._ledger_of(sent_at)
-        ledger.sent -= 1
-        if self.left is not None and ledger is self.measured:
-            self.left += 1
-
-    def response(self, message: Message, context: Context, value: object, header: Header) -> None:
-        """`Owner`: the reply to a request."""
-        now = clock()
-        slot: Slot = message.tag
-        slot.replies += 1
-        prepared, sent_at = context
-        ledger = self.measured if sent_at >= self.measured_from else self.warmup
-        wrong = isinstance(value, ProtocolError)
-        fault = (BAD_CONTENT, str(value)) if wrong else prepared.check(value, slot.replies)
-        if fault is None:
-            ledger.answered(now - sent_at)
-        else:
-            incident = Incident((now - self._began) / 1e9, slot.number, fault[1])
-            ledger.fail(fault[0], now - sent_at, incident, replied=True)
-        left = self.left
-        if (
-            left != 0
-            and (self.phase is MEASURING or self.phase is WARMUP)
-            and message.in_flight + message.queued == self.config.pipeline - 1
-            and message.granted
-            and message.usable
-        ):
-            # _top_up in line, for the ordinary case that a reply makes room for one: without this a
-            # reply at (64, 1) costs a fifth more of the generator's time, at (64, 16) a tenth.
-            if left is not None:
-                self.left = left - 1
-            self.ledger.sent += 1
-            prepared = self.workload.next()
-            message.send(prepared.outgoing, (prepared, now))
-            return
-        self._top_up(slot)
-        if self.left == 0 or self.phase is DRAINING:
-            self._end_if_done()
+    def all_closed(self) -> None:
+        """`Places`: the last connection is gone."""
+        self.loop.stop()
 
     # --- intervals -------------------------------------------------------------------------------
 
@@ -380,21 +350,44 @@ class Runner:
         self._tell()
         self._due += self.config.interval  # not from now: a late line must not delay all that follow
         self._timer = self.loop.call_at(self._due, self._tick)
-        if self.config.duration is None and self.connections.open_now == 0 and self.unsettled == 0:
-            silent = self.loop.now - self._deserted
+        if self.config.duration is None and self.collector.connections.open_now == 0 and self.phase is not CONNECTING:
+            silent = self.loop.now - self.places.deserted
             if silent >= GIVE_UP_AFTER:
                 self.stopped = f"given up: no connection could be made for {silent:.0f} s"
                 self._finish()
 
-    def _tell(self, least: float = 0.0) -> None:
-        """Cut the interval here, and tell of it if it was at least so many seconds."""
-        interval, recent = self._beat.cut(clock(), self.ledger, self.connections.open_now)
-        if self.phase is MEASURING:
-            self.series.add(interval)
-        if interval.end_s - interval.start_s >= least:
-            self.on_interval(interval, recent, self.phase)
-
     def _turn_page(self) -> None:
-        """A phase ends: no interval belongs to two. A line for a moment's rest would only confuse."""
-        self._tell(least=self.config.interval / 2)
+        """A phase ends: no interval belongs to two."""
+        self._tell()
         self._beat_on()
+
+    def target_rate(self, now: int) -> float | None:
+        """The rate asked for at a time; None in a closed run. A worker's is its share."""
+        if self.config.rate is None:
+            return None
+        return self._profile.at((now - self._load_began) / 1e9) / self.config.share[1]
+
+    def _tell(self) -> None:
+        interval = self._cut(clock())
+        for sink in self.sinks:
+            sink.interval(interval)
+
+
+class _Answered:
+    """What follows a reply: the next request, the connection's end, or the run's."""
+
+    __slots__ = ("_every", "_places", "_run", "_sender")
+
+    def __init__(self, run: Runner) -> None:
+        self._run = run
+        self._sender = run.sender
+        self._places = run.places
+        self._every = run.config.reconnect_every
+
+    def answered(self, place: Place, count: int, now: int) -> None:
+        self._sender.answered(place, count, now)
+        if self._every is not None:
+            self._places.retire(place)
+        run = self._run
+        if run.phase is DRAINING or self._sender.exhausted:
+            run.ended()

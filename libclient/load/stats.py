@@ -11,22 +11,25 @@ not add up the run is worth nothing, and says so.
 Rules:
 
 * Failures have a histogram of their own: a connection refused in 50 us must not flatter p50.
-* Constant memory however long the run: histograms, counters, the first hundred incidents of
-  each name, and a series of intervals that halves its resolution when it is full.
+* `response` counts from the intended time, `service` from the sending. In a closed run the two
+  are one, and recorded once.
+* Constant memory however long the run: histograms, counters, and the first hundred incidents of
+  each name.
 * Times are integers of nanoseconds; each reply costs one `answered`, or a share of one.
 
-Not here: the clock, sockets (`load.runner`); percentiles (`load.histogram`); words (`load.report`).
+Not here: the clock, sockets (`load.collector`); percentiles (`load.histogram`); words (`load.report`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .errors import Errors, Incident
 from .histogram import Histogram
 
-__all__ = ["Accounting", "AccountingError", "Connections", "Interval", "Ledger", "Series"]
+__all__ = ["Accounting", "AccountingError", "Connections", "Ledger"]
 
 
 class AccountingError(AssertionError):
@@ -44,79 +47,125 @@ class Accounting(NamedTuple):
     in_flight_at_end: int
 
 
+class Recent(NamedTuple):
+    """What was recorded since the last time somebody asked."""
+
+    response: Histogram
+    service: Histogram
+    failures: Histogram
+
+
 class Ledger:
     """The requests of one phase.
 
     `sent` is counted by whoever sends (in line, once per batch), `dropped` likewise. `replies`
     are whole replies, right or wrong; `response` is the latency of the good ones, `failures`
-    the time it took the others to fail. `window_ok` and `window_replies` are what had come when
-    the measured window ended: rates are made of these, so that the drain does not count.
+    the time it took the others to fail. `by_action` has `[sent, ok, failed]` of each action.
     """
 
     __slots__ = (
-        "_recent",
+        "_failures",
+        "_response",
+        "_service",
+        "by_action",
         "dropped",
         "errors",
         "failed",
         "failures",
         "ok",
+        "open",
         "replies",
         "response",
         "sent",
-        "window_ok",
-        "window_replies",
+        "service",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, open: bool = False) -> None:
+        self.open = open
         self.sent = 0
         self.dropped = 0
         self.ok = 0
         self.failed = 0
         self.replies = 0
-        self.window_ok = 0
-        self.window_replies = 0
+        self.by_action: dict[str, list[int]] = {}
         self.errors = Errors()
         self.failures = Histogram()
         self.response = Histogram()
-        self._recent = Histogram()  # of this interval; each reply is recorded once
+        self.service = Histogram() if open else self.response
+        self._begin()
 
-    def answered(self, latency: int, times: int = 1) -> None:
-        """`times` requests got the right answer, each after `latency` nanoseconds."""
+    def _begin(self) -> None:
+        """The histograms of an interval: each reply is recorded once, in these."""
+        self._response = Histogram()
+        self._service = Histogram() if self.open else self._response
+        self._failures = Histogram()
+
+    def answered(self, response: int, service: int, times: int = 1) -> None:
+        """`times` requests got the right answer after so many nanoseconds."""
         self.ok += times
         self.replies += times
-        self._recent.record(latency, times)
+        self._response.record(response, times)
+        if self.open:
+            self._service.record(service, times)
 
-    def fail(self, name: str, latency: int, incident: Incident, times: int = 1, *, replied: bool = False) -> None:
-        """`times` requests failed by the same incident; `replied`: with a whole reply, but not a right one."""
+    def fail(self, name: str, incident: Incident, latencies: Sequence[int], *, replied: bool = False) -> None:
+        """Requests failed by the same incident, each after so many nanoseconds.
+
+        `replied`: with a whole reply, but not a right one.
+        """
+        times = len(latencies)
         self.failed += times
         if replied:
             self.replies += times
-        self.failures.record(latency, times)
-        self.errors.add(name, incident, times)
+        for latency in latencies:
+            self._failures.record(latency)
+        self.errors.add(name, incident._replace(requests=times), times)
 
-    def close_window(self) -> None:
-        """The measured window has ended; what still comes counts, but not for rates."""
-        self.window_ok = self.ok
-        self.window_replies = self.replies
-
-    def take_recent(self) -> Histogram:
-        """The latencies since the last call, which from now on are part of `response`."""
-        recent, self._recent = self._recent, Histogram()
-        self.response.merge(recent)
+    def take_recent(self) -> Recent:
+        """What was recorded since the last call; from now on it is part of the whole."""
+        recent = Recent(self._response, self._service, self._failures)
+        self._begin()
+        self.response.merge(recent.response)
+        if self.open:
+            self.service.merge(recent.service)
+        self.failures.merge(recent.failures)
         return recent
 
-    def balance(self, in_flight: int) -> Accounting:
-        """Close the books; `in_flight` requests, counted independently, were still waiting.
+    def merge(self, other: Ledger) -> None:
+        """Add another worker's books, both of them closed by `take_recent`."""
+        self.sent += other.sent
+        self.dropped += other.dropped
+        self.ok += other.ok
+        self.failed += other.failed
+        self.replies += other.replies
+        self.response.merge(other.response)
+        if self.open:
+            self.service.merge(other.service)
+        self.failures.merge(other.failures)
+        self.errors.merge(other.errors)
+        for action, counts in other.by_action.items():
+            mine = self.by_action.setdefault(action, [0, 0, 0])
+            mine[:] = [a + b for a, b in zip(mine, counts, strict=True)]
 
-        Raises `AccountingError` if anything does not add up.
+    def balance(self, in_flight: int, scheduled: int | None = None) -> Accounting:
+        """Close the books. `in_flight` requests, counted independently, were still waiting.
+
+        `scheduled` is the schedule's own count, if there is one. Raises `AccountingError` if anything
+        does not add up.
         """
         self.take_recent()
-        accounting = Accounting(self.sent + self.dropped, self.sent, self.ok, self.failed, self.dropped, in_flight)
+        if scheduled is None:
+            scheduled = self.sent + self.dropped
+        accounting = Accounting(scheduled, self.sent, self.ok, self.failed, self.dropped, in_flight)
+        actions = [sum(column) for column in zip(*self.by_action.values(), strict=True)] or [0, 0, 0]
         for left, right, what in (
+            (scheduled, self.sent + self.dropped, "scheduled = sent + dropped"),
             (self.sent, self.ok + self.failed + in_flight, "sent = ok + failed + in_flight_at_end"),
             (self.ok, self.response.count, "ok = latencies recorded"),
+            (self.ok, self.service.count, "ok = service times recorded"),
             (self.failed, self.failures.count, "failed = times to failure recorded"),
             (self.failed, self.errors.total, "failed = errors by name"),
+            (actions, [self.sent, self.ok, self.failed] if self.by_action else actions, "the actions' sums"),
         ):
             if left != right:
                 raise AccountingError(f"the accounting does not add up: {what} gives {left} = {right} in {accounting}")
@@ -128,22 +177,18 @@ class Connections:
     """What became of the connections, over the whole run (they outlive phases).
 
     `opened` counts successful connects, first ones and reconnects; `open_now` and `peak` are
-    simultaneous ones; `closed_by_peer`: the peer finished or reset first. `connect` is how long
-    the successful connects took; `errors` are failures that cost no request.
+    simultaneous ones, of the most that were `wanted`; `closed_by_peer`: the peer finished or reset
+    first. `connect` is how long the successful connects took; `errors` are failures that cost no request.
     """
 
-    opened: int
-    reconnects: int
-    closed_by_peer: int
-    open_now: int
-    peak: int
-    connect: Histogram
-    errors: Errors
-
-    def __init__(self) -> None:
-        self.opened = self.reconnects = self.closed_by_peer = self.open_now = self.peak = 0
-        self.connect = Histogram()
-        self.errors = Errors()
+    opened: int = 0
+    reconnects: int = 0
+    closed_by_peer: int = 0
+    open_now: int = 0
+    peak: int = 0
+    wanted: int = 0
+    connect: Histogram = field(default_factory=Histogram)
+    errors: Errors = field(default_factory=Errors)
 
     def opened_one(self, took: int, again: bool) -> None:
         """A connect succeeded after `took` nanoseconds."""
@@ -157,61 +202,13 @@ class Connections:
         self.open_now -= 1
         self.closed_by_peer += by_peer
 
-
-class Interval(NamedTuple):
-    """What happened in one slice of time: seconds since the run began, counts, nanoseconds."""
-
-    start_s: float
-    end_s: float
-    sent: int
-    ok: int
-    failed: int
-    replies: int
-    open_connections: int
-    max_ns: int
-
-    @property
-    def rate(self) -> float:
-        """Replies per second."""
-        return self.replies / (self.end_s - self.start_s) if self.end_s > self.start_s else 0.0
-
-    def joined(self, later: Interval) -> Interval:
-        """This interval and the one after it as one. Percentiles can't be joined, so there are none."""
-        return Interval(
-            self.start_s,
-            later.end_s,
-            self.sent + later.sent,
-            self.ok + later.ok,
-            self.failed + later.failed,
-            self.replies + later.replies,
-            later.open_connections,
-            max(self.max_ns, later.max_ns),
-        )
-
-
-class Series:
-    """Intervals in order, at most `limit` of them: full, each two neighbours become one.
-
-    So a run of a minute is kept second by second, one of a day two minutes by two minutes.
-    """
-
-    __slots__ = ("_factor", "_filling", "limit", "points")
-
-    def __init__(self, limit: int = 720) -> None:
-        if limit < 2 or limit % 2:
-            raise ValueError(f"the limit of a series must be even and at least 2, not {limit}")
-        self.limit = limit
-        self.points: list[Interval] = []
-        self._factor = 1  # intervals in a full point
-        self._filling = 0  # intervals in the last point, if it is not full
-
-    def add(self, interval: Interval) -> None:
-        points = self.points
-        if self._filling:
-            points[-1] = points[-1].joined(interval)
-        else:
-            if len(points) == self.limit:
-                points[:] = [points[i].joined(points[i + 1]) for i in range(0, self.limit, 2)]
-                self._factor *= 2
-            points.append(interval)
-        self._filling = (self._filling + 1) % self._factor
+    def merge(self, other: Connections) -> None:
+        """Add another worker's. Peaks add too: all workers hold theirs at the same time."""
+        self.opened += other.opened
+        self.reconnects += other.reconnects
+        self.closed_by_peer += other.closed_by_peer
+        self.open_now += other.open_now
+        self.peak += other.peak
+        self.wanted += other.wanted
+        self.connect.merge(other.connect)
+        self.errors.merge(other.errors)

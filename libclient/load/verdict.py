@@ -1,19 +1,29 @@
 """May these numbers be believed, and what limited them?
 
-A load tester that is itself the slowest part measures itself. In a closed run something always is
-the limit, because the next request waits for a reply; the only question is on which side.
+A load tester that is itself the slowest part measures itself. The rules, simple on purpose, each
+with its number, in the order they are looked at:
 
-The rules, simple on purpose, each with its number:
+* The kernel kept the generator from running for `STARVED` of the time: replies lay unread
+  meanwhile. Not valid; bottleneck `client`.
+* It used at least `BUSY` of a core: it was the limit, and the rate is its ceiling, not the
+  server's. Not valid; bottleneck `client`.
+* Its loop came late by more than `LAG_SHARE` of the response time (both at p99, and more than
+  `LAG_FLOOR`): what it measured is in good part itself. Not valid; bottleneck `client`.
+* Open: requests that had room left later than that. The same.
+* Open: less than `SENT` of the schedule was sent. The percentiles leave out what waited longest.
+  Not valid; bottleneck `server`, for the generator was none of the above.
+* Open, and fewer than `SENT` of the replies came in time: bottleneck `server`; valid, for the
+  waiting is in the response times. All came: `none`.
+* Closed: something always is the limit, because the next request waits for a reply. It used less
+  than `IDLE` of a core: it spent its time waiting. Bottleneck `server` (or the network, which
+  cannot be told apart from here), else `unknown`.
+* Measured for less than `SHORTEST`: `unknown`. No replies: `unknown`, not valid.
 
-* The generator used at least `BUSY` of a core: it was the limit, and the rate is its ceiling, not
-  the server's. Not valid; bottleneck `client`.
-* Its loop came late by more than `LAG_SHARE` of the median latency (and `LAG_FLOOR`): it was kept
-  from running, and what it measured is in good part itself. Not valid; bottleneck `client`.
-* It used less than `IDLE` of a core: it spent its time waiting for replies. Bottleneck `server`
-  (or the network before it, which cannot be told apart from here).
-* Between, or measured for less than `SHORTEST`: `unknown`. No replies: `unknown`, not valid.
+Why p99 against p99: in a closed run with a thousand connections one turn of the loop serves
+hundreds of replies, and the last of them waits for the others, as the first does in the server.
+That is some of each latency, and a valid run; when it is half of it, it is not.
 
-Not here: thresholds (later), how the figures are gathered (`load.runner`).
+Not here: thresholds (`load.gates`), how the figures are gathered (`load.gauges`).
 """
 
 from __future__ import annotations
@@ -26,10 +36,15 @@ __all__ = ["Figures", "Verdict", "judge"]
 BUSY = 0.95
 IDLE = 0.85
 
-#: The share of the median response time, and seconds, above which loop lag spoils latencies. Seen
-#: from the median, a quarter is more than most comparisons of two servers are about.
-LAG_SHARE = 0.25
+#: The share of the window it was ready and did not run. A desktop's noise is some per cent.
+STARVED = 0.20
+
+#: The share of the response time's p99, and seconds, above which loop lag spoils latencies.
+LAG_SHARE = 0.5
 LAG_FLOOR = 0.010
+
+#: The share of a schedule that must have been sent, or answered, to be said to be kept.
+SENT = 0.99
 
 #: Seconds that a share of a core can be told from.
 SHORTEST = 0.25
@@ -38,7 +53,10 @@ NONE, CLIENT, SERVER, UNKNOWN = "none", "client", "server", "unknown"
 
 
 class Figures(NamedTuple):
-    """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None."""
+    """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None.
+
+    `target` is the rate asked for; None is a closed run.
+    """
 
     duration_s: float
     replies: int
@@ -47,8 +65,14 @@ class Figures(NamedTuple):
     connections_peak: int
     cpu: float
     lag_p99_s: float
-    response_p50_s: float
+    response_p99_s: float
     stopped: str | None
+    run_delay: float = 0.0
+    target: float | None = None
+    scheduled: int = 0
+    sent: int = 0
+    achieved: float = 0.0
+    slip_p99_s: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -58,7 +82,7 @@ class Verdict(NamedTuple):
 
 
 def judge(figures: Figures) -> Verdict:
-    """The verdict on a closed run."""
+    """The verdict on a run."""
     f = figures
     reasons = []
     if f.stopped is not None:
@@ -68,20 +92,47 @@ def judge(figures: Figures) -> Verdict:
     elif not f.replies:
         reasons.append("no reply was received while it measured")
     if not f.replies:
-        return Verdict(False, reasons, UNKNOWN)
+        return Verdict(False, reasons, CLIENT if f.run_delay >= STARVED else UNKNOWN)
+    own = _own_faults(f) if f.duration_s >= SHORTEST else []
+    reasons += own
     if f.connections_peak < f.connections_wanted:
         reasons.append(f"at most {f.connections_peak:,} of {f.connections_wanted:,} connections were open at a time")
-    bottleneck = UNKNOWN
-    if f.duration_s < SHORTEST:
-        pass
-    elif f.cpu >= BUSY:
-        bottleneck = CLIENT
-        reasons.append(f"the load generator was the limit ({f.cpu:.0%} of a core): the rate is its ceiling")
-    elif f.lag_p99_s > max(LAG_FLOOR, LAG_SHARE * f.response_p50_s):
-        bottleneck = CLIENT
+    unsent = f.target is not None and f.sent < SENT * f.scheduled
+    if unsent:
         reasons.append(
+            f"only {f.sent:,} of {f.scheduled:,} scheduled requests were sent: the percentiles leave out the rest"
+        )
+    return Verdict(not reasons, reasons, _bottleneck(f, bool(own), unsent))
+
+
+def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:
+    if f.duration_s < SHORTEST:
+        return UNKNOWN
+    if own:
+        return CLIENT
+    if f.target is None:
+        return SERVER if f.cpu < IDLE else UNKNOWN
+    if unsent or f.achieved < SENT * f.target:
+        return SERVER if f.cpu < IDLE else UNKNOWN
+    return NONE
+
+
+def _own_faults(f: Figures) -> list[str]:
+    """What the generator itself did to the figures."""
+    faults = []
+    spoiled = max(LAG_FLOOR, LAG_SHARE * f.response_p99_s)
+    if f.run_delay >= STARVED:
+        faults.append(
+            f"the load generator got no processor for {f.run_delay:.0%} of the time: latencies include its own waiting"
+        )
+    if f.cpu >= BUSY:
+        faults.append(f"the load generator was the limit ({f.cpu:.0%} of a core): the rate is its ceiling")
+    if faults:
+        return faults
+    if f.lag_p99_s > spoiled:
+        faults.append(
             f"the load generator ran late (loop lag p99 {f.lag_p99_s * 1000:.1f} ms): latencies include its own waiting"
         )
-    elif f.cpu < IDLE:
-        bottleneck = SERVER
-    return Verdict(not reasons, reasons, bottleneck)
+    elif f.slip_p99_s > spoiled:
+        faults.append(f"the load generator sent late (schedule slip p99 {f.slip_p99_s * 1000:.1f} ms)")
+    return faults

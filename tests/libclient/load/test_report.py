@@ -9,22 +9,23 @@ from libclient.load.config import CLOSED_LABEL, Config
 from libclient.load.errors import NAMES, Incident
 from libclient.load.histogram import Histogram
 from libclient.load.outcome import Outcome, exit_code, summary
+from libclient.load.progress import CONNECTING, MEASURING, Interval
 from libclient.load.report import bytes_text, header, progress, report, time_text
-from libclient.load.stats import Connections, Interval, Ledger
+from libclient.load.stats import Connections, Ledger
 
 
 def finished(*, ok=990, failed=10, opened=100, **more):
     """A run of one second on 100 connections, with some resets."""
     measured, connections = Ledger(), Connections()
+    connections.wanted = opened or 100
     for _ in range(opened):
         connections.opened_one(250_000, again=False)
     measured.sent = ok + failed
     if ok:
-        measured.answered(1_500_000, ok)
+        measured.answered(1_500_000, 1_500_000, ok)
     if failed:
-        measured.fail("reset", 50_000, Incident(0.5, 7, "Connection reset by peer"), failed)
-    measured.close_window()
-    facts = {"config": Config(), "duration_s": 1.0, "cpu": 0.5, **more}
+        measured.fail("reset", Incident(0.5, 7, "Connection reset by peer"), [50_000] * failed)
+    facts = {"config": Config(), "duration_s": 1.0, "cpu": 0.5, "window_ok": ok, "window_replies": ok, **more}
     return Outcome(
         target="tcp://127.0.0.1:1",
         started_at=datetime.now(UTC),
@@ -108,16 +109,18 @@ def test_bytes_are_in_units_of_1024(count, text):
 def test_progress_says_what_it_is_doing():
     latencies = Histogram()
     latencies.record(1_000_000, 50)
-    measuring = progress(Interval(1, 2, 50, 50, 0, 50, 10, 1_000_000), latencies, "measuring", 10)
+    measuring = progress(Interval(2, 1, MEASURING, ok=50, replies=50, response=latencies))
     assert "50/s" in measuring
     assert "p99 1.00 ms" in measuring
     assert "failed" not in measuring
-    nothing = Interval(1, 2, 0, 0, 0, 0, 3, 0)
-    assert "3 of 10 connections" in progress(nothing, Histogram(), "connecting", 10)
-    assert "no replies" in progress(nothing, Histogram(), "measuring", 10)
-    wrong = progress(Interval(1, 2, 7, 0, 7, 7, 3, 0), Histogram(), "measuring", 10)
+    assert "3 of 10 connections" in progress(Interval(2, 1, CONNECTING, open=3, wanted=10))
+    assert "no replies" in progress(Interval(2, 1, MEASURING))
+    wrong = progress(Interval(2, 1, MEASURING, failed=7, replies=7))
     assert "no good replies" in wrong
     assert "7 failed" in wrong
+    late = progress(Interval(2, 1, MEASURING, target=1000.0, dropped=2, waiting=3))
+    assert "of 1,000/s" in late
+    assert "2 dropped  3 late" in late
 
 
 @pytest.mark.parametrize(
@@ -128,8 +131,34 @@ def test_progress_says_what_it_is_doing():
             Config(connections=1, requests=5, duration=None, warmup=0, pipeline=4),
             "1 connection x 4 in flight, 5 requests",
         ),
+        (
+            Config(rate=500.0, workers=2),
+            "100 connections at 500/s (constant), for 10 s after 1 s of warm-up, 2 workers",
+        ),
         (Config(requests=2000, duration=2.5, warmup=0), "100 connections, 2,000 requests or 2.5 s"),
     ],
 )
 def test_the_header_says_what_is_about_to_be_done(config, words):
     assert header(config, "tcp://h:1") == f"load tcp://h:1: {words}"
+
+
+def test_gates_and_what_they_observed_are_on_the_screen():
+    outcome = finished(config=Config(thresholds=("response.p99<1ms", "error_rate<=1%")))
+    text = report(outcome)
+    assert "threshold response.p99<1ms: FAILED (0.0015)" in text
+    assert "threshold error_rate<=1%: ok (0.01)" in text
+    assert summary(outcome, [])["verdict"]["thresholds"][1] == {"expr": "error_rate<=1%", "observed": 0.01, "ok": True}
+    assert exit_code(outcome) == 99
+
+
+def test_exit_codes_are_the_first_that_applies():
+    thresholds = Config(thresholds=("failed<=0",))
+    assert exit_code(finished(config=thresholds)) == 99
+    assert exit_code(finished(config=thresholds, cpu=1.0)) == 5
+    assert exit_code(finished(cpu=1.0)) == 0
+    assert exit_code(finished(config=Config(require_valid=True), cpu=1.0)) == 5
+    wrong = finished(config=thresholds, cpu=1.0)
+    wrong.measured.errors.counts["verify_mismatch"] = 1
+    assert exit_code(wrong) == 4
+    assert exit_code(finished(aborted="--abort-on failed>1: 7")) == 99
+    assert "--abort-on failed>1: 7" in report(finished(aborted="--abort-on failed>1: 7"))

@@ -13,7 +13,9 @@ from eventloop import Address, parse_address
 from libclient.connect import resolve
 from libclient.load.config import Config
 from libclient.load.errors import NAMES
+from libclient.load.histogram import Histogram
 from libclient.load.outcome import Outcome, exit_code
+from libclient.load.progress import MEASURED
 from libclient.load.runner import GIVE_UP_AFTER, Runner
 from protocol import encode_json
 
@@ -23,10 +25,26 @@ from .servers import ScriptedServer
 FAST = {"warmup": 0.0, "timeout": 2.0, "connect_timeout": 2.0, "drain": 2.0, "duration": None, "connect_rate": 10_000.0}
 
 
-def run(target, on_interval=lambda *_: None, **options) -> Outcome:
+class Told:
+    """A sink that remembers."""
+
+    def __init__(self):
+        self.intervals = []
+
+    def begin(self, plan):
+        pass
+
+    def interval(self, interval):
+        self.intervals.append(interval)
+
+    def end(self, outcome):
+        pass
+
+
+def run(target, sinks=(), **options) -> Outcome:
     config = Config(**{**FAST, **options})
     address = parse_address(target)
-    outcome = Runner(config, address, resolve(address), on_interval).run()
+    outcome = Runner(config, address, resolve(address), sinks).run()
     accounting = outcome.accounting
     assert accounting.scheduled == accounting.sent + accounting.dropped
     assert accounting.sent == accounting.ok + accounting.failed + accounting.in_flight_at_end
@@ -93,7 +111,7 @@ def test_a_duration_ends_the_window_and_the_drain_is_no_part_of_it():
         assert server.requests == outcome.accounting.sent
     assert outcome.accounting.in_flight_at_end == 0
     assert 0.3 <= outcome.duration_s < 1.0
-    assert 0 < outcome.measured.window_ok <= outcome.accounting.ok
+    assert 0 < outcome.window_ok <= outcome.accounting.ok
 
 
 def test_the_warm_up_counts_for_nothing():
@@ -112,21 +130,26 @@ def test_a_unix_socket_is_loaded_too(tmp_path):
 
 
 def test_intervals_are_told_as_they_end():
-    told = []
+    told = Told()
     with ScriptedServer(servers.correct) as server:
         outcome = run(
             server.target,
-            on_interval=lambda i, h, phase: told.append((i, h.count, phase)),
+            sinks=[told],
             duration=0.35,
             interval=0.1,
             connections=2,
             warmup=0.1,
         )
-    measuring = [interval for interval, _, phase in told if phase == "measuring"]
+    measuring = [interval for interval in told.intervals if interval.phase == "measuring"]
     assert len(measuring) >= 3
-    assert {phase for *_, phase in told} >= {"warm-up", "measuring"}
-    assert sum(point.ok for point in outcome.series.points) == outcome.measured.window_ok
-    assert all(count == interval.ok for interval, count, _ in told)
+    assert {interval.phase for interval in told.intervals} >= {"warm-up", "measuring"}
+    assert sum(interval.ok for interval in measuring) == outcome.window_ok
+    whole = Histogram()
+    for interval in told.intervals:
+        if interval.phase in MEASURED:
+            whole.merge(interval.response)
+    assert whole.counts == outcome.measured.response.counts
+    assert sum(interval.sent for interval in told.intervals) == outcome.measured.sent + outcome.warmup.sent
 
 
 # --- servers that do wrong ---------------------------------------------------------------
@@ -300,7 +323,7 @@ def test_an_interrupt_ends_the_window_and_keeps_what_there_is():
     config = Config(**{**FAST, "duration": 30.0, "connections": 4})
     with ScriptedServer(servers.correct) as server:
         address = Address("tcp", "127.0.0.1", server.port)
-        runner = Runner(config, address, resolve(address), lambda *_: None)
+        runner = Runner(config, address, resolve(address))
         threading.Timer(0.2, runner.interrupt, (2,)).start()
         outcome = runner.run()
     assert outcome.interrupted == 2

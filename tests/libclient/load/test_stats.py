@@ -1,11 +1,9 @@
 """The books: what adds up passes, and every way not to add up is noticed."""
 
-from itertools import pairwise
-
 import pytest
 
 from libclient.load.errors import KEPT, NAMES, Errors, Incident
-from libclient.load.stats import Accounting, AccountingError, Connections, Interval, Ledger, Series
+from libclient.load.stats import Accounting, AccountingError, Connections, Ledger
 
 HERE = Incident(1.5, 3, "the server closed the connection")
 
@@ -13,9 +11,9 @@ HERE = Incident(1.5, 3, "the server closed the connection")
 def test_a_ledger_that_adds_up_gives_its_accounting():
     ledger = Ledger()
     ledger.sent = 10
-    ledger.answered(1000, 6)
-    ledger.fail("reset", 500, HERE, 2)
-    ledger.fail("verify_mismatch", 700, HERE, replied=True)
+    ledger.answered(1000, 1000, 6)
+    ledger.fail("reset", HERE, [500, 600])
+    ledger.fail("verify_mismatch", HERE, [700], replied=True)
     assert ledger.balance(1) == Accounting(scheduled=10, sent=10, ok=6, failed=3, dropped=0, in_flight_at_end=1)
     assert ledger.replies == 7
 
@@ -41,8 +39,8 @@ def test_what_was_dropped_was_scheduled():
 def test_a_ledger_that_does_not_add_up_is_an_internal_error(spoil):
     ledger = Ledger()
     ledger.sent = 3
-    ledger.answered(10, 2)
-    ledger.fail("reset", 5, HERE)
+    ledger.answered(10, 10, 2)
+    ledger.fail("reset", HERE, [5])
     spoil(ledger)
     with pytest.raises(AccountingError, match="does not add up"):
         ledger.balance(0)
@@ -57,27 +55,63 @@ def test_requests_in_flight_that_nobody_knows_of_are_an_internal_error():
 
 def test_fast_failures_do_not_flatter_the_response_percentiles():
     ledger = Ledger()
-    ledger.answered(1_000_000, 10)
-    ledger.fail("reset", 1, HERE, 1000)
+    ledger.answered(1_000_000, 1_000_000, 10)
+    ledger.fail("reset", HERE, [1] * 1000)
     ledger.take_recent()
     assert ledger.response.min == 1_000_000
     assert ledger.failures.count == 1000
 
 
-def test_what_comes_after_the_window_counts_but_not_for_rates():
+def test_in_an_open_run_response_and_service_are_two():
+    ledger = Ledger(open=True)
+    ledger.sent = 1
+    ledger.answered(1000, 10)
+    recent = ledger.take_recent()
+    assert (recent.response.max, recent.service.max) == (1000, 10)
+    ledger.balance(0)
+
+
+def test_a_schedule_that_counts_otherwise_is_an_internal_error():
+    ledger = Ledger(open=True)
+    ledger.dropped = 3
+    assert ledger.balance(0, 3).scheduled == 3
+    with pytest.raises(AccountingError, match="scheduled = sent"):
+        ledger.balance(0, 4)
+
+
+def test_actions_that_do_not_sum_up_are_an_internal_error():
     ledger = Ledger()
-    ledger.answered(10, 5)
-    ledger.fail("server_error", 10, HERE, replied=True)
-    ledger.close_window()
-    ledger.answered(10, 3)
-    assert (ledger.window_ok, ledger.window_replies, ledger.ok, ledger.replies) == (5, 6, 8, 9)
+    ledger.sent = 1
+    ledger.answered(1, 1)
+    ledger.by_action = {"echo": [1, 0, 0], "search": [0, 1, 0]}
+    ledger.balance(0)
+    ledger.by_action = {"echo": [1, 0, 0]}
+    with pytest.raises(AccountingError, match="actions"):
+        ledger.balance(0)
+
+
+def test_workers_books_add_up_to_one():
+    books = []
+    for n in (1, 2):
+        ledger = Ledger(open=True)
+        ledger.sent, ledger.dropped = 4 * n, n
+        ledger.answered(100 * n, n, 3 * n)
+        ledger.fail("reset", HERE, [5] * n)
+        ledger.by_action = {"echo": [4 * n, 3 * n, n]}
+        ledger.balance(0)
+        books.append(ledger)
+    whole, other = books
+    whole.merge(other)
+    assert whole.balance(0) == Accounting(15, 12, 9, 3, 3, 0)
+    assert (whole.response.min, whole.response.max, whole.service.max) == (100, 200, 2)
+    assert whole.errors.kept["reset"][0].requests == 1
 
 
 def test_recent_latencies_are_handed_out_once_and_kept():
     ledger = Ledger()
-    ledger.answered(100)
-    assert ledger.take_recent().count == 1
-    assert ledger.take_recent().count == 0
+    ledger.answered(100, 100)
+    assert ledger.take_recent().response.count == 1
+    assert ledger.take_recent().response.count == 0
     assert ledger.response.count == 1
 
 
@@ -111,38 +145,10 @@ def test_connections_know_how_many_were_open_at_a_time():
     assert connections.connect.count == 4
 
 
-def interval(second, sent=1):
-    return Interval(second, second + 1, sent, 1, 1, 2, 5, second)
-
-
-def test_a_series_keeps_every_interval_while_there_is_room():
-    series = Series(4)
-    for second in range(4):
-        series.add(interval(second))
-    assert [p.start_s for p in series.points] == [0, 1, 2, 3]
-    assert series.points[0].rate == 2.0
-
-
-@pytest.mark.parametrize("intervals", [1, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 100, 511, 512, 513, 1000])
-def test_a_full_series_halves_its_resolution_and_loses_no_count(intervals):
-    series = Series(8)
-    for second in range(intervals):
-        series.add(interval(second, sent=second))
-    points = series.points
-    assert len(points) <= 8
-    assert sum(p.sent for p in points) == sum(range(intervals))
-    assert points[0].start_s == 0
-    assert points[-1].end_s == intervals
-    assert all(a.end_s == b.start_s for a, b in pairwise(points))
-    assert max(p.max_ns for p in points) == intervals - 1
-    assert len({p.end_s - p.start_s for p in points[:-1]}) <= 1
-
-
-@pytest.mark.parametrize("limit", [0, 1, 3])
-def test_a_series_that_could_not_be_halved_is_refused(limit):
-    with pytest.raises(ValueError, match="even"):
-        Series(limit)
-
-
-def test_an_interval_of_no_length_has_no_rate():
-    assert Interval(1, 1, 0, 0, 0, 0, 0, 0).rate == 0.0
+def test_errors_of_an_interval_are_told_once():
+    errors = Errors()
+    errors.add("reset", HERE, 3)
+    assert errors.take_recent() == ({"reset": 3}, [("reset", HERE)])
+    assert errors.take_recent() == ({}, [])
+    errors.add("reset", HERE)
+    assert errors.take_recent() == ({"reset": 1}, [("reset", HERE)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libclient.load.verdict import BUSY, IDLE, Figures, judge
+from libclient.load.verdict import BUSY, IDLE, STARVED, Figures, judge
 
 FINE = Figures(
     duration_s=10.0,
@@ -12,7 +12,7 @@ FINE = Figures(
     connections_peak=10,
     cpu=0.4,
     lag_p99_s=0.0005,
-    response_p50_s=0.02,
+    response_p99_s=0.02,
     stopped=None,
 )
 
@@ -40,7 +40,7 @@ def test_a_generator_kept_from_running_is_named_although_it_used_little_cpu():
 
 
 def test_lag_that_is_small_beside_the_latency_spoils_nothing():
-    assert judge(FINE._replace(lag_p99_s=0.05, response_p50_s=1.0)).valid
+    assert judge(FINE._replace(lag_p99_s=0.05, response_p99_s=1.0)).valid
 
 
 def test_without_replies_nothing_is_known():
@@ -66,3 +66,48 @@ def test_a_moment_is_too_short_to_tell_who_was_busy():
 def test_a_server_that_was_never_there_is_named_as_that():
     verdict = judge(FINE._replace(connections_opened=0, connections_peak=0, replies=0))
     assert verdict == (False, ["no connection ever succeeded"], "unknown")
+
+
+# --- kept from running ---------------------------------------------------------------------
+
+
+def test_a_generator_that_got_no_processor_is_named_although_it_used_little():
+    verdict = judge(FINE._replace(cpu=0.2, run_delay=STARVED))
+    assert (verdict.valid, verdict.bottleneck) == (False, "client")
+    assert "no processor for 20%" in verdict.reasons[0]
+    assert judge(FINE._replace(run_delay=STARVED / 2)).valid
+
+
+def test_a_starved_generator_is_named_also_when_nothing_came_back():
+    assert judge(FINE._replace(replies=0, run_delay=0.9)).bottleneck == "client"
+
+
+# --- open ----------------------------------------------------------------------------------
+
+OPEN = FINE._replace(target=1000.0, scheduled=10_000, sent=10_000, achieved=1000.0)
+
+
+def test_a_schedule_that_was_kept_has_no_bottleneck():
+    assert judge(OPEN) == (True, [], "none")
+
+
+def test_a_slow_server_is_named_and_what_was_never_sent_makes_it_invalid():
+    verdict = judge(OPEN._replace(sent=5000, achieved=500.0))
+    assert (verdict.valid, verdict.bottleneck) == (False, "server")
+    assert "only 5,000 of 10,000" in verdict.reasons[0]
+
+
+def test_replies_that_come_late_are_in_the_latencies_and_the_run_is_valid():
+    assert judge(OPEN._replace(achieved=900.0)) == (True, [], "server")
+
+
+def test_requests_that_left_late_by_the_generator_s_own_doing_are_its_fault():
+    verdict = judge(OPEN._replace(slip_p99_s=0.011, lag_p99_s=0.002))
+    assert (verdict.valid, verdict.bottleneck) == (False, "client")
+    assert "slip" in verdict.reasons[0]
+
+
+def test_a_generator_at_its_ceiling_is_the_bottleneck_of_a_schedule_it_did_not_keep():
+    verdict = judge(OPEN._replace(sent=5000, achieved=500.0, cpu=1.0))
+    assert (verdict.valid, verdict.bottleneck) == (False, "client")
+    assert len(verdict.reasons) == 2
