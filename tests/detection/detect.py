@@ -103,7 +103,8 @@ def look(name: str, cases: Iterable[str], options: Sequence[str] = ()) -> dict[s
     """Run the cases, one after the other, against one server: id -> result."""
     load_cases()
     with serving(name, options) as (port, pid):
-        target = ServerTarget("127.0.0.1", port, Options(patience=PATIENCE, pid=pid))
+        blocking = "slow" if "--app" in options else None
+        target = ServerTarget("127.0.0.1", port, Options(patience=PATIENCE, pid=pid, blocking_action=blocking))
         return {id: run_case(CASES[id], target) for id in cases}
 
 

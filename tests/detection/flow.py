@@ -13,6 +13,7 @@ from typing import Any
 from eventloop import Transport
 from eventloop.transport import READ, WRITE
 from libserver import inputs, message
+from libserver.pool import HandlerPool
 from libserver.reasons import CloseReason
 from protocol.errors import TimedOut
 
@@ -23,6 +24,9 @@ BLOCKED = 20.0
 
 #: Timers that a test can wait for.
 SHORT = ("--header-timeout", "1s", "--idle-timeout", "1s")
+
+#: A server with an action that takes its time.
+BLOCKING = ("--app", "tests.detection.slow:actions")
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -203,6 +207,21 @@ def descriptor_leak() -> None:
     Transport._lose = leak  # type: ignore[method-assign]
 
 
+@broken(
+    "blocks-the-loop",
+    "an action that takes its time is run in the loop",
+    "a blocking call in an event loop: DNS, a file, a database, time.sleep",
+    "PL5.2",
+    options=BLOCKING,
+)
+def blocks_the_loop() -> None:
+    def right_here(self: HandlerPool, function: Any, done: Any, *args: Any) -> None:
+        self.outstanding += 1
+        self._hand_back(done, *args, function(), None)
+
+    HandlerPool.submit = right_here  # type: ignore[method-assign]
+
+
 # --- peers that don't read -----------------------------------------------------------------------
 
 
@@ -245,6 +264,25 @@ def spins_on_paused() -> None:
             self_class._lose = lose  # type: ignore[method-assign]
 
     Transport._flush = not_now  # type: ignore[method-assign]
+
+
+@broken(
+    "mask-of-zero",
+    "a connection that is paused stays in the selector with a mask of 0",
+    "modify(fd, 0): epoll reports a hang-up to any mask, for ever",
+    "BA1",
+    options=BLOCKING,
+)
+def mask_of_zero() -> None:
+    register = Transport._register
+
+    def keep(self: Transport) -> None:
+        if not self.closed and not self.interest() and self.sock.fileno() in self.loop.selector.get_map():
+            self.loop.selector.modify(self.sock, 0, self)
+        else:
+            register(self)
+
+    Transport._register = keep  # type: ignore[method-assign]
 
 
 @broken(

@@ -10,6 +10,7 @@ from typing import Any
 
 from libserver import message
 from libserver.reasons import CloseReason
+from libserver.replies import encode
 from protocol import connection, content, frames
 from protocol.errors import AnswerableError, ProtocolError
 from protocol.events import Event, Request
@@ -79,6 +80,20 @@ def length_in_characters() -> None:
 )
 def swapped_replies() -> None:
     write_otherwise(lambda self, parts: parts[2:4] + parts[:2] + parts[4:] if len(parts) >= 4 else parts)
+
+
+@broken(
+    "overtakes",
+    "a reply that is ready overtakes one that is not",
+    "thread pools behind a pipeline, each writing when it is done",
+    "PL5",
+    options=("--app", "tests.detection.slow:actions"),
+)
+def overtakes() -> None:
+    def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any]) -> None:
+        replies += encode(self.connection, header, outcome, self._failure)
+
+    message.Message._reply = at_once  # type: ignore[method-assign]
 
 
 @broken("answers-twice", "every reply is sent twice", "a retry after a partial send that starts anew", "PL1")
