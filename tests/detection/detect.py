@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from tests.conformance.targets import ServerTarget
 from . import broken, naive
 from .registry import BREAKS, Break
 
-__all__ = ["NAIVE", "Finding", "findings", "look", "naive_results", "serving", "starred"]
+__all__ = ["NAIVE", "Finding", "findings", "look", "naive_results", "quick", "serving", "slow", "starred"]
 
 NAIVE = "naive"
 
@@ -117,11 +117,11 @@ def findings(names: Iterable[str] | None = None) -> dict[str, Finding]:
     broken_ones: dict[str, Result] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         healthy = {options: pool.submit(look, broken.HEALTHY, cases, options) for options, cases in groups.items()}
-        quick = [variant for variant in chosen if not variant.slow]
-        broken_ones.update(zip((v.name for v in quick), pool.map(_look_at, quick), strict=True))
+        soon = [variant for variant in chosen if not variant.slow]
+        broken_ones.update(zip((v.name for v in soon), pool.map(_look_at, soon), strict=True))
     with ThreadPoolExecutor(SLOW_AT_ONCE) as pool:
-        slow = [variant for variant in chosen if variant.slow]
-        broken_ones.update(zip((v.name for v in slow), pool.map(_look_at, slow), strict=True))
+        late = [variant for variant in chosen if variant.slow]
+        broken_ones.update(zip((v.name for v in late), pool.map(_look_at, late), strict=True))
     return {v.name: Finding(v, broken_ones[v.name], healthy[v.options].result()[v.caught_by]) for v in chosen}
 
 
@@ -130,16 +130,26 @@ def _look_at(variant: Break) -> Result:
     return look(variant.name, (*variant.after, variant.caught_by), variant.options)[variant.caught_by]
 
 
-def starred(quick: bool = False) -> list[Case]:
-    """The cases that a one-shot server must fail; `quick`: those that run side by side."""
+def quick(case: Case) -> bool:
+    """It runs side by side with others."""
+    return case.phase == TOGETHER
+
+
+def slow(case: Case) -> bool:
+    """It needs the machine for itself."""
+    return not quick(case)
+
+
+def starred(which: Callable[[Case], bool] | None = None) -> list[Case]:
+    """The cases that a one-shot server must fail."""
     load_cases()
     cases = [case for case in CASES.values() if case.star and case.role == SERVER]
-    return [case for case in cases if case.phase == TOGETHER] if quick else cases
+    return [case for case in cases if which is None or which(case)]
 
 
-def naive_results(quick: bool = False) -> list[Result]:
+def naive_results(which: Callable[[Case], bool] | None = None) -> list[Result]:
     """What the starred cases say of the naive server."""
     with serving(NAIVE) as (port, pid):
         target = ServerTarget("127.0.0.1", port, Options(patience=1.0, pid=pid))
-        results, _ = run(starred(quick), target, lambda result: None)
+        results, _ = run(starred(which), target, lambda result: None)
     return results

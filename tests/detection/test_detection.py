@@ -2,7 +2,7 @@
 
 Here run the variants that show at once. The slow ones (a process that spins, a descriptor that
 leaks, a server that blocks) and the starred cases that need the machine for themselves are run by
-`python -m tests.detection`, with all the others; `.ci/run` does.
+`python -m tests.detection --rest`; `.ci/run` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.conformance.client_target import ClientTarget
 from tests.conformance.runner import run
 
 from .broken import main
-from .detect import NAIVE, Finding, findings, look, naive_results, starred
+from .detect import NAIVE, Finding, findings, look, naive_results, quick, starred
 from .registry import BREAKS, replace
 
 QUICK = [name for name, variant in BREAKS.items() if not variant.slow]
@@ -33,7 +33,7 @@ CARELESS = ("CR4.1", "CR4.3", "CR11.1", "CR16.1", "CE2", "CH1.2", "CH3.1", "CH5.
 def results() -> tuple[dict[str, Finding], list[Result]]:
     """Of the variants and of the naive server. Both mostly wait, so they do it together."""
     with ThreadPoolExecutor(1) as beside:
-        naive = beside.submit(naive_results, quick=True)
+        naive = beside.submit(naive_results, quick)
         return findings(QUICK), naive.result()
 
 
@@ -58,7 +58,7 @@ def test_a_broken_server_fails_the_case_about_it_and_the_healthy_one_passes(
 
 def test_the_naive_server_fails_every_starred_case(naive: list[Result]) -> None:
     assert [(r.case.id, r.verdict, r.came) for r in naive if r.verdict != FAILED] == []
-    assert len(naive) == len(starred(quick=True)) > 200
+    assert len(naive) == len(starred(quick)) > 200
 
 
 def test_the_naive_server_passes_cases_that_no_star_marks() -> None:
