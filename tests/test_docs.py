@@ -112,7 +112,6 @@ NOT_RUN = {
     r"kill -USR1 PID": "see tests/libserver",
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
-    r"python3? -m study\.pages": "see tests/study",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
     r"python3? -m tests\.conformance": "see tests/conformance",
 }
