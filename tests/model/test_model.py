@@ -33,7 +33,6 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test  # noqa: E402
 
 from libserver import Message  # noqa: E402
-from libserver.limits import ServerLimits  # noqa: E402
 from tests.libserver.harness import Peer, Turned, binary, frame, jsonish, take_reply, turned  # noqa: E402
 
 #: Seconds after which what the model says has not come.
@@ -233,9 +232,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.stack = contextlib.ExitStack()
         options: dict[str, Any] = {"header_timeout": HEADER, "content_timeout": CONTENT, "idle_timeout": IDLE}
-        options["drain_timeout"] = 0
-        if "min_data_rate" in ServerLimits.__slots__:
-            options["min_data_rate"] = 0
+        options |= {"drain_timeout": 0, "min_data_rate": 0}
         self.home: Turned = self.stack.enter_context(turned(**options))
         self.read = 0  # bytes that the server has read while it served
         received = Message.data_received
@@ -370,7 +367,7 @@ def test_it_notices_a_last_cause_that_wins(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_notices_a_timer_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Message, "header_expired", lambda self: None)
+    monkeypatch.setattr(Message, "input_overdue", lambda self, reason: None)
     caught_by_the_model(monkeypatch)
 
 
