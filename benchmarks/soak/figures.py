@@ -21,9 +21,10 @@ MIB = 2**20
 FACTOR = 5.0
 #: The quiet value is at least this much: so long a scheduler may hold a process up at any time.
 FLOOR_US = 2_000
-#: Growth over the last two thirds that is taken for noise: contents of some megabytes come and go.
-#: At twenty minutes it is less than 50 bytes a connection.
-GROWTH = 4 * MIB
+#: Growth over the last two thirds that is taken for noise: the allocator keeps what was needed at
+#: the worst moment so far, and the four contents of 2 MiB that peers of one kind may have under way
+#: may come together late. At twenty minutes it is less than 60 bytes a connection.
+GROWTH = 8 * MIB
 #: Of a core, once everybody is gone.
 IDLE_CPU = 0.02
 #: Timeouts' lengths of bad peers after which every reason must have been seen ...
