@@ -61,12 +61,12 @@ def test_a_run_that_is_interrupted_still_ends_in_order_and_its_part_holds() -> N
 @linux
 def test_each_fault_of_a_broken_server_is_named() -> None:
     broken = dataclasses.replace(SHORT, patience=0.5, server=(sys.executable, "tests/benchmarks/broken_server.py"))
-    found = soak(
-        broken,
-        lambda figures: (
-            len(figures.samples) >= 5 and figures.good_failed > 0 and growth(last_two_thirds(figures.samples)) > 2 * GROWTH
-        ),
-    )
+
+    def enough(figures: Figures) -> bool:
+        grown = growth(last_two_thirds(figures.samples))
+        return len(figures.samples) >= 5 and figures.good_failed > 0 and grown > 2 * GROWTH
+
+    found = soak(broken, enough)
     named = {name for name, check in found.items() if not check.held}
     assert named >= {
         "good answers",
