@@ -33,7 +33,12 @@ PATIENCE = 60.0
 #: Seconds for the server to take what was sent; it answers within microseconds.
 SETTLE = 0.5
 
-TEXT = {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8", "content-length": None}
+TEXT: dict[str, object] = {
+    "byteorder": "little",
+    "content-type": "text/json",
+    "content-encoding": "utf-8",
+    "content-length": None,
+}
 BINARY = TEXT | {"content-type": "binary/echo", "content-encoding": "binary"}
 
 
@@ -122,7 +127,7 @@ def caches() -> Row:
         before = resident_bytes(server.pid)
         sent = 0
         for number in range(5000):
-            more = {"connection": "keep-alive", "filler": f"{number:05}" + "x" * 320}
+            more: dict[str, object] = {"connection": "keep-alive", "filler": f"{number:05}" + "x" * 320}
             more |= {"id": number} if number % 2 else {}
             content = b'{"action": "echo", "value": "%s"}' % (b"y" * number)
             request = frame(content, TEXT | more)

@@ -160,9 +160,8 @@ def checks(figures: Figures) -> list[Check]:
 
 
 def _answers(figures: Figures) -> Check:
-    asked = figures.good_right + figures.good_refused + figures.good_failed
     held = figures.good_finished and figures.good_right > 0 and not figures.good_failed
-    held = held and figures.good_refused <= asked / 10
+    held = held and figures.good_refused <= figures.good_made / 2  # nearly all of which are newcomers
     words = f"{figures.good_right:,} right, {figures.good_failed} not; {figures.good_refused} told 'overloaded'"
     if not figures.good_finished:
         words += "; it did not come to its end"

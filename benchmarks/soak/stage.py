@@ -183,6 +183,8 @@ class Kind(NamedTuple):
 
 #: A crowd stays for the header timeout, and newcomers are refused meanwhile.
 SECONDS_BETWEEN_CROWDS = 10.0
+#: ... and for this much longer, until the last of it has gone.
+LEAVING = 0.25
 #: Members of a crowd above what the server takes: fewer than the 32 refused ones that may linger.
 TOO_MANY = 12
 
@@ -212,6 +214,7 @@ class Stage:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._acts: set[Act] = set()
+        self._crowded_until = 0.0
         self.made = 0
         self.played: Counter[str] = Counter()
         self.refused = 0
@@ -253,11 +256,16 @@ class Stage:
 
     def _crowd(self, name: str) -> None:
         room = self._settings.max_connections - self._settings.connections - self.open
+        self._crowded_until = time.monotonic() + self._settings.timeout + LEAVING
         for _ in range(room + TOO_MANY):
             self._begin(name)
         self._at(time.monotonic() + SECONDS_BETWEEN_CROWDS, partial(self._crowd, name))
 
     def _begin(self, name: str) -> None:
+        """One peer more; while there is a crowd, not of another kind: more than 32 refused may not linger."""
+        if not self._kinds[name].in_crowds and time.monotonic() < self._crowded_until:
+            self._at(self._crowded_until + self._chance.uniform(0, BREATH), partial(self._begin, name))
+            return
         address = f"127.0.0.{2 + next(self._order) % ADDRESSES}"
         peer = Peer(self._port, self._settings, self._chance, address)
         act = Act(name, peer, self._kinds[name].script(peer))
