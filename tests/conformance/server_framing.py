@@ -23,8 +23,7 @@ BROKEN = "bad-header, then a lingering close"
 )
 def one_byte_per_segment(run: ServerRun) -> None:
     peer = run.connect()
-    request = search("ring")
-    peer.segments((request[at : at + 1] for at in range(len(request))), pause=0.001)
+    peer.byte_by_byte(search("ring"))
     peer.result(RING)
     peer.fin()
 

@@ -186,6 +186,10 @@ class ServerRun(Run):
                 other.result(RING)
                 other.close()
             except OSError as error:
+                if stalls:
+                    self.note(f"the server stopped reading after {sent >> 10} KiB, and has cut the connection since")
+                    peer.over = "RST"
+                    return
                 raise Failed("its requests to wait", f"{error.strerror} after {sent >> 10} KiB") from None
         raise Failed("its requests to wait", f"{sent >> 20} MiB were read, with no reply taken")
 

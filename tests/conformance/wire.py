@@ -195,6 +195,11 @@ class Peer:
             except OSError as error:
                 raise Failed("all segments to be read", f"{error.strerror} at segment {index + 1}") from None
 
+    def byte_by_byte(self, data: bytes) -> None:
+        """One byte a segment; the first ones so slowly that each is read alone, which all of them need not be."""
+        self.segments((data[at : at + 1] for at in range(20)), pause=0.005)
+        self.segments(data[at : at + 1] for at in range(20, len(data)))
+
     def half_close(self) -> None:
         self.run.note("half-closes (SHUT_WR)")
         try:
