@@ -75,24 +75,27 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        return judge(
-            Figures(
-                duration_s=self.duration_s,
-                replies=self.measured.replies,
-                connections_opened=self.connections.opened,
-                connections_wanted=self.connections.wanted,
-                connections_peak=self.connections.peak,
-                cpu=self.cpu,
-                lag_p99_s=self.loop_lag.percentile(99) / _SECOND,
-                response_p99_s=self.measured.response.percentile(99) / _SECOND,
-                stopped=self.stopped,
-                run_delay=self.run_delay,
-                target=self.target_rate,
-                scheduled=self.accounting.scheduled,
-                sent=self.accounting.sent,
-                achieved=self.per_second(self.window_replies),
-                slip_p99_s=self.slip.percentile(99) / _SECOND,
-            )
+        return judge(self.figures)
+
+    @property
+    def figures(self) -> Figures:
+        """What the verdict is made of."""
+        return Figures(
+            duration_s=self.duration_s,
+            replies=self.measured.replies,
+            connections_opened=self.connections.opened,
+            connections_wanted=self.connections.wanted,
+            connections_peak=self.connections.peak,
+            cpu=self.cpu,
+            lag_p99_s=self.loop_lag.percentile(99) / _SECOND,
+            response_p99_s=self.measured.response.percentile(99) / _SECOND,
+            stopped=self.stopped,
+            run_delay=self.run_delay,
+            target=self.target_rate,
+            scheduled=self.accounting.scheduled,
+            sent=self.accounting.sent,
+            achieved=self.per_second(self.window_replies),
+            slip_p99_s=self.slip.percentile(99) / _SECOND,
         )
 
     @property
