@@ -1,0 +1,305 @@
+"""What must hold, whatever happens?
+
+One small object per promise, each with a name that a failing seed prints. They look at the server from
+outside: at what its sockets read and wrote, its counters, its descriptors and its queues.
+
+    turned(world)            after each turn of the server's loop
+    swept(world)             after each turn with few connections, every so many with many: for who looks at all
+    ended(world, ending)     when a connection has ended
+    over(world)              when the server has returned and the clients are done
+
+Each says what is wrong by `world.violated(name, words)`. That each of them can fail is shown by a bug
+that it catches (`bugs`).
+
+Not here: how it is brought about (`world`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from eventloop import Fifo
+from eventloop.transport import RECV_SIZE
+from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
+from libserver.reasons import CloseReason
+
+from .oracle import BIG, Conversation
+
+if TYPE_CHECKING:
+    from .world import World
+
+__all__ = ["INVARIANTS", "Ending", "Invariant"]
+
+
+class Ending(NamedTuple):
+    """A connection of the server's has ended."""
+
+    message: Any
+    reason: CloseReason
+    conversation: Conversation | None  #: None for raw echo
+
+
+class Invariant:
+    """A promise. `name` is its word in the report and the key of the bug that breaks it."""
+
+    name = ""
+
+    def turned(self, world: World) -> None: ...
+
+    def swept(self, world: World) -> None: ...
+
+    def ended(self, world: World, ending: Ending) -> None: ...
+
+    def over(self, world: World) -> None: ...
+
+
+class AnsweredInOrder(Invariant):
+    """Each answered request is answered once, rightly and in order: `Conversation` calls `world.violated`."""
+
+    name = "answered-once-rightly-in-order"
+
+
+class UnansweredHasReason(Invariant):
+    """A whole request that was read is answered, or the end of its connection says why not."""
+
+    name = "unanswered-has-a-reason"
+
+    #: What explains a missing reply. Good order does not, nor does a timeout of the input: what was whole is answered.
+    EXPLAINS = frozenset({CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT})
+
+    def ended(self, world: World, ending: Ending) -> None:
+        talk = ending.conversation
+        if talk is None or not talk.owed or talk.broken or ending.reason in self.EXPLAINS:
+            return
+        world.violated(self.name, f"{talk.sock} ended as {ending.reason.value} and owed {talk.owed} replies")
+
+
+class GentleClose(Invariant):
+    """Who gets last words can read them: no close of ours is a RST unless the peer had its seconds."""
+
+    name = "no-reply-is-lost-to-a-RST"
+
+    #: Cut by a limit, or between messages with a request just arriving (a race that HTTP has too).
+    MAY = UnansweredHasReason.EXPLAINS | {
+        CloseReason.RESET,
+        CloseReason.IDLE_TIMEOUT,
+        CloseReason.HEADER_TIMEOUT,
+        CloseReason.OVERLOADED,
+    }
+
+    def ended(self, world: World, ending: Ending) -> None:
+        talk = ending.conversation
+        if talk is None or not talk.rude or talk.broken:
+            return
+        shut, closed = talk.sock.shut_at, talk.closed_at
+        waited = closed - shut if shut is not None and closed is not None else 0.0
+        if waited >= min(LINGER, REFUSED_LINGER) or (ending.reason in self.MAY and talk.last is None):
+            return
+        if ending.reason in UnansweredHasReason.EXPLAINS or ending.reason is CloseReason.OVERLOADED:
+            return
+        world.violated(
+            self.name, f"{talk.sock} was closed with unread input as {ending.reason.value}, {waited:.3f} s after its FIN"
+        )
+
+
+class OneReasonEach(Invariant):
+    """Every connection ends once, with one reason; accepted = open + the sum over the reasons."""
+
+    name = "one-reason-each"
+
+    def __init__(self) -> None:
+        self._ended: set[int] = set()  # by the order of beginning, not by memory address
+
+    def turned(self, world: World) -> None:
+        server = world.server
+        opened = len(server.connections) + len(server.refused)
+        ended = sum(server.closed_by.values())
+        if server.accepted != opened + ended:
+            world.violated(self.name, f"{server.accepted} accepted, {opened} open, {ended} ended")
+
+    def ended(self, world: World, ending: Ending) -> None:
+        number = world.number_of(ending.message)
+        if number in self._ended:
+            world.violated(self.name, f"connection {number} ended twice, now as {ending.reason.value}")
+        self._ended.add(number)
+
+    def over(self, world: World) -> None:
+        self.turned(world)
+        if world.server.connections or world.server.refused:
+            world.violated(self.name, "the server returned and has connections that never ended")
+
+
+class NoDescriptorSurvives(Invariant):
+    """A connection's descriptor goes with it; in the end nobody holds any."""
+
+    name = "no-descriptor-survives-its-connection"
+
+    def swept(self, world: World) -> None:
+        server = world.server
+        held = sum(not m.transport.closed for m in server.connections) + sum(
+            not m.transport.closed for m in server.refused
+        )
+        files = world.server_program.process.files
+        own = sum(getattr(file, "rx", None) is None or file.rx.instant for file in files.values())
+        if len(files) != held + own:
+            world.violated(self.name, f"{len(files) - own} descriptors for {held} connections")
+
+    def over(self, world: World) -> None:
+        for process in world.processes:
+            if process.files:
+                names = ", ".join(str(file) for file in process.files.values())
+                world.violated(self.name, f"{process.name} still holds {names}")
+
+
+class NoTimerSurvives(Invariant):
+    """Who waits in a queue of timers is an open connection."""
+
+    name = "no-timer-survives-its-connection"
+
+    def swept(self, world: World) -> None:
+        server = world.server
+        for name, queue in vars(server).items():
+            if isinstance(queue, Fifo):
+                for subject in queue._due:
+                    if subject not in server.connections and subject not in server.refused:
+                        world.violated(self.name, f"{name} holds connection {world.number_of(subject)}, which is over")
+
+    over = swept
+
+
+class MemoryWithinLimits(Invariant):
+    """What is buffered for one connection is bounded by the limits, and so is the number of them."""
+
+    name = "memory-within-limits"
+
+    def swept(self, world: World) -> None:
+        server = world.server
+        limits, sizes = server.limits, server.codec.limits
+        if len(server.connections) > server.max_connections:
+            world.violated(self.name, f"{len(server.connections)} connections where {server.max_connections} may be")
+        if len(server.refused) > REFUSED_LINGERING:
+            world.violated(self.name, f"{len(server.refused)} refused connections linger")
+        most_in = sizes.max_header + sizes.max_content + 2 * RECV_SIZE
+        reply = sizes.max_content + BIG + 400
+        most_out = 2 * limits.write_high + RECV_SIZE + (2 * limits.handler_threads + 2) * reply
+        for message in server.connections:
+            out = message.transport.queued
+            connection = getattr(message, "connection", None)
+            if connection is None:  # raw echo
+                if out > limits.write_high + RECV_SIZE:
+                    world.violated(self.name, f"{out} bytes kept to be echoed")
+                continue
+            if limits.output_limit and out > limits.output_limit:
+                world.violated(self.name, f"{out} bytes of output kept, above the hard limit")
+            pending = message._pending
+            if pending is not None:
+                out += pending.replies.size
+            content = connection._content
+            held = max(connection.buffered, len(content) if content is not None else 0)
+            if held > most_in:
+                world.violated(self.name, f"{held} bytes of input buffered where {most_in} may be")
+            if out > most_out:
+                world.violated(self.name, f"{out} bytes of output kept where {most_out} may be")
+
+
+class TurnsMakeProgress(Invariant):
+    """No turn without progress: no bytes moved, nothing accepted or closed, no message served, and woken all the same.
+
+    A few such turns are in order: a timer that finds its subject gone, a callback that only counts.
+    So there is an allowance that grows with time; a loop that spins has used it up at once. Turns for
+    which the kernel made up readiness are not counted.
+    """
+
+    name = "no-turn-without-progress"
+    MOST = 60.0
+    PER_SECOND = 25.0
+
+    def __init__(self) -> None:
+        self._allowance = self.MOST
+        self._counted_at = 0.0
+        self._served: list[tuple[int, int]] = []
+
+    def turned(self, world: World) -> None:
+        now = world.clock.now
+        self._allowance = min(self.MOST, self._allowance + (now - self._counted_at) * self.PER_SECOND)
+        self._counted_at = now
+        if world.turn_progressed or world.turn_injected or self._served_something(world):
+            return
+        self._allowance -= 1
+        if self._allowance < 0:
+            world.violated(self.name, f"the server's loop spins; its last turn was woken by {world.turn_woken_by}")
+
+    def _served_something(self, world: World) -> bool:
+        """Was a request decoded, or a reply to one made, that has not left yet?"""
+        before = self._served
+        connections = (getattr(m, "connection", None) for m in world.server.connections)
+        self._served = [(c.buffered, c.in_flight) for c in connections if c is not None]
+        return self._served != before
+
+
+class NothingFailsInside(Invariant):
+    """No bug of ours is met: nothing is logged as one, nothing escapes from the loop."""
+
+    name = "nothing-fails-inside"
+
+    def turned(self, world: World) -> None:
+        for record in world.log.records:
+            if record.levelno >= logging.ERROR and "a handler failed" not in record.getMessage():
+                said = record.exc_info[1] if record.exc_info else None
+                world.violated(self.name, f"{record.msg} ({type(said).__name__}: {said})")
+        world.log.records.clear()
+
+    def over(self, world: World) -> None:
+        self.turned(world)
+        if world.escaped is not None:
+            world.violated(self.name, f"{type(world.escaped).__name__} escaped: {world.escaped}")
+
+
+class OthersAreServed(Invariant):
+    """Once nothing goes wrong any more, a newcomer is answered, whoever else is there."""
+
+    name = "others-are-served"
+
+    def over(self, world: World) -> None:
+        if world.probe is not None and not world.probe.answered:
+            world.violated(self.name, f"a newcomer was not answered within {world.probe.patience:g} s")
+
+
+class DrainEnds(Invariant):
+    """After SIGTERM the server returns within its drain timeout; after a second signal at once."""
+
+    name = "the-drain-ends-in-time"
+
+    def turned(self, world: World) -> None:
+        if world.must_end_by is not None and world.clock.now > world.must_end_by:
+            world.violated(self.name, f"the server still runs {world.clock.now - world.must_end_by:.1f} s too late")
+
+
+class CallersHearOnce(Invariant):
+    """Each call of a client is done once, with the right answer or a named error; each connection ends once.
+
+    The clients (`clients`) call `world.violated` themselves.
+    """
+
+    name = "callers-hear-once-and-rightly"
+
+    def over(self, world: World) -> None:
+        for client in world.clients:
+            client.check_over()
+
+
+INVARIANTS: tuple[type[Invariant], ...] = (
+    AnsweredInOrder,
+    UnansweredHasReason,
+    GentleClose,
+    OneReasonEach,
+    NoDescriptorSurvives,
+    NoTimerSurvives,
+    MemoryWithinLimits,
+    TurnsMakeProgress,
+    NothingFailsInside,
+    OthersAreServed,
+    DrainEnds,
+    CallersHearOnce,
+)

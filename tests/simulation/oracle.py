@@ -1,0 +1,289 @@
+"""What must the server answer to these bytes?
+
+A second, slow and simple reading of wire.md that shares nothing with `protocol`: it takes what the
+server's socket received, frame by frame, and foretells the reply to each request; and it takes what the
+server sent, and compares. A reply that no request explains, one that is wrong, one that comes too early
+or twice is told at the byte at which it happened.
+
+`Conversation` is the tap of one accepted socket. What it foretells is exact but for time: a request with
+`deadline-ms` may be answered `deadline-exceeded`, and one error out of `LAST_WORDS` may end the
+conversation where no whole request awaits its reply before it.
+
+Not here: what must hold beyond one conversation (`invariants`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from protocol.states import ENDED, FAILED, FINISHED
+
+__all__ = ["BIG", "Conversation", "EchoConversation", "Expected"]
+
+ENTRIES = {
+    "morpheus": "Follow the white rabbit. 🐰",
+    "ring": "In the caves beneath the Misty Mountains. 💍",
+    "🐶": "🐾 Playing ball! 🏐",
+}
+
+#: Errors that answer no whole request and end a connection.
+LAST_WORDS = ("timeout", "overloaded", "shutting-down")
+#: The most characters that the action `big` returns.
+BIG = 1000
+
+
+class Expected(NamedTuple):
+    """The reply to one request: its JSON fields, or bytes, or an error's code."""
+
+    id: object
+    fields: dict[str, Any] | None = None
+    content: bytes | None = None
+    code: str | None = None
+    deadline: bool = False
+    last: bool = False  #: nothing is served after it
+    begun: bool = True  #: its first byte was read before the drain
+
+    def complaint(self, header: dict[str, Any], content: bytes) -> str | None:
+        """What is wrong with a reply; None if nothing is."""
+        if header.get("id") != self.id:
+            return f"has the id {header.get('id')!r} where {self.id!r} is right"
+        if self.content is not None and header["content-type"] != "text/json":
+            return None if content == self.content else f"says {content[:60]!r}, not {self.content[:60]!r}"
+        body = json.loads(content)
+        code = body["error"]["code"] if "error" in body else None
+        if code == "deadline-exceeded" and self.deadline:
+            return None
+        if code != self.code:
+            return f"has the code {code} where {self.code} is right"
+        if self.code is None and body != self.fields:
+            return f"says {str(body)[:80]!r}, not {str(self.fields)[:80]!r}"
+        return None
+
+
+def _echo(request: dict[str, Any]) -> dict[str, Any]:
+    return {"result": request.get("value")}
+
+
+def _search(request: dict[str, Any]) -> dict[str, Any]:
+    value = request.get("value")
+    return {"result": (ENTRIES.get(value) if isinstance(value, str) else None) or f"No match for '{value}'."}
+
+
+_ANSWERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "echo": _echo,
+    "slow": _echo,
+    "stall": _echo,
+    "search": _search,
+    "big": lambda request: {"result": "x" * min(BIG, request["value"])},
+}
+
+
+class EchoConversation:
+    """What a connection of the raw echo listener read and wrote: the same, as far as it came."""
+
+    def __init__(self, wrong: Callable[[str], None]) -> None:
+        self.wrong = wrong
+        self.sock: Any = None
+        self.broken = False  # reset, by whoever it was
+        self.rude = False  # the server closed it with a RST
+        self.accepted_at = self.closed_at = 0.0
+        self._unanswered = bytearray()
+
+    def accepted(self, sock: Any) -> None:
+        self.sock = sock
+        self.accepted_at = sock.kernel.clock.now
+
+    def closed(self, rude: bool) -> None:
+        self.rude = rude
+        if self.sock is not None:
+            self.closed_at = self.sock.kernel.clock.now
+
+    def was_reset(self) -> None:
+        self.broken = True
+
+    def received(self, data: bytes) -> None:
+        self._unanswered += data
+
+    def sent(self, data: bytes) -> None:
+        if not self._unanswered.startswith(data):
+            self.wrong(f"echoes {data[:40]!r} where {bytes(self._unanswered[:40])!r} is right")
+        del self._unanswered[: len(data)]
+
+
+class Conversation(EchoConversation):
+    """What one accepted connection's program read and wrote."""
+
+    def __init__(self, max_header: int, max_content: int, wrong: Callable[[str], None]) -> None:
+        super().__init__(wrong)
+        self.max_header = max_header
+        self.max_content = max_content
+        self.message: Any = None  # the server's, once it has one
+        self.last: str | None = None  # the reply after which none may follow
+        self.answered = 0
+        self.expected: deque[Expected] = deque()
+        self._in = bytearray()
+        self._out = bytearray()
+        self._deaf = False  # what comes from here on is not served
+        self._persistent = False
+        self._confirmed = 0
+        self._fence = False  # bytes that come from here on come after the drain
+
+    # --- what the socket tells -------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        if self.message is not None:
+            connection = self.message.connection
+            if connection.state in (FINISHED, FAILED, ENDED):
+                return  # it says itself that this is thrown away; its last words must have said so too
+            self._fence = connection.closing
+        if self._deaf or not data:
+            return
+        begun = not self._fence or bool(self._in)
+        self._in += data
+        while not self._deaf and self._take_request(begun):
+            begun = not self._fence
+
+    def sent(self, data: bytes) -> None:
+        self._out += data
+        while (frame := self._take_reply()) is not None:
+            self._check(*frame)
+
+    # --- requests --------------------------------------------------------------------------
+
+    def _take_request(self, begun: bool) -> bool:
+        data = self._in
+        if len(data) < 2:
+            return False
+        length = int.from_bytes(data[:2], "big")
+        if length == 0 or length > self.max_header:
+            return self._framing_lost("header-too-large" if length else "bad-header", None)
+        if len(data) < 2 + length:
+            return False
+        header = _header(bytes(data[2 : 2 + length]))
+        if header is None:
+            return self._framing_lost("bad-header", None)
+        if header["content-length"] > self.max_content:
+            return self._framing_lost("content-too-large", header.get("id"))
+        end = 2 + length + header["content-length"]
+        if len(data) < end:
+            return False
+        content = bytes(data[2 + length : end])
+        del data[:end]
+        word = header.get("connection")
+        self._persistent = self._persistent or word == "keep-alive"
+        last = word == "close" or not self._persistent
+        self.expected.append(self._answer(header, content)._replace(last=last, begun=begun))
+        self._deaf = last
+        return True
+
+    def _framing_lost(self, code: str, id: object) -> bool:
+        self.expected.append(Expected(id, code=code, last=True))
+        self._deaf = True
+        return False
+
+    def _answer(self, header: dict[str, Any], content: bytes) -> Expected:
+        right = Expected(header.get("id"), deadline="deadline-ms" in header)
+        if header["content-type"] != "text/json":
+            kind = header["content-type"]
+            if kind in ("binary/echo", "binary/slow"):
+                return right._replace(content=content)
+            return right._replace(content=b"First 10 bytes of request: " + content[:10])
+        try:
+            info = codecs.lookup(header["content-encoding"])
+        except (LookupError, TypeError):
+            return right._replace(code="unsupported-encoding")
+        if info.name == "zlib":
+            return right._replace(code="unsupported-encoding")
+        try:
+            request = json.loads(content.decode(info.name))
+        except ValueError:
+            return right._replace(code="bad-content")
+        action = request.get("action") if isinstance(request, dict) else None
+        if not isinstance(action, str):
+            return right._replace(code="bad-request")
+        if action == "boom":
+            return right._replace(code="handler-failed")
+        if action == "confirm":
+            self._confirmed += 1
+            return right._replace(fields={"result": f"Received: {request['value']}", "count": self._confirmed})
+        answer = _ANSWERS.get(action)
+        return right._replace(code="unknown-action") if answer is None else right._replace(fields=answer(request))
+
+    # --- replies ---------------------------------------------------------------------------
+
+    def _take_reply(self) -> tuple[dict[str, Any], bytes] | None:
+        data = self._out
+        if len(data) < 2:
+            return None
+        length = int.from_bytes(data[:2], "big")
+        if len(data) < 2 + length:
+            return None
+        header = json.loads(data[2 : 2 + length])
+        end = 2 + length + header["content-length"]
+        if len(data) < end:
+            return None
+        content = bytes(data[2 + length : end])
+        del data[:end]
+        return header, content
+
+    def _check(self, header: dict[str, Any], content: bytes) -> None:
+        if self.last is not None:
+            self.wrong(f"a reply follows the last one ({self.last}): {content[:80]!r}")
+            return
+        code = _code(header, content)
+        if code in LAST_WORDS:
+            self._check_last_words(code)
+            return
+        if not self.expected:
+            self.wrong(f"a reply answers nothing: {content[:80]!r}")
+            return
+        expected = self.expected.popleft()
+        complaint = expected.complaint(header, content)
+        if complaint is not None:
+            self.wrong(f"reply {self.answered + 1} {complaint}")
+        self.answered += 1
+        if expected.last or header.get("connection") == "close":
+            self.last = code or header.get("connection") or "one-shot"
+
+    def _check_last_words(self, code: str) -> None:
+        before = [e for e in self.expected if e.begun or code != "shutting-down"]
+        if code == "overloaded":
+            if self.answered:
+                self.wrong("overloaded, after it was served")
+        elif before:
+            self.wrong(f"{code} overtakes the reply to request {self.answered + 1}")
+        self.last = code
+        self.expected.clear()
+
+    # --- the end ---------------------------------------------------------------------------
+
+    @property
+    def owed(self) -> int:
+        """Whole requests that were read and not answered, with nothing said that would explain it."""
+        return 0 if self.last is not None and not self._out else len(self.expected) + bool(self._out)
+
+
+def _code(header: dict[str, Any], content: bytes) -> str | None:
+    if header["content-type"] != "text/json" or b'"error"' not in content:
+        return None
+    body = json.loads(content)
+    return body["error"]["code"] if isinstance(body.get("error"), dict) else None
+
+
+def _header(raw: bytes) -> dict[str, Any] | None:
+    """The header if it is one; None for `bad-header`. As exact as what our peers send needs."""
+    try:
+        header = json.loads(raw.decode())
+    except ValueError:
+        return None
+    needed = ("byteorder", "content-type", "content-encoding", "content-length")
+    if not isinstance(header, dict) or any(name not in header for name in needed):
+        return None
+    length = header["content-length"]
+    if type(length) is not int or length < 0 or not isinstance(header["content-type"], str):
+        return None
+    return header
