@@ -155,7 +155,6 @@ class Kernel:
         try:
             number = process.open(sock)  # the number first: without one the connection stays in the queue
         except OSError:
-            self.progress = True
             self.faults.count("accept: EMFILE")
             raise self._refused(listener, errno.EMFILE) from None
         listener.queue.popleft()

@@ -1,0 +1,405 @@
+"""Would it be noticed?
+
+For each invariant bugs that break it: patches of the real code, each of them one that somebody could
+have written. `test_bugs` shows that the invariant catches each within `SEEDS` seeds. Nothing here is ever
+applied outside of that, but for `python -m tests.simulation --bug NAME`, to see what catching looks like.
+
+Not here: the invariants (`invariants`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+from eventloop import Connector, Listener, Transport
+from libclient.message import Message as Outgoing
+from libclient.pool import Pool
+from libserver.message import Message
+from libserver.reasons import CloseReason
+from libserver.replies import Replies
+from libserver.server import Server
+from protocol.states import LIFECYCLE, LINGERING, OPEN, SHUTDOWN
+
+__all__ = ["BUGS", "SEEDS", "Bug"]
+
+#: So many seeds are tried, from `Bug.seed` on.
+SEEDS = 60
+
+
+class Bug(NamedTuple):
+    """`breaks` is the invariant that catches it, `seed` one of those in which it does."""
+
+    name: str
+    breaks: str
+    seed: int
+    words: str
+    patch: Any  #: makes a context manager
+
+    def applied(self) -> contextlib.AbstractContextManager[Any]:
+        manager: contextlib.AbstractContextManager[Any] = self.patch()
+        return manager
+
+
+def method(owner: type, name: str, replacement: Any) -> Any:
+    return lambda: mock.patch.object(owner, name, replacement)
+
+
+# --- answers -------------------------------------------------------------------------------------------
+
+
+def owe_in_front(self: Replies, owed: Any) -> None:
+    self._owed.appendleft(owed)
+
+
+_release = Replies.release
+
+
+def release_twice(self: Replies, *args: Any) -> list[Any]:
+    parts = _release(self, *args)
+    return parts + parts
+
+
+_everybodys: dict[str, Any] = {}
+
+
+def one_session_for_all(self: Message) -> dict[str, Any]:
+    return _everybodys
+
+
+_settle = Replies.settle
+
+
+def settle_with_the_ones_before(self: Replies, owed: Any, outcome: object, failure: Any) -> None:
+    first = self._owed[0]
+    _settle(self, first if not first.ready else owed, outcome, failure)
+
+
+def close_at_eof(self: Message) -> None:
+    """A half-close taken for the end."""
+    if self.state is OPEN:
+        self.release(CloseReason.PEER_CLOSED)
+
+
+_give_up = Message._give_up
+
+
+def forget_what_is_owed(self: Message) -> None:
+    _give_up(self)
+    if self._pending is not None:
+        self._pending.replies = Replies()
+        self.connection.in_flight = 0
+
+
+# --- ends ------------------------------------------------------------------------------------------------
+
+
+def close_instead(self: Transport) -> None:
+    self.close()
+
+
+_forget = Server.forget
+
+
+def forget_without_counting_resets(self: Server, accepted: Any, reason: CloseReason) -> None:
+    _forget(self, accepted, reason)
+    if reason is CloseReason.RESET:
+        self.closed_by[reason] -= 1
+
+
+_lose = Transport._lose
+
+
+def lose_and_tell_twice(self: Transport, error: OSError | None) -> None:
+    protocol = getattr(self, "protocol", None)
+    told = not self.closed
+    _lose(self, error)
+    if told and error is not None and isinstance(protocol, Message):
+        self.loop.call_soon(protocol.server.forget, protocol, CloseReason.RESET)
+
+
+def lose_without_closing_what_broke(self: Transport, error: OSError | None) -> None:
+    sock = self.sock
+    if error is not None and not self.closed:
+        self.loop.register(sock, 0, self)
+        self.sock = mock.Mock(fileno=lambda: -1, tap=sock.tap)
+        with mock.patch.object(self.loop, "register"):
+            _lose(self, error)
+        self.sock = sock
+        return
+    _lose(self, error)
+
+
+def give_up_without_closing(self: Connector, error: OSError) -> None:
+    self._errors.append(error)
+    self._release()
+    self._try_next()
+
+
+_connection_lost = Message.connection_lost
+
+
+def lose_the_message_but_not_its_timer(self: Message, error: Exception | None) -> None:
+    timer = self._pending.timer if self._pending is not None else None
+    _connection_lost(self, error)
+    if timer is not None:
+        timer.start(self)
+
+
+def stop_no_linger_timer(self: Server, accepted: Any, reason: CloseReason) -> None:
+    lingering = accepted in self.linger_timer
+    _forget(self, accepted, reason)
+    if lingering:
+        self.linger_timer.start(accepted)
+
+
+# --- limits ------------------------------------------------------------------------------------------------
+
+
+def may_serve_above_the_mark(self: Message) -> bool:
+    pending = self._pending
+    if self.transport.closed or (pending is not None and pending.yielded):
+        return False
+    return pending is None or pending.held is None or not self.server.pool.full
+
+
+def count_no_connections(self: Server, sock: Any) -> None:
+    self._welcome(Message(self, sock, self._observer()))
+
+
+# --- turns -------------------------------------------------------------------------------------------------
+
+
+_register = Transport._register
+
+
+def register_with_a_mask_of_0(self: Transport) -> None:
+    if not self.closed and self.interest() == 0 and self.loop.selector.get_map().get(self.sock) is not None:
+        self.loop.selector.modify(self.sock, 0, self)
+    else:
+        _register(self)
+
+
+def never_pause(self: Listener, error: OSError) -> None:
+    """Try again at once."""
+
+
+def refuse_nobody(self: Listener) -> None:
+    """No reserve either: what waits goes on waiting."""
+
+
+@contextlib.contextmanager
+def listener_that_never_pauses() -> Iterator[None]:
+    with mock.patch.object(Listener, "_pause", never_pause), mock.patch.object(Listener, "_refuse_some", refuse_nobody):
+        yield
+
+
+@contextlib.contextmanager
+def a_row_less() -> Iterator[None]:
+    """Nobody thought of a SIGTERM while a connection lingers."""
+    with mock.patch.dict(LIFECYCLE._lookup):
+        del LIFECYCLE._lookup[LINGERING, SHUTDOWN]
+        yield
+
+
+@contextlib.contextmanager
+def eagain_is_an_end() -> Iterator[None]:
+    """`except BlockingIOError` that catches something else."""
+    with mock.patch("eventloop.transport.BlockingIOError", FileExistsError, create=True):
+        yield
+
+
+# --- life goes on --------------------------------------------------------------------------------------------
+
+
+def never_resume(self: Listener) -> None:
+    """The timer that brings the listener back is forgotten."""
+
+
+def cut_nobody(self: Server) -> None:
+    """The drain's time is up, and nothing follows."""
+
+
+# --- clients ---------------------------------------------------------------------------------------------------
+
+
+def repeat_nothing_and_tell_nobody(self: Pool, message: Any, ending: Any) -> list[Any]:
+    return []
+
+
+_tell = Outgoing._tell
+
+
+def tell_nothing_of_the_unsent(self: Outgoing) -> None:
+    self._queue.clear()
+    _tell(self)
+
+
+def match_the_last(self: Outgoing, header: Any, value: object) -> None:
+    if len(self._awaiting) > 1:
+        self._awaiting.rotate(1)
+    _reply(self, header, value)
+
+
+_reply = Outgoing._reply
+
+BUGS: tuple[Bug, ...] = (
+    Bug(
+        "replies-swapped",
+        "answered-once-rightly-in-order",
+        0,
+        "a reply that must wait goes to the front of those that wait",
+        method(Replies, "owe", owe_in_front),
+    ),
+    Bug(
+        "reply-twice",
+        "answered-once-rightly-in-order",
+        0,
+        "a reply that had to wait is sent twice",
+        method(Replies, "release", release_twice),
+    ),
+    Bug(
+        "session-shared",
+        "answered-once-rightly-in-order",
+        0,
+        "all connections count their confirmed messages together",
+        method(Message, "session", one_session_for_all),
+    ),
+    Bug(
+        "replies-crossed",
+        "answered-once-rightly-in-order",
+        0,
+        "what a thread returns goes to the oldest that waits, not to the one it belongs to",
+        method(Replies, "settle", settle_with_the_ones_before),
+    ),
+    Bug(
+        "half-close-is-the-end",
+        "unanswered-has-a-reason",
+        0,
+        "a peer that finishes sending does not get what it is still owed",
+        method(Message, "eof_received", close_at_eof),
+    ),
+    Bug(
+        "owed-forgotten",
+        "unanswered-has-a-reason",
+        0,
+        "who gives up reading gives up the replies owed as well",
+        method(Message, "_give_up", forget_what_is_owed),
+    ),
+    Bug(
+        "EAGAIN-is-an-end",
+        "others-are-served",
+        0,
+        "a socket with nothing to read, or no room to send, is taken for a broken one",
+        eagain_is_an_end,
+    ),
+    Bug(
+        "close-without-lingering",
+        "no-reply-is-lost-to-a-RST",
+        0,
+        "after the last reply the socket is closed at once",
+        method(Transport, "linger", close_instead),
+    ),
+    Bug(
+        "resets-not-counted",
+        "one-reason-each",
+        0,
+        "a connection that is reset is in no counter",
+        method(Server, "forget", forget_without_counting_resets),
+    ),
+    Bug(
+        "ends-twice",
+        "one-reason-each",
+        0,
+        "an error at a system call is told twice",
+        method(Transport, "_lose", lose_and_tell_twice),
+    ),
+    Bug(
+        "socket-not-closed",
+        "no-descriptor-survives-its-connection",
+        0,
+        "a connection that broke keeps its socket",
+        method(Transport, "_lose", lose_without_closing_what_broke),
+    ),
+    Bug(
+        "attempt-not-closed",
+        "no-descriptor-survives-its-connection",
+        0,
+        "an attempt to connect that failed keeps its socket",
+        method(Connector, "_give_up_on_this", give_up_without_closing),
+    ),
+    Bug(
+        "timer-outlives",
+        "no-timer-survives-its-connection",
+        0,
+        "the input timer of a connection that is lost goes on",
+        method(Message, "connection_lost", lose_the_message_but_not_its_timer),
+    ),
+    Bug(
+        "linger-timer-outlives",
+        "no-timer-survives-its-connection",
+        0,
+        "who stops lingering early stays in the queue",
+        method(Server, "forget", stop_no_linger_timer),
+    ),
+    Bug(
+        "water-marks-ignored",
+        "memory-within-limits",
+        0,
+        "a peer that does not read is served on and on",
+        method(Message, "_may_serve", may_serve_above_the_mark),
+    ),
+    Bug(
+        "cap-ignored",
+        "memory-within-limits",
+        0,
+        "there is no one too many",
+        method(Server, "_accept", count_no_connections),
+    ),
+    Bug(
+        "mask-0",
+        "no-turn-without-progress",
+        0,
+        "a paused connection stays in the selector with a mask of 0, and its peer hangs up",
+        method(Transport, "_register", register_with_a_mask_of_0),
+    ),
+    Bug(
+        "listener-spins",
+        "no-turn-without-progress",
+        0,
+        "out of descriptors, accept is tried again at once",
+        listener_that_never_pauses,
+    ),
+    Bug("a-row-less", "nothing-fails-inside", 0, "no row says what SIGTERM means to who lingers", a_row_less),
+    Bug(
+        "listener-never-resumes",
+        "others-are-served",
+        0,
+        "after a pause nobody is accepted any more",
+        method(Listener, "_resume", never_resume),
+    ),
+    Bug("no-cut", "the-drain-ends-in-time", 0, "who is still busy at the drain's end is not cut", method(Server, "_cut", cut_nobody)),
+    Bug(
+        "calls-lost",
+        "callers-hear-once-and-rightly",
+        0,
+        "calls of a connection that broke are neither repeated nor failed",
+        method(Pool, "_repeatable", repeat_nothing_and_tell_nobody),
+    ),
+    Bug(
+        "unsent-lost",
+        "callers-hear-once-and-rightly",
+        0,
+        "requests that never left don't come back",
+        method(Outgoing, "_tell", tell_nothing_of_the_unsent),
+    ),
+    Bug(
+        "replies-mismatched",
+        "callers-hear-once-and-rightly",
+        0,
+        "with several requests in flight a reply goes to another than the oldest",
+        method(Outgoing, "_reply", match_the_last),
+    ),
+)
