@@ -88,19 +88,27 @@ class GentleClose(Invariant):
         CloseReason.OVERLOADED,
     }
 
+    #: Ends with last words to a peer that is likely to be sending: it must be read on for a while.
+    SAID = frozenset({CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT})
+
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
-        if talk is None or not talk.rude or talk.broken:
+        if talk is None or talk.broken:
             return
-        shut, closed = talk.sock.shut_at, talk.closed_at
-        waited = closed - shut if shut is not None and closed is not None else 0.0
+        shut = talk.sock.shut_at
+        waited = talk.closed_at - shut if shut is not None else 0.0
         if waited >= min(LINGER, REFUSED_LINGER) or (ending.reason in self.MAY and talk.last is None):
+            return
+        if not talk.rude:
+            if ending.reason in self.SAID:
+                talk.too_late = lambda: world.violated(
+                    self.name, f"{talk.sock} said {talk.last}, was closed {waited:.3f} s after its FIN, and more came"
+                )
             return
         if ending.reason in UnansweredHasReason.EXPLAINS or ending.reason is CloseReason.OVERLOADED:
             return
-        world.violated(
-            self.name, f"{talk.sock} was closed with unread input as {ending.reason.value}, {waited:.3f} s after its FIN"
-        )
+        how = f"as {ending.reason.value}, {waited:.3f} s after its FIN"
+        world.violated(self.name, f"{talk.sock} was closed with unread input {how}")
 
 
 class OneReasonEach(Invariant):
@@ -206,9 +214,10 @@ class MemoryWithinLimits(Invariant):
 class TurnsMakeProgress(Invariant):
     """No turn without progress: no bytes moved, nothing accepted or closed, no message served, and woken all the same.
 
-    A few such turns are in order: a timer that finds its subject gone, a callback that only counts.
-    So there is an allowance that grows with time; a loop that spins has used it up at once. Turns for
-    which the kernel made up readiness are not counted.
+    A few such turns are in order: a timer that finds its subject gone, a connection that had its share
+    of a turn and finds nothing left in the next. So there is an allowance that grows with time and with
+    each turn that got somewhere; a loop that spins has used it up at once. Turns for which the kernel made
+    up readiness are not counted.
     """
 
     name = "no-turn-without-progress"
@@ -225,6 +234,7 @@ class TurnsMakeProgress(Invariant):
         self._allowance = min(self.MOST, self._allowance + (now - self._counted_at) * self.PER_SECOND)
         self._counted_at = now
         if world.turn_progressed or world.turn_injected or self._served_something(world):
+            self._allowance += 1
             return
         self._allowance -= 1
         if self._allowance < 0:

@@ -200,7 +200,8 @@ class Kernel:
             self._establish(sock, listener)
         elif tries < SYN_TRIES:
             self.faults.count("connect: accept queue full")
-            self.schedule.after(2.0 ** (tries - 1), self._syn, sock, address, tries + 1)
+            seconds = 2.0 ** (tries - 1) * (0.8 + 0.4 * self.faults.random.random())  # not all at once again
+            self.schedule.after(seconds, self._syn, sock, address, tries + 1)
 
     def _establish(self, sock: SimSocket, listener: SimSocket) -> None:
         other = SimSocket(self, None)

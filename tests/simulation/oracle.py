@@ -91,6 +91,7 @@ class EchoConversation:
         self.broken = False  # reset, by whoever it was
         self.rude = False  # the server closed it with a RST
         self.accepted_at = self.closed_at = 0.0
+        self.too_late: Callable[[], None] = lambda: None  # is told of bytes that came after the close
         self._unanswered = bytearray()
 
     def accepted(self, sock: Any) -> None:
@@ -104,6 +105,9 @@ class EchoConversation:
 
     def was_reset(self) -> None:
         self.broken = True
+
+    def came_too_late(self) -> None:
+        self.too_late()
 
     def received(self, data: bytes) -> None:
         self._unanswered += data

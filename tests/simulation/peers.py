@@ -65,8 +65,8 @@ BROKEN = (
     frame({"byteorder": "little"}),
     frame(b"[1, 2]"),
     b"\xff\xff" + b"x" * 200,
-    message(b"", "text/json", "utf-8", **{"content_length": -1}),
-    message(b"", "text/json", "utf-8", **{"content_length": 10**12}),
+    message(b"", "text/json", "utf-8", content_length=-1),
+    message(b"", "text/json", "utf-8", content_length=10**12),
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20,
 )
 
@@ -229,8 +229,8 @@ class Peer:
     def requests(self, count: int) -> bytes:
         """Pipelined ones, the first asking for keep-alive."""
         parts = [self.one_request(connection="keep-alive")]
-        for _ in range(count - 1):
-            parts.append(self.random.choice(ANSWERABLE) if self.random.random() < 0.1 else self.one_request())
+        random = self.random
+        parts += [random.choice(ANSWERABLE) if random.random() < 0.1 else self.one_request() for _ in range(count - 1)]
         return b"".join(parts)
 
 

@@ -136,6 +136,8 @@ class Stream:
             return
         if receiver.closed:
             self.kernel.trace.note("kernel", self.receiver, "is closed: RST for", len(segment), "bytes")
+            if receiver.tap is not None:
+                receiver.tap.came_too_late()
             self.send_rst_back()
             return
         self.unread += segment

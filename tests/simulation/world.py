@@ -415,7 +415,7 @@ class World:
             logger.removeHandler(self.log)
             logger.propagate = propagate
             self.hurried = bool(self.violations)
-            self._close()
+            self.close()
         if not self.violations:
             for invariant in self.invariants:
                 invariant.over(self)
@@ -519,7 +519,8 @@ class World:
             elif not self._pass_time(until):
                 return
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Whoever is left ends now, and every thread with it."""
         for peer in self._peers:
             peer.end()
         if self.probe is not None:
