@@ -138,14 +138,11 @@ def give_up_without_closing(self: Connector, error: OSError) -> None:
     self._try_next()
 
 
-_connection_lost = Message.connection_lost
-
-
-def lose_the_message_but_not_its_timer(self: Message, error: Exception | None) -> None:
-    timer = self._pending.timer if self._pending is not None else None
-    _connection_lost(self, error)
-    if timer is not None:
-        timer.start(self)
+def stop_no_input_timer(self: Server, accepted: Any, reason: CloseReason) -> None:
+    arriving = isinstance(accepted, Message) and self.arrivals.part(accepted) is not None
+    _forget(self, accepted, reason)
+    if arriving:
+        self.arrivals.expect(accepted)
 
 
 def stop_no_linger_timer(self: Server, accepted: Any, reason: CloseReason) -> None:
@@ -165,8 +162,8 @@ def may_serve_above_the_mark(self: Message) -> bool:
     return pending is None or pending.held is None or not self.server.pool.full
 
 
-def count_no_connections(self: Server, sock: Any) -> None:
-    self._welcome(Message(self, sock, self._observer()))
+def count_no_connections(self: Server, sock: Any, peer: Any) -> None:
+    self._welcome(Message(self, sock, self._observer()), peer)
 
 
 # --- turns -------------------------------------------------------------------------------------------------
@@ -335,7 +332,7 @@ BUGS: tuple[Bug, ...] = (
         "no-timer-survives-its-connection",
         2,
         "the input timer of a connection that is lost goes on",
-        method(Message, "connection_lost", lose_the_message_but_not_its_timer),
+        method(Server, "forget", stop_no_input_timer),
     ),
     Bug(
         "linger-timer-outlives",

@@ -76,7 +76,7 @@ class PoolClient(Turning):
             timeout=random.choice((0.5, 10.0)),
             connect_timeout=random.choice((0.5, 5.0)),
             open_socket=self.open_socket,
-            observer=world.observer_for(name),
+            observer=lambda: world.observer_for(name),
         )
         self.pool = Pool(
             self.shared,
@@ -158,7 +158,7 @@ class MessageClient(Turning):
             connect_timeout=2.0,
             linger=random.choice((0.2, 5.0)),
             open_socket=self.open_socket,
-            observer=world.observer_for(name),
+            observer=lambda: world.observer_for(name),
         )
         self.sent = 0
         self.answered = 0

@@ -89,7 +89,9 @@ class GentleClose(Invariant):
     }
 
     #: Ends with last words to a peer that is likely to be sending: it must be read on for a while.
-    SAID = frozenset({CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT})
+    SAID = frozenset(
+        {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
+    )
 
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
@@ -167,11 +169,13 @@ class NoTimerSurvives(Invariant):
 
     def swept(self, world: World) -> None:
         server = world.server
-        for name, queue in vars(server).items():
-            if isinstance(queue, Fifo):
-                for subject in queue._due:
-                    if subject not in server.connections and subject not in server.refused:
-                        world.violated(self.name, f"{name} holds connection {world.number_of(subject)}, which is over")
+        queues = {name: queue._due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
+        queues["arrivals"] = server.arrivals._arrivals
+        queues["its deadlines"] = server.arrivals._deadlines._slot_of
+        for name, subjects in queues.items():
+            for subject in subjects:
+                if subject not in server.connections and subject not in server.refused:
+                    world.violated(self.name, f"{name} holds connection {world.number_of(subject)}, which is over")
 
     over = swept
 
@@ -186,6 +190,9 @@ class MemoryWithinLimits(Invariant):
         limits, sizes = server.limits, server.codec.limits
         if len(server.connections) > server.max_connections:
             world.violated(self.name, f"{len(server.connections)} connections where {server.max_connections} may be")
+        most = limits.max_connections_per_ip
+        if most and max(server._from_ip.values(), default=0) > most:
+            world.violated(self.name, f"more than {most} connections from one address")
         if len(server.refused) > REFUSED_LINGERING:
             world.violated(self.name, f"{len(server.refused)} refused connections linger")
         most_in = sizes.max_header + sizes.max_content + 2 * RECV_SIZE
@@ -255,7 +262,7 @@ class NothingFailsInside(Invariant):
 
     def turned(self, world: World) -> None:
         for record in world.log.records:
-            if record.levelno >= logging.ERROR and "a handler failed" not in record.getMessage():
+            if record.levelno >= logging.ERROR and not record.getMessage().startswith(("a handler failed", "handler failures")):
                 said = record.exc_info[1] if record.exc_info else None
                 world.violated(self.name, f"{record.msg} ({type(said).__name__}: {said})")
         world.log.records.clear()

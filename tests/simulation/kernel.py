@@ -183,7 +183,7 @@ class Kernel:
     def connect(self, sock: SimSocket, address: tuple[str, int]) -> None:
         if sock.address is None:
             self._ports += 1
-            sock.address = ("127.0.0.1", self._ports)
+            sock.address = (f"127.0.0.{1 + self._ports % 3}", self._ports)
         sock.peer_address = address
         if self.faults.hit("connect: SYN swallowed"):
             return  # a firewall that says nothing

@@ -181,8 +181,8 @@ class World:
             self._actions(),
             sizes,
             loop,
-            lambda: self.observer_for("server", observed),
-            system,
+            observer=lambda: self.observer_for("server", observed),
+            system=system,
             ended=self._ended,
             **self.limits,
         )
@@ -193,6 +193,8 @@ class World:
         high = draw((2048, 16_384, 262_144))
         limits = {
             "max_connections": draw((2, 8, 40, 10_000)),
+            "max_connections_per_ip": draw((0, 0, 0, 3)),
+            "min_data_rate": draw((0, 20, 240)),
             "header_timeout": draw((2.0, 10.0)),
             "content_timeout": draw((3.0, 60.0)),
             "idle_timeout": draw((0.0, 5.0, 60.0, 300.0)),
