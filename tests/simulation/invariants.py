@@ -262,7 +262,8 @@ class NothingFailsInside(Invariant):
 
     def turned(self, world: World) -> None:
         for record in world.log.records:
-            if record.levelno >= logging.ERROR and not record.getMessage().startswith(("a handler failed", "handler failures")):
+            message = record.getMessage()
+            if record.levelno >= logging.ERROR and not message.startswith(("a handler failed", "handler failures")):
                 said = record.exc_info[1] if record.exc_info else None
                 world.violated(self.name, f"{record.msg} ({type(said).__name__}: {said})")
         world.log.records.clear()
