@@ -14,18 +14,21 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from selectors import BaseSelector
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from eventloop import Address, parse_address, parse_duration
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from protocol import Limits
 from protocol.limits import parse_size
+from protocol.states import Observer
 
 from .actions import Actions
 from .limits import ServerLimits
 from .listeners import CannotListen
 from .log import ANSWERS, FORMATS, LEVELS, flush_log, set_up_logging
+from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
 
@@ -157,7 +160,28 @@ def build_parser() -> argparse.ArgumentParser:
     logs = parser.add_argument_group("log, on stderr")
     logs.add_argument("--log-level", choices=LEVELS, default="info", help="(info)")
     logs.add_argument("--log-format", choices=FORMATS, default="text", help="(text)")
+    add_trace_options(parser, size)
     return parser
+
+
+def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int]) -> None:
+    """What is written down for study."""
+    trace = parser.add_argument_group("study")
+    trace.add_argument(
+        "--trace", metavar="FILE", help="write every step of the state machines there (see docs/trace-format.md)"
+    )
+    trace.add_argument(
+        "--trace-sample", metavar="N", type=_argument(_sample), default=1, help="of every N-th connection (1)"
+    )
+    trace.add_argument(
+        "--trace-bytes", metavar="SIZE", type=size, default=4096, help="at most so many bytes of one system call (4k)"
+    )
+
+
+def _sample(text: str) -> int:
+    if not (number := _count(text)):
+        raise ValueError("every 0th connection is none: write 1 for all of them")
+    return number
 
 
 def addresses_of(arguments: argparse.Namespace) -> list[Address]:
@@ -262,8 +286,20 @@ class Signals:
             answers.info("%s", line)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server; returns the exit code."""
+class Recorder(Protocol):
+    """What writes a trace: it is handed in by `app_server.py`, since the library knows nothing of study."""
+
+    def observer(self) -> Observer | None: ...
+
+    def tap(self, message: Message, sock: Any) -> Any: ...
+
+    def selector(self) -> BaseSelector: ...
+
+    def close(self) -> None: ...
+
+
+def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | None = None) -> int:
+    """Run the server; returns the exit code. `record` starts what `--trace` asks for."""
     parser = build_parser()
     try:
         arguments = parser.parse_args(argv)
@@ -277,8 +313,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _cannot(parser, str(error), EXIT_USAGE)
     try:
+        recorder = _start_recording(arguments, record)
+    except OSError as error:
+        return _cannot(parser, f"--trace {arguments.trace}: {error.strerror}", EXIT_CANNOT_START)
+    try:
+        return _serve(parser, arguments, sizes, limits, recorder)
+    finally:
+        if recorder is not None:
+            recorder.close()
+
+
+def _start_recording(arguments: argparse.Namespace, record: Callable[..., Recorder] | None) -> Recorder | None:
+    if arguments.trace is None or record is None:
+        return None
+    return record(
+        arguments.trace,
+        "server",
+        sample=arguments.trace_sample,
+        max_bytes=arguments.trace_bytes,
+        failed=lambda error: log.warning("the trace ends here, the server goes on: %s", error),
+        max_header=arguments.max_header,
+        max_content=arguments.max_content,
+    )
+
+
+def _serve(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    sizes: Limits,
+    limits: dict[str, Any],
+    recorder: Recorder | None,
+) -> int:
+    more: dict[str, Any] = {}
+    if recorder is not None:
+        more = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
+    try:
         actions = load_actions(arguments.app) if arguments.app else Actions()
-        server = Server(addresses_of(arguments), actions, sizes, **limits)
+        server = Server(addresses_of(arguments), actions, sizes, **more, **limits)
     except (CannotLoad, CannotListen) as error:
         return _cannot(parser, str(error), EXIT_CANNOT_START)
     except OSError as error:  # of the loop's own descriptors

@@ -25,6 +25,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from selectors import BaseSelector
 from typing import Any, TypeVar
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
@@ -111,7 +112,8 @@ class Server:
     `ValueError` for one that can't be understood or a limit that can't hold.
 
     Pass `loop` to share one; `observer` makes an observer (or None) for each connection, and `tap`
-    is given each observed message with its socket and gives back the one to use; `system`
+    is given each observed message with its socket and gives back the one to use; `selector` is for
+    the server's own loop; `system`
     stands for the operating system.
     """
 
@@ -123,6 +125,7 @@ class Server:
         loop: EventLoop | None = None,
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Message, Any], Any] | None = None,
+        selector: BaseSelector | None = None,
         system: System = System(),  # noqa: B008 (immutable)
         **limits: Any,
     ) -> None:
@@ -139,7 +142,7 @@ class Server:
         self.tap = tap
         self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
 
-        self.loop = loop if loop is not None else EventLoop(spin=SPIN)
+        self.loop = loop if loop is not None else EventLoop(selector, spin=SPIN)
         self._owns_loop = loop is None
         self.loop.on_error = self._loop_failed
         self.pool = system.pool(self.limits.handler_threads, self.loop.call_soon_threadsafe)

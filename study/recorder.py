@@ -35,7 +35,7 @@ from protocol.states import CLOSED, Machine, Row
 from .parts import Splitter
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
 
-__all__ = ["MAX_BYTES", "Recorder", "TracedSelector", "TracedSocket", "Trail"]
+__all__ = ["MAX_BYTES", "Recorder", "TracedSelector", "TracedSocket", "Trail", "start"]
 
 #: Bytes kept of one system call's data.
 MAX_BYTES = 4096
@@ -47,6 +47,11 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 def _words(mask: int) -> str:
     return ("r" if mask & READ else "") + ("w" if mask & WRITE else "")
+
+
+def start(path: str, vantage: str, **options: Any) -> Recorder:
+    """A recorder that writes to a file at `path`. Raises `OSError` if there can't be one."""
+    return Recorder(open(path, "wb"), vantage, **options)
 
 
 class Recorder:
