@@ -8,13 +8,14 @@ Not here: what a message does (`libclient.message`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from eventloop import Endpoint, EventLoop, Fifo, WaterMarks
 from eventloop.connector import open_socket as open_stream_socket
 from protocol import CLIENT, Codec, Header, Limits
-from protocol.states import Observer
+from protocol.states import Guarded, Observer
 
 from .outgoing import Outgoing
 from .reasons import EndReason
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .message import Message
 
 __all__ = ["Ending", "Owner", "Pair", "Shared", "UnaskedReply"]
+
+log = logging.getLogger("multiconn.client")
 
 #: A request and the owner's own token for it.
 Pair = tuple[Outgoing, Any]
@@ -114,7 +117,8 @@ class Shared:
 
     def observe(self) -> Observer | None:
         """An observer for one more connection."""
-        return self._make_observer() if self._make_observer is not None else None
+        observer = self._make_observer() if self._make_observer is not None else None
+        return Guarded(observer, _observer_failed) if observer is not None else None
 
     def socket_maker(self, message: Message) -> Callable[[Endpoint], Any]:
         """What makes the sockets that `message` tries its addresses with."""
@@ -126,6 +130,10 @@ class Shared:
     def reply_fifo(self, seconds: float) -> Fifo[Message]:
         """Another reply timer; to be put in `reply_timer` only while no message awaits a reply."""
         return self.loop.fifo(seconds, _reply_expired)
+
+
+def _observer_failed(error: Exception) -> None:
+    log.error("an observer failed; its connection goes on without it", exc_info=error)
 
 
 def _reply_expired(message: Message) -> None:

@@ -34,7 +34,7 @@ from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded
-from protocol.states import Observer
+from protocol.states import Guarded, Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
@@ -266,10 +266,15 @@ class Server:
         if self._make_observer is None:
             return None
         try:
-            return self._make_observer()
-        except Exception as error:  # the instrument is at fault: the connection goes on without
-            self._loop_failed(self._make_observer, error)
+            observer = self._make_observer()
+        except Exception as error:
+            self._observer_failed(error)
             return None
+        return Guarded(observer, self._observer_failed) if observer is not None else None
+
+    @staticmethod
+    def _observer_failed(error: Exception) -> None:
+        log.error("an observer failed; its connection goes on without it", exc_info=error)
 
     def _accept_echo(self, sock: Any, peer: Any) -> None:
         if self._too_many(peer):
@@ -456,15 +461,12 @@ class Server:
             self._loop_failed(message, error)
 
     def _loop_failed(self, source: object, error: Exception) -> None:
-        """A bug of ours, or of an instrument: it costs the connection it happened on, no more."""
+        """A bug of ours: it costs the connection it happened on, no more."""
         log.error("internal error at %r", source, exc_info=error)
         # The batch may have been left between a request and its reply, on what many share.
         self.resting.in_flight = 0
         message = getattr(source, "protocol", source)
-        if isinstance(message, Message):
-            message.connection.observer = None  # if it is what failed, it would fail again
-            message.abort(CloseReason.INTERNAL_ERROR)
-        elif isinstance(message, EchoConnection):
+        if isinstance(message, (Message, EchoConnection)):
             message.abort(CloseReason.INTERNAL_ERROR)
 
     def _close_listeners(self) -> None:

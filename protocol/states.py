@@ -19,6 +19,7 @@ The idea of tables that the code runs from is h11's; that each row argues for it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MACHINES",
     "RECEIVE",
     "Coupling",
+    "Guarded",
     "Machine",
     "Observer",
     "Row",
@@ -208,6 +210,28 @@ class Observer(Protocol):
 
     def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
         """`subject` took `row` of `machine`; its state is already the new one."""
+
+
+class Guarded:
+    """An observer that is let go when it fails: an instrument must not harm what it measures.
+
+    `failed` is told why, once. `inner` is the observer itself, or None from then on. (trio's rule
+    for its instruments.)
+    """
+
+    __slots__ = ("_failed", "inner")
+
+    def __init__(self, observer: Observer, failed: Callable[[Exception], None]) -> None:
+        self.inner: Observer | None = observer
+        self._failed = failed
+
+    def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
+        if self.inner is not None:
+            try:
+                self.inner.transition(subject, machine, row)
+            except Exception as error:
+                self.inner = None
+                self._failed(error)
 
 
 class Subject(Protocol):

@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
+from protocol import states
 from protocol.states import CLOSED, Machine, Row
 
 from .parts import Splitter
@@ -99,7 +100,7 @@ class Recorder:
 
     def tap(self, message: Any, sock: Any) -> Any:
         """The socket that `message`'s transport is to use."""
-        trail = message.observer
+        trail = getattr(message.observer, "inner", message.observer)  # which is mostly guarded
         if not self.on or not isinstance(trail, Trail):
             return sock
         trail.message = message
@@ -211,7 +212,7 @@ class Trail:
                 input=row.input,
                 target=row.target,
                 reason=row.reason,
-                source=_source(sys._getframe(2)),  # 1 is states.advance, 2 whoever called it
+                source=_caller(),
             )
             if row.target is CLOSED and self.message is not None:
                 self._reason = self.message.gauges().get("reason")  # which is forgotten before the turn ends
@@ -265,18 +266,17 @@ def _first(chunks: Iterable[Any], count: int) -> bytes:
     return bytes(data)
 
 
-def _source(frame: Any) -> str:
-    """`package/module.py:LINE` of a frame: the line that took the step."""
-    path = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 2)
-    return f"{'/'.join(path[-2:])}:{frame.f_lineno}"
+#: Whose lines took no step: they look a row up, or note it.
+_NOT_THEIRS = {__file__, states.__file__}
 
 
 def _caller() -> str:
-    """The innermost line that is not the recorder's own."""
+    """`package/module.py:LINE`: the line that took the step."""
     frame = sys._getframe(1)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while frame.f_code.co_filename in _NOT_THEIRS and frame.f_back is not None:
         frame = frame.f_back
-    return _source(frame)
+    path = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 2)
+    return f"{'/'.join(path[-2:])}:{frame.f_lineno}"
 
 
 class TracedSocket:

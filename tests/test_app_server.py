@@ -739,3 +739,41 @@ def test_a_connection_that_lingers_after_its_last_reply_was_served_and_not_cut()
     assert code == 0
     assert lines[-1] == "Closed: accepted 1 (served 1)"
     assert not any("Cut" in line for line in lines)
+
+
+# --- --trace --------------------------------------------------------------------------------------
+
+
+def test_a_trace_of_a_running_server_replays(tmp_path: Path) -> None:
+    path = tmp_path / "server.trace"
+    with running("127.0.0.1", "0", "--trace", str(path), "--trace-bytes", "64k") as server:
+        peer = server.peer(server.address())
+        peer.send(keep("echo", 1))
+        peer.reply()
+        server.signal(signal.SIGTERM)
+        assert server.end()[0] == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "study", "replay", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 connections took the same transitions again" in done.stdout
+
+
+def test_a_disk_that_is_full_ends_the_trace_and_not_the_server() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full here")
+    with running("127.0.0.1", "0", "--trace", "/dev/full") as server:
+        address = server.address()
+        for _ in range(40):  # until what is buffered has to be written
+            peer = server.peer(address)
+            peer.send(ask("echo", "x" * 2000))
+            peer.reply()
+        server.signal(signal.SIGTERM)
+        code, lines = server.end()
+    assert code == 0
+    assert [line for line in lines if "the trace ends here, the server goes on" in line]
+
+
+def test_a_trace_that_can_not_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    assert "No such file" in fails(1, "127.0.0.1", "0", "--trace", str(tmp_path / "no" / "trace"))
+    assert "every 0th connection" in fails(2, "127.0.0.1", "0", "--trace-sample", "0")

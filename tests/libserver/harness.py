@@ -371,6 +371,7 @@ def turned(
     sizes: Limits | None = None,
     observer: Any = None,
     internal_errors: int = 0,
+    observer_errors: int = 0,
     **limits: Any,
 ) -> Iterator[Turned]:
     """A server to be turned by hand; at its end the books are checked."""
@@ -395,6 +396,7 @@ def turned(
     assert descriptors() == before
     failures = [text for text in log.texts(logging.ERROR) if "internal error" in text]
     assert len(failures) == internal_errors, log.raised()
+    assert sum("an observer failed" in text for text in log.texts(logging.ERROR)) == observer_errors, log.raised()
 
 
 # --- a server in a thread --------------------------------------------------------------

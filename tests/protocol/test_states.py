@@ -14,6 +14,7 @@ from protocol.states import (
     LIFECYCLE,
     MACHINES,
     RECEIVE,
+    Guarded,
     Machine,
     Row,
     UnlistedTransition,
@@ -408,3 +409,34 @@ def test_only_one_function_of_the_project_assigns_a_state():
         for function, _ in assignments_of_state(path.read_text(encoding="utf-8"))
     }
     assert found == {("protocol/states.py", "_enter")}
+
+
+# --- observers that fail ------------------------------------------------------------------------
+
+
+def test_an_observer_that_fails_is_let_go_and_its_subject_moves_on():
+    class Broken:
+        calls = 0
+
+        def transition(self, *_):
+            self.calls += 1
+            raise RuntimeError("the instrument broke")
+
+    broken, failures = Broken(), []
+    guard = Guarded(broken, failures.append)
+    connection = Connection(Codec(SERVER), guard)
+    assert guard.inner is broken
+    connection.receive_data(request({"action": "echo"}))
+    assert connection.state == "FINISHED"
+    assert [str(error) for error in failures] == ["the instrument broke"]
+    assert (guard.inner, broken.calls) == (None, 1)
+
+
+def test_an_observer_that_is_well_hears_everything():
+    class Rows(list):
+        def transition(self, subject, machine, row):
+            self.append(row.input)
+
+    rows = Rows()
+    Connection(Codec(SERVER), Guarded(rows, pytest.fail)).receive_data(request({"action": "echo"}))
+    assert rows == ["PREFIX_READ", "HEADER_READ", "LAST_CONTENT_READ"]

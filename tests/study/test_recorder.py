@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from protocol import SERVER, Codec, Connection
-from protocol.states import CLOSED, LIFECYCLE, OPEN, RELEASED, advance, begin
+from protocol.states import CLOSED, LIFECYCLE, OPEN, RELEASED, Guarded, advance, begin
 from study.recorder import FLUSH_EVERY, Recorder, TracedSocket
 from study.trace import Trace, load
 from tests.fakes.clock import FakeClock
@@ -237,10 +237,19 @@ def test_a_mistake_of_the_recorder_ends_the_recording_and_nothing_else(bench, mo
 
 
 def test_a_broken_transition_note_does_not_reach_the_machine(bench, monkeypatch):
-    monkeypatch.setattr("study.recorder._source", lambda frame: 1 / 0)
+    monkeypatch.setattr("study.recorder._caller", lambda: 1 / 0)
     bench.message.connection.receive_data(request({"action": "echo"}))
     assert bench.message.connection.state == "FINISHED"
     assert len(bench.failures) == 1
+
+
+def test_a_trail_that_is_guarded_is_found(bench):
+    message = Message(Guarded(bench.recorder.observer(), bench.failures.append))
+    traced = bench.recorder.tap(message, bench.theirs)
+    assert isinstance(traced, TracedSocket)
+    message.connection.receive_data(request({"action": "echo"}))
+    rows = [event.data for event in bench.trace().groups["2"] if event.name == "transition"]
+    assert [row["source"].split(":")[0] for row in rows] == ["protocol/connection.py"] * 3
 
 
 def test_the_file_is_flushed_now_and_then(bench):
