@@ -718,7 +718,7 @@ def test_an_observer_that_can_not_be_made_costs_nothing() -> None:
 
 
 def test_a_bug_met_in_a_timer_costs_its_connection_and_not_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
-    with turned(header_timeout=10.0, observer_errors=1) as home:
+    with turned(header_timeout=10.0, internal_errors=1) as home:
         home.peer()
         doomed = home.only
         neighbour = home.peer()
