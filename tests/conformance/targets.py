@@ -19,7 +19,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from .case import ALONE, LAST, SOON, Case, Failed, Informational, Options, Run
+from .case import ALONE, SOON, Case, Failed, Informational, Options, Run
 from .wire import RING, Peer, search
 
 __all__ = ["CannotReach", "Process", "ServerRun", "ServerTarget"]
@@ -123,7 +123,7 @@ class ServerTarget:
             raise Failed(f"a fresh connection to be served after the case ({failure.expected})", failure.came) from None
         finally:
             check.close()
-        if self.process is not None and run.case.phase in (ALONE, LAST):
+        if self.process is not None and run.case.phase == ALONE:
             check.quiet("after the case")
             check.descriptors_back()
 
@@ -170,7 +170,7 @@ class ServerRun(Run):
 
         That it only was busy is ruled out: it has stopped if it serves another and still reads none of it.
         """
-        peer.sock.settimeout(0.25)
+        peer.sock.settimeout(0.2)
         sent = stalls = 0
         while sent < most:
             try:
@@ -178,7 +178,7 @@ class ServerRun(Run):
                 stalls = 0
             except TimeoutError:
                 stalls += 1
-                if stalls > 3:
+                if stalls > 2:
                     self.note(f"the server stopped reading after {sent >> 10} KiB")
                     return
                 other = self.connect()
