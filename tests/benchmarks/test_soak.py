@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.requests import mixed, repeated
-from benchmarks.soak import command
+from benchmarks.soak import command, exposure
 from benchmarks.soak.figures import GROWTH, MIB, Figures, Sample, checks, closes, growth, last_two_thirds, percentile
 from benchmarks.soak.reading import Replies
 from benchmarks.soak.run import Interrupt, Soak
@@ -95,6 +95,28 @@ def test_minutes_that_are_none_are_refused(minutes: str, capsys: pytest.CaptureF
         main(["soak", "--minutes", minutes])
     assert ended.value.code == 2
     assert "write minutes" in capsys.readouterr().err
+
+
+# --- what one peer can cost ------------------------------------------------------------
+
+
+@linux
+def test_the_exposure_of_a_large_content_is_some_32_times_what_was_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exposure, "SETTLE", 0.1)
+    monkeypatch.setitem(exposure.MEASURED, "announced", lambda: exposure.announced(530_000, 2))
+    assert main(["exposure", "--only", "announced", "--json", str(tmp_path / "exposure.json")]) == 0
+    assert "530,000 bytes of a content of 64 MiB" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "exposure.json").read_text())["rows"]
+    assert 530_000 < row["cost"] < 40 * 530_000  # two peers share what the process itself grows by
+
+
+def test_what_can_not_be_measured_is_refused_with_what_can(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["exposure", "--only", "silent,nothing"])
+    assert ended.value.code == 2
+    assert "no 'nothing'; there are silent, header" in capsys.readouterr().err
 
 
 # --- the verdict ------------------------------------------------------------------------
