@@ -6,6 +6,7 @@
     python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks exposure            what one peer that nobody knows can cost at most
     python -m benchmarks memory              resident memory per idle connection
+    python -m benchmarks generator           our load tester beside the generator in C
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
     python -m benchmarks table RESULTS.json  markdown for the docs
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ablation, memory, scale, table
+from benchmarks import ablation, generating, memory, scale, table
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -46,6 +47,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS = {
     "ablation": ablation.main,
     "exposure": exposure.main,
+    "generator": generating.main,
     "memory": memory.main,
     "scale": scale.main,
     "soak": soak.main,
