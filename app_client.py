@@ -1,15 +1,24 @@
 #!/usr/bin/env python3
 """The client's command line: `python3 app_client.py --help`.
 
-Thin: everything is in `libclient.cli`.
+Thin: everything is in `libclient.cli`, but for what `--trace` writes: `study.recorder`, which the
+library knows nothing of.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 INTERRUPTED = 130
+
+
+def record(path: str, vantage: str, **options: Any) -> Any:
+    """What `--trace` asks for."""
+    from study import recorder  # only where it is asked for
+
+    return recorder.start(path, vantage, **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from libclient import cli  # here, so that Ctrl-C during the import is an exit code too
 
-        return cli.main(argv)
+        return cli.main(argv, record)
     except KeyboardInterrupt:
         print("app_client.py: interrupted", file=sys.stderr)
         return INTERRUPTED

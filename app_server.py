@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 INTERRUPTED = 130
+
+
+def record(path: str, vantage: str, **options: Any) -> Any:
+    """What `--trace` asks for."""
+    from study import recorder  # only where it is asked for
+
+    return recorder.start(path, vantage, **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
     try:
         from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
-        from study import recorder
 
-        return cli.main(argv, recorder.start)
+        return cli.main(argv, record)
     except KeyboardInterrupt:
         print("app_server.py: interrupted before it began", file=sys.stderr)
         return INTERRUPTED

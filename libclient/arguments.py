@@ -16,6 +16,7 @@ from typing import NoReturn, TypeVar
 
 from eventloop import Address, parse_duration
 from eventloop.addresses import ECHO, ECHO_UDP, TCP
+from protocol.limits import parse_size
 
 from .connect import parse_target
 
@@ -28,6 +29,7 @@ __all__ = [
     "echo_target",
     "positive_duration",
     "program",
+    "size",
     "target",
 ]
 
@@ -92,6 +94,11 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count: write a number from 1")
     return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes."""
+    return _checked(parse_size, text)
 
 
 def add_timeouts(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,8 @@ from .arguments import UsageError, add_timeouts, duration, target
 from .client import Answer, Client
 from .outgoing import BINARY_ENCODING, Outgoing, json_request
 from .output import remark, save, show_binary, show_json
+from .tracing import add_arguments as add_trace_options
+from .tracing import recording
 from .tutorial import CONTENT_TYPE
 
 __all__ = ["add_arguments", "outgoing", "run"]
@@ -54,15 +56,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deadline", type=duration, metavar="TIME", help="how long an answer is worth having: "
                         "the server gives up after it")
     add_timeouts(parser)
+    add_trace_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Raises `UsageError`, `ErrorReply` or `ConnectionFailed`."""
     request = outgoing(args)
     _check_output(args.output)
-    client = Client(args.target, timeout=args.timeout, connect_timeout=args.connect_timeout, retries=0)
-    with client:
-        answer = client.call(request)
+    with recording(args) as seen:
+        client = Client(
+            args.target,
+            timeout=args.timeout,
+            connect_timeout=args.connect_timeout,
+            retries=0,
+            loop=seen.loop,
+            observer=seen.observer,
+            tap=seen.tap,
+        )
+        with client:
+            answer = client.call(request)
     _show(answer, args)
     return 0
 

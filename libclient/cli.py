@@ -27,6 +27,7 @@ from typing import NoReturn
 from .arguments import CommandParser, UsageError, program
 from .errors import ConnectionFailed, ErrorReply
 from .output import remark
+from .tracing import Record
 
 __all__ = ["main"]
 
@@ -66,12 +67,15 @@ ADVICE = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. Nothing is raised but `KeyboardInterrupt` at the worst moment."""
+def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int:
+    """Run one command and return its exit code. Nothing is raised but `KeyboardInterrupt` at the worst moment.
+
+    `record` starts what `--trace` asks for.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _tolerate_any_text()
     try:
-        code = _run(arguments)
+        code = _run(arguments, record)
         _flush()
         return code
     except SystemExit as done:  # --help and --version
@@ -91,13 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], record: Record | None) -> int:
     first = arguments[0] if arguments else ""
     if first in COMMANDS:
         module = import_module(COMMANDS[first][0], __package__)
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_intermixed_args(arguments[1:]))
+        code: int = module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record)))
         return code
     if len(arguments) == 4 and not first.startswith("-"):
         from . import tutorial

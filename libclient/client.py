@@ -34,10 +34,12 @@ from typing import Any, NamedTuple
 from eventloop import Address, Endpoint, EventLoop
 from eventloop.connector import open_socket as open_stream_socket
 from protocol import Header, Limits
+from protocol.states import Observer
 
 from .call import Backoff, Call
 from .connect import parse_target, raise_descriptor_limit, resolve
 from .errors import BadReply
+from .message import Message
 from .outgoing import BytesLike, Outgoing, action_request, json_request
 from .owner import Shared
 from .pool import Pool
@@ -64,7 +66,7 @@ class Client:
     most are in flight on one connection. `retries`, `backoff` (seconds: the first wait's and the
     longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
     makes each request a connection of its own, as the tutorial's client does. `loop`, `resolve` and
-    `open_socket` stand for the operating system.
+    `open_socket` stand for the operating system. `observer` and `tap` see what happens (`libclient.owner`).
 
     Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so
     many connections are more than the system allows.
@@ -86,6 +88,8 @@ class Client:
         loop: EventLoop | None = None,
         resolve: Callable[[Address], list[Endpoint]] = resolve,
         open_socket: Callable[[Endpoint], Any] = open_stream_socket,
+        observer: Callable[[], Observer | None] | None = None,
+        tap: Callable[[Message, Any], Any] | None = None,
     ) -> None:
         if connections < 1 or depth < 1 or retries < 0 or timeout < 0 or connect_timeout <= 0:
             raise ValueError("connections and depth are at least 1, retries and timeout 0, connect_timeout above 0")
@@ -94,7 +98,13 @@ class Client:
         self._own_loop = loop is None
         self._loop = loop or EventLoop()
         self._shared = Shared(
-            self._loop, timeout=timeout, connect_timeout=connect_timeout, limits=limits, open_socket=open_socket
+            self._loop,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            limits=limits,
+            open_socket=open_socket,
+            observer=observer,
+            tap=tap,
         )
         self._timer = self._shared.reply_timer
         self._to_do = 0

@@ -28,6 +28,8 @@ from .connect import parse_target
 from .errors import ConnectionFailed, ErrorReply
 from .outgoing import Outgoing, action_request, json_request
 from .output import remark, show_binary, show_json
+from .tracing import add_arguments as add_trace_options
+from .tracing import recording
 
 __all__ = ["HELP", "add_arguments", "parse_line", "run"]
 
@@ -62,12 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--action", default="confirm", metavar="ACTION", help="the action of plain lines (default: confirm)"
     )
     add_timeouts(parser)
+    add_trace_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Raises `ConnectionFailed` if there is nobody to talk to."""
     by_hand = sys.stdin is not None and sys.stdin.isatty()
-    with Client(args.target, timeout=args.timeout, connect_timeout=args.connect_timeout, retries=0) as client:
+    with (
+        recording(args) as seen,
+        Client(
+            args.target,
+            timeout=args.timeout,
+            connect_timeout=args.connect_timeout,
+            retries=0,
+            loop=seen.loop,
+            observer=seen.observer,
+            tap=seen.tap,
+        ) as client,
+    ):
         client.connect()
         if by_hand:
             remark(f"Connected to {args.target}. Write a line and press Enter; 'help' explains, Ctrl-D ends.")

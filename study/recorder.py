@@ -350,12 +350,16 @@ class TracedSocket:
         code: int = self._sock.connect_ex(address)
         words = errno.errorcode.get(code, str(code)) if code else 0
         self._tell(lambda: self._trail.syscall("connect", words, to=_address(address)))
+        if not code:
+            self._tell(lambda: self._trail.opened(self._sock))
         return code
 
     def getsockopt(self, level: int, option: int, *size: int) -> Any:
         value = self._sock.getsockopt(level, option, *size)
         words = errno.errorcode.get(value, value) if isinstance(value, int) else "?"
         self._tell(lambda: self._trail.syscall("getsockopt", words, option="SO_ERROR"))
+        if value == 0:
+            self._tell(lambda: self._trail.opened(self._sock))  # its addresses are known only now
         return value
 
     def shutdown(self, how: int) -> None:

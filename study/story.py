@@ -100,7 +100,9 @@ def sentence(event: Event) -> str:
     if event.name == LEVELS:
         return _levels(data)
     if event.name == CONNECTION:
-        return f"It has descriptor {data['fd']}."
+        if data.get("peer"):
+            return f"Descriptor {data['fd']} goes from {data['local']} to {data['peer']}."
+        return f"It has descriptor {data['fd']}, and is not connected yet."
     return ""
 
 

@@ -21,6 +21,9 @@ from pathlib import Path
 import pytest
 
 from protocol import CLOSE, KEEP_ALIVE
+from study.replay import replay
+from study.story import story
+from study.trace import load
 from tests.libclient.load.servers import Peer, ScriptedServer, complaining, correct, framed, one_shot, unused_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -579,3 +582,28 @@ def test_each_command_has_help(command: str) -> None:
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: app_client.py {command}")
     assert "TARGET" in out
+
+
+# --- --trace --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["request", "shell"])
+def test_what_a_command_did_is_written_down(command: str, tmp_path: Path) -> None:
+    path = tmp_path / "client.trace"
+    words = ["search", "morpheus"] if command == "request" else []
+    with ScriptedServer(correct) as server:
+        result = client(command, server.target, *words, "--trace", str(path), stdin="search morpheus\n")
+        assert result == (0, "Follow the white rabbit. 🐰\n", "")
+    trace = load(path)
+    assert trace.vantage == "client"
+    assert [e.data["input"] for e in trace.events if e.name == "transition"][:4] == [
+        *["CONNECTED", "PREFIX_READ", "HEADER_READ", "CONTENT_READ"]
+    ]
+    assert server.target in "\n".join(story(trace))
+    assert [verdict.differences for verdict in replay(trace)] == [[]]
+
+
+def test_a_trace_that_can_not_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    result = client("request", "127.0.0.1:1", "search", "--trace", str(tmp_path / "no" / "trace"))
+    refused_in_one_line(result, 2, "--trace", "No such file")
+    refused_in_one_line(client("request", "127.0.0.1:1", "search", "--trace-sample", "0"), 2, "from 1")
