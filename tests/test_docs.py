@@ -112,6 +112,7 @@ NOT_RUN = {
     r"kill -USR1 PID": "see tests/libserver",
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
+    r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
     r"python3? -m tests\.conformance": "see tests/conformance",
 }
