@@ -67,10 +67,16 @@ class UnansweredHasReason(Invariant):
 
     #: What explains a missing reply. Good order does not, nor does a timeout of the input: what was whole is answered.
     EXPLAINS = frozenset({CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT})
+    #: What explains it to a peer that did not read: its input failed first, and that is the reason that counts.
+    INPUT_FAILED = frozenset(
+        {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
+    )
 
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
         if talk is None or not talk.owed or talk.broken or ending.reason in self.EXPLAINS:
+            return
+        if talk.stuck and ending.reason in self.INPUT_FAILED:
             return
         world.violated(self.name, f"{talk.sock} ended as {ending.reason.value} and owed {talk.owed} replies")
 
@@ -89,9 +95,7 @@ class GentleClose(Invariant):
     }
 
     #: Ends with last words to a peer that is likely to be sending: it must be read on for a while.
-    SAID = frozenset(
-        {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
-    )
+    SAID = UnansweredHasReason.INPUT_FAILED
 
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
@@ -102,7 +106,7 @@ class GentleClose(Invariant):
         if waited >= min(LINGER, REFUSED_LINGER) or (ending.reason in self.MAY and talk.last is None):
             return
         if not talk.rude:
-            if ending.reason in self.SAID:
+            if ending.reason in self.SAID and talk.last is not None:
                 talk.too_late = lambda: world.violated(
                     self.name, f"{talk.sock} said {talk.last}, was closed {waited:.3f} s after its FIN, and more came"
                 )

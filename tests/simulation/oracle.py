@@ -90,6 +90,7 @@ class EchoConversation:
         self.sock: Any = None
         self.broken = False  # reset, by whoever it was
         self.rude = False  # the server closed it with a RST
+        self.stuck = False  # the peer had not taken what was sent when the server closed it
         self.accepted_at = self.closed_at = 0.0
         self.too_late: Callable[[], None] = lambda: None  # is told of bytes that came after the close
         self._unanswered = bytearray()
@@ -102,6 +103,7 @@ class EchoConversation:
         self.rude = rude
         if self.sock is not None:
             self.closed_at = self.sock.kernel.clock.now
+            self.stuck = bool(self.sock.tx.unsent)
 
     def was_reset(self) -> None:
         self.broken = True
