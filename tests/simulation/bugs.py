@@ -89,8 +89,8 @@ _give_up = Message._give_up
 def forget_what_is_owed(self: Message) -> None:
     _give_up(self)
     if self._pending is not None:
+        self.connection.in_flight -= len(self._pending.replies._owed)
         self._pending.replies = Replies()
-        self.connection.in_flight = 0
 
 
 # --- ends ------------------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "owed-forgotten",
         "unanswered-has-a-reason",
-        6,
+        43,
         "who gives up reading gives up the replies owed as well",
         method(Message, "_give_up", forget_what_is_owed),
     ),

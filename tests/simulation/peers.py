@@ -303,6 +303,8 @@ def garbage(peer: Peer) -> Script:
     """A little sense, then none; goes on talking while it is told so."""
     yield from peer.connect()
     sense = peer.requests(peer.random.randint(1, 4)) if peer.random.random() < 0.7 else b""
+    if sense and peer.random.random() < 0.5:
+        sense += request("slow", "before it")
     yield from peer.send(sense + peer.random.choice(BROKEN))
     for _ in range(peer.random.choice((0, 3, 30))):
         yield from peer.send(peer.random.randbytes(200))
