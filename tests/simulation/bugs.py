@@ -21,6 +21,7 @@ from libserver.message import Message
 from libserver.reasons import CloseReason
 from libserver.replies import Replies
 from libserver.server import Server
+from protocol import Failed
 from protocol.states import LIFECYCLE, LINGERING, OPEN, SHUTDOWN
 
 __all__ = ["BUGS", "SEEDS", "Bug"]
@@ -83,14 +84,14 @@ def close_at_eof(self: Message) -> None:
         self.release(CloseReason.PEER_CLOSED)
 
 
-_give_up = Message._give_up
+_handle = Message._handle
 
 
-def forget_what_is_owed(self: Message) -> None:
-    _give_up(self)
-    if self._pending is not None:
+def forget_what_is_owed(self: Message, event: Any, replies: Any) -> None:
+    if isinstance(event, Failed) and self._pending is not None:
         self.connection.in_flight -= len(self._pending.replies._owed)
         self._pending.replies = Replies()
+    _handle(self, event, replies)
 
 
 # --- ends ------------------------------------------------------------------------------------------------
@@ -281,9 +282,9 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "owed-forgotten",
         "unanswered-has-a-reason",
-        43,
-        "who gives up reading gives up the replies owed as well",
-        method(Message, "_give_up", forget_what_is_owed),
+        34,
+        "where framing is lost the replies owed are lost as well",
+        method(Message, "_handle", forget_what_is_owed),
     ),
     Bug(
         "EAGAIN-is-an-end",
@@ -344,7 +345,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "water-marks-ignored",
         "memory-within-limits",
-        16,
+        12,
         "a peer that does not read is served on and on",
         method(Message, "_may_serve", may_serve_above_the_mark),
     ),
@@ -365,7 +366,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "listener-spins",
         "no-turn-without-progress",
-        15,
+        9,
         "out of descriptors, accept is tried again at once",
         listener_that_never_pauses,
     ),

@@ -200,8 +200,6 @@ class MemoryWithinLimits(Invariant):
         if len(server.refused) > REFUSED_LINGERING:
             world.violated(self.name, f"{len(server.refused)} refused connections linger")
         most_in = sizes.max_header + sizes.max_content + 2 * RECV_SIZE
-        reply = sizes.max_content + BIG + 400
-        most_out = 2 * limits.write_high + RECV_SIZE + (2 * limits.handler_threads + 2) * reply
         for message in server.connections:
             out = message.transport.queued
             connection = getattr(message, "connection", None)
@@ -211,6 +209,8 @@ class MemoryWithinLimits(Invariant):
                 continue
             if limits.output_limit and out > limits.output_limit:
                 world.violated(self.name, f"{out} bytes of output kept, above the hard limit")
+            reply = message.transport.sock.tap.largest + BIG + 400  # none is larger than its request, but `big`'s
+            most_out = 2 * limits.write_high + (2 * limits.handler_threads + 2) * reply
             pending = message._pending
             if pending is not None:
                 out += pending.replies.size

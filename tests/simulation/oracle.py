@@ -130,6 +130,7 @@ class Conversation(EchoConversation):
         self.message: Any = None  # the server's, once it has one
         self.last: str | None = None  # the reply after which none may follow
         self.answered = 0
+        self.largest = 0  # content that it received
         self.expected: deque[Expected] = deque()
         self._in = bytearray()
         self._out = bytearray()
@@ -179,6 +180,7 @@ class Conversation(EchoConversation):
             return False
         content = bytes(data[2 + length : end])
         del data[:end]
+        self.largest = max(self.largest, len(content))
         word = header.get("connection")
         self._persistent = self._persistent or word == "keep-alive"
         last = word == "close" or not self._persistent
