@@ -15,10 +15,9 @@ import sys
 import time
 from collections.abc import Sequence
 
-from protocol.states import MACHINES
-
 from .bugs import BUGS
-from .world import Report, World
+from .report import Report
+from .world import World
 
 __all__ = ["main"]
 
@@ -107,7 +106,7 @@ def run_many(seeds: range, bug: object = None) -> int:
     seconds = time.perf_counter() - began
     if interrupted:
         print(f"interrupted after {done} of {len(seeds)} seeds")
-    tell_report(total)
+    print(*total.lines(), sep="\n")
     print(f"\n{done} seeds, {len(failed)} failed, in {seconds:.1f} s ({seconds / max(done, 1):.3f} s a seed)")
     if failed:
         print("failed: " + ", ".join(map(str, failed)))
@@ -119,28 +118,6 @@ def tell_failure(world: World) -> None:
     name, words = world.violations[0]
     print(f"seed {world.seed} FAILED  {name}: {words}")
     print(f"  replay: python -m tests.simulation --replay {world.seed} --trace")
-
-
-def tell_report(report: Report) -> None:
-    print(
-        f"simulated: {report.connections:,} connections, {report.connection_seconds / 3600:,.1f} connection-hours, "
-        f"{report.seconds / 3600:,.1f} hours, {report.turns:,} turns of the server's loop"
-    )
-    print("\nfaults by kind")
-    for kind, count in sorted(report.faults.items()):
-        print(f"  {count:>9,}  {kind}")
-    print("\nconnections by the reason of their end")
-    for reason, count in sorted(report.reasons.items()):
-        print(f"  {count:>9,}  {reason}")
-    print("\nrows of the state tables by how often they were taken (by connections that are observed)")
-    never = []
-    for machine in MACHINES:
-        for row in machine.rows:
-            count = report.rows[machine.name, row.state, row.input]
-            if not count:
-                never.append(f"{machine.name} {row.state} {row.input}")
-            print(f"  {count:>9,}  {machine.name:<9} {row.state:<11} {row.input:<17} {row.target}")
-    print(f"never taken: {', '.join(never) or 'none'}")
 
 
 # --- one ---------------------------------------------------------------------------------------------

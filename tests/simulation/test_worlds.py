@@ -15,7 +15,8 @@ from protocol.states import MACHINES
 from .__main__ import main
 from .bugs import BUGS
 from .clients import KINDS
-from .world import Report, World
+from .report import Report
+from .world import World
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -44,12 +43,13 @@ from .oracle import BIG, Conversation, EchoConversation
 from .peers import SCRIPTS, Peer, Probe
 from .pool import SimPool
 from .programs import Over, Program, Serving
+from .report import Report
 from .schedule import Schedule
 from .selector import Ready
 from .sockets import SimSocket
 from .trace import Trace
 
-__all__ = ["Report", "Violation", "World"]
+__all__ = ["Violation", "World"]
 
 #: Waits of the server after which a world has gone wrong, whatever the invariants say.
 MOST_TURNS = 100_000
@@ -59,28 +59,6 @@ PROBE_PATIENCE = 40.0
 AFTERMATH = 200.0
 
 Violation = tuple[str, str]
-
-
-class Report:
-    """What a world was like, to be added up."""
-
-    def __init__(self) -> None:
-        self.connections = 0
-        self.connection_seconds = 0.0
-        self.seconds = 0.0
-        self.turns = 0
-        self.reasons: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
-        self.rows: Counter[tuple[str, str, str]] = Counter()
-
-    def add(self, other: Report) -> None:
-        self.connections += other.connections
-        self.connection_seconds += other.connection_seconds
-        self.seconds += other.seconds
-        self.turns += other.turns
-        for mine, theirs in ((self.reasons, other.reasons), (self.faults, other.faults)):
-            mine.update(theirs)
-        self.rows.update(other.rows)
 
 
 class WatchedServer(Server):
@@ -529,11 +507,3 @@ class World:
             self.probe.end()
         for client in self.clients:
             client.close()
-
-
-def run(seed: int, invariants: Sequence[type[Invariant]] = INVARIANTS) -> tuple[World, float]:
-    """A seed's world after its end, and the real seconds it took."""
-    began = time.perf_counter()
-    world = World(seed, invariants)
-    world.run()
-    return world, time.perf_counter() - began
