@@ -19,6 +19,7 @@ Not here: what happens in an interval (`load.progress`), pages for people.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -122,7 +123,8 @@ def _incident_object(name: str, incident: Incident) -> dict[str, Any]:
 class Writer:
     """A `Sink` that writes a run's directory; `summary` (once, at the end) completes it.
 
-    Raises `DirectoryTaken` when it is made, not in the middle of a run.
+    Raises `DirectoryTaken` when it is made, or begins, not in the middle of a run. A run that is
+    refused before it begins leaves no file.
     """
 
     def __init__(self, directory: Path, percentiles: tuple[float, ...]) -> None:
@@ -133,14 +135,17 @@ class Writer:
             taken = next((name for name in (SUMMARY, TIMESERIES) if (directory / name).exists()), None)
             if taken is not None:
                 raise DirectoryTaken(f"{directory} has a run already ({taken}); name another directory, or remove it")
-            self._series = self._open(TIMESERIES)
-            self._log = self._open(LOG)
-            self._errors = self._open(ERRORS)
+            with tempfile.TemporaryFile(dir=directory):
+                pass
         except OSError as error:
-            raise DirectoryTaken(f"{directory} can't be written to ({error.strerror}); name another one") from error
+            raise self._unusable(error) from error
+        self._streams: dict[str, IO[str]] = {}
         self._response = Histogram()
         self._service = Histogram()
         self._failed: OSError | None = None
+
+    def _unusable(self, error: OSError) -> DirectoryTaken:
+        return DirectoryTaken(f"{self.directory} can't be written to ({error.strerror}); name another one")
 
     def _open(self, name: str) -> IO[str]:
         return (self.directory / name).open("w", encoding="utf-8")
@@ -151,10 +156,15 @@ class Writer:
         return None if self._failed is None else f"{self.directory} is not whole: {self._failed.strerror}"
 
     def begin(self, plan: Plan) -> None:
-        self._put(self._log, hdr.LOG_HEAD.format(start=plan.started_at))
+        try:
+            for name in (TIMESERIES, LOG, ERRORS):
+                self._streams[name] = self._open(name)
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._put(LOG, hdr.LOG_HEAD.format(start=plan.started_at))
 
     def interval(self, interval: Interval) -> None:
-        self._put(self._series, json.dumps(interval_object(interval, self._percentiles), ensure_ascii=False) + "\n")
+        self._put(TIMESERIES, json.dumps(interval_object(interval, self._percentiles), ensure_ascii=False) + "\n")
         if interval.phase in MEASURED:
             began = interval.t - interval.seconds
             for tag, histogram in (
@@ -163,11 +173,11 @@ class Writer:
                 ("failed", interval.failures),
             ):
                 if histogram.counts:
-                    self._put(self._log, hdr.log_line(tag, began, interval.seconds, histogram))
+                    self._put(LOG, hdr.log_line(tag, began, interval.seconds, histogram))
             self._response.merge(interval.response)
             self._service.merge(interval.service)
         for name, incident in interval.incidents:
-            self._put(self._errors, json.dumps(_incident_object(name, incident), ensure_ascii=False) + "\n")
+            self._put(ERRORS, json.dumps(_incident_object(name, incident), ensure_ascii=False) + "\n")
         self._flush()
 
     def end(self, outcome: object) -> None:
@@ -181,22 +191,22 @@ class Writer:
         self.close()
 
     def close(self) -> None:
-        for file in (self._series, self._log, self._errors):
+        for file in self._streams.values():
             try:
                 file.close()
             except OSError as error:
                 self._failed = error
 
-    def _put(self, file: IO[str], text: str) -> None:
+    def _put(self, name: str, text: str) -> None:
         if self._failed is None:  # a run of an hour does not end because a disk is full
             try:
-                file.write(text)
+                self._streams[name].write(text)
             except OSError as error:
                 self._failed = error
 
     def _flush(self) -> None:
         try:
-            for file in (self._series, self._log, self._errors):
+            for file in self._streams.values():
                 file.flush()
         except OSError as error:
             self._failed = error

@@ -14,7 +14,7 @@ Rules:
 
 * Workers begin together, and share one schedule (`load.schedule`), one seed and one clock.
 * Whoever watches sees one interval out of all workers'. One that a worker has gone beyond is not waited for.
-* A worker whose parent has gone reads the end of its pipe and ends. SIGINT is the parent's alone.
+* A worker whose parent has gone reads the end of its pipe and ends. SIGINT and SIGTERM are the parent's.
 * A worker that dies without a word makes the run worth nothing: `WorkerError`.
 
 Not here: what one of them does (`load.runner`).
@@ -201,6 +201,7 @@ def _send(pipe: Connection, message: tuple[str, Any]) -> None:
 
 def _work(pipe: Connection, config: Config, target: Address, endpoints: list[Endpoint], began: int) -> None:
     """A worker process, from beginning to end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who signals the whole group means the parent, which says STOP
     try:
         runner = Runner(config, target, endpoints, [_ToParent(pipe)], began)
         runner.gate = lambda: _send(pipe, (CONNECTED, None))

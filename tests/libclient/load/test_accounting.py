@@ -38,11 +38,11 @@ MODELS = {
 
 
 @pytest.mark.parametrize(
-    ("model", "interrupt"), [*((model, None) for model in MODELS), ("closed", 0.05), ("queue", 0.05)]
+    ("model", "interrupt"), [("closed", None), ("drop", None), ("reconnect", None), ("closed", 0.05), ("queue", 0.05)]
 )
 @pytest.mark.parametrize("server", SERVERS)
 def test_every_request_is_accounted_for(server, model, interrupt):
-    options = {**FAST, "duration": 0.1, "connections": 4, "pipeline": 3, "timeout": 0.05, "drain": 0.05}
+    options = {**FAST, "duration": 0.08, "connections": 4, "pipeline": 3, "timeout": 0.05, "drain": 0.05}
     config = Config(**{**options, **MODELS[model]})
     told = Told()
     with ScriptedServer(SERVERS[server]) as running:

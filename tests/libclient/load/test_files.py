@@ -88,6 +88,11 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
         files.Writer(tmp_path / "file" / "run", PERCENTS)
 
 
+def test_a_run_that_is_refused_before_it_begins_leaves_no_file(tmp_path):
+    files.Writer(tmp_path, PERCENTS).close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no run"):
         files.read_run(tmp_path)
@@ -125,8 +130,6 @@ def test_a_run_without_latencies_has_its_files_all_the_same(writer):
 
 
 def test_a_full_disk_does_not_end_the_run(writer):
-    writer._series.close()  # any write to it is now an error
-
     class Full:
         def write(self, text):
             raise OSError(28, "No space left on device")
@@ -136,7 +139,8 @@ def test_a_full_disk_does_not_end_the_run(writer):
 
         close = flush
 
-    writer._series = Full()
+    writer._streams[files.TIMESERIES].close()
+    writer._streams[files.TIMESERIES] = Full()
     writer.interval(interval(1.0, MEASURING, 5))
     writer.end(None)
     assert "No space left" in writer.trouble
@@ -171,3 +175,24 @@ def test_a_histogram_comes_back_with_every_count(values):
     again = hdr.decode(hdr.encode(made))
     assert again.counts == made.counts
     assert again.percentile(50) == pytest.approx(made.percentile(50), rel=0.001)
+
+
+def test_hdrhistogram_s_own_library_reads_the_log(writer):
+    log = pytest.importorskip("hdrh.log", reason="hdrhistogram is not installed (pip install '.[test]')")
+    from hdrh.histogram import HdrHistogram
+
+    values = [1, 999, 1_000_000, 1_000_000, 123_456_789, 3_599_000_000_000]
+    writer.interval(interval(1.0, MEASURING, *values))
+    writer.interval(interval(2.0, MEASURING, 5_000_000))
+    read = HdrHistogram(1, 3_600_000_000_000, 3)
+    reader = log.HistogramLogReader(str(writer.directory / files.LOG), read)
+    lines = 0
+    while reader.add_next_interval_histogram(read) is not None:
+        lines += 1
+    assert lines == 2
+    ours = histogram(*values, 5_000_000)
+    assert read.get_total_count() == 7
+    for value in (*values, 5_000_000):
+        assert read.get_count_at_value(value) == values.count(value) or value == 5_000_000
+    for percent in (1, 50, 100):  # it rounds ranks to the nearest, we round up
+        assert read.get_value_at_percentile(percent) == pytest.approx(ours.percentile(percent), rel=0.001)

@@ -160,7 +160,8 @@ def test_the_files_of_a_run_agree_with_each_other(tmp_path):
 def test_a_failed_gate_is_exit_code_99_or_5_and_an_abort_ends_the_run():
     with ScriptedServer(servers.correct) as server:
         began = time.monotonic()
-        aborted = load(server.target, "-c", "1", "-d", "30s", "--interval", "100ms", "--abort-on", "ok_per_s>1")
+        aborted = load(server.target, "-c", "1", "-d", "30s", "--warmup", "0", "--interval", "90ms",
+                       "--abort-on", "ok_per_s>1")  # fmt: skip
         assert time.monotonic() - began < 20
         failed = load(server.target, "-c", "1", "-n", "20", "--threshold", "response.p50>1h")
     assert aborted.returncode == 99
@@ -192,7 +193,7 @@ def test_a_generator_that_is_starved_of_its_core_says_so_and_blames_itself():
         with ScriptedServer(servers.correct) as server:
             done = subprocess.run(
                 [sys.executable, "-c", pin, str(ROOT / "app_client.py"), *COMMAND[2:], server.target, "-c", "4",
-                 "-d", "1s", "--warmup", "100ms", "--json", "--ui", "none", "--require-valid"],
+                 "-d", "700ms", "--warmup", "0", "--json", "--ui", "none", "--require-valid"],
                 capture_output=True, text=True, timeout=50, check=False,
             )  # fmt: skip
     finally:
