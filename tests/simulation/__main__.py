@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from .bugs import BUGS
+from .bugs import BUGS, Bug
 from .report import Report
 from .world import World
 
@@ -52,8 +52,8 @@ def seed_range(parser: argparse.ArgumentParser, text: str) -> range:
     return range(int(first), int(end))
 
 
-def run_one(seed: int, bug: object = None) -> World:
-    with bug.applied() if bug is not None else contextlib.nullcontext():  # type: ignore[attr-defined]
+def run_one(seed: int, bug: Bug | None = None) -> World:
+    with bug.applied() if bug is not None else contextlib.nullcontext():
         world = World(seed)
         world.run()
     return world
@@ -85,7 +85,7 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr)
 
 
-def run_many(seeds: range, bug: object = None) -> int:
+def run_many(seeds: range, bug: Bug | None = None) -> int:
     total, failed, done = Report(), [], 0
     progress = Progress(seeds)
     began = time.perf_counter()
@@ -98,7 +98,7 @@ def run_many(seeds: range, bug: object = None) -> int:
             if world.violations:
                 failed.append(seed)
                 progress.end()
-                tell_failure(world)
+                tell_failure(world, bug)
             progress.tell(done, len(failed))
     except KeyboardInterrupt:
         interrupted = True
@@ -114,16 +114,17 @@ def run_many(seeds: range, bug: object = None) -> int:
     return 130 if interrupted else 0
 
 
-def tell_failure(world: World) -> None:
+def tell_failure(world: World, bug: Bug | None) -> None:
     name, words = world.violations[0]
+    with_bug = f" --bug {bug.name}" if bug is not None else ""
     print(f"seed {world.seed} FAILED  {name}: {words}")
-    print(f"  replay: python -m tests.simulation --replay {world.seed} --trace")
+    print(f"  replay: python -m tests.simulation --replay {world.seed}{with_bug} --trace")
 
 
 # --- one ---------------------------------------------------------------------------------------------
 
 
-def replay(seed: int, trace: bool, bug: object = None) -> int:
+def replay(seed: int, trace: bool, bug: Bug | None = None) -> int:
     world = run_one(seed, bug)
     lines = list(world.trace.lines())
     if trace:
@@ -135,7 +136,7 @@ def replay(seed: int, trace: bool, bug: object = None) -> int:
     if not trace:
         at = next(n for n, line in enumerate(lines) if "VIOLATED" in line)
         print(*lines[max(0, at - SHOWN) : at + 1], sep="\n")
-    tell_failure(world)
+    tell_failure(world, bug)
     return 1
 
 

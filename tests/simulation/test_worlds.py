@@ -90,7 +90,7 @@ def test_a_seed_that_fails_is_named_with_how_to_replay_it_and_the_exit_code_is_1
     assert main(["--seeds", f"{seed}:{seed + 1}", "--bug", bug.name]) == 1
     told = capsys.readouterr().out
     assert f"seed {seed} FAILED  {bug.breaks}: " in told
-    assert f"--replay {seed} --trace" in told
+    assert f"--replay {seed} --bug {bug.name} --trace" in told
     assert f"failed: {seed}" in told
     assert main(["--replay", str(seed), "--bug", bug.name]) == 1
     assert "VIOLATED" in capsys.readouterr().out
