@@ -189,6 +189,7 @@ def test_hdrhistogram_s_own_library_reads_the_log(writer):
     lines = 0
     while reader.add_next_interval_histogram(read) is not None:
         lines += 1
+    reader.close()
     assert lines == 2
     ours = histogram(*values, 5_000_000)
     assert read.get_total_count() == 7
