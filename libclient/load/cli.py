@@ -168,7 +168,7 @@ def _watchers(ui: str) -> list[Sink]:
             sink: Sink = import_module("libclient.load.live").Dashboard()
             return [sink]
         if ui == "live":
-            raise PreflightError("--ui live needs the package rich: install it, or use --ui plain")
+            raise PreflightError("the dashboard (--ui live) needs the package rich: install it, or use --ui plain")
     return [Lines()]
 
 

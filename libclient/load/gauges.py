@@ -53,7 +53,10 @@ class _Mark(NamedTuple):
 
     def shares(self, later: _Mark) -> tuple[float, float]:
         wall = later.wall - self.wall
-        return ((later.cpu - self.cpu) / wall, (later.delayed - self.delayed) / wall) if wall > 0 else (0.0, 0.0)
+        if wall <= 0:
+            return 0.0, 0.0
+        # The kernel books a delay when it is over: a short interval may get one that began before it.
+        return (later.cpu - self.cpu) / wall, min(max(later.delayed - self.delayed, 0.0) / wall, 1.0)
 
 
 def _delayed(schedstat: Path) -> float:

@@ -74,7 +74,7 @@ def test_a_server_that_was_never_there_is_named_as_that():
 def test_a_generator_that_got_no_processor_is_named_although_it_used_little():
     verdict = judge(FINE._replace(cpu=0.2, run_delay=STARVED))
     assert (verdict.valid, verdict.bottleneck) == (False, "client")
-    assert "no processor for 20%" in verdict.reasons[0]
+    assert "no processor for 25%" in verdict.reasons[0]
     assert judge(FINE._replace(run_delay=STARVED / 2)).valid
 
 
