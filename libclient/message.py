@@ -292,14 +292,15 @@ class Message:
     def data_received(self, data: bytes) -> None:
         self.shared.bytes_received += len(data)
         replies: list[tuple[Header, object]] = []
-        if can_read_replies(self.connection):
-            if self.shared.take_replies is not None:
-                data = self._take(data)
-                if not data:
-                    return
-            if can_read_replies(self.connection):
-                replies, taken = read_replies(self.connection, data)
-                data = data[taken:]
+        ordinary = can_read_replies(self.connection)
+        if ordinary and self.shared.take_replies is not None:
+            data = self._take(data)
+            if not data:
+                return
+            ordinary = can_read_replies(self.connection)
+        if ordinary:
+            replies, taken = read_replies(self.connection, data)
+            data = data[taken:]
         self.connection.feed(data)
         self._read(replies)
 
