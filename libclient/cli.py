@@ -1,7 +1,7 @@
 """Which command was asked for, and how does it end?
 
     app_client.py HOST PORT ACTION VALUE        the tutorial's own form
-    app_client.py request | shell | echo | load ...
+    app_client.py request | shell | echo | load | report ...
 
 Rules:
 
@@ -39,6 +39,7 @@ COMMANDS = {
     "shell": (".shell", "one connection, many inputs, a confirmation for each"),
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
     "load": (".load.cli", "put a server under load, verify every reply, report"),
+    "report": (".load.saved", "make the page of a saved load test once more"),
 }
 
 EXAMPLES = """\

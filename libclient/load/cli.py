@@ -26,6 +26,7 @@ from typing import Any
 
 from eventloop import Address, Endpoint
 
+from ..arguments import program
 from ..connect import resolve
 from ..errors import NoDescriptors, UnknownHost
 from . import report
@@ -130,15 +131,26 @@ class _Attempt:
         if self.writer is not None:
             write_summary(self.writer.directory, told)
             if self.writer.trouble:
-                print(f"app_client.py load: {self.writer.trouble}", file=sys.stderr, flush=True)
-            if find_spec("libclient.load.page"):
-                import_module("libclient.load.page").write_html(self.writer.directory)
-        if self.args.json:
-            if self.args.ui != "none":
-                print(report.report(outcome), file=sys.stderr, flush=True)
-            print(json.dumps(told, ensure_ascii=False), flush=True)
-        else:
-            print(report.report(outcome), flush=True)
+                _say(self.writer.trouble, 0)
+        try:
+            if self.args.json:
+                if self.args.ui != "none":
+                    print(report.report(outcome), file=sys.stderr, flush=True)
+                print(json.dumps(told, ensure_ascii=False), flush=True)
+            else:
+                print(report.report(outcome), flush=True)
+        finally:
+            if self.writer is not None:
+                self._draw(self.writer.directory)
+
+    def _draw(self, directory: Path) -> None:
+        """The page for people: last, since that of a run of hours takes seconds, and it can be made again."""
+        from .page import write_html
+
+        try:
+            write_html(directory)
+        except (OSError, ValueError) as error:
+            _say(f"the page could not be written ({error}); '{program()} report {directory}' tries again", 0)
 
 
 class Lines:

@@ -40,8 +40,10 @@ __all__ = [
     "interval_object",
     "latency_object",
     "percent_key",
+    "read_errors",
     "read_intervals",
     "read_run",
+    "read_summary",
     "write_summary",
 ]
 
@@ -237,20 +239,27 @@ class SavedRun(NamedTuple):
 
 def read_run(directory: Path) -> SavedRun:
     """Read a directory. Raises `ValueError` with a sentence if it is no run, `OSError` if it can't be read."""
-    summary = None
+    return SavedRun(
+        directory, read_summary(directory), list(read_intervals(directory)), list(read_errors(directory))
+    )
+
+
+def read_summary(directory: Path) -> dict[str, Any] | None:
+    """The summary; None if the run was killed before its end. Raises as `read_run` does."""
     path = directory / SUMMARY
     if path.exists():
         summary = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(summary, dict) or summary.get("schema") != "appload/1":
             raise ValueError(f"{path} is no summary of a load test (its schema is not appload/1)")
-    elif not (directory / TIMESERIES).exists():
+        return summary
+    if not (directory / TIMESERIES).exists():
         raise ValueError(f"{directory} has no run: neither {SUMMARY} nor {TIMESERIES} is there")
-    return SavedRun(
-        directory,
-        summary,
-        list(read_intervals(directory)),
-        list(_lines(directory / ERRORS)) if (directory / ERRORS).exists() else [],
-    )
+    return None
+
+
+def read_errors(directory: Path) -> Iterator[dict[str, Any]]:
+    """The failures that were kept, with their details, as they occurred."""
+    return _lines(directory / ERRORS) if (directory / ERRORS).exists() else iter(())
 
 
 def read_intervals(directory: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,66 @@
+"""How do a run's files become one page that loads nothing?
+
+`report.html` = the text (`page.words`) + the numbers (`page.series`) + our own style and scripts, all in
+one file: it can be sent, kept and opened without a network. A policy in its head makes the browser hold us to that:
+no address may be loaded, and no script may run but the one whose checksum it names, so that not even
+hostile text that slipped through could do anything.
+
+Not here: what it says, what it shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..files import read_errors, read_summary
+from .series import read_series
+from .words import text_of
+
+__all__ = ["PAGE", "render", "write_html"]
+
+PAGE = "report.html"
+
+_HERE = Path(__file__).resolve().parent
+
+
+def write_html(directory: Path) -> Path:
+    """Write the page of a run, whole or killed, beside its files; its path.
+
+    Raises `ValueError` with a sentence if it is no run, `OSError` if it can't be read or written.
+    """
+    path = directory / PAGE
+    text = render(directory)
+    draft = directory / (PAGE + ".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)  # whoever looks sees the old page or the new one
+    return path
+
+
+def render(directory: Path) -> str:
+    """The page as text."""
+    summary = read_summary(directory)
+    series = read_series(directory)
+    first: dict[str, dict[str, Any]] = {}
+    for failure in read_errors(directory):
+        first.setdefault(str(failure.get("name")), failure)
+    style, script = _part("report.css"), _part("charts.js") + _part("report.js")
+    return Template(_part("report.html")).substitute(
+        **text_of(directory.resolve().name, summary, series, first),
+        policy="default-src 'none'; img-src data:; base-uri 'none'; "  # the heat map paints itself a picture
+        f"style-src {_checksum(style)}; script-src {_checksum(script)}",
+        style=style,
+        script=script,
+        data=series.json(summary),
+    )
+
+
+def _part(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _checksum(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,42 @@
+"""How is the page of a saved run made once more?
+
+    app_client.py report DIR
+
+DIR is what `load -o DIR` wrote. Of a run that was killed, which has no page, the time series is enough.
+
+Not here: what the page has (`load.page`), comparing two runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .page import write_html
+
+__all__ = ["add_arguments", "run"]
+
+USAGE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `report` on its (sub)parser."""
+    parser.add_argument("directory", type=Path, metavar="DIR", help="a run's directory, as load -o DIR wrote it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write DIR/report.html and print its path."""
+    try:
+        print(write_html(args.directory))
+    except OSError as error:
+        return _refuse(f"{error.filename or args.directory}: {error.strerror}; name a directory that load -o wrote")
+    except (ValueError, KeyError, TypeError) as error:
+        words = str(error) if type(error) is ValueError else f"{args.directory} has a summary that is not whole"
+        return _refuse(f"{words}; name a directory that load -o wrote")
+    return 0
+
+
+def _refuse(words: str) -> int:
+    print(f"app_client.py report: {words}", file=sys.stderr)
+    return USAGE
