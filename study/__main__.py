@@ -66,7 +66,7 @@ def _diagram(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     trace = _load(options.trace)
     try:
-        for line in story.story(trace, options.connection):
+        for line in story.together(trace) if options.together else story.story(trace, options.connection):
             print(line)
     except KeyError:
         known = list(trace.groups)
@@ -153,7 +153,9 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("explain", help="the story of each connection, in sentences")
     one.add_argument("trace", metavar="TRACE")
-    one.add_argument("--connection", metavar="ID", help="one of them (all)")
+    which = one.add_mutually_exclusive_group()
+    which.add_argument("--connection", metavar="ID", help="one of them (all)")
+    which.add_argument("--together", action="store_true", help="all at once, in the order of the loop's steps")
     one.set_defaults(run=_explain)
 
     one = commands.add_parser("replay", help="does the machine take the same transitions again?")

@@ -12,6 +12,7 @@ Rules:
   as `Message` does it: by the couplings, and by what is owed.
 * `expect` makes a script a test: `expect JSONHEADER`, `expect in-flight 1`, `expect said TEXT`.
   The first that fails ends it with exit code 1 and says the line.
+* Each connection (`on 2`) has machines of its own; what they share is the one who acts.
 * A line that means nothing is an answer, not an error: nothing has moved.
 
 Not here: a socket, a clock. What a timer would do is said by hand: `give up`.
@@ -79,12 +80,18 @@ act for the endpoint
   ask ACTION VALUE            send a request, so that a reply is expected (role client)
   give up                     a timer expired: wait no longer
   life INPUT                  an input of LIFECYCLE that its owner decides: LOST, SHUTDOWN, LINGER_EXPIRED ...
+  pause, resume               above the high-water mark what arrives is kept and not looked at; at the low one it is
+  on N                        another connection, with a machine of its own: 2, 3, and back to 1
 look
   state                       where both machines are, and what is held
   rows                        what can happen from here
   pipe                        the bytes that wait, by the parts of their frames
   expect STATE | in-flight N | held N | said TEXT        (in a script: or end with 1)
   help, reset, quit"""
+
+
+#: Connections of one session: a finger may slip.
+MOST_CONNECTIONS = 99
 
 
 class Unexpected(Exception):
@@ -111,20 +118,50 @@ class _Life:
             advance(self, LIFECYCLE, COUPLED[row.target])
 
 
+class _End:
+    """One connection: its machines, the bytes on their way to it, and what it owes."""
+
+    def __init__(self, role: str, say: Callable[[str], None]) -> None:
+        self.life = _Life(say)
+        self.connection = Connection(Codec(role), self.life)
+        self.pipe = bytearray()
+        self.owed: list[Header | None] = []
+        self.paused = False
+
+
 class Session:
-    """One connection. `do(line)` gives what there is to say; raises `Unexpected`, or `StopIteration` on quit."""
+    """One connection, or more. `do(line)` gives what there is to say; raises `Unexpected`, on quit `StopIteration`."""
 
     def __init__(self, role: str = SERVER) -> None:
         self.role = role
+        self._lines: list[str] = []
+        self._said: list[str] = []
+        self._number = 1
+        self._ends: dict[int, _End] = {}
         self._reset()
 
     def _reset(self) -> None:
-        self._lines: list[str] = []
-        self._said: list[str] = []
-        self._life = _Life(self._lines.append)
-        self.connection = Connection(Codec(self.role), self._life)
-        self._pipe = bytearray()
-        self._owed: list[Header | None] = []
+        self._ends[self._number] = _End(self.role, self._lines.append)
+
+    @property
+    def _end(self) -> _End:
+        return self._ends[self._number]
+
+    @property
+    def connection(self) -> Connection:
+        return self._end.connection
+
+    @property
+    def _life(self) -> _Life:
+        return self._end.life
+
+    @property
+    def _pipe(self) -> bytearray:
+        return self._end.pipe
+
+    @property
+    def _owed(self) -> list[Header | None]:
+        return self._end.owed
 
     def do(self, line: str) -> list[str]:
         """Carry out one line."""
@@ -151,7 +188,7 @@ class Session:
     # --- writing ---------------------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        self._pipe += data
+        self._end.pipe += data
         self._lines.append(f"{len(data)} bytes written; {len(self._pipe)} wait in the pipe")
 
     def _text(self, words: list[str]) -> None:
@@ -201,18 +238,31 @@ class Session:
         data = bytes(self._pipe[:count])
         del self._pipe[:count]
         self.connection.feed(data)
-        self._lines.append(f"{count} bytes arrive" + (f"; {len(self._pipe)} still wait" if self._pipe else ""))
+        self._lines.append(_arrive(count) + (f"; {len(self._pipe)} still wait" if self._pipe else ""))
         self._take()
 
     def _each(self, words: list[str]) -> None:
+        quiet = 0  # bytes in a row that moved nothing
         while self._pipe:
+            begun = len(self._lines)
             self._send(["1"])
+            if self._lines[begun + 1].startswith(("still", "paused")):
+                del self._lines[begun:]
+                quiet += 1
+            elif quiet:
+                self._lines.insert(begun, _in_vain(quiet))
+                quiet = 0
+        if quiet:
+            self._lines.append(_in_vain(quiet))
 
     def _eof(self, words: list[str]) -> None:
         self.connection.feed_eof()
         self._take()
 
     def _take(self) -> None:
+        if self._end.paused:
+            self._lines.append(f"paused: {_bytes(self.connection.buffered)} held, and not looked at")
+            return
         before = (self.connection.state, len(self._lines))
         while (event := self.connection.next_event()) is not None:
             self._lines.append("event: " + self._happened(event))
@@ -237,7 +287,7 @@ class Session:
 
     def _waiting_for(self) -> str:
         held = self.connection.buffered
-        return f"{held} bytes held, and more are needed" if held else "nothing is held"
+        return f"{_bytes(held)} held, and more are needed" if held else "nothing is held"
 
     # --- acting ----------------------------------------------------------------------------------
 
@@ -271,6 +321,25 @@ class Session:
         if words[0] in COUPLED.values() and words[0] != "PEER_EOF":
             raise ValueError(f"{words[0]} comes from RECEIVE, by a coupling")
         advance(self._life, LIFECYCLE, words[0])
+
+    def _pause(self, words: list[str]) -> None:
+        self._end.paused = True
+        self._lines.append("paused: reading stops, and what still arrives is kept")
+
+    def _resume(self, words: list[str]) -> None:
+        if not self._end.paused:
+            raise ValueError("it is not paused")
+        self._end.paused = False
+        self._take()
+
+    def _on(self, words: list[str]) -> None:
+        if len(words) != 1 or not words[0].isdigit() or not 1 <= int(words[0]) <= MOST_CONNECTIONS:
+            raise ValueError(f"write on N, with N from 1 to {MOST_CONNECTIONS}")
+        self._number = int(words[0])
+        new = self._number not in self._ends
+        if new:
+            self._reset()
+        self._lines.append(f"{'a new connection' if new else 'connection'}, number {self._number}")
 
     def _settle(self) -> None:
         """What `Message` does once everything owed has left."""
@@ -339,7 +408,8 @@ class Session:
     @property
     def prompt(self) -> str:
         ended = " (ended)" if self._life.state == CLOSED else ""
-        return f"{self.connection.state}/{self._life.state}{ended}> "
+        number = f"{self._number}: " if len(self._ends) > 1 else ""
+        return f"{number}{self.connection.state}/{self._life.state}{ended}> "
 
 
 _COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
@@ -354,6 +424,9 @@ _COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
     "ask": Session._ask,
     "give": Session._give_up,
     "life": Session._live,
+    "pause": Session._pause,
+    "resume": Session._resume,
+    "on": Session._on,
     "state": Session._state,
     "rows": Session._rows,
     "pipe": Session._show_pipe,
@@ -377,6 +450,18 @@ def _fields(words: list[str]) -> tuple[list[str], dict[str, object]]:
     return words, fields
 
 
+def _arrive(count: int) -> str:
+    return _bytes(count) + (" arrives" if count == 1 else " arrive")
+
+
+def _in_vain(count: int) -> str:
+    return _arrive(count) + (", one by one" if count > 1 else "") + ", and nothing moves"
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
+
+
 def _shown(data: bytes, most: int = 60) -> str:
     text = data[:most].decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else "." for c in text) + (" ..." if len(data) > most else "")
@@ -388,7 +473,7 @@ def run_script(lines: Iterator[str], role: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         line = line.rstrip("\n")
         if line.strip():
-            yield f"{session.prompt}{line}"
+            yield line if line.startswith("#") else f"{session.prompt}{line}"
         try:
             yield from ("  " + said for said in session.do(line))
         except StopIteration:

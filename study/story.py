@@ -1,9 +1,10 @@
 """What happened on a connection, in sentences?
 
-    python -m study explain TRACE [--connection ID]
+    python -m study explain TRACE [--connection ID | --together]
 
 A step is a paragraph: what woke it, each system call with what it brought, each row that was taken
-with its reason and the line that took it, and what it left behind.
+with its reason and the line that took it, and what it left behind. `--together` tells all connections
+at once, step by step as the loop served them.
 
 Not here: the page with pictures (`study.view`).
 """
@@ -15,7 +16,7 @@ from typing import Any
 
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
-__all__ = ["connection_line", "sentence", "story", "summary"]
+__all__ = ["connection_line", "sentence", "story", "summary", "together"]
 
 READY = {
     "r": "there is something to read",
@@ -51,6 +52,21 @@ def story(trace: Trace, connection: str | None = None) -> Iterator[str]:
         yield connection_line(trace, group, events)
         yield from _steps(events)
         yield "  " + summary(events)
+
+
+def together(trace: Trace) -> Iterator[str]:
+    """The lines of all connections at once: each step behind its connection's number."""
+    for group, events in trace.groups.items():
+        yield connection_line(trace, group, events)
+    steps: dict[tuple[str, int], list[Event]] = {}
+    for event in trace.events:
+        steps.setdefault((event.group, event.data["step"]), []).append(event)
+    width = max(map(len, trace.groups), default=0)
+    for (group, _), events in steps.items():
+        for number, line in enumerate(_steps(events)):
+            yield f"{'' if number else group:>{width}} {line}"
+    for group, events in trace.groups.items():
+        yield f"{group:>{width}} {summary(events)}"
 
 
 def connection_line(trace: Trace, group: str, events: Iterable[Event]) -> str:
@@ -113,10 +129,10 @@ def _call(data: dict[str, Any]) -> str:
         why = REFUSALS.get((call, result)) or ERRORS.get(result) or "it failed"
         return f"{call} -> {result}: {why}."
     if call in ("recv", "recv_into"):
-        return f"{call} -> {result} bytes." if result else f"{call} -> 0: the peer has finished sending (EOF)."
+        return f"{call} -> {_bytes(result)}." if result else f"{call} -> 0: the peer has finished sending (EOF)."
     if call in ("send", "sendmsg"):
         if result == asked:
-            return f"{call} -> {result} bytes, all of them."
+            return f"{call} -> {_bytes(result)}, all of them."
         return f"{call} -> {result} of {asked} bytes: the kernel took what it had room for."
     if call == "connect":
         return f"connect to {data['to']} -> 0: connected at once."
@@ -125,6 +141,10 @@ def _call(data: dict[str, Any]) -> str:
     if call == "shutdown":
         return "shutdown: FIN is sent, and we still read."
     return f"{call}."
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def _parts(parts: list[Event]) -> str:
@@ -136,7 +156,7 @@ def _parts(parts: list[Event]) -> str:
         elif data["part"] == "header":
             words.append(f"header {_header(data['value'])}")
         else:
-            words.append(f"content of {data['length']} bytes")
+            words.append(f"content of {_bytes(data['length'])}")
     return "In it: " + ", ".join(words) + "."
 
 
@@ -151,7 +171,7 @@ def _header(value: Any) -> str:
 def _levels(data: dict[str, Any]) -> str:
     timers = data.get("timers") or []
     words = [
-        f"{data.get('buffered', 0)} bytes not taken",
+        f"{_bytes(data.get('buffered', 0))} not taken",
         f"{data.get('queued', 0)} not sent",
         f"{data.get('in_flight', 0)} in flight",
     ]
@@ -166,7 +186,8 @@ def summary(events: list[Event]) -> str:
     ended = next((event for event in events if event.name == ENDED), None)
     whole = [e.data["direction"] for e in events if e.name == PART and e.data["part"] == "content"]
     life = events[-1].time - events[0].time
-    words = f"{whole.count('in')} messages in, {whole.count('out')} out, in {life:.1f} ms."
+    came = whole.count("in")
+    words = f"{came} message{'s' * (came != 1)} in, {whole.count('out')} out, in {life:.1f} ms."
     if ended is None:
         return f"Not ended when the trace did: {words}"
     return f"Ended ({ended.data.get('reason') or 'no reason told'}): {words}"

@@ -34,7 +34,12 @@ from protocol.errors import CODES, FatalError, UnsupportedEncoding
 from protocol.frames import encode_header
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOUR = sorted((ROOT / "docs" / "tour").glob("*.md"))  # whose blocks of commands tests/study/test_tour.py runs
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *TOUR,
+]
 PACKAGES = ("protocol", "eventloop", "libserver", "libclient", "study")
 
 TIMEOUT = 40.0  # seconds, for a command that should take one
@@ -95,6 +100,8 @@ class Shown(NamedTuple):
 def commands() -> list[Shown]:
     found = []
     for fence in fences("console"):
+        if fence.page.startswith("docs/tour/"):
+            continue
         for part in re.split(r"^\$ ", fence.text, flags=re.M)[1:]:
             command, _, output = part.partition("\n")
             found.append(Shown(fence.page, command, output))
@@ -113,6 +120,7 @@ NOT_RUN = {
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
+    r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
     r"python3? -m tests\.conformance": "see tests/conformance",
 }
@@ -405,8 +413,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "README.md"], ids=page_name)
 def test_every_page_can_be_reached_from_the_readme(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert page_name(page) in links
+    index = ROOT / "docs" / "tour" / "README.md" if page in TOUR else ROOT / "README.md"
+    links = re.findall(r"\]\(([^)#\s]+)", index.read_text(encoding="utf-8"))
+    assert page.relative_to(index.parent).as_posix() in links
+
+
+def test_the_tour_can_be_reached_from_the_readme() -> None:
+    assert "](docs/tour/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 # --- generated parts, and tables beside the code ------------------------------------------------

@@ -12,7 +12,7 @@ from protocol.states import MACHINES
 from study import coverage
 from study.__main__ import main
 from study.replay import CannotReplay, replay
-from study.story import story
+from study.story import story, together
 from study.trace import SYSCALL, TRANSITION, Event, Trace
 from tests.protocol.feeding import request
 from tests.study.recording import record, recorded
@@ -48,7 +48,7 @@ def test_the_story_has_every_call_every_row_and_the_end(trace):
     text = "\n".join(story(trace))
     assert text.startswith("Connection 1, seen by the server at 127.0.0.1:")
     assert "The selector says: there is something to read." in text
-    assert "recv -> 1 bytes." in text
+    assert "recv -> 1 byte." in text
     assert "recv -> 0: the peer has finished sending (EOF)." in text
     assert "send -> " in text
     for event in trace.events:
@@ -74,6 +74,26 @@ def test_refusals_and_errors_are_explained():
     assert "handshake is done" in told("getsockopt", 0)
     assert "FIN" in told("shutdown", 0)
     assert "Not ended when the trace did" in told("close", 0)
+
+
+def test_connections_are_told_together_in_the_order_of_their_steps():
+    def event(time: float, group: str, step: int, count: int) -> Event:
+        data = {"step": step, "call": "recv", "result": count, "direction": "in"}
+        return Event(time, SYSCALL, group, data)
+
+    events = [event(1, "1", 1, 10), event(2, "2", 1, 20), event(3, "1", 2, 30), event(3, "1", 2, 1)]
+    told = list(together(Trace("server", {}, events)))
+    assert [line.split("Connection ")[1][0] for line in told[:2]] == ["1", "2"]
+    assert [line for line in told if "recv" in line or " ms  " in line] == [
+        "1       1.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "               recv -> 10 bytes.",
+        "2       2.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "               recv -> 20 bytes.",
+        "1       3.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "               recv -> 30 bytes.",
+        "               recv -> 1 byte.",
+    ]
+    assert [line[:4] for line in told[-2:]] == ["1 No", "2 No"]
 
 
 # --- replay --------------------------------------------------------------------------------------
@@ -159,6 +179,8 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 def test_explain_replay_and_coverage_say_what_they_found(path, capsys):
     assert main(["explain", str(path)]) == 0
     assert "Connection 1" in capsys.readouterr().out
+    assert main(["explain", "--together", str(path)]) == 0
+    assert "\n1 " in capsys.readouterr().out
     assert main(["replay", str(path)]) == 0
     assert "1 connections took the same transitions again, 0 did not" in capsys.readouterr().out
     assert main(["coverage", str(path), str(path)]) == 0

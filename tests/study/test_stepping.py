@@ -89,6 +89,33 @@ def test_life_takes_what_its_owner_decides_and_refuses_the_rest():
     assert "write life INPUT" in say("life NONSENSE")
 
 
+def test_each_connection_has_machines_of_its_own():
+    script = ["frame search x", "send 5", "on 2", "expect PROTOHEADER", "frame echo y", "send", "expect FINISHED"]
+    said = lines(*script, "on 1", "expect JSONHEADER", "expect held 5", "expect in-flight 0", "reset", "on 2", "state")
+    assert said[-2:] == ["  RECEIVE FINISHED, LIFECYCLE DRAINING", "  0 bytes held, 1 in flight, one-shot"]
+    assert said[-3].startswith("2: FINISHED/DRAINING> ")
+    assert "with N from 1 to 99" in say("on 100")
+
+
+def test_what_arrives_while_paused_is_kept_and_served_when_it_goes_on():
+    whole = ["frame echo 1 connection=keep-alive", "frame echo 2", "pause", "send", "expect PROTOHEADER"]
+    lines(*whole, "expect in-flight 0", "expect said not looked at", "resume", "expect in-flight 2", "expect held 0")
+    assert "not looked at" in say("pause", "eof")
+    assert "it is not paused" in say("resume")
+
+
+def test_bytes_that_move_nothing_are_told_together():
+    said = say("frame search x", "each").splitlines()
+    assert said[0] == "1 byte arrives, and nothing moves"
+    assert sum("one by one, and nothing moves" in line for line in said) == 2
+    assert sum(line.startswith("RECEIVE") for line in said) == 3
+    assert say("frame search x", "send 4", "send 9", "pause", "each").endswith("one by one, and nothing moves")
+
+
+def test_a_comment_is_shown_as_it_is():
+    assert lines("# why", "state")[0] == "# why"
+
+
 def test_looking_tells_where_it_is_and_what_can_happen():
     rows = say("rows")
     for row in (*RECEIVE.rows, *LIFECYCLE.rows):
