@@ -193,7 +193,7 @@ class _Hostile:
             self._timer = self._beside.loop.call_later(TRICKLE_EVERY, self._trickle)
 
     def _reset(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.closed:  # closed, and not yet heard of
             self._transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 

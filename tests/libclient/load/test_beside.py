@@ -1,13 +1,15 @@
 """Idle and hostile peers do what they are named for, beside good traffic and outside its numbers."""
 
+import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from eventloop import parse_address
+from eventloop import EventLoop, parse_address
 from libclient.connect import resolve
-from libclient.load.beside import KINDS
+from libclient.load.beside import KINDS, _Hostile
 from libclient.load.config import Config
 from libclient.load.runner import Runner
 
@@ -119,3 +121,19 @@ def test_nobody_stays_when_the_run_is_over(kind):
         run(server.target, duration=0.05, connections=1, drain=0.05, hostile=((kind, 2),))
         assert time.monotonic() - began < 5
     assert threading.active_count() <= before
+
+
+def test_a_connection_that_the_server_closed_in_the_same_turn_is_not_reset_any_more():
+    loop = EventLoop()
+    beside = SimpleNamespace(frame=b"0123456789", loop=loop, hostile_open=0, back_later=lambda peer: None)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        peer = _Hostile(beside, "reset")
+        peer._connected(ours)
+        assert theirs.recv(100) == b"01234"
+        peer.eof_received()
+        peer._reset()  # its timer was due in that turn too
+        loop.run_once(0)
+    loop.close()
+    assert beside.hostile_open == 0
