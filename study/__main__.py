@@ -5,6 +5,7 @@
     replay TRACE                  does the machine take the same transitions again?
     coverage TRACE...             which rows were taken, how often, and which never
     step [SCRIPT]                 give the machine bytes, cut as you like, and watch it move
+    view TRACE [TRACE2] -o FILE   one page to step through: both ends, bytes, rows, masks, source lines
     export TRACE -o FILE.pcap     a capture that Wireshark opens (with study/multiconn.lua it understands it)
 
 Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage or a file that is no trace.
@@ -27,8 +28,12 @@ from .pcap import pcap
 from .replay import CannotReplay, replay
 from .stepping import HELP, Session, Unexpected, run_script
 from .trace import BadTrace, Trace, load
+from .view import CannotView, page
 
 DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+#: Bytes of a page above which browsers need seconds to read it.
+LARGE = 60_000_000
 
 
 class _Refused(Exception):
@@ -141,6 +146,28 @@ def _export(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _view(options: argparse.Namespace) -> int:
+    if len(options.trace) > 2:
+        raise _Refused("a page shows one trace, or two: a client's and a server's")
+    traces = [(path, _load(path)) for path in options.trace]
+    try:
+        made = page([(Path(path).name, trace) for path, trace in traces])
+    except CannotView as refused:
+        raise _Refused(str(refused)) from None
+    raw = made.html.encode()
+    try:
+        Path(options.output).write_bytes(raw)
+    except OSError as error:
+        raise _Refused(f"{options.output}: {error.strerror}") from None
+    both = f", {made.paired:,} seen from both ends" if len(traces) == 2 else ""
+    size = f"{len(raw) / 1e6:,.1f} MB"
+    print(f"{options.output}: {made.connections:,} connections{both}, {made.events:,} events, {size}", file=sys.stderr)
+    if len(raw) > LARGE:
+        advice = "a browser will be slow with that: record less (--trace-sample, --trace-bytes)"
+        print(f"{options.output}: {advice}", file=sys.stderr)
+    return DONE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m study", description="The state machine, laid open.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -175,6 +202,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("script", metavar="SCRIPT", nargs="?", help="lines to carry out, or - (interactive)")
     one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="whose machine it is (server)")
     one.set_defaults(run=_step)
+
+    one = commands.add_parser("view", help="one page to step through, with both ends side by side")
+    one.add_argument("trace", metavar="TRACE", nargs="+", help="a trace, or a client's and a server's in either order")
+    one.add_argument("-o", "--output", metavar="FILE", required=True, help="the page: HTML, with everything in it")
+    one.set_defaults(run=_view)
 
     one = commands.add_parser("export", help="a capture that Wireshark opens")
     one.add_argument("trace", metavar="TRACE")

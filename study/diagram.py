@@ -21,7 +21,7 @@ from html import escape
 
 from protocol.states import MACHINES, Machine, Row
 
-__all__ = ["FORMATS", "STYLE", "arrows", "dot", "in_order", "mermaid", "named", "svg"]
+__all__ = ["FORMATS", "FULL", "SMALL", "STYLE", "Measures", "arrows", "dot", "in_order", "mermaid", "named", "svg"]
 
 
 def arrows(machine: Machine) -> dict[tuple[str, str], list[Row]]:
@@ -57,12 +57,25 @@ def dot(machine: Machine) -> str:
 
 # --- SVG -------------------------------------------------------------------------------------
 
-BOX_WIDTH, BOX_HEIGHT = 150, 40
-GAP = 96  # between two boxes
-LANE = 132  # by which an arc one state longer bows further
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """How large a picture's pieces are; `gap` is between two boxes, `lane` how much further the next arc bows."""
+
+    box_width: int = 150
+    box_height: int = 40
+    gap: int = 96
+    lane: int = 132
+    first_lane: int = 46
+    margin: int = 24
+    labels: bool = True
+
+
+FULL = Measures()
+#: For a page that lights one arrow and says beside the picture what it is: a third as wide.
+SMALL = Measures(box_width=112, box_height=20, gap=14, lane=15, first_lane=18, margin=4, labels=False)
+
 LINE = 13  # of text
-FIRST_LANE = 46
-MARGIN = 24
 
 STYLE = """\
 .state rect { fill: var(--box, #f4f6f8); stroke: var(--ink, #24292f); stroke-width: 1.2 }
@@ -109,7 +122,7 @@ def in_order(machine: Machine) -> list[str]:
     return order + [state for state in machine.states if state not in order]
 
 
-def _lay_out(machine: Machine) -> list[_Arc]:
+def _lay_out(machine: Machine, size: Measures) -> list[_Arc]:
     """Where each arrow leaves, arrives and how far it bows; arrows at one side of a box share it evenly."""
     place = {state: index for index, state in enumerate(in_order(machine))}
     ports: dict[tuple[str, bool], list[tuple[tuple[str, str], bool]]] = {}
@@ -127,7 +140,7 @@ def _lay_out(machine: Machine) -> list[_Arc]:
             return (1 / far if far else 0), not leaving
 
         for number, port in enumerate(sorted(ends, key=height), 1):
-            y[port] = place[state] * (BOX_HEIGHT + GAP) + BOX_HEIGHT * number / (len(ends) + 1)
+            y[port] = place[state] * (size.box_height + size.gap) + size.box_height * number / (len(ends) + 1)
     arcs = [
         _Arc(rows, y[pair, True], y[pair, False], 1 if place[pair[1]] > place[pair[0]] else -1)
         for pair, rows in found.items()
@@ -135,36 +148,37 @@ def _lay_out(machine: Machine) -> list[_Arc]:
     for side in (1, -1):
         lanes: list[list[_Arc]] = []
         for arc in sorted((arc for arc in arcs if arc.x == side), key=lambda arc: abs(arc.end - arc.start)):
-            lane = next((lane for lane in lanes if not any(_overlap(arc, other) for other in lane)), None)
+            lane = next((lane for lane in lanes if not any(_overlap(arc, other, size) for other in lane)), None)
             if lane is None:
                 lane = []
                 lanes.append(lane)
             lane.append(arc)
         for number, lane in enumerate(lanes):
             for arc in lane:
-                arc.x = side * (FIRST_LANE + number * LANE)
+                arc.x = side * (size.first_lane + number * size.lane)
     return arcs
 
 
-def _overlap(one: _Arc, other: _Arc) -> bool:
+def _overlap(one: _Arc, other: _Arc, size: Measures) -> bool:
     """Would they touch in one lane? Their labels need room as well."""
-    room = LINE * max(len(one.rows), len(other.rows)) / 2
+    room = LINE * max(len(one.rows), len(other.rows)) / 2 if size.labels else 0
     return (
         min(one.start, one.end) - room < max(other.start, other.end)
         and min(other.start, other.end) - room < max(one.start, one.end)
     )
 
 
-def _path(arc: _Arc) -> tuple[str, float, float]:
+def _path(arc: _Arc, size: Measures) -> tuple[str, float, float]:
     """The path, and where its label begins."""
     side = 1 if arc.x > 0 else -1
-    edge = side * BOX_WIDTH / 2
+    edge = side * size.box_width / 2
     far = edge + arc.x
     middle = (arc.start + arc.end) / 2
     if arc.rows[0].state == arc.rows[0].target:
-        loop = f"M{edge} {arc.start} C{far} {arc.start - 20} {far} {arc.end + 20} {edge} {arc.end}"
+        bend = size.box_height / 2
+        loop = f"M{edge} {arc.start} C{far} {arc.start - bend} {far} {arc.end + bend} {edge} {arc.end}"
         return loop, far + side * 2, middle
-    radius = min(18.0, abs(arc.x), abs(arc.end - arc.start) / 2)
+    radius = min(18.0, size.gap / 2, abs(arc.x), abs(arc.end - arc.start) / 2)
     down = 1 if arc.end > arc.start else -1
     path = (
         f"M{edge} {arc.start} H{far - side * radius} Q{far} {arc.start} {far} {arc.start + down * radius} "
@@ -173,18 +187,18 @@ def _path(arc: _Arc) -> tuple[str, float, float]:
     return path, far + side * 6, middle
 
 
-def svg(machine: Machine, *, alone: bool = True) -> str:
+def svg(machine: Machine, *, alone: bool = True, size: Measures = FULL) -> str:
     """An SVG picture; with `alone=False` to stand inside a page, whose colours it takes."""
-    arcs = _lay_out(machine)
+    arcs = _lay_out(machine, size)
     parts: list[str] = []
     labels: list[str] = []  # drawn last, so that no line strikes one out
-    left = right = BOX_WIDTH / 2
+    left = right = size.box_width / 2
     for arc in arcs:
-        path, x, y = _path(arc)
+        path, x, y = _path(arc, size)
         side = 1 if arc.x > 0 else -1
-        edge = side * BOX_WIDTH / 2
+        edge = side * size.box_width / 2
         words = [row.input for row in arc.rows]
-        width = max(map(len, words)) * 6.6 + 8
+        width = max(map(len, words)) * 6.6 + 8 if size.labels else 0
         right, left = (max(right, x + width), left) if side > 0 else (right, max(left, width - x))
         first = arc.rows[0]
         tips = "\n".join(f"{row.input}: {row.reason}" for row in arc.rows)
@@ -199,22 +213,25 @@ def svg(machine: Machine, *, alone: bool = True) -> str:
             f"<title>{escape(tips)}</title>"
         )
         parts.append(f'{begin}<path d="{path}"/><polygon points="{tip}"/></g>')
-        labels.append(f'{begin}<text text-anchor="{anchor}">{lines}</text></g>')
+        if size.labels:
+            labels.append(f'{begin}<text text-anchor="{anchor}">{lines}</text></g>')
     for index, state in enumerate(in_order(machine)):
-        parts.append(_box(machine, state, index * (BOX_HEIGHT + GAP)))
+        parts.append(_box(machine, state, index * (size.box_height + size.gap), size))
     parts += labels
-    height = len(machine.states) * (BOX_HEIGHT + GAP) - GAP
-    box = f"{-left - MARGIN:g} {-MARGIN} {left + right + 2 * MARGIN:g} {height + 2 * MARGIN:g}"
+    height = len(machine.states) * (size.box_height + size.gap) - size.gap
+    wide, high = left + right + 2 * size.margin, height + 2 * size.margin
+    box = f"{-left - size.margin:g} {-size.margin} {wide:g} {high:g}"
     kind = ' class="alone"' if alone else ""
-    size = f' width="{left + right + 2 * MARGIN:g}" height="{height + 2 * MARGIN:g}"' if alone else ""
+    name = machine.name
+    extent = f' width="{wide:g}" height="{high:g}"' if alone else ""
     style = f"<style>{STYLE}</style>" if alone else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg"{kind} viewBox="{box}"{size} role="img" data-machine="{machine.name}">'
-        f"<title>{machine.name}</title>{style}\n" + "\n".join(parts) + "\n</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg"{kind} viewBox="{box}"{extent} role="img" data-machine="{name}">'
+        f"<title>{name}</title>{style}\n" + "\n".join(parts) + "\n</svg>"
     )
 
 
-def _box(machine: Machine, state: str, y: float) -> str:
+def _box(machine: Machine, state: str, y: float, size: Measures) -> str:
     kinds = ["state"]
     inner = ""
     if state in machine.initial:
@@ -222,13 +239,13 @@ def _box(machine: Machine, state: str, y: float) -> str:
     if state in machine.terminal:
         kinds.append("terminal")
         inner = (
-            f'<rect class="inner" x="{-BOX_WIDTH / 2 + 4}" y="{y + 4:g}" rx="6" '
-            f'width="{BOX_WIDTH - 8}" height="{BOX_HEIGHT - 8}"/>'
+            f'<rect class="inner" x="{-size.box_width / 2 + 4}" y="{y + 4:g}" rx="6" '
+            f'width="{size.box_width - 8}" height="{size.box_height - 8}"/>'
         )
     return (
         f'<g class="{" ".join(kinds)}" data-state="{state}">'
-        f'<rect x="{-BOX_WIDTH / 2}" y="{y:g}" rx="9" width="{BOX_WIDTH}" height="{BOX_HEIGHT}"/>{inner}'
-        f'<text x="0" y="{y + BOX_HEIGHT / 2 + 4:g}">{state}</text></g>'
+        f'<rect x="{-size.box_width / 2}" y="{y:g}" rx="9" width="{size.box_width}" height="{size.box_height}"/>{inner}'
+        f'<text x="0" y="{y + size.box_height / 2 + 4:g}">{state}</text></g>'
     )
 
 

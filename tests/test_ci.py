@@ -49,7 +49,7 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
     (tree / ".ci").mkdir(parents=True)
     tools.mkdir()
     shutil.copy(RUN, tree / ".ci" / "run")
-    for tool in ("python3", "apt-get", "sudo"):
+    for tool in ("python3", "apt-get", "sudo", "chromium"):
         (tools / tool).write_text(STAND_IN, encoding="utf-8")
         (tools / tool).chmod(0o755)
     commands = tmp_path / "commands"
@@ -173,6 +173,14 @@ def test_a_machine_without_venv_gets_it(tmp_path: Path) -> None:
     wanted = [command for command in commands if command.startswith("apt-get ")]
     assert [command.split()[1] for command in wanted] == ["update", "install"]
     assert wanted[1].endswith(" python3 python3-venv")
+
+
+def test_a_machine_without_a_browser_gets_it_or_does_without(tmp_path: Path) -> None:
+    done, commands = ci(tmp_path, FAIL="chromium --version")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = [command for command in commands if command.startswith("apt-get ")]
+    assert [command.split()[1] for command in wanted] == ["update", "install"]
+    assert wanted[1].endswith(" chromium")
 
 
 def test_a_machine_that_has_all_is_left_alone(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from protocol.states import MACHINES, Machine, Row
-from study.diagram import FORMATS, arrows, dot, in_order, svg
+from study.diagram import FORMATS, FULL, SMALL, Measures, arrows, dot, in_order, svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -38,9 +38,10 @@ def test_the_svg_has_every_state_and_every_row_with_its_reason(machine: Machine)
         assert f"{row.input}: {row.reason}" in tips
 
 
-def test_no_two_arrows_of_the_svg_lie_on_each_other(machine: Machine) -> None:
+@pytest.mark.parametrize("size", [FULL, SMALL], ids=["full", "small"])
+def test_no_two_arrows_of_the_svg_lie_on_each_other(machine: Machine, size: Measures) -> None:
     upright = []
-    for path in re.findall(r'<path d="([^"]+)"', svg(machine)):
+    for path in re.findall(r'<path d="([^"]+)"', svg(machine, size=size)):
         found = re.search(r" H(\S+) Q(\S+) (\S+) .* V(\S+) ", path)
         if found:
             upright.append((float(found[2]), *sorted((float(found[3]), float(found[4])))))
@@ -48,6 +49,18 @@ def test_no_two_arrows_of_the_svg_lie_on_each_other(machine: Machine) -> None:
     for i, (x, top, bottom) in enumerate(upright):
         for other_x, other_top, other_bottom in upright[i + 1 :]:
             assert x != other_x or bottom < other_top or other_bottom < top
+
+
+def test_a_small_picture_has_the_same_arrows_and_no_labels(machine: Machine) -> None:
+    def arrows_of(text: str) -> set[tuple[str | None, ...]]:
+        found = ElementTree.fromstring(text).iter(f"{SVG}g")
+        return {tuple(g.get(name) for name in ("data-from", "data-to", "data-inputs", "data-state")) for g in found}
+
+    small = svg(machine, alone=False, size=SMALL)
+    assert arrows_of(small) == arrows_of(svg(machine))
+    width = float(small.split('viewBox="')[1].split('"')[0].split()[2])
+    assert width < 300
+    assert "tspan" not in small
 
 
 def test_dot_has_every_row_with_its_reason(machine: Machine) -> None:
