@@ -280,6 +280,8 @@ class Pool:
 
     def _cut(self, message: Message) -> None:
         self._retire(message)
+        if message.usable and not (message.in_flight or message.queued):
+            message.close()  # nothing is owed: that is an end in good order, and a trace should say so
         message.abort()
 
     def _stop_pause(self) -> None:

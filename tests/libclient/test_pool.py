@@ -16,6 +16,7 @@ from libclient import (
     Call,
     ClosedEarly,
     ConnectionReset,
+    EndReason,
     ErrorReply,
     Pool,
     Refused,
@@ -413,3 +414,15 @@ def test_closing_ends_everything_pauses_too(bench: PoolBench) -> None:
     assert all(sock.closed for sock in bench.sockets)
     bench.wait(100)
     assert len(bench.sockets) == 2
+
+
+@given(connections=2)
+def test_closing_is_an_end_in_good_order_for_who_is_idle_and_a_cut_for_who_is_busy(bench: PoolBench) -> None:
+    bench.submit(1, 2)
+    idle, busy = bench.pool._open
+    bench.feed(granting(1), bench.sockets[0])
+    bench.pool.close()
+    bench.turn()
+    assert (idle.reason, busy.reason) == (EndReason.DONE, EndReason.ABORTED)
+    assert bench.pool.settled
+    assert all(sock.closed for sock in bench.sockets)
