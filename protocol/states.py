@@ -179,7 +179,7 @@ LIFECYCLE = Machine(
         Row(OPEN, ABORTED, CLOSED, "cut by us: a limit, or a second signal"),
         Row(DRAINING, PEER_EOF, DRAINING, "they finished too; what we owe still goes out"),
         Row(DRAINING, LAST_MESSAGE, DRAINING, "already on the way out"),
-        Row(DRAINING, INPUT_FAILED, DRAINING, "already on the way out; the error is the last reply"),
+        Row(DRAINING, INPUT_FAILED, DRAINING, "already on the way out; an error, if there is one, is the last reply"),
         Row(DRAINING, SHUTDOWN, DRAINING, "already on the way out"),
         Row(DRAINING, SETTLED, LINGERING, "every reply has left: FIN, then read on, so that close is not a RST"),
         Row(DRAINING, SETTLED_AFTER_EOF, CLOSED, "every reply has left and nothing more can arrive"),
