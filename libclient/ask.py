@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             timeout=args.timeout,
             connect_timeout=args.connect_timeout,
             retries=0,
-            loop=seen.loop,
+            selector=seen.selector(None),
             observer=seen.observer,
             tap=seen.tap,
         )

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from selectors import BaseSelector
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -66,7 +67,8 @@ class Client:
     most are in flight on one connection. `retries`, `backoff` (seconds: the first wait's and the
     longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
     makes each request a connection of its own, as the tutorial's client does. `loop`, `resolve` and
-    `open_socket` stand for the operating system. `observer` and `tap` see what happens (`libclient.owner`).
+    `open_socket` stand for the operating system. `selector` is for the client's own
+    loop; `observer` and `tap` see what happens (`libclient.owner`).
 
     Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so
     many connections are more than the system allows.
@@ -90,13 +92,14 @@ class Client:
         open_socket: Callable[[Endpoint], Any] = open_stream_socket,
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Message, Any], Any] | None = None,
+        selector: BaseSelector | None = None,
     ) -> None:
         if connections < 1 or depth < 1 or retries < 0 or timeout < 0 or connect_timeout <= 0:
             raise ValueError("connections and depth are at least 1, retries and timeout 0, connect_timeout above 0")
         self.address = parse_target(address) if isinstance(address, str) else address
         raise_descriptor_limit(connections)
         self._own_loop = loop is None
-        self._loop = loop or EventLoop()
+        self._loop = loop or EventLoop(selector)
         self._shared = Shared(
             self._loop,
             timeout=timeout,

@@ -5,9 +5,10 @@ command adds the options with `add_arguments`, and gives what `recording` yields
 `Shared`:
 
     with recording(args) as instruments:
-        client = Client(target, loop=instruments.loop, observer=instruments.observer, tap=instruments.tap)
+        loop = EventLoop(instruments.selector(None))
+        client = Client(target, loop=loop, observer=instruments.observer, tap=instruments.tap)
 
-Without `--trace` they are all None, and nothing is observed.
+Without `--trace` they do nothing, and nothing is observed.
 
 Not here: what is recorded (`study.recorder`), the format (docs/trace-format.md).
 """
@@ -20,7 +21,6 @@ from contextlib import contextmanager
 from selectors import BaseSelector
 from typing import Any, NamedTuple, Protocol
 
-from eventloop import EventLoop
 from protocol import Limits
 from protocol.states import Observer
 
@@ -37,7 +37,7 @@ class Recorder(Protocol):
 
     def tap(self, message: Any, sock: Any) -> Any: ...
 
-    def selector(self) -> BaseSelector: ...
+    def selector(self, inner: BaseSelector | None = None) -> BaseSelector: ...
 
     def close(self) -> None: ...
 
@@ -47,9 +47,12 @@ Record = Callable[..., Recorder]
 
 
 class Instruments(NamedTuple):
-    """What a `Client` or `Shared` takes; all None when nothing is recorded."""
+    """What a `Client` or `Shared` takes, and what stands between a loop and its selector.
 
-    loop: EventLoop | None = None
+    `observer` and `tap` are None when nothing is recorded, and `selector` gives back what it got.
+    """
+
+    selector: Callable[[BaseSelector | None], BaseSelector | None] = lambda inner: inner
     observer: Callable[[], Observer | None] | None = None
     tap: Callable[[Any, Any], Any] | None = None
 
@@ -89,9 +92,7 @@ def recording(args: argparse.Namespace) -> Iterator[Instruments]:
         )
     except OSError as error:
         raise UsageError(f"--trace {args.trace}: {error.strerror}") from None
-    loop = EventLoop(recorder.selector())
     try:
-        yield Instruments(loop, recorder.observer, recorder.tap)
+        yield Instruments(recorder.selector, recorder.observer, recorder.tap)
     finally:
-        loop.close()
         recorder.close()

@@ -607,3 +607,19 @@ def test_a_trace_that_can_not_be_written_is_told_in_one_line(tmp_path: Path) -> 
     result = client("request", "127.0.0.1:1", "search", "--trace", str(tmp_path / "no" / "trace"))
     refused_in_one_line(result, 2, "--trace", "No such file")
     refused_in_one_line(client("request", "127.0.0.1:1", "search", "--trace-sample", "0"), 2, "from 1")
+
+
+def test_a_load_is_written_down_from_both_ends(tmp_path: Path) -> None:
+    path = tmp_path / "client.trace"
+    with ScriptedServer(correct) as server:
+        code, _, err = client(
+            *["load", server.target, "-c", "3", "-n", "30", "--ui", "none"], "--trace", str(path), "--trace-sample", "2"
+        )
+        assert (code, err) == (0, "")
+    trace = load(path)
+    assert list(trace.groups) == ["1", "3"]
+    whole = [e.data["direction"] for e in trace.events if e.name == "part" and e.data["part"] == "content"]
+    assert whole.count("in") == whole.count("out") >= 2
+    assert [verdict.differences for verdict in replay(trace)] == [[], []]
+    refused = client("load", "127.0.0.1:1", "-w", "2", "--trace", str(path))
+    refused_in_one_line(refused, 2, "--trace is of one process")

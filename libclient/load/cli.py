@@ -18,7 +18,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,7 @@ from eventloop import Address, Endpoint
 from ..arguments import program
 from ..connect import resolve
 from ..errors import NoDescriptors, UnknownHost
+from ..tracing import Instruments, recording
 from . import report
 from .child import ChildError, ChildServer, server_command
 from .config import Config
@@ -81,15 +83,19 @@ class _Attempt:
     endpoints: list[Endpoint] | None = None
     child: ChildServer | None = None
     writer: Writer | None = None
+    seen: Instruments = field(default_factory=Instruments)
 
     def prepare(self, stack: ExitStack) -> None:
         """Everything that can be refused, before anything is written or started."""
         config = self.config
         Workload(config)  # the data file, before anything is started
         self.target = self.args.target
+        if self.args.trace is not None and config.workers != 1:
+            raise PreflightError("--trace is of one process: leave --workers out")
         preflight(config.sockets, self.target, config.source_ips)
         if self.target is not None:
             self.endpoints = resolve(self.target)
+        self.seen = stack.enter_context(recording(self.args))
         if self.args.out is not None:
             self.writer = Writer(Path(self.args.out), config.percentiles)
             stack.callback(self.writer.close)
@@ -104,7 +110,7 @@ class _Attempt:
         assert self.endpoints is not None
         sinks: list[Sink] = [] if self.writer is None else [self.writer]
         sinks += _watchers(self.args.ui)
-        make: Callable[..., Any] = Runner if config.workers == 1 else Workers
+        make: Callable[..., Any] = partial(Runner, seen=self.seen) if config.workers == 1 else Workers
         try:
             runner = make(config, target, self.endpoints, sinks)
         except ValueError as error:

@@ -21,6 +21,7 @@ from eventloop import Address, parse_duration
 
 from ..arguments import UsageError, program
 from ..connect import parse_target
+from ..tracing import add_arguments as add_trace_options
 from .beside import KINDS
 from .config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
 from .gates import parse
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_connections(parser.add_argument_group("connections"))
     _add_output(parser.add_argument_group("output"))
     _add_gates(parser.add_argument_group("gates"))
+    add_trace_options(parser)
 
 
 def _add_load(group: argparse._ArgumentGroup) -> None:

@@ -32,6 +32,7 @@ from datetime import UTC, datetime
 from eventloop import Address, Endpoint, EventLoop, Timer
 
 from ..owner import Shared
+from ..tracing import Instruments
 from .beside import Beside
 from .collector import Collector
 from .config import Config
@@ -67,7 +68,8 @@ clock = time.monotonic_ns
 class Runner:
     """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
 
-    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together.
+    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together;
+    `seen` writes a trace of its connections (`libclient.tracing`).
     Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """
 
@@ -78,6 +80,7 @@ class Runner:
         endpoints: Sequence[Endpoint],
         sinks: Sequence[Sink] = (),
         began: int | None = None,
+        seen: Instruments = Instruments(),  # noqa: B008 (immutable)
     ) -> None:
         self.config = config
         self.target = target
@@ -89,7 +92,7 @@ class Runner:
         self.gate: Callable[[], None] = lambda: self.begin(clock())
         self.workload = Workload(config)
         self.began = clock() if began is None else began
-        self.loop = EventLoop(precise_selector() if config.rate is not None else None)
+        self.loop = EventLoop(seen.selector(precise_selector() if config.rate is not None else None))
         self.collector = Collector(config, self.workload.actions, clock, self.began)
         self.shared = Shared(
             self.loop,
@@ -98,6 +101,8 @@ class Runner:
             linger=LINGER,
             open_socket=open_bound_socket,
             take_replies=self.collector.take,
+            observer=seen.observer,
+            tap=seen.tap,
         )
         self.places = Places(config, target, endpoints, self.shared, self.collector, self)
         self.schedule = self._schedule()
