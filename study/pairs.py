@@ -4,16 +4,17 @@ A connection is its two addresses: what is local to one end is the peer to the o
 addresses that was used again is matched in the order of the times. Of a UNIX socket neither end
 tells an address; such connections are matched by the bytes that went by, in the order of the times.
 
-The clocks: each trace says the time of day at its time 0. If that put a byte's arrival before its
-departure as a rule (a call is noted after it returned, so now and then it does), the times of day
-can't both be right: two machines. Then the server's clock is set so that the way there and the way
-back took equally long (NTP's assumption).
+The clocks: each trace says the time of day at its time 0. On one machine (both ends have the same
+address, or a UNIX socket) that is one clock. On two, if it put the bytes' arrivals before their
+departures as a rule, the server's clock is set so that the way there and the way back took equally
+long (NTP's assumption).
 
 Rules:
 
 * Within one trace the order is the trace's, always.
 * Between the two, a cause stands before its effect: no bytes are received before they were sent,
-  no EOF before there was a FIN, even if the clocks say so by some microseconds.
+  no EOF before there was a FIN. A call is noted after it returned, so the peer may have noted what
+  it received before that; then the call is put to the moment at which its bytes had arrived.
 
 Not here: what is shown of it (`study.view`).
 """
@@ -21,6 +22,7 @@ Not here: what is shown of it (`study.view`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -120,6 +122,11 @@ def reach(event: Event, direction: str) -> int:
     return int(data["offset"] + data["result"]) if data["result"] else 0
 
 
+def _one_machine(both: Both) -> bool:
+    local, peer = addresses(both.client)
+    return local is not None and peer is not None and local.rpartition(":")[0] == peer.rpartition(":")[0]
+
+
 def _delays(sent: list[tuple[int, float]], received: list[tuple[int, float]]) -> Iterator[float]:
     """From each sending to the receipt of its bytes, in the times of the two traces."""
     departures = iter(sent)
@@ -134,6 +141,8 @@ def _delays(sent: list[tuple[int, float]], received: list[tuple[int, float]]) ->
 
 def set_clock(connections: list[Both], by_time_of_day: float) -> Clock:
     """The server's clock on the client's. `by_time_of_day`: the shift as the two heads have it, in milliseconds."""
+    if all(_one_machine(both) for both in connections):
+        return Clock(by_time_of_day, 0.0)
     there = [d for c in connections for d in _delays(_moved(c.client, "out"), _moved(c.server, "in"))]
     back = [d for c in connections for d in _delays(_moved(c.server, "out"), _moved(c.client, "in"))]
     # The middle of the delays, for a call is noted after it returned: one of them may seem to be below 0.
@@ -159,6 +168,7 @@ class _Side:
         self.events = events
         self.shift = shift
         self.next = 0
+        self.time = -inf  # of the last one that was taken
         self.sent = 0
         self.finished = False
 
@@ -166,12 +176,13 @@ class _Side:
     def event(self) -> Event | None:
         return self.events[self.next] if self.next < len(self.events) else None
 
-    def take(self) -> tuple[float, Event]:
+    def take(self, no_later: float) -> tuple[float, Event]:
         event = self.events[self.next]
+        self.time = max(self.time, min(event.time + self.shift, no_later))
         self.next += 1
         self.sent = max(self.sent, reach(event, "out"))
         self.finished = self.finished or (event.name == SYSCALL and event.data["call"] in ("shutdown", "close"))
-        return event.time + self.shift, event
+        return self.time, event
 
     def awaits(self, other: _Side) -> bool:
         """Is its next event the effect of one that `other` has yet to come to?"""
@@ -193,9 +204,12 @@ def in_one_order(both: Both, shift: float) -> list[tuple[int, float, Event]]:
         first, second = (CLIENT, client), (SERVER, server)
         if _goes_first(server, client):
             first, second = second, first
+        no_later = inf
         if first[1].awaits(second[1]) and not second[1].awaits(first[1]):
+            assert first[1].event is not None  # it awaits something
+            no_later = first[1].event.time + first[1].shift
             first = second
-        time, event = first[1].take()
+        time, event = first[1].take(no_later)
         found.append((first[0], time, event))
     return found
 

@@ -57,7 +57,7 @@ class Endpoint {
       diagram.show(side.state[diagram.machine], row < 0 ? null : events[row], row >= 0 && row === index);
     }
     this.node.classList.toggle("acting", acting);
-    this.woken.textContent = side.woken < 0 ? (side.step ? "nobody: a timer, a callback or its owner" : "–")
+    this.woken.textContent = side.woken < 0 ? (side.step > 1 ? "a timer or a callback" : side.step ? "nobody: it begins" : "–")
       : { r: "readable", w: "writable", rw: "readable and writable" }[events[side.woken].ready];
     this.woken.className = side.woken === index ? "changed" : "";
     const call = side.call < 0 ? null : events[side.call];

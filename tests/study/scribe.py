@@ -85,17 +85,26 @@ class Scribe:
         return load(io.BytesIO(bytes(self.raw)))
 
 
-def conversation(requests: int = 3, *, group: str = "1", cuts: int = 3, port: int = 5000) -> tuple[Scribe, Scribe]:
+def conversation(
+    requests: int = 3, *, group: str = "1", cuts: int = 3, port: int = 5000, host: str = "127.0.0.1"
+) -> tuple[Scribe, Scribe]:
     """A client and a server, both recorded: each request arrives in `cuts` pieces, the second is refused."""
     client, server = Scribe("client"), Scribe("server", 1000.001)
-    converse(client, server, requests, group=group, cuts=cuts, port=port)
+    converse(client, server, requests, group=group, cuts=cuts, port=port, host=host)
     return client, server
 
 
 def converse(
-    client: Scribe, server: Scribe, requests: int, *, group: str = "1", cuts: int = 3, port: int = 5000
+    client: Scribe,
+    server: Scribe,
+    requests: int,
+    *,
+    group: str = "1",
+    cuts: int = 3,
+    port: int = 5000,
+    host: str = "127.0.0.1",
 ) -> None:
-    ours, theirs = f"127.0.0.1:{port}", "127.0.0.1:65432"
+    ours, theirs = f"{host}:{port}", "127.0.0.1:65432"
     client.begin(group, "0.0.0.0:0", None)
     client.note(group, "syscall", call="connect", result="EINPROGRESS", source=SEND, to=theirs)
     client.mask(group, "", "w")

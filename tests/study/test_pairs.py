@@ -58,17 +58,22 @@ def both_of(client: Scribe, server: Scribe) -> Both:
 
 
 def test_times_of_day_that_can_be_right_are_believed():
-    client, server = conversation(3)
+    client, server = conversation(3, host="10.0.0.8")
     assert set_clock([both_of(client, server)], 0.5) == (0.5, 0.0)
     assert set_clock([], 77.0) == (77.0, 0.0)
 
 
 def test_clocks_that_put_arrivals_before_departures_are_set_by_the_bytes():
-    client, server = conversation(20)
+    client, server = conversation(20, host="10.0.0.8")
     for wrong in (-5000.0, 5000.0):
         clock = set_clock([both_of(client, server)], wrong)
         assert abs(clock.shift) < 1
         assert clock.moved == clock.shift - wrong
+
+
+def test_on_one_machine_there_is_one_clock():
+    client, server = conversation(3)
+    assert set_clock([both_of(client, server)], -3.0) == (-3.0, 0.0)
 
 
 def test_nothing_is_received_before_it_was_sent():
@@ -76,6 +81,13 @@ def test_nothing_is_received_before_it_was_sent():
     for shift in (-0.9, 0.0, 0.9):
         order = in_one_order(both_of(client, server), shift)
         assert len(order) == len(client.trace().events) + len(server.trace().events)
+        for end in (CLIENT, SERVER):
+            times = [time for side, time, _ in order if side == end]
+            assert times == sorted(times)
+        put = {(side, event.data["offset"]): time for side, time, event in order if event.data.get("call") == "send"}
+        for side, time, event in order:
+            if event.data.get("call") == "recv" and (1 - side, event.data.get("offset")) in put:
+                assert put[1 - side, event.data["offset"]] <= time or event.data["result"] == 0
         sent = {CLIENT: 0, SERVER: 0}
         finished = {CLIENT: False, SERVER: False}
         for side, _, event in order:
