@@ -1,4 +1,4 @@
-"""Does the tour do what its pages say?
+"""Does the tour do what its pages say, and docs/study.md?
 
 Every command of every page is run, in the page's order and in one directory, and what the page
 shows of the output is compared with what came. `...` alone stands for lines left out, and at a line's
@@ -30,7 +30,7 @@ from tests.test_docs import run, server
 ROOT = Path(__file__).resolve().parents[2]
 TOUR = ROOT / "docs" / "tour"
 CHAPTERS = sorted(TOUR.glob("[0-9]*.md"))
-PAGES = [TOUR / "README.md", *CHAPTERS]
+PAGES = [TOUR / "README.md", *CHAPTERS, ROOT / "docs" / "study.md"]
 SCRIPTS = sorted(TOUR.glob("*.steps"))
 PORT = "65432"
 
