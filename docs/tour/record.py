@@ -456,6 +456,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"record.py: {path}: {error.strerror}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"record.py: interrupted; {path} has what had happened by then", file=sys.stderr)
+        return 130
     print(f"{path} is written; next: python3 -m study explain {path}")
     return 0
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -254,3 +254,17 @@ def test_a_lesson_that_does_not_go_as_written_says_where(
     monkeypatch.setitem(LESSONS, "one-connection", lesson)
     assert record.main(["one-connection", "-o", str(tmp_path / "a")]) == 1
     assert "this did not happen: a reply to peer 1" in capsys.readouterr().err
+
+
+def test_an_interrupted_lesson_leaves_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(stage: Any) -> None:
+        stage.peer().send(b"x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(LESSONS, "one-connection", LESSONS["one-connection"]._replace(play=interrupted))
+    path = tmp_path / "a"
+    assert MODULES["docs/tour/record.py"].main(["one-connection", "-o", str(path)]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert load(path).events
