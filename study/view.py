@@ -51,6 +51,10 @@ SCRIPTS = ("data", "history", "diagrams", "bytes", "endpoint", "events", "lanes"
 _NOT_YET = {"EAGAIN", "EWOULDBLOCK", "EINPROGRESS"}
 #: Contents above this are not looked into for an error code; an error reply is short.
 _LOOK_INTO = 65536
+#: Characters of a header that are shown.
+_HEADER_SHOWN = 400
+#: Milliseconds from the reference that a time may be away: thirty years.
+_FAR = 1e12
 
 
 class CannotView(Exception):
@@ -128,6 +132,9 @@ def _check(events: list[Event]) -> None:
             wrong = [name for name, good in must.items() if not good(data[name])]
             wrong += [name for name in data if name in _MAY and name not in must and not _MAY[name](data[name])]
             wrong += [] if _count(data["step"]) else ["step"]
+            wrong += [] if -_FAR < event.time < _FAR else ["time"]
+            if event.name == SYSCALL and data["call"] == "connect" and "to" not in data:
+                wrong.append("to")
             if event.name == SYSCALL and "direction" in data and _integer(data["result"]):
                 wrong += [name for name in ("result", "offset", "asked", "bytes") if name not in data]
                 wrong += [] if _count(data["result"]) else ["result"]
@@ -221,20 +228,32 @@ def _parts(events: list[Event], direction: str) -> list[Event]:
 
 def _region(data: dict[str, Any]) -> dict[str, Any]:
     region = {"kind": data["part"], "message": data["message"], "offset": data["offset"], "length": data["length"]}
-    if "value" in data:
-        region["value"] = data["value"]
+    value = data.get("value")
+    length = value.get("content-length") if isinstance(value, dict) else value
+    if data["part"] != CONTENT and _count(length):
+        region["next"] = length
+    if data["part"] == HEADER:
+        region["text"] = _shown(value)
     return region
+
+
+def _shown(value: object) -> str:
+    """A header as text: a peer may have put in it what is JSON for Python and for nobody else (NaN)."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "that is nested too deeply to be shown"
+    return text if len(text) <= _HEADER_SHOWN else text[:_HEADER_SHOWN] + "…"
 
 
 def _following(region: dict[str, Any]) -> tuple[str, int | None]:
     """What part comes after a whole one, and how long it will be."""
-    value = region.get("value")
     if region["kind"] == CONTENT:
         return PREFIX, PREFIX_LENGTH
+    length = region.get("next")
     if region["kind"] == PREFIX:
-        return (HEADER, value) if _count(value) and value else (LOST, None)
-    length = value.get("content-length") if isinstance(value, dict) else None
-    return (CONTENT, length) if _count(length) else (LOST, None)
+        return (HEADER, length) if length else (LOST, None)
+    return (CONTENT, length) if length is not None else (LOST, None)
 
 
 def _lost_from(receiver: list[Event]) -> int | None:
@@ -320,6 +339,8 @@ def prepare(traces: list[tuple[str, Trace]]) -> dict[str, Any]:
             _check(trace.events)
         except BadTrace as error:
             raise CannotView(f"{name}: {error}") from None
+        if not 0 <= _reference(trace) < _FAR / 1000:
+            raise CannotView(f"{name}: its head has no usable time of day (wall_clock_s)")
         by_side[side] = trace
     client, server = by_side
     found = pairs(client.groups if client else {}, server.groups if server else {})
@@ -343,6 +364,13 @@ def prepare(traces: list[tuple[str, Trace]]) -> dict[str, Any]:
         "connections": connections,
         "strings": list(strings.all),
     }
+
+
+def _reference(trace: Trace) -> float:
+    try:
+        return trace.reference
+    except (KeyError, TypeError, ValueError):
+        return -1.0
 
 
 def _notices(traces: list[tuple[str, Trace]], found: list[Both], moved: float) -> Iterator[str]:
@@ -373,7 +401,7 @@ def _connection(both: Both, shift: float, strings: _Strings) -> dict[str, Any]:
         if event.name == PART:
             stream = _stream_of(side, data["direction"])
             index = streams[stream].where.get((data["part"], data["message"]))
-            if index is not None and side in calls:
+            if index is not None and calls.get(side, {}).get("stream") == stream:
                 calls[side].setdefault("parts", []).append(index)
                 code = streams[stream].regions[index].get("error")
                 if code is not None:
@@ -480,7 +508,7 @@ def _end(side: int, events: list[Event]) -> dict[str, Any] | None:
 
 def as_json(value: object) -> str:
     """JSON that can stand inside a `<script>`: nothing in it ends the element or begins another."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -40,8 +40,7 @@ class Stream {
       found.push({ kind, have, want, region });
       const whole = region && region.expected === undefined && have === region.length;
       if (!whole) want = null;
-      else if (kind === "prefix") want = region.value;
-      else if (kind === "header") want = region.value && Number.isInteger(region.value["content-length"]) ? region.value["content-length"] : null;
+      else want = region.next === undefined ? null : region.next;
     }
     return found;
   }

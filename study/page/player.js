@@ -86,8 +86,8 @@ class Player {
 
   describe(region) {
     const which = `message ${region.message} `;
-    if (region.kind === "prefix") return `${which}prefix: a header of ${region.value} bytes follows`;
-    if (region.kind === "header") return `${which}header ${shorten(JSON.stringify(region.value))}`;
+    if (region.kind === "prefix") return `${which}prefix: a header of ${region.next || 0} bytes follows`;
+    if (region.kind === "header") return `${which}header ${region.text}`;
     return `${which}${region.kind} of ${plural(region.length, "byte")}${region.error ? `: error ${region.error}` : ""}`;
   }
 
@@ -126,5 +126,3 @@ class Player {
     if (this.index >= 0) this.go(this.index);
   }
 }
-
-const shorten = (words) => (words.length > 400 ? `${words.slice(0, 400)}…` : words);

@@ -79,7 +79,8 @@ class Scribe:
         self.note(group, "levels", **{"buffered": 0, "queued": 0, "in_flight": 0, "timers": [], **levels})
 
     def failed(self, group: str, call: str, name: str, direction: str = "in") -> None:
-        self.note(group, "syscall", call=call, result=name, source=RECV, asked=1, direction=direction)
+        where = {"to": "127.0.0.1:9"} if call == "connect" else {"asked": 1, "direction": direction}
+        self.note(group, "syscall", call=call, result=name, source=RECV, **where)
 
     def trace(self) -> Trace:
         return load(io.BytesIO(bytes(self.raw)))

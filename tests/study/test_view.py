@@ -65,6 +65,17 @@ def test_the_parts_that_a_call_made_whole_are_with_it():
     assert [kind for call in kinds for kind in call] == ["prefix", "header", "content"]
 
 
+def test_a_part_is_not_given_to_a_call_of_the_other_direction():
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    server.moved("1", "in", frame("x")[:2])
+    server.note("1", "syscall", call="close", result=0)
+    server.note("1", "part", direction="in", part="header", message=0, offset=2, length=90, value={})
+    *_, read, close = data_of(server)["connections"][0]["events"]
+    assert (read["name"], close["call"]) == ("transition", "close")
+    assert "parts" not in close
+
+
 def test_an_error_reply_is_an_error_where_it_is_sent_and_where_it_is_read_and_counts_once():
     connection = data_of(*conversation(3))["connections"][0]
     wrong = [event for event in connection["events"] if event.get("flag") == "error"]
@@ -216,6 +227,40 @@ def test_the_page_asks_nobody_for_anything():
     assert not re.search(r"(?:src|href)\s*=|@import|url\(|fetch\(|XMLHttp|WebSocket\(", text)
 
 
+def test_what_only_python_takes_for_json_does_not_break_the_page():
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    odd = b'{"content-length": 2, "x": NaN, "y": -Infinity}'
+    server.moved("1", "in", len(odd).to_bytes(2, "big") + odd + b"{}")
+    regions = data_of(server)["connections"][0]["streams"][0]["regions"]
+    assert regions[1]["text"] == odd.decode()
+    assert [region["kind"] for region in regions] == ["prefix", "header", "content"]
+
+    def no_constant(word: str) -> None:
+        raise AssertionError(word)
+
+    json.loads(as_json(data_of(server)), parse_constant=no_constant)
+
+
+@pytest.mark.parametrize("clock", [b"NaN", b"-1", b"1e40", b'"now"', b"null"])
+def test_a_time_of_day_that_is_none_is_told(clock):
+    server = Scribe("server", 1000.0)
+    server.begin("1", "a", "b")
+    server.raw = server.raw.replace(b'"wall_clock_s":1000.0', b'"wall_clock_s":' + clock)
+    with pytest.raises(CannotView, match="no usable time of day"):
+        data_of(server)
+
+
+@pytest.mark.parametrize("time", ["NaN", "1e999", "-1e15"])
+def test_a_time_that_is_none_is_told(time):
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    event = f'{{"time":{time},"name":"multiconn:wake","group_id":"1","data":{{"step":1,"ready":"r"}}}}'
+    server.raw += b"\x1e" + event.encode() + b"\n"
+    with pytest.raises(CannotView, match="has no usable time"):
+        data_of(server)
+
+
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     assert main(["view", *map(str, arguments)]) == 2
     said = capsys.readouterr().err.splitlines()
@@ -259,6 +304,7 @@ def test_what_no_page_can_be_made_of_is_told_in_a_line(files, tmp_path, capsys):
         ("syscall", {"call": "recv", "result": 3, "direction": "in", "asked": 9, "offset": 0, "bytes": "xyz"}),
         ("syscall", {"call": "recv", "result": 3, "direction": "in"}),
         ("syscall", {"call": "recv", "result": -3, "direction": "in", "asked": 9, "offset": 0, "bytes": ""}),
+        ("syscall", {"call": "connect", "result": 0}),
         ("part", {"direction": "up", "part": "prefix", "message": 0, "offset": 0, "length": 2}),
         ("transition", {"machine": 1, "state": "", "input": "", "target": "", "reason": "", "source": ""}),
         ("levels", {"timers": "header"}),
