@@ -149,13 +149,14 @@ class Histogram:
         total = self.count
         # By rank, not by fraction: a rank is an integer, and 99.9 % of 1000 is the 999th.
         ranks = {percent: rank_of(percent, total) for percent in asked}
-        walk = self.cumulative()
-        seen, highest = next(walk)
+        slots = iter(sorted(self.counts))
+        seen = slot = 0
         found = {}
         for percent, rank in sorted(ranks.items(), key=lambda item: item[1]):
             while seen < rank:
-                seen, highest = next(walk)
-            found[percent] = max(min(highest, self.max), self._low)
+                slot = next(slots)
+                seen += self.counts[slot]
+            found[percent] = max(min(bounds_of(slot)[1], self.max), self._low)
         return [found[percent] for percent in asked]
 
     def cumulative(self) -> Iterator[tuple[int, int]]:
