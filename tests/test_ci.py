@@ -132,7 +132,11 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
         ("app-server --help", "wheel"),
         ("app-client load", "wheel"),
         ("-m build", "wheel"),
-        ("python -m pytest -q", "tests with pytest and pytest-timeout alone,wheel,conformance with short timers"),
+        (
+            "python -m pytest -q",
+            "tests with pytest and pytest-timeout alone,wheel,the dashboard,conformance with short timers",
+        ),
+        ("tests/libclient/load/test_live.py", "the dashboard"),
     ],
 )
 def test_a_check_that_fails_is_named_fails_the_run_and_withholds_no_other(tmp_path: Path, fail: str, name: str) -> None:

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -84,6 +83,7 @@ class _Attempt:
     child: ChildServer | None = None
     writer: Writer | None = None
     seen: Instruments = field(default_factory=Instruments)
+    watchers: list[Sink] = field(default_factory=list)
 
     def prepare(self, stack: ExitStack) -> None:
         """Everything that can be refused, before anything is written or started."""
@@ -95,6 +95,7 @@ class _Attempt:
         preflight(config.sockets, self.target, config.source_ips)
         if self.target is not None:
             self.endpoints = resolve(self.target)
+        self.watchers = _watchers(self.args.ui, stack)
         self.seen = stack.enter_context(recording(self.args))
         if self.args.out is not None:
             self.writer = Writer(Path(self.args.out), config.percentiles)
@@ -109,7 +110,7 @@ class _Attempt:
         assert target is not None
         assert self.endpoints is not None
         sinks: list[Sink] = [] if self.writer is None else [self.writer]
-        sinks += _watchers(self.args.ui)
+        sinks += self.watchers
         make: Callable[..., Any] = partial(Runner, seen=self.seen) if config.workers == 1 else Workers
         try:
             runner = make(config, target, self.endpoints, sinks)
@@ -177,17 +178,22 @@ class Lines:
 _TOO_SHORT = 0.05
 
 
-def _watchers(ui: str) -> list[Sink]:
+def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
     """Who tells a person as it runs."""
     if ui == "none":
         return []
-    if ui == "live" or (ui == "auto" and sys.stderr.isatty()):
-        if find_spec("libclient.load.live") and find_spec("rich"):
-            sink: Sink = import_module("libclient.load.live").Dashboard()
-            return [sink]
-        if ui == "live":
-            raise PreflightError("the dashboard (--ui live) needs the package rich: install it, or use --ui plain")
-    return [Lines()]
+    terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if ui == "live" and not terminal:
+        raise PreflightError("the dashboard (--ui live) needs a terminal on stderr: use --ui plain")
+    if ui == "live" and not find_spec("rich"):
+        raise PreflightError("the dashboard (--ui live) needs the package rich: install it, or use --ui plain")
+    if ui == "plain" or not terminal or not find_spec("rich"):
+        return [Lines()]
+    from .live import Dashboard
+
+    dashboard = Dashboard(instead=Lines())
+    stack.callback(dashboard.close)  # however the run ends, the terminal is given back before a word is said
+    return [dashboard]
 
 
 def _say(sentence: str, code: int) -> int:
