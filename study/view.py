@@ -55,6 +55,8 @@ _LOOK_INTO = 65536
 _HEADER_SHOWN = 400
 #: Milliseconds from the reference that a time may be away: thirty years.
 _FAR = 1e12
+#: Seconds since 1970 in the year 5138.
+_NO_DATE = 1e11
 
 
 class CannotView(Exception):
@@ -339,7 +341,7 @@ def prepare(traces: list[tuple[str, Trace]]) -> dict[str, Any]:
             _check(trace.events)
         except BadTrace as error:
             raise CannotView(f"{name}: {error}") from None
-        if not 0 <= _reference(trace) < _FAR / 1000:
+        if not 0 <= _reference(trace) < _NO_DATE:
             raise CannotView(f"{name}: its head has no usable time of day (wall_clock_s)")
         by_side[side] = trace
     client, server = by_side

@@ -242,6 +242,12 @@ def test_what_only_python_takes_for_json_does_not_break_the_page():
     json.loads(as_json(data_of(server)), parse_constant=no_constant)
 
 
+def test_a_page_is_made_in_this_century():
+    server = Scribe("server", 1_800_000_000.5)
+    server.begin("1", "a", "b")
+    assert data_of(server)["epoch"] == 1_800_000_000_500
+
+
 @pytest.mark.parametrize("clock", [b"NaN", b"-1", b"1e40", b'"now"', b"null"])
 def test_a_time_of_day_that_is_none_is_told(clock):
     server = Scribe("server", 1000.0)
