@@ -165,9 +165,15 @@ class Chart {
     }).observe(this.plot);
   }
 
-  /** Where the plot is, in units of the SVG. */
-  frame(right) {
+  /** Where the plot is, in units of the SVG: at the same place in every chart, so that their times stand in line. */
+  frame() {
+    const right = this.named ? 112 : 14;
     return { left: 58, right: this.width - right, top: 18, bottom: this.height - 22 };
+  }
+
+  /** Is there room for the lines' names at their ends? On a narrow screen the legend must do. */
+  get named() {
+    return this.width >= 560;
   }
 
   sheet() {
@@ -316,9 +322,7 @@ class LineChart extends Chart {
 
   render() {
     if (!this.width) return;
-    const longest = Math.max(...this.series.map((line) => line.name.length));
-    const named = this.width >= 560; // on a narrow screen the legend must do
-    const area = this.frame(named ? Math.min(120, 14 + longest * 6.4) : 14);
+    const area = this.frame();
     const svg = this.sheet();
     const [low, high] = this.range();
     const up = (this.log ? logarithmic : linear)(low, high, area.bottom, area.top);
@@ -329,7 +333,7 @@ class LineChart extends Chart {
     this.bands(svg, area, scale, this.phases);
     this.axes(svg, area, scale, ticks, label, up, this.tickText);
     for (const line of this.series) if (line.shown) this.trace(svg, line);
-    if (named) this.names(svg, area);
+    if (this.named) this.names(svg, area);
     this.over = draw("g", {}, svg);
     this.point();
   }
@@ -437,7 +441,7 @@ class HeatMap extends Chart {
 
   render() {
     if (!this.width) return;
-    const area = this.frame(14);
+    const area = this.frame();
     const svg = this.sheet();
     const up = logarithmic(this.value(this.bottom), this.value(this.top + 1), area.bottom, area.top);
     const { scale, ticks, label } = this.x(area.left, area.right);
