@@ -15,6 +15,7 @@ from study import view
 from study.__main__ import main
 from study.view import CannotView, as_json, page, prepare, source_line
 from tests.study.browser import CHROMIUM, Browser
+from tests.study.recording import recorded
 from tests.study.scribe import Scribe, conversation, converse, frame
 
 EVIL = "</script><script>document.title='broken in'</script><!-- <img src=x onerror=alert(1)> \ud800 & \u2028"
@@ -240,6 +241,17 @@ def test_what_only_python_takes_for_json_does_not_break_the_page():
         raise AssertionError(word)
 
     json.loads(as_json(data_of(server)), parse_constant=no_constant)
+
+
+def test_what_the_server_really_records_makes_a_page_with_every_source_line():
+    data = prepare([("server.trace", recorded([frame({"action": "echo", "value": 1}), None]))])
+    (connection,) = data["connections"]
+    assert {event["name"] for event in connection["events"]} >= {"connection", "wake", "syscall", "transition", "mask"}
+    assert data["sources"]
+    assert all(data["sources"].values())
+    assert [[region["kind"] for region in stream["regions"]] for stream in connection["streams"]] == [
+        ["prefix", "header", "content"]
+    ] * 2
 
 
 def test_a_page_is_made_in_this_century():
