@@ -77,15 +77,19 @@ def decode(word: str) -> Histogram:
         raise ValueError(f"not an HdrHistogram: {error}") from None
     if (cookie, offset, digits, lowest) != (_COOKIE, 0, _DIGITS, _LOWEST) or length != len(plain) - _HEADER.size:
         raise ValueError("an HdrHistogram of another layout than ours (3 digits, from 1)")
-    histogram = Histogram()
+    counts: dict[int, int] = {}
     slot = 0
     for number in _numbers(plain[_HEADER.size :]):
         if number < 0:
             slot -= number
         else:
             if number:
-                histogram.restore(slot, number)
+                counts[slot] = number
             slot += 1
+    histogram = Histogram()
+    for end in (min(counts), max(counts)) if counts else ():
+        histogram.restore(end, 0)  # slots rise: the ends tell the extremes, and whether all of them exist
+    histogram.counts.update(counts)
     return histogram
 
 
