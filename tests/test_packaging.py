@@ -124,3 +124,15 @@ def _version(distribution: str) -> tuple[int, ...]:
     from importlib.metadata import version
 
     return tuple(int(part) for part in re.findall(r"\d+", version(distribution))[:2])
+
+
+def test_every_file_that_is_no_module_and_is_needed_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
+    setuptools = pyproject["tool"]["setuptools"]
+    patterns = setuptools["package-data"]
+    for package in setuptools["packages"]:
+        directory = ROOT.joinpath(*package.split("."))
+        named = {path for pattern in patterns.get(package, ()) for path in directory.glob(pattern)}
+        for parent, names in patterns.items():  # `page/*` of a package reaches into a directory that is none
+            named |= {path for pattern in names for path in ROOT.joinpath(*parent.split(".")).glob(pattern)}
+        files = {p for p in directory.rglob("*") if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts}
+        assert files <= named, files - named
