@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from eventloop import EventLoop
+from eventloop import EventLoop, Timer
 
 from .histogram import Histogram
 
@@ -68,7 +68,7 @@ def _delayed(schedstat: Path) -> float:
 
 
 class Gauges:
-    """`duration_s`, `cpu`, `run_delay` and `loop_lag` of the window from `start` to `stop`.
+    """`duration_s`, `cpu`, `run_delay` and `loop_lag` of the windows from `start` to `stop`, all together.
 
     `cut` tells the same since the last cut, from the first `cut` on.
     """
@@ -82,20 +82,18 @@ class Gauges:
         self._schedstat = schedstat
         self._recent = Histogram()
         self._measuring = False
-        self._asking = False
+        self._probe: Timer | None = None
+        self._spent = (0.0, 0.0, 0.0)  # seconds in all windows: of the clock, of a core, of waiting for one
         self._started = self._cut = _Mark.now(schedstat)
 
     def probe(self) -> None:
         """Begin to ask how late the loop is."""
-        self._asking = True
         self._ask(self._loop.clock() + PROBE_EVERY)
 
     def _ask(self, due: float) -> None:
-        self._loop.call_at(due, self._answered, due)
+        self._probe = self._loop.call_at(due, self._answered, due)
 
     def _answered(self, due: float) -> None:
-        if not self._asking:
-            return
         late = max(0.0, self._loop.clock() - due)
         skipped = min(int(late / PROBE_EVERY), _MOST_SKIPPED)
         for probe in range(skipped + 1):
@@ -103,10 +101,9 @@ class Gauges:
         self._ask(due + (skipped + 1) * PROBE_EVERY)
 
     def start(self) -> None:
-        """The measured window begins."""
-        self._measuring = True
+        """A measured window begins."""
         self._fold()
-        self.loop_lag = Histogram()
+        self._measuring = True
         self._started = _Mark.now(self._schedstat)
 
     def stop(self) -> None:
@@ -114,9 +111,14 @@ class Gauges:
         if self._measuring:
             self._fold()
             self._measuring = False
-            end = _Mark.now(self._schedstat)
-            self.duration_s = end.wall - self._started.wall
-            self.cpu, self.run_delay = self._started.shares(end)
+            began, end = self._started, _Mark.now(self._schedstat)
+            self._spent = wall, cpu, delayed = (
+                self._spent[0] + end.wall - began.wall,
+                self._spent[1] + end.cpu - began.cpu,
+                self._spent[2] + end.delayed - began.delayed,
+            )
+            self.duration_s = wall
+            self.cpu, self.run_delay = (cpu / wall, delayed / wall) if wall > 0 else (0.0, 0.0)
 
     def _fold(self) -> Histogram:
         """What was recorded since the last fold; while measuring it is part of the window's."""
@@ -132,5 +134,6 @@ class Gauges:
         return Since(cpu, run_delay, self._fold())
 
     def end(self) -> None:
-        """Ask no more."""
-        self._asking = False
+        """Ask no more, until the next `probe`."""
+        if self._probe is not None:
+            self._probe.cancel()

@@ -33,9 +33,14 @@ if TYPE_CHECKING:
     from .config import Config
     from .outcome import Outcome
 
-__all__ = ["CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "WARMUP", "Interval", "Plan", "Sink", "total"]
+__all__ = [
+    *("CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "RESTING", "WARMUP"),
+    *("Interval", "Plan", "Sink", "total"),
+]
 
 CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measuring", "draining", "over"
+#: Between two visits of a run that takes turns with another; no interval has it.
+RESTING = "resting"
 
 #: The phases whose intervals hold the requests that count.
 MEASURED = (MEASURING, DRAINING)

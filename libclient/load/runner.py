@@ -8,6 +8,10 @@
     MEASURING   full load; a request belongs to the phase of its intended time.
     DRAINING    nothing is sent; replies are waited for.
     OVER        what is left is cut and counted as in flight at the end.
+    RESTING     between two visits the connections stay and the loop stands still.
+
+All at once by `run`; or so that two runs can take turns (`load.against`) by `connect`, any number of
+`visit`s (WARMUP, MEASURING, DRAINING, RESTING) and `leave`.
 
 Rules:
 
@@ -40,9 +44,9 @@ from .cutting import Cut
 from .gauges import Gauges
 from .histogram import Histogram
 from .outcome import Outcome
-from .place import Place
+from .place import NEVER, Place
 from .places import Places, open_bound_socket
-from .progress import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Sink
+from .progress import CONNECTING, DRAINING, MEASURING, OVER, RESTING, WARMUP, Sink
 from .schedule import Schedule
 from .sender import ClosedSender, OpenSender, Sender
 from .waiting import precise_selector
@@ -120,7 +124,11 @@ class Runner:
         self._profile = config.load
         self._load_began = 0
         self._window_ok = self._window_replies = 0
-        self._bytes = (0, 0)  # sent and received before, then within, the window
+        self._bytes = (0, 0)  # sent and received within the window
+        self._before = (0, 0, 0, 0)  # right replies, replies, bytes sent and received when the window began
+        self._visit: float | None = None  # seconds to measure in this visit
+        self._held: int | None = None  # when the last visit's load ended
+        self._started_at = datetime.now(UTC)
         self._cut = Cut(self)
         self._timer: Timer | None = None  # of the interval
         self._due = 0.0
@@ -146,26 +154,33 @@ class Runner:
 
     def run(self) -> Outcome:
         """Run to the end. Raises `AccountingError` if the books don't balance, and what a signal handler raises."""
-        config = self.config
-        started_at = datetime.now(UTC)
         try:
-            if config.connections / config.connect_rate > SPEAK_FROM:
-                self.places.greeting = self._greet
-            self.gauges.probe()
-            self.beside.begin()
-            self.places.begin()
-            self._beat_on()
+            self._open()
             self.loop.run()
         finally:
-            gc.unfreeze()
-            for place in self.places.all:
-                if place.message is not None:  # only after an exception
-                    place.message.abort()
-            self.beside.close()
-            self.loop.close()
-        return self._outcome(started_at)
+            self.close()
+        return self._outcome()
 
-    def _outcome(self, started_at: datetime) -> Outcome:
+    def _open(self) -> None:
+        config = self.config
+        self._started_at = datetime.now(UTC)
+        if config.connections / config.connect_rate > SPEAK_FROM:
+            self.places.greeting = self._greet
+        self.gauges.probe()
+        self.beside.begin()
+        self.places.begin()
+        self._beat_on()
+
+    def close(self) -> None:
+        """Leave nothing open, whatever happened. Twice is once."""
+        gc.unfreeze()
+        for place in self.places.all:
+            if place.message is not None:  # only after an exception
+                place.message.abort()
+        self.beside.close()
+        self.loop.close()
+
+    def _outcome(self) -> Outcome:
         collector, gauges = self.collector, self.gauges
         collector.close()
         measured, warmup = collector.measured, collector.warmup
@@ -176,7 +191,7 @@ class Runner:
         return Outcome(
             config=self.config,
             target=str(self.target),
-            started_at=started_at,
+            started_at=self._started_at,
             measured=measured,
             warmup=warmup,
             accounting=measured.balance(self.places.in_flight_at_end, scheduled),
@@ -273,23 +288,25 @@ class Runner:
         self._turn_page()
         self.phase = MEASURING
         collector, config = self.collector, self.config
-        self._bytes = (self.shared.bytes_sent, self.shared.bytes_received)
-        self._window_ok, self._window_replies = self._replies()
+        self._before = self._counted()
         self.sender.slip = Histogram()
         self.gauges.start()
         now = clock()
         if isinstance(self.sender, ClosedSender):
             self.sender.left = config.requests
             collector.measured_from = now
-        if config.duration is not None:
-            begins = now if self.schedule is None else collector.measured_from  # the schedule waits for nobody
+        begins = now if self.schedule is None else collector.measured_from  # the schedule waits for nobody
+        if self._visit is not None:
+            self.loop.call_at(begins / 1e9 + self._visit, self._end_visit)
+        elif config.duration is not None:
             self.loop.call_at(begins / 1e9 + config.duration, self._finish)
         self.sender.refresh()
 
-    def _replies(self) -> tuple[int, int]:
-        """All that came so far: right ones, and all."""
+    def _counted(self) -> tuple[int, int, int, int]:
+        """All so far: right replies, replies, bytes sent and received."""
         warmup, measured = self.collector.warmup, self.collector.measured
-        return warmup.ok + measured.ok, warmup.replies + measured.replies
+        replies = warmup.replies + measured.replies
+        return warmup.ok + measured.ok, replies, self.shared.bytes_sent, self.shared.bytes_received
 
     def _follow_stages(self) -> None:
         if self.phase in (WARMUP, MEASURING):
@@ -298,29 +315,39 @@ class Runner:
 
     def _finish(self) -> None:
         """Send no more, and wait for what is in flight."""
-        if self.phase is not MEASURING:
-            if self.phase is not DRAINING:
-                self._over()
+        if self.phase is MEASURING:
+            self._hold()
+        elif self.phase is not DRAINING:
+            self._over()
             return
-        self.gauges.stop()
-        self.slip.merge(self.sender.slip)
-        ok, replies = self._replies()
-        self._window_ok, self._window_replies = ok - self._window_ok, replies - self._window_replies
-        self.sender.stop(clock())
-        self._turn_page()
-        self.phase = DRAINING
-        sent, received = self._bytes
-        self._bytes = (self.shared.bytes_sent - sent, self.shared.bytes_received - received)
+        elif self._visit is None:
+            return  # already on its way
+        self._visit = None
         self.places.stop_replacing()
         self.beside.close()
         self.loop.call_later(self.config.drain, self._over)
         self.ended()
 
+    def _hold(self) -> None:
+        """The measured window ends, or pauses: nothing is sent any more."""
+        self.gauges.stop()
+        self.slip.merge(self.sender.slip)
+        ok, replies, sent, received = (now - then for now, then in zip(self._counted(), self._before, strict=True))
+        self._window_ok += ok
+        self._window_replies += replies
+        self._bytes = (self._bytes[0] + sent, self._bytes[1] + received)
+        self._held = clock()
+        self.sender.stop(self._held)
+        self._turn_page()
+        self.phase = DRAINING
+
     def ended(self) -> None:
         """Go on to the next phase if every measured request had its outcome and no more may be sent."""
         measured = self.collector.measured
         if measured.sent == measured.ok + measured.failed:
-            if self.phase is DRAINING:
+            if self.phase is DRAINING and self._visit is not None:
+                self._rest()
+            elif self.phase is DRAINING:
                 self._over()
             elif self.phase is MEASURING and self.sender.exhausted and self.config.requests is not None:
                 self._finish()
@@ -341,6 +368,70 @@ class Runner:
     def all_closed(self) -> None:
         """`Places`: the last connection is gone."""
         self.loop.stop()
+
+    # --- visits ----------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open the connections, and rest. OVER afterwards if there is none."""
+        self.gate = self.loop.stop
+        self._open()
+        self.loop.run()
+        if self.phase is CONNECTING:
+            self._stand_still()
+
+    def visit(self, settle: float, seconds: float) -> None:
+        """Load for `settle` seconds that don't count and `seconds` that do, wait for every reply, and rest.
+
+        An open run's schedule goes on where it was held. OVER afterwards if the run has ended: it was
+        interrupted or aborted.
+        """
+        self._visit = seconds
+        self.loop.call_soon(self._begin_visit, settle)
+        self.loop.run()
+
+    def _begin_visit(self, settle: float) -> None:
+        if self.phase is not RESTING:
+            return  # interrupted meanwhile
+        self._turn_page()
+        if self._held is None:
+            gc.collect()
+            gc.freeze()
+            now = self._load_began = clock()
+        else:
+            now = clock()
+            self._load_began += now - self._held  # as if no time had passed
+        self.gauges.probe()
+        self.phase = WARMUP
+        self.collector.measured_from = NEVER if self.schedule is None else now + int(settle * 1e9)
+        self.loop.call_at(now / 1e9 + settle, self._measure)
+        self.sender.begin(self._load_began)
+
+    def _end_visit(self) -> None:
+        if self.phase is MEASURING:
+            self._hold()
+            self.ended()
+
+    def _rest(self) -> None:
+        """Every measured request has its outcome: rest, once those before them have theirs."""
+        warmup = self.collector.warmup
+        if warmup.sent == warmup.ok + warmup.failed:
+            self._stand_still()
+            self.loop.stop()
+
+    def _stand_still(self) -> None:
+        self._tell()
+        self.phase = RESTING
+        self.gauges.end()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def leave(self) -> Outcome:
+        """After the last visit: close the connections; the books of all visits together."""
+        if self.phase is not OVER:
+            self.loop.call_soon(self._over)
+            self.loop.run()
+        self.close()
+        return self._outcome()
 
     # --- intervals -------------------------------------------------------------------------------
 
@@ -374,6 +465,8 @@ class Runner:
 
     def _tell(self) -> None:
         interval = self._cut(clock())
+        if self.phase is RESTING:
+            return  # somebody else's time belongs to no interval
         for sink in self.sinks:
             sink.interval(interval)
 
