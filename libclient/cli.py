@@ -40,6 +40,7 @@ COMMANDS = {
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
     "load": (".load.cli", "put a server under load, verify every reply, report"),
     "report": (".load.saved", "make the page of a saved load test once more"),
+    "compare": (".load.compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
 
 EXAMPLES = """\

@@ -55,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
     config = config_from(args, os.cpu_count() or 1)
     try:
         with Interrupts() as interrupts, ExitStack() as stack:
+            if args.against is not None:
+                against: int = import_module("libclient.load.against").run(args, config, interrupts, stack)
+                return against
             attempt = _Attempt(args, config)
             attempt.prepare(stack)
             outcome = attempt.load(interrupts)

@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output(parser.add_argument_group("output"))
     _add_gates(parser.add_argument_group("gates"))
     add_trace_options(parser)
+    _add_turns(parser.add_argument_group("two servers"))
 
 
 def _add_load(group: argparse._ArgumentGroup) -> None:
@@ -180,6 +181,17 @@ def _add_gates(group: argparse._ArgumentGroup) -> None:
         help="end the run when this is true of an interval, such as 'error_rate>10%%'",
     )
     add("--require-valid", action="store_true", help="exit code 5 for a run that is not valid (implied by --threshold)")
+
+
+def _add_turns(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--against",
+        type=_target,
+        metavar="TARGET",
+        help="load this one, too, in turns, and say whether it is worse: exit code 99",
+    )
+    add("--block", type=_interval, metavar="T", help="length of a turn (a twentieth of -d, from 100ms to 1s)")
 
 
 # --- words ---------------------------------------------------------------------------
@@ -404,7 +416,12 @@ def _config(args: argparse.Namespace, cores: int) -> Config:
 def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[object, str]]:
     closed = config.rate is None
     targets = [int(stage.target) for stage in config.stages]
+    turns = args.against is not None
     return (
+        (args.block and not turns, "--block is the length of a turn: add --against TARGET, or leave it out"),
+        (turns and config.requests is not None, "--against takes turns of equal length: use -d instead of -n"),
+        (turns and config.stages, "--against offers the same load in every turn: leave --stage out"),
+        (turns and config.workers > 1, "--against loads from one process: leave -w out"),
         (closed and args.arrival, "--arrival needs --rate: in a closed run the replies set the pace"),
         (closed and args.max_in_flight, "--max-in-flight needs --rate: in a closed run it is connections x pipeline"),
         (closed and args.on_overrun, "--on-overrun needs --rate: a closed run never sends what finds no room"),

@@ -1,0 +1,89 @@
+"""Which server takes exactly so long for every reply?
+
+    python3 -m tests.libclient.load.paced 0.010 0.011
+
+One process, one thread, a listener per service time: whatever disturbs one disturbs the other, and
+the service time is the only difference. Every request waits alone, so many are served at a time and
+the processor has little to do. Says its addresses in one line, and ends when standard input does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from libclient.load.waiting import precise_selector
+from libclient.load.workload import ENTRIES
+from protocol import SERVER, Codec, Connection, Request, encode_json
+
+from .servers import framed
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextmanager
+def paced(*seconds: float) -> Iterator[list[str]]:
+    """Targets with these service times, in a process of their own, until the block ends."""
+    command = [sys.executable, "-m", "tests.libclient.load.paced", *map(str, seconds)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def main(arguments: Sequence[str]) -> None:
+    codec, selector = Codec(SERVER), precise_selector()
+    replies = {value: framed(encode_json({"result": result})) for value, result in ENTRIES.items()}
+    due: list[tuple[float, int, socket.socket, bytes]] = []
+    number = itertools.count()
+    listeners = []
+    for word in arguments:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        selector.register(listener, selectors.EVENT_READ, (float(word), None))
+        listeners.append(listener)
+    selector.register(sys.stdin, selectors.EVENT_READ, None)
+    print(*(f"127.0.0.1:{listener.getsockname()[1]}" for listener in listeners), flush=True)
+    while True:
+        ready = selector.select(max(0.0, due[0][0] - time.monotonic()) if due else None)
+        now = time.monotonic()
+        while due and due[0][0] <= now:
+            _, _, sock, reply = heapq.heappop(due)
+            if sock.fileno() >= 0:
+                sock.send(reply)
+        for key, _ in ready:
+            if key.data is None:
+                os._exit(0)
+            service, connection = key.data
+            if connection is None:
+                sock, _ = key.fileobj.accept()
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(sock, selectors.EVENT_READ, (service, Connection(codec)))
+                continue
+            try:
+                data = key.fileobj.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+                continue
+            for event in connection.receive_data(data):
+                if isinstance(event, Request):
+                    heapq.heappush(due, (now + service, next(number), key.fileobj, replies[event.content["value"]]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
