@@ -8,6 +8,7 @@
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
+    python -m benchmarks stall               what open and closed load say of a server that stalls
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
     python -m benchmarks table RESULTS.json  markdown for the docs
 
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ablation, generating, memory, scale, table
+from benchmarks import ablation, generating, memory, scale, stall, table
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -51,6 +52,7 @@ COMMANDS = {
     "memory": memory.main,
     "scale": scale.main,
     "soak": soak.main,
+    "stall": stall.main,
     "table": table.main,
 }
 
