@@ -75,7 +75,12 @@ class _Stall:
 def measure(rate: float | None, options: argparse.Namespace) -> Outcome:
     """One run against a server of its own that stalls in the middle."""
     config = Config(
-        connections=options.connections, rate=rate, duration=options.seconds, warmup=0.5, interval=0.1, seed=1
+        connections=options.connections,
+        rate=rate,
+        duration=options.seconds,
+        warmup=options.warmup,
+        interval=0.1,
+        seed=1,
     )
     child = ChildServer(server_command(options.connections))
     with child as address:
@@ -93,6 +98,7 @@ def main(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("--seconds", type=float, default=10.0, metavar="S", help="of each run (10)")
     add("--stall", type=float, default=1.0, metavar="S", help="how long the server is stopped (1)")
+    add("--warmup", type=float, default=0.5, metavar="S", help="before each run (0.5)")
     add("--rate", type=float, default=1000.0, metavar="R", help="of the open run (1000)")
     add("--connections", type=int, default=10, metavar="N", help="of both (10)")
     add("--plot", type=Path, metavar="FILE", help="draw latency by percentile as SVG")
@@ -135,6 +141,8 @@ def _where() -> str:
 
 WIDTH, HEIGHT = 860, 430
 LEFT, RIGHT, TOP, BOTTOM = 78, 220, 84, 52
+#: Between two names, which have two lines each.
+GAP = 40
 #: Decades of 1 / (1 - share): 90 %, 99 %, 99.9 %, 99.99 %.
 NINES = 4
 #: Steps per decade of nines.
@@ -183,7 +191,7 @@ def svg(lines: Sequence[Line], caption: str) -> str:
         points = [f"{x(step / STEPS):.1f} {y(value / 1e9):.1f}" for step, value in enumerate(values, 1)]
         told = f"{line.name}: p99 {time_text(line.latency.percentile(99) / 1e9)}"
         parts.append(f'<path class="{kind}" d="M{" L".join(points)}"><title>{escape(told)}</title></path>')
-    for kind, line, at in _labels(lines, y):
+    for kind, line, at in _labels(lines, y):  # from the top
         parts.append(f'<path class="{kind}" d="M{right + 10} {at - 4:.1f} h22"/>')
         parts.append(f'<text class="{kind}" x="{right + 38}" y="{at:.1f}">{escape(line.name)}</text>')
         parts.append(
@@ -210,7 +218,7 @@ def _labels(lines: Sequence[Line], y: Callable[[float], float]) -> list[tuple[st
     )
     placed: list[tuple[str, Line, float]] = []
     for at, kind, line in wanted:
-        placed.append((kind, line, max(at, placed[-1][2] + 40 if placed else at)))
+        placed.append((kind, line, max(at, placed[-1][2] + GAP if placed else at)))
     return placed
 
 

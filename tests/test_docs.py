@@ -120,6 +120,8 @@ NOT_RUN = {
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
+    r"python -m benchmarks stall": "see tests/benchmarks/test_stall.py",
+    r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
     r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
     r"python3? -m tests\.conformance": "see tests/conformance",
@@ -130,8 +132,13 @@ def is_command(code: str) -> bool:
     return code.startswith(("python3 ", "python ", ".venv/", "ss ", "netstat ", "kill "))
 
 
+#: Pages whose commands build on each other, and where they are run.
+WALKED = {"docs/load-testing.md": "tests/libclient/load/test_page_of_load_testing.py"}
+
+
 def run_commands(program: str) -> list[Shown]:
-    return [c for c in commands() if c.command.startswith(program) and not skipped(c.command)]
+    shown = [c for c in commands() if c.command.startswith(program) and not skipped(c.command)]
+    return [c for c in shown if c.page not in WALKED]
 
 
 def skipped(command: str) -> bool:

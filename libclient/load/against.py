@@ -35,8 +35,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +294,8 @@ def _tell(
         print(json.dumps({**both, "comparison": to_object(comparison)}, ensure_ascii=False), flush=True)
     else:
         print(words, flush=True)
+    for writer in writers.values():
+        _draw(writer.directory)
     codes = [exit_code(outcome) for outcome in outcomes.values()]
     return min([*codes, comparison.exit_code()], key=lambda code: _ORDER.index(code) if code in _ORDER else 2)
 
@@ -304,8 +304,15 @@ def _complete(writer: Writer, told: dict[str, Any]) -> None:
     write_summary(writer.directory, told)
     if writer.trouble:
         print(f"app_client.py load: {writer.trouble}", file=sys.stderr, flush=True)
-    if find_spec("libclient.load.page"):
-        import_module("libclient.load.page").write_html(writer.directory)
+
+
+def _draw(directory: Path) -> None:
+    from .page import write_html
+
+    try:
+        write_html(directory)
+    except (OSError, ValueError) as error:
+        print(f"app_client.py load: the page could not be written ({error})", file=sys.stderr, flush=True)
 
 
 def _screens(outcomes: dict[str, Outcome], comparison: Comparison) -> Iterator[str]:

@@ -17,6 +17,10 @@ Rules:
   Student's. Their tails are moved out by the same amount (Tim Hesterberg, "What Teachers Should Know
   About the Bootstrap", 2015: the expanded percentile interval). Below `FEWEST` blocks there is
   none: the interval could not reach beyond the extremes of a handful.
+* A percentile's interval is also as wide as what the blocks one by one leave open: the interval of the median of the
+  pairs' ratios (the sign test's; that of Mann, Whitney, Hodges and Lehmann for blocks without pairs). A p99 over all
+  is made by the slowest hundredth, and one disturbance in one block can be most of it; drawing blocks doesn't see
+  that well, because no draw has fewer than the blocks that there are. A server that is slower is so in most blocks.
 * A regression is *significant* if an interval lies wholly beyond `MARGIN` on the bad side. Why
   not beyond zero: two processes of the very same program differ by a per cent or so for their
   life (where memory lies, which connection hashes where; Mytkowicz et al., "Producing Wrong Data
@@ -55,6 +59,8 @@ DRAWS = 4_000
 #: What is compared, and its good direction.
 METRICS = {"throughput": 1, "p50": -1, "p99": -1}
 _PERCENTS = {"p50": 50.0, "p99": 99.0}
+#: How often the truth may lie on one side of one interval.
+_OUTSIDE = (1 - CONFIDENCE) / 2 / len(METRICS)
 
 _NORMAL = NormalDist()
 
@@ -116,21 +122,43 @@ def changes(
         for metric, before, after in zip(METRICS, sides[0].measure(weights), sides[1].measure(others), strict=True):
             if before > 0:
                 drawn[metric].append(after / before - 1)
-    fewest = min(len(a), len(b))
     made = []
     whole = ([1] * len(a), [1] * len(b))
     for metric, before, after in zip(METRICS, *(s.measure(w) for s, w in zip(sides, whole, strict=True)), strict=True):
         if not before or not after or len(drawn[metric]) < draws / 2:
             raise ValueError(f"there are too few replies to compare their {metric}")
-        low, high = _interval(sorted(drawn[metric]), tail(fewest))
         change = after / before - 1
-        made.append(Change(metric, before, after, change, min(low, change), max(high, change), margin))
+        seen = [change, *_interval(sorted(drawn[metric]), tail(min(len(a), len(b))))]
+        if metric in _PERCENTS:
+            seen += _one_by_one(*(side.percentiles(_PERCENTS[metric]) for side in sides), paired=paired)
+        made.append(Change(metric, before, after, change, min(seen), max(seen), margin))
     return made
+
+
+def _one_by_one(a: Sequence[float], b: Sequence[float], *, paired: bool) -> tuple[float, float]:
+    """Between which changes the typical one of single blocks lies."""
+    if paired:
+        ratios = sorted(after / before for before, after in zip(a, b, strict=True) if before > 0)
+        out = -1  # so many at each end may be left out, one more may not
+        while _below_half(out + 1, len(ratios)) <= _OUTSIDE:
+            out += 1
+    else:
+        ratios = sorted(after / before for before in a if before > 0 for after in b)
+        count, other = len(ratios) / len(b), len(b)
+        spread = math.sqrt(count * other * (count + other + 1) / 12)
+        out = max(0, int(count * other / 2 + _NORMAL.inv_cdf(_OUTSIDE) * spread))
+    out = max(0, out)
+    return (ratios[out] - 1, ratios[-1 - out] - 1) if ratios else (-1.0, math.inf)
+
+
+def _below_half(count: int, tosses: int) -> float:
+    """How likely `count` heads or fewer are in so many tosses of a coin."""
+    return sum(math.comb(tosses, heads) for heads in range(count + 1)) / float(1 << tosses)
 
 
 def tail(blocks: int) -> float:
     """The share of draws that is left out on each side, given so many blocks."""
-    normal = _student(1 - (1 - CONFIDENCE) / 2 / len(METRICS), blocks - 1) * math.sqrt(blocks / (blocks - 1))
+    normal = _student(1 - _OUTSIDE, blocks - 1) * math.sqrt(blocks / (blocks - 1))
     return _NORMAL.cdf(-normal)
 
 
@@ -170,12 +198,17 @@ class _Side:
     def __init__(self, blocks: Sequence[Block]) -> None:
         self._seconds = [block.seconds for block in blocks]
         self._replies = [block.replies for block in blocks]
+        self._latencies = [block.latency for block in blocks]
         self._slots = sorted({slot for block in blocks for slot in block.latency.counts})
         seen = [0] * len(blocks)
         self._seen: list[tuple[int, ...]] = []
         for slot in self._slots:
             seen = [so_far + block.latency.counts.get(slot, 0) for so_far, block in zip(seen, blocks, strict=True)]
             self._seen.append(tuple(seen))
+
+    def percentiles(self, percent: float) -> list[float]:
+        """Of each block, in seconds; 0 is none."""
+        return [latency.percentile(percent) / 1e9 for latency in self._latencies]
 
     def measure(self, weights: Sequence[int]) -> list[float]:
         """Throughput per second and percentiles in seconds of blocks drawn so often each; 0 is none."""

@@ -74,12 +74,12 @@ def test_what_is_not_measured_differs_from_pair_to_pair_and_adds_up(pairs):
 def test_equal_servers_show_no_regression_and_a_slower_one_does():
     with paced(0.010, 0.010, 0.015) as (a, equal, slower):
         for b, found in ((equal, False), (slower, True)):
-            made = turns([a, b], 0.1, 10, connections=16)
+            made = turns([a, b], 0.1, FEWEST, connections=8)
             outcomes = made.run()
             sides = [Side(s, summary(o, []), blocks_of(made.pieces[s], visits=True)) for s, o in outcomes.items()]
             comparison = compare(*sides, interleaved=True)
             assert bool(comparison.regressions) is found, comparison
-            assert comparison.blocks == (10, 10)
+            assert comparison.blocks == (FEWEST, FEWEST)
 
 
 def test_connections_stay_and_every_block_is_measured_drained_and_rests():
