@@ -56,8 +56,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Interrupts() as interrupts, ExitStack() as stack:
             if args.against is not None:
-                against: int = import_module("libclient.load.against").run(args, config, interrupts, stack)
-                return against
+                from . import against
+
+                return against.run(args, config, interrupts, stack)
             attempt = _Attempt(args, config)
             attempt.prepare(stack)
             outcome = attempt.load(interrupts)
