@@ -179,7 +179,7 @@ def test_a_bad_option_is_refused_with_one_clear_sentence(options, words, capsys)
     ("options", "words"),
     [
         (["-c", "0"], "whole number from 1"),
-        (["127.0.0.1:1", "--against", "127.0.0.1:2"], "--against"),
+        (["127.0.0.1:1", "--find-rate", "1:2"], "--find-rate"),
         (["127.0.0.1:1", "--on-overrun", "drop"], "needs --rate"),
         (["127.0.0.1:1", "--rate", "5", "--think", "1s"], "--think"),
         (["127.0.0.1:1", "-w", "3", "-c", "2"], "-c 3 or more"),
