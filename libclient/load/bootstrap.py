@@ -43,7 +43,7 @@ from operator import mul
 from statistics import NormalDist
 from typing import NamedTuple
 
-from .histogram import Histogram, bounds_of, rank_of
+from .histogram import Histogram, bounds_of
 
 __all__ = ["CONFIDENCE", "FEWEST", "MARGIN", "METRICS", "Block", "Change", "changes"]
 
@@ -58,7 +58,7 @@ DRAWS = 4_000
 
 #: What is compared, and its good direction.
 METRICS = {"throughput": 1, "p50": -1, "p99": -1}
-_PERCENTS = {"p50": 50.0, "p99": 99.0}
+_PERCENTS = {"p50": 50, "p99": 99}
 #: How often the truth may lie on one side of one interval.
 _OUTSIDE = (1 - CONFIDENCE) / 2 / len(METRICS)
 
@@ -221,10 +221,11 @@ class _Side:
 
         return [throughput, *(self._percentile(percent, count) for percent in _PERCENTS.values())]
 
-    def _percentile(self, percent: float, count: Callable[[int], int]) -> float:
+    def _percentile(self, percent: int, count: Callable[[int], int]) -> float:
         last = len(self._slots) - 1
         total = count(last) if last >= 0 else 0
         if not total:
             return 0.0
-        found = bisect_left(range(last), rank_of(percent, total), key=count)
+        rank = -(-total * percent // 100)  # rounded up, in integers: exact, and fast
+        found = bisect_left(range(last), rank, key=count)
         return bounds_of(self._slots[found])[1] / 1e9
