@@ -47,6 +47,12 @@ AIMS = (
     ("64x16", "c", 0.30),
 )
 
+#: What makes the comparison fair: the load, a peer, the one it is compared with, at least so many times its throughput.
+FAIR = (("64x16", "asyncio", "uvloop", 0.95), ("64x1", "c", "uvloop", 3.0))
+
+#: Longest a reply may take with so many connections, in milliseconds, and none may be starved.
+WORST = ("1000x1", 50.0)
+
 
 def tables(found: Mapping[str, Any]) -> dict[str, str]:
     """By the names of their markers. Raises `ValueError` for what is none of our files."""
@@ -182,6 +188,18 @@ def _aims(run: Run) -> str:
         limit = " (generator-bound)" if own.generator_bound or found[load][base].generator_bound else ""
         reached = "yes" if ratio.median >= least else "no"
         rows.append([f"`{load}`", base, reached + limit, f"{least:.2f}", _spread(ratio)])
+    for load, peer, base, least in FAIR:
+        other = found.get(load, {}).get(peer)
+        ratio = other.ratios.get(base) if other is not None else None
+        if ratio is not None:
+            reached = "yes" if ratio.median >= least else "no"
+            rows.append([f"`{load}`", f"{peer} against {base}", reached, f"{least:.2f}", _spread(ratio)])
+    load, most = WORST
+    own = found.get(load, {}).get(OURS)
+    if own is not None:
+        reached = "yes" if own.max_us < most * 1000 and not own.starved else "no"
+        told = f"**{own.max_us / 1000:.0f} ms**, {own.starved} starved"
+        rows.append([f"`{load}`", "the slowest reply", reached, f"below {most:.0f} ms, none starved", told])
     return _markdown(["load", "against", "reached", "at least", "measured"], rows, left=3)
 
 
@@ -200,7 +218,7 @@ def _memory(found: Mapping[str, Any]) -> str:
         ]
         for name, f in found["footprints"].items()
     ]
-    return _markdown(head, rows)
+    return _markdown(head, rows) + f"\n\nWith {found['connections']:,} connections."
 
 
 def put_into(document: str, made: Mapping[str, str]) -> tuple[str, list[str]]:

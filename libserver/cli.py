@@ -7,6 +7,7 @@ Not here: what the options mean (`libserver.limits`), serving (`libserver.server
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -324,8 +325,10 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
 
 
 def _start_recording(arguments: argparse.Namespace, record: Callable[..., Recorder] | None) -> Recorder | None:
-    if arguments.trace is None or record is None:
+    if arguments.trace is None:
         return None
+    if record is None:
+        raise OSError(errno.ENOTSUP, "only app_server.py writes traces")
     return record(
         arguments.trace,
         "server",

@@ -70,6 +70,15 @@ class EchoConnection:
     def send_expired(self) -> None:
         self.abort(CloseReason.SEND_TIMEOUT)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is owed: it waits for the peer alone."""
+        return not (self.transport.queued or self.transport.closing)
+
+    def release(self, reason: CloseReason) -> None:
+        """It has been idle for too long."""
+        self._close(reason)
+
     def drain(self) -> None:
         self._close(CloseReason.SHUTDOWN)
 
@@ -117,7 +126,7 @@ class EchoDatagrams:
             except BlockingIOError:
                 return  # nothing left to read, or no room to send: UDP may lose
             except OSError:
-                continue  # of an earlier datagram: the port it came from is closed by now
+                return  # of an earlier datagram (its port is closed by now), or one that stays: the others first
 
     def on_writable(self) -> None:
         """Never asked for."""

@@ -389,11 +389,11 @@ class Server:
         timeout = self.limits.idle_timeout + LATELY  # which `last_active` may lag behind: never close too early
         now = self.loop.now
         earliest = now + timeout
-        for message in list(self.connections):
-            if isinstance(message, Message) and message.idle:
-                due = message.last_active + timeout
+        for accepted in list(self.connections):
+            if accepted.idle:
+                due = accepted.last_active + timeout
                 if due <= now:
-                    self._guard(message, partial(message.release, CloseReason.IDLE_TIMEOUT))
+                    self._guard(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
                 elif due < earliest:
                     earliest = due
         self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)

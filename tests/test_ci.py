@@ -49,7 +49,7 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
     (tree / ".ci").mkdir(parents=True)
     tools.mkdir()
     shutil.copy(RUN, tree / ".ci" / "run")
-    for tool in ("python3", "apt-get", "sudo", "chromium"):
+    for tool in ("python3", "apt-get", "sudo", "chromium", "tshark"):
         (tools / tool).write_text(STAND_IN, encoding="utf-8")
         (tools / tool).chmod(0o755)
     commands = tmp_path / "commands"

@@ -117,7 +117,8 @@ class StreamTransport(asyncio.Protocol):
 
     def writelines(self, parts: Iterable[Any]) -> None:
         if not self._ending:
-            self.stream.writelines(parts)
+            for part in parts:  # not writelines: before Python 3.12 asyncio joins what it is given
+                self.stream.write(part)
 
     def start(self) -> None:
         """asyncio reads from the beginning."""

@@ -332,6 +332,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{a} and {b} are the same run: name two")
     try:
         comparison = compare_saved(a, b)
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"one of them is no whole run ({error}); name directories that load -o wrote") from None
     except (ValueError, OSError) as error:
         raise UsageError(f"{error}; name directories that load -o wrote") from None
     if args.json:

@@ -100,7 +100,3 @@ class Errors:
     @property
     def total(self) -> int:
         return sum(self.counts.values())
-
-    def occurred(self) -> list[tuple[str, int]]:
-        """The names that occurred with their counts, the most frequent first."""
-        return sorted(((n, c) for n, c in self.counts.items() if c), key=lambda item: -item[1])

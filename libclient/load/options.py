@@ -362,7 +362,9 @@ def config_from(args: argparse.Namespace, cores: int) -> Config:
             raise UsageError(f"{why}; see {program()} load --help")
     for text in (*config.thresholds, *config.abort_on):
         try:
-            parse(text, is_open=config.rate is not None)
+            expression = parse(text, is_open=config.rate is not None)
+            if text in config.abort_on and expression.metric == "connect":
+                raise ValueError(f"{text}: no interval has connect times; --threshold judges them at the end")
         except ValueError as error:
             raise UsageError(f"{error}; see {program()} load --help") from None
     return config
@@ -421,6 +423,7 @@ def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[
         (args.block and not turns, "--block is the length of a turn: add --against TARGET, or leave it out"),
         (turns and config.requests is not None, "--against takes turns of equal length: use -d instead of -n"),
         (turns and config.stages, "--against offers the same load in every turn: leave --stage out"),
+        (turns and args.trace, "--trace is of one run: leave --against out"),
         (turns and config.workers > 1, "--against loads from one process: leave -w out"),
         (closed and args.arrival, "--arrival needs --rate: in a closed run the replies set the pace"),
         (closed and args.max_in_flight, "--max-in-flight needs --rate: in a closed run it is connections x pipeline"),

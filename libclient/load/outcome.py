@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .config import Config
-from .errors import NAMES, VERIFY_MISMATCH
+from .errors import FD_LIMIT, NAMES, PORTS_EXHAUSTED, VERIFY_MISMATCH
 from .files import latency_object, percent_key
 from .gates import Measured, Threshold, parse
 from .histogram import Histogram
@@ -96,6 +96,7 @@ class Outcome:
             sent=self.accounting.sent,
             achieved=self.per_second(self.window_replies),
             slip_p99_s=self.slip.percentile(99) / _SECOND,
+            refused_by_us=self.errors[FD_LIMIT] + self.errors[PORTS_EXHAUSTED],
         )
 
     @property

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from eventloop import EventLoop, Timer
@@ -352,6 +352,3 @@ class OpenSender(_Common):
 
 
 Sender = ClosedSender | OpenSender
-
-#: Nanoseconds.
-Clock = Callable[[], int]

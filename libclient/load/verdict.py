@@ -56,7 +56,8 @@ NONE, CLIENT, SERVER, UNKNOWN = "none", "client", "server", "unknown"
 class Figures(NamedTuple):
     """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None.
 
-    `target` is the rate asked for; None is a closed run.
+    `target` is the rate asked for; None is a closed run. `refused_by_us`: connections that failed for
+    want of descriptors or ports on this machine.
     """
 
     duration_s: float
@@ -74,6 +75,7 @@ class Figures(NamedTuple):
     sent: int = 0
     achieved: float = 0.0
     slip_p99_s: float = 0.0
+    refused_by_us: int = 0
 
 
 class Verdict(NamedTuple):
@@ -96,6 +98,11 @@ def judge(figures: Figures) -> Verdict:
         return Verdict(False, reasons, CLIENT if f.run_delay >= STARVED else UNKNOWN)
     own = _own_faults(f) if f.duration_s >= SHORTEST else []
     reasons += own
+    if f.refused_by_us:
+        reasons.append(
+            f"{f.refused_by_us:,} connections were not made for want of descriptors or ports here: raise the limit "
+            "(ulimit -n), add --source-ip, or reconnect less"
+        )
     if f.connections_peak < f.connections_wanted:
         reasons.append(f"at most {f.connections_peak:,} of {f.connections_wanted:,} connections were open at a time")
     unsent = f.target is not None and f.sent < SENT * f.scheduled
@@ -103,7 +110,7 @@ def judge(figures: Figures) -> Verdict:
         reasons.append(
             f"only {f.sent:,} of {f.scheduled:,} scheduled requests were sent: the percentiles leave out the rest"
         )
-    return Verdict(not reasons, reasons, _bottleneck(f, bool(own), unsent))
+    return Verdict(not reasons, reasons, _bottleneck(f, bool(own) or f.refused_by_us > 0, unsent))
 
 
 def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:

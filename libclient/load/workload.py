@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
@@ -291,7 +291,3 @@ def _from_line(line: str, where: str, verify: str) -> Prepared:
         return Prepared(action, value, expect if expects else expected_result(action, value), verify, content)
     except (ValueError, TypeError) as error:
         raise BadData(f"{where} can't be sent ({error})") from error
-
-
-#: Something that makes an endless order of kinds.
-Numbers = Callable[[], Iterator[int]]

@@ -2,7 +2,7 @@
 
 The suite runs as its users run it: a process of its own, in a directory without the project.
 
-Not here: that it detects what is broken (`tests/detection/`), our client (`test_client_conformance.py`).
+Not here: that it detects what is broken (`tests/detection/`), our client (`tests/detection/`, `.ci/run`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,6 @@ NOT_SHOWN = {
     "FR6": "needs the largest header",
     "FL10": "needs more connections",
     "SL4": "needs a larger content",
-    "SL5.3": "the server has no minimal data rate yet, or it begins late",
 }
 
 

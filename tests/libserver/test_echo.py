@@ -285,3 +285,36 @@ def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None
     stays.eof()
     assert home.reasons == {"peer-closed": 2, "reset": 1, "shutdown": 1}
     assert home.server.accepted == 4
+
+
+def test_an_echo_connection_that_idles_is_closed_and_one_that_speaks_is_not() -> None:
+    with turned(listen=("echo://127.0.0.1:0",), idle_timeout=10.0) as home:
+        silent, speaker = home.peer(), home.peer()
+        for _ in range(3):
+            home.advance(4.0)
+            speaker.send(b"x")
+            assert received(speaker, 1) == b"x"
+        silent.eof()
+        silent.close()
+        home.until(lambda: len(home.server.connections) == 1)
+        assert home.reasons == {"idle-timeout": 1}
+        speaker.send(b"y")
+        assert received(speaker, 1) == b"y"
+
+
+def test_a_socket_of_datagrams_that_keeps_failing_is_asked_once_a_turn(home: Turned) -> None:
+    class Failing:
+        calls = 0
+
+        def recvfrom(self, size: int) -> None:
+            self.calls += 1
+            raise OSError(errno.EIO, "it stays so")
+
+    datagrams = next(listener for listener in home.server._listeners if isinstance(listener, EchoDatagrams))
+    real, failing = datagrams.sock, Failing()
+    datagrams.sock = failing
+    try:
+        datagrams.on_readable()
+    finally:
+        datagrams.sock = real
+    assert failing.calls == 1
