@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import selectors
 import sys
 from collections.abc import Callable, Sequence
@@ -249,6 +250,18 @@ def _collect_no_garbage(patch: Patch) -> None:
     patch(libserver.cli, "main", main)
 
 
+def _trace(patch: Patch) -> None:
+    """Every connection is traced, to where nothing is kept: what the recording costs, without the disk."""
+    from study import recorder
+
+    original = libserver.cli.main
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        return original([*(argv or ()), "--trace", os.devnull], recorder.start)
+
+    patch(libserver.cli, "main", main)
+
+
 def _receive(size: int) -> Callable[[Patch], None]:
     return lambda patch: patch(eventloop.transport, "RECV_SIZE", size)
 
@@ -328,6 +341,7 @@ def _orjson(patch: Patch) -> None:
 TRIED: dict[str, Trick] = {
     trick.name: trick
     for trick in [
+        Trick("trace", "every connection is traced", _trace),
         Trick("no-gc", "the garbage collector is off", _collect_no_garbage),
         Trick("recv-16k", "a recv asks for 16 KiB instead of 64", _receive(16 * 1024)),
         Trick("recv-256k", "a recv asks for 256 KiB instead of 64", _receive(256 * 1024)),

@@ -23,6 +23,7 @@ import random
 import socket
 import struct
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from eventloop import Connector, Endpoint, EventLoop, Timer, Transport
@@ -33,6 +34,7 @@ from ..message import Message
 from ..owner import Ending, Shared
 from .config import Config
 from .dialler import Dialler
+from .places import bound_endpoints
 from .workload import Workload
 
 __all__ = ["KINDS", "Beside"]
@@ -71,7 +73,7 @@ class Beside:
         workload: Workload,
     ) -> None:
         self.loop = loop
-        self.endpoints = list(endpoints)
+        self._choices = cycle(bound_endpoints(endpoints, config.source_ips))
         self.connect_timeout = config.connect_timeout
         request = workload.requests[0].outgoing
         self.request = request
@@ -89,6 +91,10 @@ class Beside:
         for kind, count in config.hostile:
             self._peers += [_Hostile(self, kind) for _ in range(count)]
         self._dialler: Dialler[_Idle | _Hostile] = Dialler(loop, config.connect_rate, _connect)
+
+    def next_endpoints(self) -> list[Endpoint]:
+        """Where the next connection goes: the source addresses take turns."""
+        return next(self._choices)
 
     def begin(self) -> None:
         self._dialler.add(self._peers)
@@ -122,7 +128,7 @@ class _Idle:
         self._open = False
 
     def connect(self) -> None:
-        self._message = Message(self._beside.shared, self, self._beside.endpoints)
+        self._message = Message(self._beside.shared, self, self._beside.next_endpoints())
         self._message.send(self._beside.request)
 
     def opened(self, message: Message) -> None:
@@ -157,7 +163,7 @@ class _Hostile:
     def connect(self) -> None:
         b = self._beside
         self._connector = Connector(
-            b.loop, b.endpoints, self._connected, self._failed, b.connect_timeout, b.shared.open_socket
+            b.loop, b.next_endpoints(), self._connected, self._failed, b.connect_timeout, b.shared.open_socket
         )
 
     def _failed(self, errors: list[OSError]) -> None:

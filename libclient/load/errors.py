@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["KEPT", "NAMES", "Errors", "Incident"]
+__all__ = ["KEPT", "NAMES", "WRONG", "Errors", "Incident"]
 
 CONNECT_REFUSED = "connect_refused"
 CONNECT_TIMEOUT = "connect_timeout"
@@ -45,6 +45,9 @@ NAMES = (
     VERIFY_MISMATCH,
     SERVER_ERROR,
 )
+
+#: A reply came and was wrong: its framing, its content, or what it says.
+WRONG = (BAD_PREFIX, BAD_HEADER, BAD_CONTENT, VERIFY_MISMATCH)
 
 #: How many of each are kept with their details.
 KEPT = 100

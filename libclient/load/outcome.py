@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from .config import Config
-from .errors import FD_LIMIT, NAMES, PORTS_EXHAUSTED, VERIFY_MISMATCH
+from .errors import FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
 from .files import latency_object, percent_key
 from .gates import Measured, Threshold, parse
 from .histogram import Histogram
@@ -151,7 +151,7 @@ def exit_code(outcome: Outcome) -> int:
         return 128 + outcome.interrupted
     if not outcome.connections.opened:
         return NEVER_CONNECTED
-    if outcome.errors[VERIFY_MISMATCH] or outcome.warmup.errors.counts[VERIFY_MISMATCH]:
+    if any(outcome.errors[name] or outcome.warmup.errors.counts[name] for name in WRONG):
         return WRONG_REPLY
     config = outcome.config
     if (config.require_valid or config.thresholds) and not outcome.verdict.valid:

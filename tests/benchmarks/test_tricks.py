@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import selectors
 import socket
 import subprocess
@@ -358,3 +359,15 @@ def test_an_unknown_trick_is_refused_with_those_there_are() -> None:
     )
     assert done.returncode == 2
     assert "one-send, header-cache" in done.stderr
+
+
+def test_with_trace_every_connection_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[object] = []
+    monkeypatch.setattr(libserver.cli, "main", lambda argv, record: served.append((argv, record)) or 0)
+    TRIED["trace"].remove(monkeypatch.setattr)
+    assert libserver.cli.main(["127.0.0.1", "0"]) == 0
+    [(argv, record)] = served
+    assert argv == ["127.0.0.1", "0", "--trace", os.devnull]
+    recorder = record(os.devnull, "server")
+    assert recorder.observer() is not None
+    recorder.close()

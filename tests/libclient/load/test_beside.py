@@ -49,7 +49,7 @@ def seen_of(kind, seconds=0.6, patience=0.3):
         address = parse_address(ours.target)
         config = Config(connections=1, duration=seconds, warmup=0.0, hostile=((kind, 1),), drain=1.0)
         runner = Runner(config, address, resolve(address))
-        runner.beside.endpoints = resolve(parse_address(theirs.target))
+        runner.beside.next_endpoints = lambda: resolve(parse_address(theirs.target))
         outcome = runner.run()
     assert outcome.accounting.ok == outcome.accounting.sent > 0
     assert sum(outcome.errors.values()) == 0
@@ -137,3 +137,19 @@ def test_a_connection_that_the_server_closed_in_the_same_turn_is_not_reset_any_m
         loop.run_once(0)
     loop.close()
     assert beside.hostile_open == 0
+
+
+def test_idle_and_hostile_connections_take_turns_among_the_source_addresses_too():
+    came_from = []
+
+    def note(peer):
+        came_from.append(peer.sock.getpeername()[0])
+        servers.correct(peer)
+
+    with ScriptedServer(note) as server:
+        address = parse_address(server.target)
+        config = Config(
+            connections=1, duration=0.3, warmup=0.0, idle=4, source_ips=("127.0.0.2", "127.0.0.3"), connect_rate=1e6
+        )
+        Runner(config, address, resolve(address)).run()
+    assert sorted(came_from) == ["127.0.0.2"] * 3 + ["127.0.0.3"] * 2

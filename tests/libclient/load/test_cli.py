@@ -161,6 +161,8 @@ def test_nobody_there_is_exit_code_3_and_says_what_to_do():
         (["--threshold", "response.p99"], "not METRIC"),
         (["--threshold", "response.p99<20"], "write its unit"),
         (["--abort-on", "error_rate>x"], "no number"),
+        (["--abort-on", "connect.p99>1s"], "no interval has connect times"),
+        (["--against", "127.0.0.1:1", "-d", "1s", "--trace", "t"], "--trace is of one run"),
         (["localhost"], "HOST:PORT"),
         (["127.0.0.1:0"], "port 0"),
         (["http://x:1"], "http"),

@@ -111,3 +111,10 @@ def test_a_generator_at_its_ceiling_is_the_bottleneck_of_a_schedule_it_did_not_k
     verdict = judge(OPEN._replace(sent=5000, achieved=500.0, cpu=1.0))
     assert (verdict.valid, verdict.bottleneck) == (False, "client")
     assert len(verdict.reasons) == 2
+
+
+def test_descriptors_or_ports_that_ran_out_here_name_the_client():
+    verdict = judge(FINE._replace(refused_by_us=3))
+    assert not verdict.valid
+    assert verdict.bottleneck == "client"
+    assert "3 connections were not made for want of descriptors or ports here" in verdict.reasons[0]
