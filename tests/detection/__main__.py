@@ -3,7 +3,7 @@
     python -m tests.detection [NAME ... | --rest]
 
 runs every variant, or those named, against its case and prints a table; without names also the naive
-server against every starred case. `--rest`: what the test suite leaves out because it takes its time.
+server against every starred case. `--rest`: the slow ones alone, and what needs the machine for itself.
 Exit codes: 0 all caught, 1 one was not, 2 usage.
 
 Not here: how (`detect`).

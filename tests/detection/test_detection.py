@@ -1,8 +1,8 @@
 """Does the conformance suite fail what is wrong, case by case, and pass what is right?
 
-Here run the variants that show at once. The slow ones (a process that spins, a descriptor that
-leaks, a server that blocks) and the starred cases that need the machine for themselves are run by
-`python -m tests.detection --rest`; `.ci/run` does.
+Here run some of the variants that show at once. All of them, the slow ones too (a process that spins,
+a descriptor that leaks, a server that blocks), and the starred cases that need the machine for
+themselves are run by `python -m tests.detection`; `.ci/run` does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .broken import main
 from .detect import NAIVE, Finding, findings, look, naive_results, quick, starred
 from .registry import BREAKS, replace
 
-QUICK = [name for name, variant in BREAKS.items() if not variant.slow]
+#: Every fourth: the suite has three minutes for everything. `python -m tests.detection` looks at all, and CI runs it.
+QUICK = [name for name, variant in BREAKS.items() if not variant.slow][::4]
 
 #: What a client that trusts one recv, every header and every end must fail.
 CARELESS = ("CR4.1", "CR4.3", "CR11.1", "CR16.1", "CE2", "CH1.2", "CH3.1", "CH5.1", "CH12.1")
