@@ -113,8 +113,7 @@ class Server:
 
     Pass `loop` to share one; `observer` makes an observer (or None) for each connection, and `tap`
     is given each observed message with its socket and gives back the one to use; `selector` is for
-    the server's own loop; `system`
-    stands for the operating system.
+    the server's own loop; `system` stands for the operating system.
     """
 
     def __init__(

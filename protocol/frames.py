@@ -6,7 +6,7 @@
     +----------------+-----------------------------+---------------------------+
 
 `Codec` reads and writes headers for all connections of one endpoint. It holds what they
-share: the limits, and two bounded caches. Clients repeat their headers byte for byte and
+share: the limits, and three bounded caches. Clients repeat their headers byte for byte and
 replies repeat their lengths, so most headers are never parsed and few are ever built
 (benchmarks: without the first cache .79 / .43 of the throughput at 64 connections and depth
 1 / 16, without the second .75 / .38).
@@ -281,7 +281,7 @@ _pack_prefix = struct.Struct(">H").pack
 
 
 class Codec:
-    """What all connections of one endpoint share: its role, its limits, and the two caches.
+    """What all connections of one endpoint share: its role, its limits, and the caches.
 
     All caches are bounded in entries and in the size of an entry, and are simply emptied
     when full: an attacker can make us parse, as without them, but not make us grow.

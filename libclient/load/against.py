@@ -53,6 +53,7 @@ from .outcome import COMPLETED, INTERNAL_ERROR, INVALID, USAGE, Outcome, exit_co
 from .preflight import PreflightError, preflight
 from .progress import MEASURING, OVER, Interval, Plan, Sink
 from .runner import Runner
+from .saved import draw
 from .signals import Interrupts
 from .workload import Workload
 
@@ -295,7 +296,7 @@ def _tell(
     else:
         print(words, flush=True)
     for writer in writers.values():
-        _draw(writer.directory)
+        draw(writer.directory)
     codes = [exit_code(outcome) for outcome in outcomes.values()]
     return min([*codes, comparison.exit_code()], key=lambda code: _ORDER.index(code) if code in _ORDER else 2)
 
@@ -304,15 +305,6 @@ def _complete(writer: Writer, told: dict[str, Any]) -> None:
     write_summary(writer.directory, told)
     if writer.trouble:
         print(f"app_client.py load: {writer.trouble}", file=sys.stderr, flush=True)
-
-
-def _draw(directory: Path) -> None:
-    from .page import write_html
-
-    try:
-        write_html(directory)
-    except (OSError, ValueError) as error:
-        print(f"app_client.py load: the page could not be written ({error})", file=sys.stderr, flush=True)
 
 
 def _screens(outcomes: dict[str, Outcome], comparison: Comparison) -> Iterator[str]:

@@ -26,7 +26,6 @@ from typing import Any
 
 from eventloop import Address, Endpoint
 
-from ..arguments import program
 from ..connect import resolve
 from ..errors import NoDescriptors, UnknownHost
 from ..tracing import Instruments, recording
@@ -40,6 +39,7 @@ from .outcome import INTERNAL_ERROR, USAGE, Outcome, exit_code, summary
 from .preflight import PreflightError, preflight
 from .progress import Interval, Plan, Sink
 from .runner import Runner
+from .saved import draw
 from .signals import Interrupts, Quit
 from .stats import AccountingError
 from .workers import WorkerError, Workers
@@ -152,16 +152,7 @@ class _Attempt:
                 print(report.report(outcome), flush=True)
         finally:
             if self.writer is not None:
-                self._draw(self.writer.directory)
-
-    def _draw(self, directory: Path) -> None:
-        """The page for people: last, since that of a run of hours takes seconds, and it can be made again."""
-        from .page import write_html
-
-        try:
-            write_html(directory)
-        except (OSError, ValueError) as error:
-            _say(f"the page could not be written ({error}); '{program()} report {directory}' tries again", 0)
+                draw(self.writer.directory)
 
 
 class Lines:

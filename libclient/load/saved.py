@@ -13,9 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from .page import write_html
+from ..arguments import program
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "draw", "run"]
 
 USAGE = 2
 
@@ -25,8 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="a run's directory, as load -o DIR wrote it")
 
 
+def draw(directory: Path) -> None:
+    """The page of a run that has just ended: last, since that of hours takes seconds, and it can be made again."""
+    from .page import write_html
+
+    try:
+        write_html(directory)
+    except (OSError, ValueError) as error:
+        again = f"'{program()} report {directory}' tries again"
+        print(f"app_client.py load: the page could not be written ({error}); {again}", file=sys.stderr, flush=True)
+
+
 def run(args: argparse.Namespace) -> int:
     """Write DIR/report.html and print its path."""
+    from .page import write_html
+
     try:
         print(write_html(args.directory))
     except OSError as error:

@@ -92,6 +92,9 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         try:
             self.call("Browser.close")
             self._process.wait(PATIENCE)
@@ -130,6 +133,10 @@ class Chromium:
                     return self._events.pop(n)["params"]
             self._events.append(self._receive(deadline))
 
+    def forget(self, session: str) -> None:
+        """What happened to a page so far is nobody's business any more."""
+        self._events = [told for told in self._events if told.get("sessionId") != session]
+
     def happened(self, session: str) -> list[tuple[str, dict]]:
         """What happened to a page so far, and has not been asked for."""
         return [(told["method"], told["params"]) for told in self._events if told.get("sessionId") == session]
@@ -148,17 +155,21 @@ class Chromium:
 
     # --- pages ----------------------------------------------------------------------------
 
-    def open(self, path: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> Page:
-        """A page from a file, loaded, in a window of this size."""
+    def tab(self) -> Page:
+        """An empty page of its own."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
+        return page
+
+    def open(self, path: Path, *, width: int = 1200, height: int = 900, dark: bool = False) -> Page:
+        """A page from a file, loaded, in a window of this size."""
+        page = self.tab()
         page.resize(width, height)
         page.paint(dark=dark)
-        page.call("Page.navigate", url=path.resolve().as_uri())
-        self.event("Page.loadEventFired", session)
+        page.load(path.resolve().as_uri())
         page.settle()
         return page
 
@@ -167,10 +178,16 @@ class Page:
     """One tab."""
 
     def __init__(self, browser: Chromium, session: str) -> None:
-        self._browser, self._session = browser, session
+        self._browser, self.session = browser, session
 
     def call(self, method: str, **parameters: object) -> dict:
-        return self._browser.call(method, self._session, **parameters)
+        return self._browser.call(method, self.session, **parameters)
+
+    def load(self, url: str) -> None:
+        """Go there; what happened before is forgotten."""
+        self._browser.forget(self.session)
+        self.call("Page.navigate", url=url)
+        self._browser.event("Page.loadEventFired", self.session)
 
     def resize(self, width: int, height: int) -> None:
         self.call(
@@ -205,21 +222,27 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.settle()
 
-    def press(self, key: str) -> None:
-        """A key by its name: `ArrowRight`, `Tab`, `Escape`."""
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """A key by its name (`ArrowRight`, `Tab`, `Escape`), or a character."""
         codes = {"Tab": 9, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39}
         codes |= {"ArrowDown": 40, "Enter": 13, " ": 32}
-        text = {"Enter": "\r", " ": " "}.get(key, "")  # what makes a button believe it was pressed
+        # "\r" is what makes a button believe it was pressed
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         for kind in ("keyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",
                 type=kind,
-                key=key,
+                key=key.upper() if shift and len(key) == 1 else key,
                 code="Space" if key == " " else key,
                 windowsVirtualKeyCode=codes.get(key, 0),
+                modifiers=8 if shift else 0,
                 text=text if kind == "keyDown" else "",
             )
         self.settle()
+
+    def write(self, text: str) -> None:
+        """As typed into what has the focus."""
+        self.call("Input.insertText", text=text)
 
     def screenshot(self, *, whole: bool = False) -> bytes:
         """PNG of the window, or of the whole page."""
@@ -236,7 +259,7 @@ class Page:
     def troubles(self) -> list[str]:
         """Exceptions, errors on the console, and everything that was loaded beside the file itself."""
         found = []
-        for method, told in self._browser.happened(self._session):
+        for method, told in self._browser.happened(self.session):
             if method == "Runtime.exceptionThrown":
                 found.append(str(told["exceptionDetails"]))
             elif method == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):

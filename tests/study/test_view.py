@@ -14,7 +14,8 @@ import pytest
 from study import view
 from study.__main__ import main
 from study.view import CannotView, as_json, page, prepare, source_line
-from tests.study.browser import CHROMIUM, Browser
+from tests.fakes import chromium
+from tests.study.browser import Browser
 from tests.study.recording import recorded
 from tests.study.scribe import Scribe, conversation, converse, frame
 
@@ -358,8 +359,8 @@ def test_the_size_is_told(files, tmp_path, capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: the page is not tried in a browser")
+    if chromium.missing:
+        pytest.skip(chromium.missing)
     it = Browser(tmp_path_factory.mktemp("profile"))
     yield it
     it.close()
@@ -446,7 +447,7 @@ def test_each_step_shows_what_it_changed_and_back_undoes_it(browser, pages):
     back = [browser.evaluate(SEEN), *walk(browser, "ArrowLeft", 32)]
     for one, again in zip(seen, reversed(back), strict=True):
         assert one == again
-    assert browser.complaints() == []
+    assert browser.troubles == []
 
 
 def test_bytes_grow_by_part_and_what_is_under_way_is_marked(browser, pages):
@@ -528,7 +529,7 @@ def test_a_place_can_be_linked_and_the_link_followed(browser, pages):
     assert browser.evaluate("[study.player.connection.key, study.player.index]") == ["-9", 3]
     for nowhere in ("#c=nothing", "#e=x", "#%E0%A4%A", "#c=3-3&e=-5.5"):
         browser.open(pages("many"), nowhere)
-        assert browser.complaints() == []
+        assert browser.troubles == []
 
 
 def test_the_list_can_be_filtered_and_opened_by_keys(browser, pages):
@@ -571,7 +572,7 @@ def test_a_hostile_trace_is_shown_as_text(browser, pages):
         browser.evaluate(SEEN)
     assert browser.evaluate("document.querySelectorAll('img, script:not([id])').length") == 1
     assert browser.evaluate("document.title.includes('</script>')")
-    assert browser.complaints() == []
+    assert browser.troubles == []
 
 
 def colours(browser: Browser) -> tuple[int, int]:
