@@ -13,8 +13,9 @@ Rules:
 
 * Within one trace the order is the trace's, always.
 * Between the two, a cause stands before its effect: no bytes are received before they were sent,
-  no EOF before there was a FIN. A call is noted after it returned, so the peer may have noted what
-  it received before that; then the call is put to the moment at which its bytes had arrived.
+  no EOF before there was a FIN, and nobody is woken to read what has not left. A call is noted after
+  it returned, so the peer may have noted its effect before that; then the call is put to the moment
+  of that effect.
 
 Not here: what is shown of it (`study.view`).
 """
@@ -26,7 +27,7 @@ from math import inf
 from statistics import fmean, median
 from typing import NamedTuple
 
-from .trace import CONNECTION, SYSCALL, Event
+from .trace import CONNECTION, SYSCALL, WAKE, Event
 
 __all__ = ["CLIENT", "SERVER", "Both", "Clock", "addresses", "in_one_order", "pairs", "reach", "set_clock"]
 
@@ -189,11 +190,29 @@ class _Side:
         event = self.event
         if event is None or other.event is None:
             return False
-        end = reach(event, "in")
-        if end:
-            return end > other.sent
+        woken = event.name == WAKE
+        if woken:
+            event = self._first_reading()
+        if event is None:
+            return False
+        if reach(event, "in"):
+            # What woke it had arrived: at least a byte. What it then read may have come meanwhile.
+            return (event.data["offset"] + 1 if woken else reach(event, "in")) > other.sent
         is_eof = event.name == SYSCALL and event.data.get("direction") == "in" and event.data["result"] == 0
         return is_eof and not other.finished
+
+    def _first_reading(self) -> Event | None:
+        """The first reading of the turn that the next event, a wake, begins, if it was woken to read."""
+        wake = self.events[self.next]
+        if "r" not in wake.data["ready"]:
+            return None
+        for index in range(self.next + 1, len(self.events)):
+            event = self.events[index]
+            if event.data["step"] != wake.data["step"]:
+                break
+            if event.name == SYSCALL and event.data.get("direction") == "in":
+                return event
+        return None
 
 
 def in_one_order(both: Both, shift: float) -> list[tuple[int, float, Event]]:

@@ -103,6 +103,40 @@ def test_nothing_is_received_before_it_was_sent():
                 assert data["offset"] + data["result"] <= sent[1 - side]
 
 
+def test_nobody_is_woken_to_read_before_the_bytes_have_left():
+    """As on one machine: the server has noted its wake and its recv before the client's send has returned."""
+    client, server = Scribe("client"), Scribe("server")
+    for scribe, way in ((client, "out"), (server, "in")):
+        scribe.begin("1", "a" if way == "out" else "b", "b" if way == "out" else "a")
+    client.turn("1")
+    client.moved("1", "out", frame(1)[:9])
+    client.moved("1", "out", frame(1)[9:])
+    client.turn("1")
+    client.note("1", "syscall", call="shutdown", result=0)
+    server.turn("1", "r")
+    server.failed("1", "recv", "EAGAIN")
+    server.turn("1", "rw")
+    server.moved("1", "in", frame(1))
+    server.turn("1", "w")
+    server.turn("1", "r")
+    server.note("1", "syscall", call="recv", result=0, direction="in", offset=len(frame(1)), asked=1, bytes="")
+    order = in_one_order(both_of(client, server), -1000.0)
+    told = [
+        (side, event.data.get("call") or event.data.get("ready"))
+        for side, _, event in order
+        if event.name in ("wake", "syscall")
+    ]
+    assert told == [
+        (SERVER, "r"), (SERVER, "recv"),  # it found nothing: nobody need have sent anything
+        (CLIENT, "send"), (SERVER, "rw"),  # the first bytes woke it, and the others came meanwhile
+        (CLIENT, "send"), (SERVER, "recv"),
+        (SERVER, "w"),
+        (CLIENT, "shutdown"), (SERVER, "r"), (SERVER, "recv"),
+    ]  # fmt: skip
+    times = [time for _, time, _ in order]
+    assert times == sorted(times)
+
+
 def test_the_order_within_a_trace_is_the_trace_s():
     client, server = conversation(5)
     both = both_of(client, server)
