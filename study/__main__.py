@@ -93,7 +93,8 @@ def _replay(options: argparse.Namespace) -> int:
                 same += 1
     except CannotReplay as error:
         raise _Refused(f"{options.trace}: {error}") from None
-    print(f"{same} connections took the same transitions again, {different} did not ({compared:,} transitions)")
+    rows = story.counted(compared, "transition")
+    print(f"{story.counted(same, 'connection')} took the same transitions again, {different} did not ({rows})")
     return NO if different else DONE
 
 
@@ -161,7 +162,8 @@ def _view(options: argparse.Namespace) -> int:
         raise _Refused(f"{options.output}: {error.strerror}") from None
     both = f", {made.paired:,} seen from both ends" if len(traces) == 2 else ""
     size = f"{len(raw) / 1e6:,.1f} MB"
-    print(f"{options.output}: {made.connections:,} connections{both}, {made.events:,} events, {size}", file=sys.stderr)
+    shown = f"{story.counted(made.connections, 'connection')}{both}, {story.counted(made.events, 'event')}"
+    print(f"{options.output}: {shown}, {size}", file=sys.stderr)
     if len(raw) > LARGE:
         advice = "a browser will be slow with that: record less (--trace-sample, --trace-bytes)"
         print(f"{options.output}: {advice}", file=sys.stderr)

@@ -16,7 +16,7 @@ from typing import Any
 
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
-__all__ = ["connection_line", "sentence", "story", "summary", "together"]
+__all__ = ["connection_line", "counted", "sentence", "story", "summary", "together"]
 
 READY = {
     "r": "there is something to read",
@@ -143,6 +143,11 @@ def _call(data: dict[str, Any]) -> str:
     return f"{call}."
 
 
+def counted(number: int, word: str) -> str:
+    """`1 connection`, `2 connections`, `1,234 events`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def _bytes(count: int) -> str:
     return "1 byte" if count == 1 else f"{count} bytes"
 
@@ -187,7 +192,7 @@ def summary(events: list[Event]) -> str:
     whole = [e.data["direction"] for e in events if e.name == PART and e.data["part"] == "content"]
     life = events[-1].time - events[0].time
     came = whole.count("in")
-    words = f"{came} message{'s' * (came != 1)} in, {whole.count('out')} out, in {life:.1f} ms."
+    words = f"{counted(came, 'message')} in, {whole.count('out')} out, in {life:.1f} ms."
     if ended is None:
         return f"Not ended when the trace did: {words}"
     return f"Ended ({ended.data.get('reason') or 'no reason told'}): {words}"

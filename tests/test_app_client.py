@@ -621,5 +621,7 @@ def test_a_load_is_written_down_from_both_ends(tmp_path: Path) -> None:
     whole = [e.data["direction"] for e in trace.events if e.name == "part" and e.data["part"] == "content"]
     assert whole.count("in") == whole.count("out") >= 2
     assert [verdict.differences for verdict in replay(trace)] == [[], []]
+    ended = [event.data["reason"] for event in trace.events if event.name == "ended"]
+    assert ended == ["done", "done"], "nothing was owed when the load was over: nobody was cut"
     refused = client("load", "127.0.0.1:1", "-w", "2", "--trace", str(path))
     refused_in_one_line(refused, 2, "--trace is of one process")

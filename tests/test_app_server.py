@@ -756,7 +756,7 @@ def test_a_trace_of_a_running_server_replays(tmp_path: Path) -> None:
         [sys.executable, "-m", "study", "replay", str(path)], cwd=ROOT, capture_output=True, text=True, timeout=50
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 connections took the same transitions again" in done.stdout
+    assert "1 connection took the same transitions again" in done.stdout
 
 
 def test_a_disk_that_is_full_ends_the_trace_and_not_the_server() -> None:

@@ -123,8 +123,11 @@ class Places:
         self._closed = True
         self.stop_replacing()
         for place in self.all:
-            if place.message is not None:
-                place.message.abort()
+            message = place.message
+            if message is not None and message.usable and not (message.in_flight or message.queued):
+                message.close()  # nothing is owed: that is an end in good order, and a trace should say so
+            elif message is not None:
+                message.abort()
         self._loop.call_soon(self._tell_if_closed)
 
     def _tell_if_closed(self) -> None:

@@ -182,7 +182,7 @@ def test_explain_replay_and_coverage_say_what_they_found(path, capsys):
     assert main(["explain", "--together", str(path)]) == 0
     assert "\n1 " in capsys.readouterr().out
     assert main(["replay", str(path)]) == 0
-    assert "1 connections took the same transitions again, 0 did not" in capsys.readouterr().out
+    assert "1 connection took the same transitions again, 0 did not" in capsys.readouterr().out
     assert main(["coverage", str(path), str(path)]) == 0
     assert "rows taken" in capsys.readouterr().out
 

@@ -348,7 +348,7 @@ def test_the_size_is_told(files, tmp_path, capsys, monkeypatch):
     out = tmp_path / "page.html"
     assert main(["view", str(client), str(server), "-o", str(out)]) == 0
     said = capsys.readouterr().err
-    assert re.fullmatch(r".*page.html: 1 connections, 1 seen from both ends, \d+ events, 0.1 MB\n", said)
+    assert re.fullmatch(r".*page.html: 1 connection, 1 seen from both ends, \d+ events, 0.1 MB\n", said)
     monkeypatch.setattr("study.__main__.LARGE", 1000)
     assert main(["view", str(client), "-o", str(out)]) == 0
     assert "a browser will be slow" in capsys.readouterr().err
