@@ -69,18 +69,32 @@ function apply(state, event, index) {
   }
 }
 
+/** A test for the calls that move the first byte of a message: its sender's, or its receiver's if that is the only one. */
+function beginnings(connection) {
+  const first = connection.streams.map((stream) => stream.regions.filter((region) => region.kind === "prefix").map((region) => region.offset));
+  return (event) => {
+    if (event.stream === undefined || !(event.result > 0)) return false;
+    const sender = event.stream;
+    if (event.side !== (connection.ends[sender] ? sender : 1 - sender)) return false;
+    const place = above(first[sender], event.offset - 1);
+    return place < first[sender].length && first[sender][place] < event.offset + event.result;
+  };
+}
+
 class History {
   constructor(connection) {
     this.connection = connection;
     this.events = connection.events;
     this.kept = [];
-    this.jumps = { transition: [], error: [], again: [], wake: [] };
+    this.jumps = { message: [], transition: [], error: [], again: [], wake: [] };
     this.most = connection.ends.map(() => ({ buffered: 1, queued: 1, in_flight: 1, waiting: 1 }));
+    const begins = beginnings(connection);
     const state = beginning(connection);
     this.events.forEach((event, index) => {
       if (index % EVERY === 0) this.kept.push(copy(state));
       apply(state, event, index);
       for (const mark of marks(event)) this.jumps[mark].push(index);
+      if (begins(event)) this.jumps.message.push(index);
       if (event.name === "levels") {
         const most = this.most[event.side];
         for (const name of Object.keys(most)) most[name] = Math.max(most[name], event[name] || 0);

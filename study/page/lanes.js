@@ -1,25 +1,30 @@
-// When did what happen, at both ends, on one time axis?
+// When did what happen, at both ends, on one axis?
 //
 // A lane for each end, a mark for each event, and a line from every sending to the reading of its
-// bytes. All that is drawn once per window of time; what moves while the reader steps is an element
-// of its own above it.
+// bytes. The axis is time, or the number of the event: a burst of events within microseconds is one
+// stroke on the first, and as wide as any other on the second. All that is drawn once per window of
+// the axis; what moves while the reader steps is an element of its own above it.
 
 const LANES = { height: 96, left: 58, right: 10, top: 18 };
+
+/** What an axis measures: where an event stands on it, how near one can look, and what a tick says. */
+const AXES = {
+  time: { name: "time", place: (events, index) => events[index].time, nearest: 0.05, tick: (events, time) => `${+time.toFixed(4)} ms` },
+  number: { name: "events", place: (events, index) => index, nearest: 8, tick: (events, index) => `#${count(index + 1)} ${events[index].time.toFixed(1)} ms` },
+};
+let axis = AXES.time; // as the reader chose last, for the connections to come
 
 class Lanes {
   constructor(history, go) {
     this.history = history;
     this.events = history.events;
-    this.times = this.events.map((event) => event.time);
-    const least = Math.min(...this.ends()), most = Math.max(...this.ends());
-    this.whole = [least, Math.max(most, least + 0.1)];
-    this.window = [...this.whole];
     this.links = this.link();
     this.index = -1;
-    this.canvas = el("canvas.lanes", { tabindex: 0, role: "img", "aria-label": "the events of both ends over time; + and - zoom, 0 shows all" });
+    this.canvas = el("canvas.lanes", { tabindex: 0, role: "img" });
     this.ring = el("span.ring");
     this.cursor = el("div.cursor", { hidden: true }, this.ring);
     this.wide = 0;
+    this.measure();
     this.canvas.addEventListener("click", (click) => go(this.nearest(click)));
     this.canvas.addEventListener("wheel", (wheel) => {
       if (!wheel.ctrlKey && !wheel.shiftKey) return;
@@ -28,14 +33,26 @@ class Lanes {
     }, { passive: false });
   }
 
-  /** The first and last time; times of two ends are not quite sorted. */
-  ends() {
+  /** Lay all events out on the chosen axis; times of two ends are not quite sorted. */
+  measure() {
+    this.places = this.events.map((_, index) => axis.place(this.events, index));
     let least = Infinity, most = -Infinity;
-    for (const event of this.events) {
-      if (event.time < least) least = event.time;
-      if (event.time > most) most = event.time;
+    for (const place of this.places) {
+      if (place < least) least = place;
+      if (place > most) most = place;
     }
-    return this.events.length ? [least, most] : [0, 1];
+    if (!this.events.length) [least, most] = [0, 1];
+    this.whole = [least, Math.max(most, least + 2 * axis.nearest)];
+    this.window = [...this.whole];
+    this.canvas.setAttribute("aria-label", `the events of both ends by ${axis.name}; + and - zoom, 0 shows all, x changes the axis`);
+  }
+
+  /** Time instead of numbers, or the other way round; what share of it is in sight stays. */
+  change() {
+    const share = (this.window[1] - this.window[0]) / (this.whole[1] - this.whole[0]);
+    axis = axis === AXES.time ? AXES.number : AXES.time;
+    this.measure();
+    this.zoom(share);
   }
 
   /** For each reading, the sending of its last byte: [from event, to event]. */
@@ -58,9 +75,9 @@ class Lanes {
   }
 
   zoom(factor) {
-    const [from, to] = this.window, middle = this.index < 0 ? (from + to) / 2 : this.events[this.index].time;
+    const [from, to] = this.window, middle = this.index < 0 ? (from + to) / 2 : this.places[this.index];
     const width = Math.min((to - from) * factor, this.whole[1] - this.whole[0]);
-    this.centre(middle, Math.max(width, 0.05));
+    this.centre(middle, Math.max(width, axis.nearest));
     this.draw();
   }
 
@@ -78,9 +95,9 @@ class Lanes {
     this.index = index;
     const [from, to] = this.window;
     if (index >= 0) {
-      const time = this.events[index].time;
-      if (time < from || time > to) {
-        this.centre(time, to - from);
+      const place = this.places[index];
+      if (place < from || place > to) {
+        this.centre(place, to - from);
         this.draw();
         return;
       }
@@ -88,9 +105,9 @@ class Lanes {
     this.point();
   }
 
-  x(time) {
+  x(place) {
     const [from, to] = this.window;
-    return LANES.left + ((time - from) / (to - from)) * (this.wide - LANES.left - LANES.right);
+    return LANES.left + ((place - from) / (to - from)) * (this.wide - LANES.left - LANES.right);
   }
 
   y(side) {
@@ -103,7 +120,7 @@ class Lanes {
     const x = click.clientX - box.left, y = click.clientY - box.top;
     let best = 0, least = Infinity;
     this.events.forEach((event, index) => {
-      const far = Math.abs(this.x(event.time) - x) + Math.abs(this.y(event.side) - y) / 4;
+      const far = Math.abs(this.x(this.places[index]) - x) + Math.abs(this.y(event.side) - y) / 4;
       if (far < least) [best, least] = [index, far];
     });
     return best;
@@ -120,12 +137,18 @@ class Lanes {
     this.point();
   }
 
+  /** How much of the right end of the first line the axis's buttons take. */
+  taken() {
+    const buttons = this.canvas.parentElement && this.canvas.parentElement.querySelector(".zoom");
+    return buttons ? buttons.offsetWidth + 14 : 0;
+  }
+
   /** Put the cursor where the reader is. */
   point() {
     this.cursor.hidden = this.index < 0 || !this.wide;
     if (this.cursor.hidden) return;
     const event = this.events[this.index];
-    this.cursor.style.transform = `translateX(${this.x(event.time)}px)`;
+    this.cursor.style.transform = `translateX(${this.x(this.places[this.index])}px)`;
     this.ring.style.transform = `translateY(${this.y(event.side)}px)`;
   }
 
@@ -136,12 +159,14 @@ class Lanes {
     const [from, to] = this.window;
     context.fillStyle = faint;
     context.strokeStyle = colour("edge");
-    for (const time of ticks(from, to, this.wide / 110)) {
+    for (const place of ticks(from, to, this.wide / 130)) {
+      if (axis === AXES.number && !this.events[place]) continue; // no half events
+      const x = this.x(place), words = axis.tick(this.events, place);
       context.beginPath();
-      context.moveTo(this.x(time), LANES.top - 4);
-      context.lineTo(this.x(time), LANES.height);
+      context.moveTo(x, LANES.top - 4);
+      context.lineTo(x, LANES.height);
       context.stroke();
-      context.fillText(`${+time.toFixed(4)} ms`, this.x(time) + 3, 10);
+      if (x + 3 + context.measureText(words).width < this.wide - this.taken()) context.fillText(words, x + 3, 10);
     }
     this.history.connection.ends.forEach((end, side) => {
       if (!end) return;
@@ -157,19 +182,19 @@ class Lanes {
     context.globalAlpha = 0.75;
     for (const [sent, read] of this.links) {
       const one = this.events[sent], other = this.events[read];
-      if (other.time < from || one.time > to) continue;
+      if (Math.max(this.places[sent], this.places[read]) < from || Math.min(this.places[sent], this.places[read]) > to) continue;
       context.strokeStyle = streams[one.side];
       context.beginPath();
-      context.moveTo(this.x(one.time), this.y(one.side));
-      context.lineTo(this.x(other.time), this.y(other.side));
+      context.moveTo(this.x(this.places[sent]), this.y(one.side));
+      context.lineTo(this.x(this.places[read]), this.y(other.side));
       context.stroke();
     }
     context.globalAlpha = 1;
     const colours = { error: colour("bad"), again: colour("warn"), transition: colour("lit-line"), wake: faint, syscall: ink, mask: line, levels: line, connection: ink, ended: ink };
     const drawn = new Set();
-    for (const event of this.events) {
-      if (event.time < from || event.time > to) continue;
-      const kind = event.flag || event.name, x = this.x(event.time), y = this.y(event.side);
+    for (const [index, event] of this.events.entries()) {
+      if (this.places[index] < from || this.places[index] > to) continue;
+      const kind = event.flag || event.name, x = this.x(this.places[index]), y = this.y(event.side);
       const place = `${kind}${event.side}${Math.round(x)}`;
       if (drawn.has(place)) continue;
       drawn.add(place);

@@ -3,7 +3,7 @@
 // `go` is the only way to another event: it shows the state after it in every part of the view.
 
 const SPEEDS = [1, 2, 5, 10, 30, 100];
-const KINDS = { t: ["transition", "transition"], e: ["error", "error"], a: ["again", "EAGAIN"], w: ["wake", "wake"] };
+const KINDS = { m: ["message", "message"], t: ["transition", "transition"], e: ["error", "error"], a: ["again", "EAGAIN"], w: ["wake", "wake"] };
 
 class Player {
   constructor(connection, moved) {
@@ -21,6 +21,7 @@ class Player {
     this.slider = el("input.slider", { type: "range", min: 0, max: last, "aria-label": "event", oninput: () => this.go(Number(this.slider.value)) });
     this.where = el("output.where");
     this.play = this.button("▶ play", "play or pause (space)", () => this.toggle());
+    this.axis = this.button("", "the axis: time, or the number of the event (x)", () => this.changeAxis());
     this.speed = el("select", { "aria-label": "events per second", title: "events per second" }, ...SPEEDS.map((speed) => el("option", { value: speed, selected: speed === 5 }, `${speed}/s`)));
     this.now = el("section.what", { "aria-label": "what happened" });
     this.jumps = {};
@@ -37,8 +38,8 @@ class Player {
         this.button("▸", "forward (→)", () => this.go(this.index + 1)), this.button("▸|", "last (End)", () => this.go(last)),
         this.speed, this.slider, this.where, ...Object.keys(KINDS).map(jump),),
       el("div.axis", null, this.lanes.canvas, this.lanes.cursor,
-        el("span.jump.zoom", { title: "the time axis" }, this.button("−", "show more time (-)", () => this.lanes.zoom(2)), "time",
-          this.button("+", "show less time (+)", () => this.lanes.zoom(0.5)), this.button("all", "show all time (0)", () => this.lanes.fit()))),
+        el("span.jump.zoom", { title: "the axis" }, this.button("−", "show more (-)", () => this.lanes.zoom(2)), this.axis,
+          this.button("+", "show less (+)", () => this.lanes.zoom(0.5)), this.button("all", "show all (0)", () => this.lanes.fit()))),
       el(`div.ends${this.ends.includes(null) ? ".alone" : ""}`, null, this.ends[0] && this.ends[0].node,
         el("div.middle", null, this.now, this.panes[0].node, this.panes[1].node, this.list.node), this.ends[1] && this.ends[1].node));
   }
@@ -119,9 +120,20 @@ class Player {
     }, 1000 / Number(this.speed.value));
   }
 
+  changeAxis() {
+    this.lanes.change();
+    this.nameAxis();
+    say(`the axis is ${this.axis.textContent}`);
+  }
+
+  nameAxis() {
+    this.axis.textContent = `by ${axis.name}`;
+  }
+
   /** It is in the document now, and has a size. */
   resized() {
     for (const part of [...this.panes, this.list]) part.measure();
+    this.nameAxis();
     this.lanes.draw();
     if (this.index >= 0) this.go(this.index);
   }

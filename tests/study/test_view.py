@@ -476,7 +476,11 @@ HERE = "study.player.index"
 
 def test_the_jumps_land_where_they_say(browser, pages):
     browser.open(pages("one"))
+    prefixes = "study.player.connection.streams[{}].regions.filter((r) => r.kind === 'prefix').map((r) => r.offset)"
+    first = f"(e.stream === 0 && e.side === 0 && {prefixes.format(0)}.includes(e.offset))"
+    reply = f"(e.stream === 1 && e.side === 1 && {prefixes.format(1)}.includes(e.offset))"
     marks = {
+        "m": f"events.map((e, k) => ({first} || {reply} ? k : -1))",
         "t": "events.map((e, k) => (e.name === 'transition' ? k : -1))",
         "e": "events.map((e, k) => (e.flag === 'error' ? k : -1))",
         "a": "events.map((e, k) => (e.flag === 'again' ? k : -1))",
@@ -500,6 +504,52 @@ def test_the_jumps_land_where_they_say(browser, pages):
     assert turn == 2
     browser.press("ArrowUp")
     assert browser.evaluate("study.player.index") == 0
+
+
+def test_a_message_begins_at_its_sender_or_where_it_was_read_if_that_is_all_there_is(browser, tmp_path):
+    _, server = conversation(3)
+    (tmp_path / "alone.html").write_text(whole(server), encoding="utf-8")
+    browser.open(tmp_path / "alone.html")
+    call = "(({call, stream, offset}) => [call, stream, offset])(study.player.history.events[study.player.index])"
+    calls = walk(browser, "m", 6, call)
+    assert [(call, stream) for call, stream, _ in calls] == [("recv", 0), ("send", 1)] * 3
+    ends = [sum(len(frame({"action": "nosuch" if k == 1 else "echo", "value": k})) for k in range(n)) for n in range(3)]
+    assert [offset for _, stream, offset in calls if stream == 0] == ends
+
+
+PLACES = "study.player.lanes.events.map((_, index) => study.player.lanes.x(study.player.lanes.places[index]))"
+BY = "[document.querySelector('.zoom').textContent, study.player.lanes.canvas.getAttribute('aria-label')].join()"
+
+
+def test_the_axis_is_time_or_the_number_of_the_event(browser, pages):
+    browser.open(pages("many"), "#c=1-1&e=3")
+    by_time = browser.evaluate(PLACES)
+    assert "by time" in browser.evaluate(BY)
+    browser.press("x")
+    assert browser.evaluate(BY).count("by events") == 2
+    by_number = browser.evaluate(PLACES)
+    gaps = [b - a for a, b in pairwise(by_number)]
+    assert max(gaps) - min(gaps) < 0.001, "every event has the same room"
+    assert min(gaps) > 5
+    assert len(set(map(round, by_time))) < len(by_time), "by time some share a pixel"
+    at = "document.querySelector('.axis .cursor').getBoundingClientRect().x"
+    assert abs(browser.evaluate(at) - by_number[3]) < 2
+    browser.press("ArrowRight")
+    assert abs(browser.evaluate(at) - by_number[4]) < 2
+    top = browser.evaluate("study.player.lanes.canvas.getBoundingClientRect().y")
+    for index in (12, 20):
+        side = browser.evaluate(f"study.player.history.events[{index}].side")
+        browser.click(by_number[index], top + browser.evaluate(f"study.player.lanes.y({side})"))
+        assert browser.evaluate(HERE) == index
+    browser.press("+")
+    middle = browser.evaluate("(([a, b]) => (a + b) / 2)(study.player.lanes.window)")
+    assert abs(middle - 20) <= 1, "nearer to where one stands"
+    browser.press("]")
+    assert browser.evaluate(BY).count("by events") == 2, "the choice holds for the next connection"
+    browser.press("[")
+    browser.press("x")
+    assert browser.evaluate(PLACES) == by_time
+    assert browser.troubles == []
 
 
 def test_it_plays_by_itself_and_stops_at_a_key(browser, pages):
