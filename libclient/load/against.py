@@ -163,7 +163,8 @@ class Turns:
                 self._turn(runner, runner.connect)
             if not self._ended():
                 self._take_turns()
-            outcomes = {side: runner.leave() for side, runner in self._runners.items()}
+            whole = len(self.order) == 2 * self.pairs
+            outcomes = {side: runner.leave(whole=whole) for side, runner in self._runners.items()}
         finally:
             for runner in self._runners.values():
                 runner.close()
@@ -205,14 +206,15 @@ def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack:
     """`load A --against B`; the exit code. Raises what `load.cli` knows how to say."""
     block, pairs = block_of(config, args.block)
     Workload(config)
-    for address in (args.target, args.against):
-        preflight(2 * config.sockets, address, config.source_ips)
     theirs = resolve(args.against)
     ours = resolve(args.target) if args.target is not None else []
+    _preflight(args, config, {end.sockaddr for end in ours} & {end.sockaddr for end in theirs})
     writers = dict(_writers(args, config, stack))
     targets = {"a": args.target, "b": args.against}
+    child = None
     if args.target is None:
-        targets["a"] = stack.enter_context(ChildServer(server_command(config.sockets)))
+        child = ChildServer(server_command(config.sockets))
+        targets["a"] = stack.enter_context(child)
         ours = resolve(targets["a"])
     sinks: dict[str, list[Sink]] = {side: [writers[side]] if side in writers else [] for side in targets}
     try:
@@ -235,8 +237,17 @@ def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack:
     for side, of_one in sinks.items():
         for sink in of_one:
             sink.end(outcomes[side])
+    if child is not None:
+        child.tell_if_died()
     stack.close()  # the child is gone before the report
     return _tell(args, turns, outcomes, writers)
+
+
+def _preflight(args: argparse.Namespace, config: Config, common: set[Any]) -> None:
+    """Both have their connections at a time, in one process; they share ports only if both are one server."""
+    both = 2 * config.sockets
+    for address in (args.target, args.against):
+        preflight(both if common else config.sockets, address, config.source_ips, in_one_process=both)
 
 
 def _writers(args: argparse.Namespace, config: Config, stack: ExitStack) -> Iterator[tuple[str, Writer]]:

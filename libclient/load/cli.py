@@ -96,7 +96,9 @@ class _Attempt:
         self.target = self.args.target
         if self.args.trace is not None and config.workers != 1:
             raise PreflightError("--trace is of one process: leave --workers out")
-        preflight(config.sockets, self.target, config.source_ips)
+        # A server of our own has all of them, and this process's limit.
+        most = config.sockets if self.target is None else config.part(0, config.workers).sockets
+        preflight(config.sockets, self.target, config.source_ips, in_one_process=most)
         if self.target is not None:
             self.endpoints = resolve(self.target)
         self.watchers = _watchers(self.args.ui, stack)
@@ -132,8 +134,8 @@ class _Attempt:
         outcome: Outcome = runner.run()
         for sink in sinks:
             sink.end(outcome)
-        if self.child is not None and self.child.died:
-            print(f"app_client.py load: {self.child.died}", file=sys.stderr, flush=True)
+        if self.child is not None:
+            self.child.tell_if_died()
         return outcome
 
     def tell(self, outcome: Outcome) -> None:

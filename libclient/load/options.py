@@ -390,7 +390,7 @@ def _config(args: argparse.Namespace, cores: int) -> Config:
         on_overrun=args.on_overrun or default.on_overrun,
         warmup=warmup,
         drain=args.drain,
-        workers=args.workers or cores,
+        workers=args.workers or max(1, min(cores, _fewest(args))),
         seed=args.seed if args.seed is not None else random.SystemRandom().randrange(2**32),
         action=args.action or default.action,
         value=args.value,
@@ -415,6 +415,17 @@ def _config(args: argparse.Namespace, cores: int) -> Config:
     )
 
 
+def _fewest(args: argparse.Namespace) -> int:
+    """How many workers could have something to do: `-w 0` never asks for more."""
+    fewest: list[int] = [args.connections]
+    if args.rate is None:
+        fewest += [int(stage.target) for stage in args.stage]
+        fewest += [] if args.requests is None else [args.requests]
+    elif args.max_in_flight is not None:
+        fewest.append(args.max_in_flight)
+    return min(fewest)
+
+
 def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[object, str]]:
     closed = config.rate is None
     targets = [int(stage.target) for stage in config.stages]
@@ -423,6 +434,7 @@ def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[
         (args.block and not turns, "--block is the length of a turn: add --against TARGET, or leave it out"),
         (turns and config.requests is not None, "--against takes turns of equal length: use -d instead of -n"),
         (turns and config.stages, "--against offers the same load in every turn: leave --stage out"),
+        (turns and args.ui == "live", "--against has a line per pair and no dashboard: use --ui plain, or auto"),
         (turns and args.trace, "--trace is of one run: leave --against out"),
         (turns and config.workers > 1, "--against loads from one process: leave -w out"),
         (closed and args.arrival, "--arrival needs --rate: in a closed run the replies set the pace"),

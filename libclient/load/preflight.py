@@ -3,9 +3,11 @@
 Asked before the first one, because in the middle of a run the answer is a wall of errors that
 look like the server's (vegeta#219, k6#2006). Two walls:
 
-* descriptors: each connection takes one. The soft limit is raised as far as the hard one allows.
+* descriptors: each connection takes one of its process, so several workers have several limits. The
+  soft limit is raised as far as the hard one allows.
 * ephemeral ports: a source address has as many connections to one address and port as the
-  system has ports to choose from; on Linux some 28,000.
+  system has ports to choose from; on Linux some 28,000. To another address or port it may use the
+  same ones again.
 
 Each refusal names the limit, the number and what to do. Not here: the server's own limits.
 """
@@ -30,14 +32,17 @@ class PreflightError(Exception):
     """The run can't be made on this machine; the sentence says why and what would help."""
 
 
-def preflight(connections: int, target: Address | None, sources: Sequence[str] = ()) -> None:
+def preflight(
+    connections: int, target: Address | None, sources: Sequence[str] = (), *, in_one_process: int | None = None
+) -> None:
     """Prepare this machine for so many connections to `target` (None: a server of our own on loopback).
 
-    `sources` are the addresses to connect from; without any the system chooses one.
+    `sources` are the addresses to connect from; without any the system chooses one. `in_one_process`:
+    how many sockets the process with the most has, if that is another number.
 
     Raises `PreflightError` or `libclient.NoDescriptors`, each a sentence with the exact limit.
     """
-    raise_descriptor_limit(connections)
+    raise_descriptor_limit(connections if in_one_process is None else in_one_process)
     if target is None or not target.path:
         check_sources(sources)
         check_ports(

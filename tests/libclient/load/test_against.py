@@ -18,10 +18,12 @@ from libclient.cli import main
 from libclient.connect import resolve
 from libclient.load.against import SETTLING, Turns, order_of, settling_of
 from libclient.load.bootstrap import FEWEST
+from libclient.load.child import ChildServer
 from libclient.load.compare import Side, blocks_of, compare, compare_saved
 from libclient.load.config import Config
 from libclient.load.outcome import summary
 from libclient.load.progress import DRAINING, MEASURING, RESTING, WARMUP
+from libclient.load.schedule import BLOCK
 
 from . import servers
 from .paced import paced
@@ -179,6 +181,38 @@ def test_a_wrong_reply_of_either_is_exit_code_4(capsys):
     assert "requests to B failed" in out
 
 
+def test_a_bundled_server_that_dies_is_said_to_have(monkeypatch):
+    """It answers, and ends by itself as soon as somebody else was asked something."""
+    children = []
+
+    class Dying(ChildServer):
+        def start(self):
+            children.append(self)
+            return super().start()
+
+    def kill(peer):
+        peer.request()
+        children[0].process.kill()
+        children[0].process.wait(10)
+
+    monkeypatch.setattr("libclient.load.against.ChildServer", Dying)
+    said = []
+    monkeypatch.setattr("libclient.load.child.print", lambda words, **_: said.append(words), raising=False)
+    with ScriptedServer(kill) as b:
+        assert main(["load", "--against", b.target, *SHORT, "--timeout", "500ms", "--ui", "none"]) != 0
+    assert len(said) == 1
+    assert "the bundled server ended by itself with exit code -9" in said[0]
+
+
+def test_an_open_schedule_of_many_blocks_is_the_same_for_both():
+    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+        made = turns([a.target, b.target], 0.08, FEWEST, connections=4, rate=1600.0)
+        outcomes = made.run()
+    first, second = outcomes.values()
+    assert first.accounting.scheduled > 3 * BLOCK
+    assert first.schedule_sha256 == second.schedule_sha256
+
+
 def test_nobody_there_is_exit_code_3(capsys):
     with ScriptedServer(servers.correct) as a:
         nobody = f"127.0.0.1:{servers.unused_port()}"
@@ -192,6 +226,7 @@ def test_nobody_there_is_exit_code_3(capsys):
     [
         (("--against", "127.0.0.1:1", "-n", "5"), "use -d instead of -n"),
         (("--against", "127.0.0.1:1", "-w", "2"), "leave -w out"),
+        (("--against", "127.0.0.1:1", "--ui", "live"), "use --ui plain, or auto"),
         (("--against", "127.0.0.1:1", "--stage", "1s:5"), "leave --stage out"),
         (("--against", "127.0.0.1:1", "-d", "500ms"), "has only 5 blocks of 0.1 s"),
         (("--against", "127.0.0.1:1", "-d", "4s", "--block", "1s"), "use -d 8s or longer"),

@@ -1,11 +1,14 @@
 """What this machine can't do is said before the first connection, with the number."""
 
+import argparse
 import resource
 
 import pytest
 
 from eventloop import Address
+from libclient.cli import main
 from libclient.errors import NoDescriptors
+from libclient.load.options import add_arguments, config_from
 from libclient.load.preflight import PreflightError, available_ports, check_ports, preflight
 
 
@@ -53,3 +56,68 @@ def test_more_connections_than_ports_are_refused_unless_there_are_none(monkeypat
     with pytest.raises(PreflightError, match="tcp://h:1"):
         preflight(6, Address("tcp", "h", 1))
     preflight(6, Address("unix", path="/s"))
+
+
+# --- what a command needs ----------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How many descriptors and ports are asked for; then the command ends, since one there is too few."""
+    seen = {"descriptors": [], "ports": []}
+
+    def ports(connections, available, target, sources=1):
+        seen["ports"].append((target, connections))
+        if len(seen["ports"]) == seen["last"]:
+            raise PreflightError("enough")
+
+    monkeypatch.setattr("libclient.load.preflight.raise_descriptor_limit", seen["descriptors"].append)
+    monkeypatch.setattr("libclient.load.preflight.check_ports", ports)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("options", "descriptors", "ports"),
+    [
+        (["127.0.0.1:1", "-c", "100"], [100], [("tcp://127.0.0.1:1", 100)]),
+        # workers are processes: each has its share of the descriptors, and all have one address's ports
+        (["127.0.0.1:1", "-c", "101", "-w", "4", "--idle", "7"], [26 + 2], [("tcp://127.0.0.1:1", 108)]),
+        (["-c", "100", "-w", "4"], [100], [("the bundled server", 100)]),  # which has them all
+        # two servers, both connected to: one process's descriptors, but ports of two destinations
+        (
+            ["127.0.0.1:1", "--against", "127.0.0.1:2", "-c", "100"],
+            [200, 200],
+            [("tcp://127.0.0.1:1", 100), ("tcp://127.0.0.1:2", 100)],
+        ),
+        # one server under two names
+        (
+            ["127.0.0.1:1", "--against", "localhost:1", "-c", "100"],
+            [200, 200],
+            [("tcp://127.0.0.1:1", 200), ("tcp://localhost:1", 200)],
+        ),
+        (["--against", "127.0.0.1:2", "-c", "9"], [18, 18], [("the bundled server", 9), ("tcp://127.0.0.1:2", 9)]),
+    ],
+)
+def test_descriptors_are_a_process_s_and_ports_a_destination_s(options, descriptors, ports, asked, capsys):
+    asked["last"] = len(ports)
+    assert main(["load", *options]) == 2
+    assert "enough" in capsys.readouterr().err
+    assert asked["descriptors"] == descriptors
+    assert asked["ports"] == ports
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        (["-w", "0"], 8),
+        (["-w", "0", "-c", "3"], 3),
+        (["-w", "0", "-n", "2"], 2),
+        (["-w", "0", "--stage", "1s:5"], 5),
+        (["-w", "0", "-r", "5", "--max-in-flight", "4"], 4),
+        (["-w", "0", "-r", "5", "--stage", "1s:1"], 8),
+    ],
+)
+def test_a_process_per_core_is_never_more_than_can_have_something_to_do(options, workers):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert config_from(parser.parse_args(options), 8).workers == workers
