@@ -62,6 +62,9 @@ MOST = 60
 _LOAD = {
     "model": "model",
     "rate": "--rate",
+    "requests": "--requests",
+    "duration": "--duration",
+    "warmup": "--warmup",
     "arrival": "--arrival",
     "stages": "--stage",
     "connections": "--connections",
@@ -213,9 +216,16 @@ def _reasons(summary: dict[str, Any] | None) -> list[str]:
 
 def _warnings(a: dict[str, Any], b: dict[str, Any]) -> Iterator[str]:
     ours, theirs = a["run"]["config"], b["run"]["config"]
-    for key, option in _LOAD.items():
-        if ours.get(key) != theirs.get(key):
-            yield f"the offered loads differ: {option} {_word(ours.get(key))} against {_word(theirs.get(key))}"
+    options = [(option, key) for key, option in _LOAD.items() if ours.get(key) != theirs.get(key)]
+    # An interrupted run's schedule ended early, which is said below.
+    cut = a["run"]["interrupted"] or b["run"]["interrupted"]
+    if not options and not cut and a["run"].get("schedule_sha256") != b["run"].get("schedule_sha256"):
+        if ours.get("seed") != theirs.get("seed"):
+            options.append(("--seed", "seed"))  # it is in the schedule only where something is left to chance
+        else:
+            yield "the offered loads differ: schedule_sha256 (another --data file, or a run that was aborted?)"
+    for option, key in options:
+        yield f"the offered loads differ: {option} {_word(ours.get(key))} against {_word(theirs.get(key))}"
     offered = a["rate"]["offered"], b["rate"]["offered"]
     if a["rate"]["target"] and b["rate"]["target"] and abs(offered[0] - offered[1]) > _SAME_RATE * max(offered):
         yield f"the offered loads differ: {offered[0]:,.1f} requests/s against {offered[1]:,.1f} were sent"

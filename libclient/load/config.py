@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from .schedule import CONSTANT, Profile, Stage
+from .schedule import CONSTANT, POISSON, Profile, Stage
 
 __all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Size"]
 
@@ -103,11 +103,18 @@ class Config:
 
     @property
     def paced(self) -> tuple[object, ...]:
-        """What decides when requests leave: part of the schedule's fingerprint."""
-        own = (self.connections, self.pipeline, self.requests, self.duration, self.warmup, self.seed)
+        """What decides what is meant to leave, and when: part of the schedule's fingerprint.
+
+        The requests themselves are `Workload`'s part. How many connections carry an open schedule, and what
+        becomes of a request that finds no room, are not in it: the same requests are due at the same times.
+        """
+        low, high = self.think
+        seed = self.seed if self.arrival == POISSON or low < high or "garbage" in dict(self.hostile) else None
+        beside = (self.reconnect_every, self.idle, self.hostile)
+        own = (self.requests, self.duration, self.warmup, self.stages, *beside, seed)
         if self.rate is None:
-            return ("closed", *own, self.stages, self.think)
-        return ("open", *own[2:], self.rate, self.arrival, self.stages)
+            return ("closed", *own, self.connections, self.pipeline, self.think)
+        return ("open", *own, self.rate, self.arrival)
 
     def part(self, index: int, count: int) -> Config:
         """What the `index`th of `count` workers does: its share of everything that is a total."""

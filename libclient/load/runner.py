@@ -425,8 +425,14 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
 
-    def leave(self) -> Outcome:
-        """After the last visit: close the connections; the books of all visits together."""
+    def leave(self, *, whole: bool = False) -> Outcome:
+        """After the last visit: close the connections; the books of all visits together.
+
+        `whole`: all visits were made. A turn is some milliseconds short or long, and so would the fingerprint be of
+        an open schedule that ends with the last one.
+        """
+        if whole and self.schedule is not None:
+            self.schedule.run_out()
         if self.phase is not OVER:
             self.loop.call_soon(self._over)
             self.loop.run()

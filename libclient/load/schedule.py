@@ -201,18 +201,29 @@ class Schedule:
         """Over every time and kind made so far."""
         return self._digest.digest()
 
+    def run_out(self) -> None:
+        """It is over, some moments early: make what is left, which nobody takes, so that `sha256` is the whole's."""
+        self.next_at = None
+        while not self._ended:
+            self._make()
+
     def _fill(self) -> None:
         """Make the next block that has anything for this worker."""
         self._times = []
         while not self._times and not self._ended:
-            times = self._arrivals()
-            kinds = list(islice(self._kinds, len(times)))
-            self._digest.update(array("q", times).tobytes() + array("q", kinds).tobytes())
             first = (self._offset - self._made) % self._workers
-            self._made += len(times)
+            times, kinds = self._make()
             self._times, self._block = times[first :: self._workers], kinds[first :: self._workers]
         self._index = 0
         self.next_at = self._times[0] if self._times else None
+
+    def _make(self) -> tuple[list[int], list[int]]:
+        """The next block of all workers."""
+        times = self._arrivals()
+        kinds = list(islice(self._kinds, len(times)))
+        self._digest.update(array("q", times).tobytes() + array("q", kinds).tobytes())
+        self._made += len(times)
+        return times, kinds
 
     def _arrivals(self) -> list[int]:
         """The times of the next block, in nanoseconds, as far as the schedule goes."""

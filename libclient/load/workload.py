@@ -187,7 +187,7 @@ def expected_result(action: str, value: object) -> object:
 class Workload:
     """The requests of a run and the order they are sent in."""
 
-    __slots__ = ("_weights", "actions", "requests")
+    __slots__ = ("_seed", "_weights", "actions", "requests")
 
     def __init__(self, config: Config) -> None:
         self.requests: tuple[Prepared, ...]
@@ -199,6 +199,7 @@ class Workload:
         for number, request in enumerate(self.requests):
             request.number = number
         self.actions = tuple(dict.fromkeys(request.action for request in self.requests))
+        self._seed = None if self._weights is None else config.seed  # what is sent in turn leaves nothing to chance
 
     def _prepare(self, config: Config) -> None:
         made, weights = [], []
@@ -227,7 +228,7 @@ class Workload:
 
     def fingerprint(self, *schedule: object) -> str:
         """SHA-256 over what is sent and `schedule` (how it is paced): equal for equal offered loads."""
-        digest = hashlib.sha256(json.dumps([schedule, self._weights]).encode())
+        digest = hashlib.sha256(json.dumps([schedule, self._weights, self._seed]).encode())
         for request in self.requests:
             digest.update(b"".join(request.outgoing.framed))
         return digest.hexdigest()

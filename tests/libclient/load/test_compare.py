@@ -278,6 +278,27 @@ def test_loads_that_differ_are_named(tmp_path, capsys):
     assert "different machines" in out
 
 
+def test_schedules_that_differ_are_named_by_the_seed_or_by_themselves(tmp_path, capsys):
+    saved(tmp_path / "a", config={"seed": 1}, schedule_sha256="aa")
+    others = {
+        "seed": ({"config": {"seed": 2}, "schedule_sha256": "bb"}, "the offered loads differ: --seed 1 against 2"),
+        "data": ({"config": {"seed": 1}, "schedule_sha256": "bb"}, "the offered loads differ: schedule_sha256"),
+        "pause": ({"config": {"seed": 1, "duration": 5.0}}, "the offered loads differ: --duration none against 5.0"),
+        # nothing was left to chance: the same requests at the same times
+        "same": ({"config": {"seed": 2}, "schedule_sha256": "aa"}, None),
+        "cut": ({"config": {"seed": 1}, "schedule_sha256": "bb", "interrupted": True}, None),
+    }
+    for name, (run, words) in others.items():
+        main(["compare", str(tmp_path / "a"), saved(tmp_path / name, **run)])
+        out = capsys.readouterr().out
+        if words is None:
+            assert "loads differ" not in out
+        else:
+            assert words in out
+            assert out.count("loads differ") == 1
+    assert "B was interrupted" in out
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [(("a", "a"), "are the same run"), (("a", "none"), "has no run"), (("a", "other"), "is no summary of a load test")],
