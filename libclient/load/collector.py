@@ -170,7 +170,8 @@ class Collector:
                         ledger.by_action[prepared.action][2] += 1
 
     def _incident(self, place: Place, detail: str, now: int) -> Incident:
-        return Incident((now - self.began) / 1e9, place.number, detail)
+        index, workers = self.config.share
+        return Incident((now - self.began) / 1e9, place.number * workers + index, detail)
 
     def close(self) -> None:
         """The run is over: what was not counted by action, because there is only one, is now."""

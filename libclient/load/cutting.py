@@ -56,6 +56,7 @@ class Cut:
             for name, times in names.items():
                 errors[name] = errors.get(name, 0) + times
             incidents += kept
+        incidents.sort(key=lambda named: named[1].at_s)
         since = run.gauges.cut()
         slip, sender.slip = sender.slip, Histogram()
         if run.phase is MEASURING:

@@ -4,7 +4,7 @@ A burst of thousands of SYNs measures the server's backlog, not the server. So p
 a connection wait in a queue, which is served at the connect rate; places whose connection
 failed wait `RETRY_AFTER` before they join it.
 
-Not here: opening one (`load.runner`).
+Not here: opening one (`load.places`).
 """
 
 from __future__ import annotations

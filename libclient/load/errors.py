@@ -57,7 +57,10 @@ DETAIL_LENGTH = 300
 
 
 class Incident(NamedTuple):
-    """One failure: seconds since the run began, the place (from 0), what happened, the requests it cost."""
+    """One failure: seconds since the run began, the place, what happened, the requests it cost.
+
+    Places are numbered from 0 through all workers, taking turns: the ith of n has i, i + n, i + 2n ...
+    """
 
     at_s: float
     connection: int

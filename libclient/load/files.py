@@ -4,7 +4,7 @@
     DIR/timeseries.jsonl  a line per interval, with its whole histograms
     DIR/latency.hlog      the same histograms as an HdrHistogram log, for its standard tools
     DIR/*.hgrm            latency by percentile, for its plotters
-    DIR/errors.jsonl      the first hundred failures of each name, a line each
+    DIR/errors.jsonl      the first hundred failures of each name, a line each, whoever met them
 
 Rules:
 
@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from . import hdr
-from .errors import Incident
+from .errors import KEPT, Incident
 from .histogram import Histogram
 from .progress import MEASURED, Interval, Plan
 
@@ -144,6 +145,7 @@ class Writer:
         self._streams: dict[str, IO[str]] = {}
         self._response = Histogram()
         self._service = Histogram()
+        self._kept: Counter[str] = Counter()  # lines by name
         self._failed: OSError | None = None
 
     def _unusable(self, error: OSError) -> DirectoryTaken:
@@ -179,6 +181,9 @@ class Writer:
             self._response.merge(interval.response)
             self._service.merge(interval.service)
         for name, incident in interval.incidents:
+            self._kept[name] += 1
+            if self._kept[name] > KEPT:
+                continue  # the books of each phase and worker keep so many
             self._put(ERRORS, json.dumps(_incident_object(name, incident), ensure_ascii=False) + "\n")
         self._flush()
 

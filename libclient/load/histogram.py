@@ -2,8 +2,8 @@
 
 A log-linear histogram laid out exactly as HdrHistogram's (Gil Tene) with three significant
 digits: within each power of two, 1024 equally wide slots, so a slot is never wider than a
-1024th of the values in it. Equal layout means that files in HdrHistogram's formats can be
-written later without converting anything.
+1024th of the values in it. Equal layout means that files in HdrHistogram's formats (`load.hdr`) are
+written without converting anything.
 
 Rules:
 

@@ -143,7 +143,8 @@ class Places:
         place.sent = place.replies = place.confirmed = place.out = place.thinking = 0
         place.listed = False
         self.alive += 1
-        endpoints = self._choices[place.number % len(self._choices)]
+        index, workers = self.config.share  # numbered through all workers, or each would begin with the first source
+        endpoints = self._choices[(place.number * workers + index) % len(self._choices)]
         place.message = Message(
             self._shared, self, endpoints, keep_alive=self.config.reconnect_every != 1, tag=place
         )

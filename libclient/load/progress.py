@@ -17,7 +17,7 @@ Rules:
   `in_flight`, `waiting` and the connections are how things stood at its end.
 * A sink must not raise. What it must tell the run (stop now) it tells by a callable it was given.
 
-Not here: cutting (`load.gauges`), the files (`load.files`), the words (`load.report`).
+Not here: cutting (`load.cutting`), the files (`load.files`), the words (`load.report`).
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def total(parts: Sequence[Interval]) -> Interval:
         for error, times in part.errors.items():
             whole.errors[error] = whole.errors.get(error, 0) + times
         whole.incidents += part.incidents
+    whole.incidents.sort(key=lambda named: named[1].at_s)
     targets = [part.target for part in parts if part.target is not None]
     whole.target = sum(targets) if targets else None
     whole.cpu = max(part.cpu for part in parts)

@@ -1,5 +1,6 @@
 """Several processes make one run: nothing lost, nothing counted twice, and whoever is killed leaves nobody behind."""
 
+import bisect
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from eventloop import parse_address
 from libclient.connect import resolve
 from libclient.load import hdr
 from libclient.load.config import Config
+from libclient.load.errors import KEPT
 from libclient.load.files import read_run
 from libclient.load.histogram import Histogram
 from libclient.load.progress import MEASURED, MEASURING, WARMUP, Interval
@@ -152,6 +154,47 @@ def test_the_files_of_a_run_agree_with_each_other(tmp_path):
     assert run.summary["rate"]["target"] == 300
     assert sum(line["counts"]["scheduled"] for line in run.intervals) == pytest.approx(210, abs=1)
     assert run.summary["by_action"]["search"]["failed"] == len(run.errors)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_first_hundred_of_each_error_are_kept_and_their_connections_have_one_numbering(workers, tmp_path):
+    """However many books there are: of the warm-up, of what was measured, of connections; of each worker."""
+    out = tmp_path / "run"
+    with ScriptedServer(servers.wrong_once_in(2)) as server:
+        done = load(server.target, "-c", "5", "-r", "1k", "-d", "500ms", "--warmup", "300ms", "--interval", "100ms",
+                    "-w", str(workers), "-o", str(out), "--ui", "none")  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    run = read_run(out)
+    assert run.summary["errors"]["verify_mismatch"] > KEPT
+    assert len(run.errors) == KEPT
+    assert {error["connection"] for error in run.errors} == set(range(5))
+    within = [line["t"] for line in run.intervals]
+    order = [bisect.bisect_left(within, error["at_s"]) for error in run.errors]
+    assert order == sorted(order)  # those kept are the first
+
+
+def test_workers_share_the_source_addresses_evenly(monkeypatch):
+    """Two workers with one connection each and two sources: not both from the first one."""
+    bound = []
+
+    def connect(shared, owner, endpoints, **_):
+        bound.append(endpoints)
+        return Quiet()
+
+    monkeypatch.setattr("libclient.load.places.Message", connect)
+    for index in range(2):
+        config, address, _ = both("127.0.0.1:9", connections=2, workers=2, source_ips=("127.0.0.1", "127.0.0.2"))
+        runner = Runner(config.part(index, 2), address, resolve(address))
+        runner.places._dial(runner.places.all[0])
+        runner.close()
+    assert [ends[0].source[0] for ends in bound] == ["127.0.0.1", "127.0.0.2"]
+
+
+class Quiet:
+    """A connection that never comes about."""
+
+    def abort(self):
+        pass
 
 
 # --- gates, as a user meets them -----------------------------------------------------------
