@@ -3,8 +3,12 @@
     python -m study diagram [--machine NAME] [--format mermaid|dot|svg] [-o FILE]
 
 Mermaid for code hosts, DOT for Graphviz, SVG for everybody: all from the rows of
-`protocol.states`. Rows that lead from one state to the same other share an arrow; in DOT and SVG
-the arrow's tooltip is the rows' reasons.
+`protocol.states`. Rows that lead from one state to the same other share an arrow.
+
+Each carries the reasons as its format can. In DOT and SVG they are the arrow's tooltip. Mermaid has no
+tooltip for an arrow: it has `click` for states, which versions before 11.7 take for a syntax error, and
+notes, which are larger than the machine. So there the rows are numbered, and the picture's description
+(`accDescr`, which becomes the SVG's `desc`) says the reason of each number.
 
 The SVG is laid out here: an arc diagram. The states stand in a column, in the order in which a life
 without trouble comes to them; arrows onward bow to the right, arrows back to the left, each in a
@@ -33,10 +37,15 @@ def arrows(machine: Machine) -> dict[tuple[str, str], list[Row]]:
 
 
 def mermaid(machine: Machine) -> str:
-    """A Mermaid state diagram."""
-    lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {state}" for state in machine.initial]
-    lines += [f"    {a} --> {b}: {', '.join(row.input for row in rows)}" for (a, b), rows in arrows(machine).items()]
+    """A Mermaid state diagram; its numbers are those of the rows, counted from 1."""
+    number = {row: count for count, row in enumerate(machine.rows, 1)}
+    lines = ["stateDiagram-v2", f"    accTitle: {machine.name}", "    accDescr {"]
+    for row, count in number.items():
+        reason = row.reason.translate({ord("{"): "(", ord("}"): ")"})  # a brace would end the description
+        lines.append(f"        {count} {row.state}, {row.input}: {reason}")
+    lines += ["    }", *(f"    [*] --> {state}" for state in machine.initial)]
+    for (a, b), rows in arrows(machine).items():
+        lines.append(f"    {a} --> {b}: {'<br/>'.join(f'{number[row]} {row.input}' for row in rows)}")
     lines += [f"    {state} --> [*]" for state in machine.terminal]
     return "\n".join(lines)
 

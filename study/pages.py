@@ -51,10 +51,13 @@ def matrix(machine: Machine) -> str:
 
 
 def rows(machine: Machine) -> str:
-    """The rows with their reasons."""
+    """The rows with their reasons, and their numbers in the diagram."""
     return table(
-        ["in", "on", "to", "because"],
-        ([f"`{row.state}`", f"`{row.input}`", f"`{row.target}`", row.reason] for row in machine.rows),
+        ["", "in", "on", "to", "because"],
+        (
+            [str(number), f"`{row.state}`", f"`{row.input}`", f"`{row.target}`", row.reason]
+            for number, row in enumerate(machine.rows, 1)
+        ),
     )
 
 
@@ -92,7 +95,7 @@ def states_page() -> str:
             f"```mermaid\n{mermaid(machine)}\n```",
             "Every state against every input; an empty cell is a pair that no row lists.",
             matrix(machine),
-            "The rows, each with its reason.",
+            "The rows, each with its number in the diagram and its reason.",
             rows(machine),
         ]
     parts += ["## Couplings", "The machines meet in these rows and nowhere else.", couplings()]
