@@ -34,6 +34,7 @@ from .child import ChildError, ChildServer, server_command
 from .config import Config
 from .files import DirectoryTaken, Writer, write_summary
 from .gates import Abort, parse
+from .neighbour import Neighbour
 from .options import add_arguments, config_from
 from .outcome import INTERNAL_ERROR, USAGE, Outcome, exit_code, summary
 from .preflight import PreflightError, preflight
@@ -117,6 +118,8 @@ class _Attempt:
         assert self.endpoints is not None
         sinks: list[Sink] = [] if self.writer is None else [self.writer]
         sinks += self.watchers
+        if self.child is not None and self.child.process is not None:
+            sinks.append(Neighbour(self.child.process.pid))
         make: Callable[..., Any] = partial(Runner, seen=self.seen) if config.workers == 1 else Workers
         try:
             runner = make(config, target, self.endpoints, sinks)

@@ -42,7 +42,8 @@ class Outcome:
     `duration_s` is the measured window alone. `warmup` are the books of the warm-up: kept, so
     that a wrong reply is noticed there too, but part of no number. `window_ok` and `window_replies`
     came within the window. `interrupted` is the signal that ended the run, `aborted` the words of
-    `--abort-on`, `stopped` the reason if the runner gave up.
+    `--abort-on`, `stopped` the reason if the runner gave up. `local`: the server is on this machine, whose
+    `cores` it shares with the generator; `server_cpu` is the bundled server's share of one.
     """
 
     config: Config
@@ -66,6 +67,9 @@ class Outcome:
     run_delay: float = 0.0
     loop_lag: Histogram = field(default_factory=Histogram)
     slip: Histogram = field(default_factory=Histogram)
+    local: bool = False
+    cores: int = 0
+    server_cpu: float | None = None
 
     @property
     def errors(self) -> dict[str, int]:
@@ -97,6 +101,10 @@ class Outcome:
             achieved=self.per_second(self.window_replies),
             slip_p99_s=self.slip.percentile(99) / _SECOND,
             refused_by_us=self.errors[FD_LIMIT] + self.errors[PORTS_EXHAUSTED],
+            workers=self.config.workers,
+            cores=self.cores,
+            local=self.local,
+            server_cpu=self.server_cpu,
         )
 
     @property

@@ -25,7 +25,7 @@ __all__ = ["bytes_text", "header", "progress", "report", "time_text"]
 _LABEL = 11  # width of the words on the left
 _CELL = 10
 
-#: Characters of an error's details per line.
+#: Characters per line of what may be long: an error's details, the reasons of a verdict.
 _WRAP = 90
 
 
@@ -156,7 +156,8 @@ def _sockets(connections: Connections) -> str:
 def _verdict(outcome: Outcome) -> Iterator[str]:
     verdict = outcome.verdict
     lag = time_text(outcome.loop_lag.percentile(99) / 1e9)
-    figures = f"generator at {outcome.cpu:.0%} of a core, loop lag p99 {lag}"
+    server = "" if outcome.server_cpu is None else f", server at {outcome.server_cpu:.0%}"
+    figures = f"generator at {outcome.cpu:.0%} of a core{server}, loop lag p99 {lag}"
     valid = "valid" if verdict.valid else "NOT VALID"
     if outcome.aborted is not None:
         valid = f"aborted; {valid}"
@@ -165,7 +166,9 @@ def _verdict(outcome: Outcome) -> Iterator[str]:
     measured = f"; bottleneck: {verdict.bottleneck} ({figures})" if outcome.duration_s else ""
     yield _row("verdict", valid + measured)
     for reason in verdict.reasons:
-        yield _row("", f"- {reason}")
+        first, *more = textwrap.wrap(reason, _WRAP)
+        yield _row("", f"- {first}")
+        yield from (_row("", f"  {line}") for line in more)
     if outcome.aborted is not None:
         yield _row("", f"- {outcome.aborted}")
     for expr, observed, ok in outcome.thresholds:

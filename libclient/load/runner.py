@@ -43,6 +43,7 @@ from .config import Config
 from .cutting import Cut
 from .gauges import Gauges
 from .histogram import Histogram
+from .neighbour import is_local, usable_cores
 from .outcome import Outcome
 from .place import NEVER, Place
 from .places import Places, open_bound_socket
@@ -95,6 +96,7 @@ class Runner:
         self.stopped: str | None = None
         self.gate: Callable[[], None] = lambda: self.begin(clock())
         self.workload = Workload(config)
+        self.local = all(is_local(endpoint) for endpoint in endpoints)
         self.began = clock() if began is None else began
         self.loop = EventLoop(seen.selector(precise_selector() if config.rate is not None else None))
         self.collector = Collector(config, self.workload.actions, clock, self.began)
@@ -210,6 +212,8 @@ class Runner:
             run_delay=gauges.run_delay,
             loop_lag=gauges.loop_lag,
             slip=self.slip,
+            local=self.local,
+            cores=usable_cores(),
         )
 
     def _fingerprint(self) -> str:

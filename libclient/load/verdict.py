@@ -6,28 +6,54 @@ with its number, in the order they are looked at:
 * The kernel kept the generator from running for `STARVED` of the time: replies lay unread
   meanwhile. Not valid; bottleneck `client`.
 * It used at least `BUSY` of a core: it was the limit, and the rate is its ceiling, not the
-  server's. Not valid; bottleneck `client`.
+  server's. Not valid; bottleneck `client`. If the server is known to have used as much, neither
+  waited for the other: `unknown`.
 * Its loop came late by more than `LAG_SHARE` of the response time (both at p99, and more than
   `LAG_FLOOR`): what it measured is in good part itself. Not valid; bottleneck `client`.
 * Open: requests that had room left later than that. The same.
+* Descriptors or ports of this machine ran out. Not valid; bottleneck `client`.
+* Fewer connections were open than were asked for: another test than that. Not valid.
 * Open: less than `SENT` of the schedule was sent. The percentiles leave out what waited longest.
   Not valid; bottleneck `server`, for the generator was none of the above.
 * Open, and fewer than `SENT` of the replies came in time: bottleneck `server`; valid, for the
   waiting is in the response times. All came: `none`.
 * Closed: something always is the limit, because the next request waits for a reply. It used less
   than `IDLE` of a core: it spent its time waiting. Bottleneck `server` (or the network, which
-  cannot be told apart from here), else `unknown`.
+  cannot be told apart from here), else `unknown`. Open and late, likewise.
 * Measured for less than `SHORTEST`: `unknown`. No replies: `unknown`, not valid.
+
+Each reason that the user can do something about ends with what that is.
+
+Why a closed run on one machine is so often not valid. A closed run with enough connections drives
+something to its limit; that is what it is (Schroeder, Wierman and Harchol-Balter, "Open Versus Closed",
+NSDI 2006). A server that serves a request in about the time in which the generator makes one, and here
+both are Python, meets it at the top. wrk and its kin say nothing then, and many a published figure is the
+generator's; k6's guide asks people to watch the processor themselves. Two things look alike there and are not:
+
+* The generator had a core and used it up (`BUSY`): it is too slow. More processes help, if there are cores.
+* It wanted a core and did not get one (`STARVED`): the machine is shared, with the server or with others.
+  More processes make it worse.
+
+The kernel keeps the two apart: processor time, and time ready without it. Neither run may pass for the
+server's figures. But both may tell that the server can do at least so much, and with which rate to go on.
+
+Why 95 %: of a loop that never finds nothing to do, the kernel books some per cent elsewhere (interrupts,
+migration), and the same run told twice differs by two. Why `IDLE` is not 95 %, too: at 90 % a queue in
+front of the generator is nine long on average, by the formula for random arrivals; nobody can tell then who
+waits for whom. Why 25 %: a generator that waits a quarter of the time for its core reads a reply that comes
+at any moment late in a quarter of the cases, so that p75 is no longer the server's; a quiet
+machine has some per cent, one busy neighbour on the same core 30 to 50, four of them 80.
 
 Why p99 against p99: in a closed run with a thousand connections one turn of the loop serves
 hundreds of replies, and the last of them waits for the others, as the first does in the server.
 That is some of each latency, and a valid run; when it is half of it, it is not.
 
-Not here: thresholds (`load.gates`), how the figures are gathered (`load.gauges`).
+Not here: thresholds (`load.gates`), how the figures are gathered (`load.gauges`, `load.neighbour`).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 __all__ = ["Figures", "Verdict", "judge"]
@@ -36,8 +62,7 @@ __all__ = ["Figures", "Verdict", "judge"]
 BUSY = 0.95
 IDLE = 0.85
 
-#: The share of the window it was ready and did not run. A quiet machine: some per cent; one busy
-#: neighbour on the same core: 30 to 50; four: 80.
+#: The share of the window it was ready and did not run.
 STARVED = 0.25
 
 #: The share of the response time's p99, and seconds, above which loop lag spoils latencies.
@@ -57,7 +82,8 @@ class Figures(NamedTuple):
     """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None.
 
     `target` is the rate asked for; None is a closed run. `refused_by_us`: connections that failed for
-    want of descriptors or ports on this machine.
+    want of descriptors or ports on this machine. `workers` generator processes had `cores` to run on (0: unknown);
+    `local`: the server is on this machine; `server_cpu` is its share of a core, None where it isn't known.
     """
 
     duration_s: float
@@ -76,6 +102,10 @@ class Figures(NamedTuple):
     achieved: float = 0.0
     slip_p99_s: float = 0.0
     refused_by_us: int = 0
+    workers: int = 1
+    cores: int = 0
+    local: bool = False
+    server_cpu: float | None = None
 
 
 class Verdict(NamedTuple):
@@ -117,7 +147,7 @@ def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:
     if f.duration_s < SHORTEST:
         return UNKNOWN
     if own:
-        return CLIENT
+        return UNKNOWN if _both_at_their_limit(f) and not f.refused_by_us else CLIENT
     if f.target is None:
         return SERVER if f.cpu < IDLE else UNKNOWN
     if unsent or f.achieved < SENT * f.target:
@@ -125,22 +155,66 @@ def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:
     return NONE
 
 
+def _both_at_their_limit(f: Figures) -> bool:
+    return f.cpu >= BUSY and f.server_cpu is not None and f.server_cpu >= BUSY
+
+
 def _own_faults(f: Figures) -> list[str]:
-    """What the generator itself did to the figures."""
-    faults = []
-    spoiled = max(LAG_FLOOR, LAG_SHARE * f.response_p99_s)
+    """What the generator itself did to the figures, and what to do about it."""
     if f.run_delay >= STARVED:
-        faults.append(
-            f"the load generator got no processor for {f.run_delay:.0%} of the time: latencies include its own waiting"
-        )
+        return [
+            f"the load generator got no processor for {f.run_delay:.0%} of the time: latencies include its own "
+            f"waiting; {_room(f)}"
+        ]
     if f.cpu >= BUSY:
-        faults.append(f"the load generator was the limit ({f.cpu:.0%} of a core): the rate is its ceiling")
-    if faults:
-        return faults
+        who = f"the load generator was the limit ({f.cpu:.0%} of a core)"
+        what = "the rate is its ceiling, and the server can do at least that"
+        if f.server_cpu is not None and f.server_cpu >= BUSY:
+            who = f"load generator ({f.cpu:.0%} of a core) and server ({f.server_cpu:.0%}) were both at their limit"
+            what = "the latencies are in part the generator's"
+        return [f"{who}: {what}; {_more_generator(f)}"]
+    spoiled = max(LAG_FLOOR, LAG_SHARE * f.response_p99_s)
     if f.lag_p99_s > spoiled:
-        faults.append(
-            f"the load generator ran late (loop lag p99 {f.lag_p99_s * 1000:.1f} ms): latencies include its own waiting"
-        )
-    elif f.slip_p99_s > spoiled:
-        faults.append(f"the load generator sent late (schedule slip p99 {f.slip_p99_s * 1000:.1f} ms)")
-    return faults
+        return [
+            f"the load generator ran late (loop lag p99 {f.lag_p99_s * 1000:.1f} ms): latencies include its own "
+            f"waiting; {_room(f)}"
+        ]
+    if f.slip_p99_s > spoiled:
+        return [f"the load generator sent late (schedule slip p99 {f.slip_p99_s * 1000:.1f} ms); {_room(f)}"]
+    return []
+
+
+# --- what to do ------------------------------------------------------------------------
+
+
+def _room(f: Figures) -> str:
+    """For a generator that does not get the core it wants."""
+    wanted = f.workers + f.local
+    if f.workers > 1 and wanted > f.cores > 0:
+        server = " and the server" if f.local else ""
+        return f"{f.workers} processes{server} share {f.cores} cores: use -w {max(1, f.cores - f.local)}{_slower(f)}"
+    return f"stop what else runs here, or load from another machine{_slower(f)}"
+
+
+def _more_generator(f: Figures) -> str:
+    """For a generator that used up its core."""
+    free = f.cores - f.local
+    if free > f.workers:
+        return f"give it more processes (-w {free}){_slower(f)}"
+    return f"load from another machine{_slower(f)}"
+
+
+def _slower(f: Figures) -> str:
+    """Another way out, which needs no other machine: half of what it could do, and so never a limit by itself."""
+    if f.duration_s <= 0 or f.achieved < 2:
+        return ""
+    rate = _round_down(f.achieved / 2 if f.target is None else min(f.achieved, f.target) / 2)
+    what = "measure latency at a rate that it can keep" if f.target is None else "ask for less"
+    return f", or {what} (-r {rate})"
+
+
+def _round_down(rate: float) -> str:
+    """Two digits, as the command line takes them: 10898 is 10k, 8470 is 8400."""
+    unit = 10 ** max(0, math.floor(math.log10(rate)) - 1) if rate >= 1 else 1
+    whole = max(1, int(rate // unit) * unit)
+    return f"{whole // 1000}k" if whole >= 1000 and whole % 1000 == 0 else str(whole)

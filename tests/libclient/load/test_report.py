@@ -162,3 +162,10 @@ def test_exit_codes_are_the_first_that_applies():
     assert exit_code(wrong) == 4
     assert exit_code(finished(aborted="--abort-on failed>1: 7")) == 99
     assert "--abort-on failed>1: 7" in report(finished(aborted="--abort-on failed>1: 7"))
+
+
+def test_what_to_do_is_said_in_lines_that_fit():
+    text = report(finished(cpu=0.97, server_cpu=0.91, local=True, cores=2))
+    assert "generator at 97% of a core, server at 91%, loop lag" in text
+    assert max(map(len, text.splitlines())) <= 110
+    assert "or measure latency at a rate that it can keep (-r 490)" in " ".join(text.split())

@@ -2,7 +2,8 @@
 
 import pytest
 
-from libclient.load.verdict import BUSY, IDLE, STARVED, Figures, judge
+from libclient.load.options import _rate
+from libclient.load.verdict import BUSY, IDLE, STARVED, Figures, _round_down, judge
 
 FINE = Figures(
     duration_s=10.0,
@@ -118,3 +119,60 @@ def test_descriptors_or_ports_that_ran_out_here_name_the_client():
     assert not verdict.valid
     assert verdict.bottleneck == "client"
     assert "3 connections were not made for want of descriptors or ports here" in verdict.reasons[0]
+
+
+# --- what to do ------------------------------------------------------------------------------
+
+LIMIT = FINE._replace(cpu=0.97, achieved=21_797.0, cores=2, local=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ({}, "load from another machine, or measure latency at a rate that it can keep (-r 10k)"),
+        ({"cores": 8}, "give it more processes (-w 7), or measure latency"),  # the server has the eighth
+        ({"cores": 8, "local": False}, "give it more processes (-w 8)"),
+        ({"cores": 4, "workers": 3}, "load from another machine"),
+        ({"cores": 0}, "load from another machine"),  # nobody knows
+        ({"target": 30_000.0, "scheduled": 10, "sent": 10}, "load from another machine, or ask for less (-r 10k)"),
+        ({"achieved": 0.5}, "load from another machine"),
+    ],
+)
+def test_who_is_at_the_limit_is_told_what_to_do(more, advice):
+    (reason,) = judge(LIMIT._replace(**more)).reasons
+    assert "was the limit (97% of a core): the rate is its ceiling, and the server can do at least that; " in reason
+    assert advice in reason
+
+
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ({}, "stop what else runs here, or load from another machine, or measure latency at a rate"),
+        ({"workers": 2}, "2 processes and the server share 2 cores: use -w 1, or"),
+        ({"workers": 9, "cores": 8}, "9 processes and the server share 8 cores: use -w 7, or"),
+        ({"workers": 2, "local": False}, "stop what else runs here"),
+        ({"workers": 3, "local": False}, "3 processes share 2 cores: use -w 2, or"),
+    ],
+)
+def test_who_gets_no_core_is_not_told_to_ask_for_more_processes(more, advice):
+    (reason,) = judge(LIMIT._replace(cpu=0.6, run_delay=0.4, **more)).reasons
+    assert "got no processor for 40% of the time" in reason
+    assert advice in reason
+    assert "more processes" not in reason
+
+
+def test_a_server_that_was_as_busy_is_not_called_idle():
+    verdict = judge(LIMIT._replace(server_cpu=0.97))
+    assert (verdict.valid, verdict.bottleneck) == (False, "unknown")
+    assert "load generator (97% of a core) and server (97%) were both at their limit" in verdict.reasons[0]
+    assert judge(LIMIT._replace(server_cpu=BUSY - 0.01)).bottleneck == "client"
+    assert judge(LIMIT._replace(server_cpu=0.97, refused_by_us=1)).bottleneck == "client"
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(10_898, "10k"), (8470.9, "8400"), (999, "990"), (57, "57"), (1.2, "1"), (0.3, "1"), (2.2e6, "2200k")],
+)
+def test_the_rate_that_is_proposed_is_one_that_the_command_takes(rate, words):
+    assert _round_down(rate) == words
+    assert _rate(words) <= max(rate, 1)
