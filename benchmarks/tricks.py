@@ -39,6 +39,7 @@ import protocol.batch
 import protocol.connection
 import protocol.content
 import protocol.frames
+from benchmarks.unobserved import blind
 
 __all__ = ["NOTHING", "TRICKS", "TRIED", "Trick"]
 
@@ -342,6 +343,7 @@ TRIED: dict[str, Trick] = {
     trick.name: trick
     for trick in [
         Trick("trace", "every connection is traced", _trace),
+        Trick("unobserved", "nobody can watch: no transition asks whether there is an observer", blind),
         Trick("no-gc", "the garbage collector is off", _collect_no_garbage),
         Trick("recv-16k", "a recv asks for 16 KiB instead of 64", _receive(16 * 1024)),
         Trick("recv-256k", "a recv asks for 256 KiB instead of 64", _receive(256 * 1024)),

@@ -101,8 +101,12 @@ class Trace:
 # --- writing -------------------------------------------------------------------------------
 
 
+#: Made once: `json.dumps` makes one for each record that is not in its default form.
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _record(value: object) -> bytes:
-    return RECORD_SEPARATOR + json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return RECORD_SEPARATOR + _compact(value).encode() + b"\n"
 
 
 def head(vantage: str, wall_clock: float, title: str, **settings: object) -> bytes:

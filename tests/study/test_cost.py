@@ -1,0 +1,78 @@
+"""What does it cost that a server can be traced, when it is not?
+
+In instructions of the interpreter, counted one by one: a clock can't tell so few from none. The same
+requests go to the server as it is and to the server that never asks for an observer
+(`benchmarks.unobserved`); all that is executed from recv to send is counted, the loop and the standard
+library included.
+
+    python -m tests.study.test_cost        prints the figures of docs/trace-format.md
+
+Not here: what it costs when it is on (`python -m benchmarks ablation --tried --tricks trace,unobserved`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from benchmarks.unobserved import blind
+from tests.libserver.harness import keep, turned
+
+#: One `is None` and its jump, with the attribute that is loaded for it, takes the interpreter so many.
+A_QUESTION = 5
+#: By name: how many requests arrive at once, and how many questions that may take.
+ARRIVALS = {"alone": (1, 2), "16 pipelined": (16, 2)}
+
+
+def instructions(requests: int) -> int:
+    """How many a server executes for a read of so many requests, and their replies."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+        nonlocal count
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        count += event == "opcode"
+        return trace
+
+    with turned() as it:
+        peer = it.peer()
+        loop = it.server.loop
+        for _ in range(2):  # the first finds the caches empty
+            peer.send(keep("search", "ring") * requests)
+            count, before = 0, sys.gettrace()
+            sys.settrace(trace)
+            try:
+                served = loop.run_once(1)
+            finally:
+                sys.settrace(before)
+            assert served == 1
+            assert len({peer.reply().result for _ in range(requests)}) == 1
+    return count
+
+
+@pytest.mark.parametrize("name", ARRIVALS)
+def test_off_it_costs_a_question_or_two_for_a_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests, questions = ARRIVALS[name]
+    as_it_is = instructions(requests)
+    blind(monkeypatch.setattr)
+    never_asked = instructions(requests)
+    assert 0 < as_it_is - never_asked <= questions * A_QUESTION, (as_it_is, never_asked)
+
+
+def _print() -> None:
+    counted = {name: [instructions(requests)] for name, (requests, _) in ARRIVALS.items()}
+    blind(setattr)
+    for name, (requests, _) in ARRIVALS.items():
+        counted[name].append(instructions(requests))
+    version = ".".join(map(str, sys.version_info[:2]))
+    for name, (as_it_is, never_asked) in counted.items():
+        print(f"{name}: {as_it_is:,} instructions of Python {version}, {as_it_is - never_asked} of them questions")
+
+
+if __name__ == "__main__":
+    _print()
