@@ -12,7 +12,18 @@ const AXES = {
   time: { name: "time", place: (events, index) => events[index].time, nearest: 0.05, tick: (events, time) => `${+time.toFixed(4)} ms` },
   number: { name: "events", place: (events, index) => index, nearest: 8, tick: (events, index) => `#${count(index + 1)} ${events[index].time.toFixed(1)} ms` },
 };
-let axis = AXES.time; // as the reader chose last, for the connections to come
+let chosenAxis = null; // as the reader chose last, for the connections to come
+
+/** By time, unless so much happens at once that half of the events would share a pixel. */
+function fittingAxis(events) {
+  let least = Infinity, most = -Infinity;
+  for (const event of events) {
+    least = Math.min(least, event.time);
+    most = Math.max(most, event.time);
+  }
+  const pixels = new Set(events.map((event) => Math.round(((event.time - least) / (most - least || 1)) * 1000)));
+  return pixels.size * 2 > events.length ? AXES.time : AXES.number;
+}
 
 class Lanes {
   constructor(history, go) {
@@ -24,6 +35,7 @@ class Lanes {
     this.ring = el("span.ring");
     this.cursor = el("div.cursor", { hidden: true }, this.ring);
     this.wide = 0;
+    this.axis = chosenAxis || fittingAxis(this.events);
     this.measure();
     this.canvas.addEventListener("click", (click) => go(this.nearest(click)));
     this.canvas.addEventListener("wheel", (wheel) => {
@@ -35,22 +47,22 @@ class Lanes {
 
   /** Lay all events out on the chosen axis; times of two ends are not quite sorted. */
   measure() {
-    this.places = this.events.map((_, index) => axis.place(this.events, index));
+    this.places = this.events.map((_, index) => this.axis.place(this.events, index));
     let least = Infinity, most = -Infinity;
     for (const place of this.places) {
       if (place < least) least = place;
       if (place > most) most = place;
     }
     if (!this.events.length) [least, most] = [0, 1];
-    this.whole = [least, Math.max(most, least + 2 * axis.nearest)];
+    this.whole = [least, Math.max(most, least + 2 * this.axis.nearest)];
     this.window = [...this.whole];
-    this.canvas.setAttribute("aria-label", `the events of both ends by ${axis.name}; + and - zoom, 0 shows all, x changes the axis`);
+    this.canvas.setAttribute("aria-label", `the events of both ends by ${this.axis.name}; + and - zoom, 0 shows all, x changes the axis`);
   }
 
   /** Time instead of numbers, or the other way round; what share of it is in sight stays. */
   change() {
     const share = (this.window[1] - this.window[0]) / (this.whole[1] - this.whole[0]);
-    axis = axis === AXES.time ? AXES.number : AXES.time;
+    this.axis = chosenAxis = this.axis === AXES.time ? AXES.number : AXES.time;
     this.measure();
     this.zoom(share);
   }
@@ -77,7 +89,7 @@ class Lanes {
   zoom(factor) {
     const [from, to] = this.window, middle = this.index < 0 ? (from + to) / 2 : this.places[this.index];
     const width = Math.min((to - from) * factor, this.whole[1] - this.whole[0]);
-    this.centre(middle, Math.max(width, axis.nearest));
+    this.centre(middle, Math.max(width, this.axis.nearest));
     this.draw();
   }
 
@@ -160,8 +172,8 @@ class Lanes {
     context.fillStyle = faint;
     context.strokeStyle = colour("edge");
     for (const place of ticks(from, to, this.wide / 130)) {
-      if (axis === AXES.number && !this.events[place]) continue; // no half events
-      const x = this.x(place), words = axis.tick(this.events, place);
+      if (this.axis === AXES.number && !this.events[place]) continue; // no half events
+      const x = this.x(place), words = this.axis.tick(this.events, place);
       context.beginPath();
       context.moveTo(x, LANES.top - 4);
       context.lineTo(x, LANES.height);

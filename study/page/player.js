@@ -127,7 +127,7 @@ class Player {
   }
 
   nameAxis() {
-    this.axis.textContent = `by ${axis.name}`;
+    this.axis.textContent = `by ${this.lanes.axis.name}`;
   }
 
   /** It is in the document now, and has a size. */

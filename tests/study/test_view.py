@@ -552,6 +552,22 @@ def test_the_axis_is_time_or_the_number_of_the_event(browser, pages):
     assert browser.troubles == []
 
 
+def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(browser, tmp_path):
+    """A lesson's clock stands still while the server works: by time there would be two strokes."""
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    for number in range(5):
+        now = server.now
+        server.turn("1", "r")
+        server.moved("1", "in", frame(number))
+        server.now = now
+    server.now = 500.0
+    server.note("1", "ended", reason="done")
+    (tmp_path / "burst.html").write_text(whole(server), encoding="utf-8")
+    browser.open(tmp_path / "burst.html")
+    assert "by events" in browser.evaluate(BY)
+
+
 def test_it_plays_by_itself_and_stops_at_a_key(browser, pages):
     browser.open(pages("one"))
     browser.evaluate("study.player.speed.value = 100")
