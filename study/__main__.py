@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def _load(path: str) -> Trace:
     return trace
 
 
+def _tell(lines: Iterable[str]) -> None:
+    """Print them; on a terminal so that no word is cut at its edge. In a pipe a line stays one."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(story.wrapped(line, width) if 0 < width < len(line) else line)
+
+
 def _diagram(options: argparse.Namespace) -> int:
     machines = [diagram.named(options.machine)] if options.machine else list(MACHINES)
     if options.output and len(machines) > 1:
@@ -71,8 +79,7 @@ def _diagram(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     trace = _load(options.trace)
     try:
-        for line in story.together(trace) if options.together else story.story(trace, options.connection):
-            print(line)
+        _tell(story.together(trace) if options.together else story.story(trace, options.connection))
     except KeyError:
         known = list(trace.groups)
         shown = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
@@ -110,8 +117,7 @@ def _step(options: argparse.Namespace) -> int:
     piped = options.script in (None, "-")
     try:
         with nullcontext(sys.stdin) if piped else open(options.script, encoding="utf-8") as file:
-            for line in run_script(file, options.role):
-                print(line)
+            _tell(run_script(file, options.role))
     except Unexpected as failed:
         print(f"{options.script or 'standard input'}: {failed}", file=sys.stderr)
         return NO
@@ -125,11 +131,10 @@ def _step(options: argparse.Namespace) -> int:
 def _interactive(session: Session) -> int:
     with suppress(ImportError):
         import readline  # noqa: F401 (editing and history, where there is such a thing)
-    print("Write bytes and send them, in pieces if you like; help tells how. Begin with: frame search morpheus")
+    _tell(["Write bytes and send them, in pieces if you like; help tells how. Begin with: frame search morpheus"])
     while True:
         try:
-            for line in session.do(input(session.prompt)):
-                print("  " + line)
+            _tell("  " + line for line in session.do(input(session.prompt)))
         except Unexpected as failed:
             print(f"  no: {failed}")
         except (EOFError, StopIteration):

@@ -11,12 +11,14 @@ Not here: the page with pictures (`study.view`).
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
-__all__ = ["connection_line", "counted", "sentence", "story", "summary", "together"]
+__all__ = ["connection_line", "counted", "sentence", "story", "summary", "together", "wrapped"]
 
 READY = {
     "r": "there is something to read",
@@ -67,6 +69,15 @@ def together(trace: Trace) -> Iterator[str]:
             yield f"{'' if number else group:>{width}} {line}"
     for group, events in trace.groups.items():
         yield f"{group:>{width}} {summary(events)}"
+
+
+def wrapped(line: str, width: int) -> str:
+    """`line` for a terminal so wide: what does not fit goes on below, indented further than it began."""
+    begins = re.match(r" *(?:\d+ )? *(?:[\d.]+ ms)? *", line)
+    indent = min(begins.end() if begins else 0, width // 2) + 2
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def connection_line(trace: Trace, group: str, events: Iterable[Event]) -> str:
