@@ -3,6 +3,7 @@
 import json
 import random
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -276,6 +277,19 @@ def test_loads_that_differ_are_named(tmp_path, capsys):
     assert "the offered loads differ: --connections 10 against 20" in out
     assert "100.0 requests/s against 95.2 were sent" in out
     assert "different machines" in out
+
+
+@pytest.mark.parametrize(("offered", "differ"), [(104.0, False), (107.0, True)])
+def test_a_request_more_or_less_per_visit_is_no_other_load(tmp_path, offered, differ):
+    sides = []
+    for name, rate in (("a", 100.0), ("b", offered)):
+        path = Path(saved(tmp_path / name, config={"rate": 100.0}, slower=100.0 / rate, duration_s=2.0))
+        summary = json.loads((path / SUMMARY).read_text())
+        sides.append(Side(name, summary, constant(0.2, 20, 1_000_000, count=10)))
+    # ten visits in two seconds: five requests a second are nobody's, and 1 %
+    told = compare(*sides, interleaved=True).warnings
+    assert any("requests/s against" in warning for warning in told) is differ
+    assert any("requests/s against" in warning for warning in compare(*sides, interleaved=False).warnings)
 
 
 def test_schedules_that_differ_are_named_by_the_seed_or_by_themselves(tmp_path, capsys):

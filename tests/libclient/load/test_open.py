@@ -14,6 +14,7 @@ import pytest
 from eventloop import EventLoop
 from libclient.load.collector import Collector
 from libclient.load.config import DROP, QUEUE, Config
+from libclient.load.errors import BROKEN_PIPE, EOF_MID_MESSAGE, RESET
 from libclient.load.place import Place
 from libclient.load.schedule import Schedule
 from libclient.load.sender import OpenSender
@@ -200,13 +201,26 @@ def test_an_open_run_sends_its_schedule_and_knows_its_rate():
     assert {i.target for i in told.intervals} == {400.0}
 
 
-@pytest.mark.parametrize("behaviour", [servers.one_shot, servers.closing_after(3), servers.reset_after(5)])
-def test_connections_that_end_lose_no_request_of_an_open_run(behaviour):
+@pytest.mark.parametrize(
+    ("behaviour", "pipeline", "losses"),
+    [
+        (servers.one_shot, 4, set()),  # which grants nothing, so that no second request follows on a connection
+        (servers.closing_after(3), 1, set()),  # which says that the third reply is the last
+        (servers.closing_after(3), 4, {EOF_MID_MESSAGE, RESET}),  # with others behind it on their way
+        (servers.reset_after(5), 4, {RESET, EOF_MID_MESSAGE, BROKEN_PIPE}),
+    ],
+)
+def test_connections_that_end_lose_no_request_of_an_open_run(behaviour, pipeline, losses):
     with ScriptedServer(behaviour) as server:
-        outcome = run(server.target, requests=100, connections=4, pipeline=4, rate=500.0)
-    assert outcome.accounting.scheduled == 100
-    if behaviour is not servers.reset_after(5) and outcome.accounting.failed == 0:
-        assert outcome.accounting.ok == 100
+        outcome = run(server.target, requests=100, connections=4, pipeline=pipeline, rate=500.0)
+    accounting = outcome.accounting
+    assert (accounting.scheduled, accounting.sent, accounting.dropped, accounting.in_flight_at_end) == (100, 100, 0, 0)
+    assert {name for name, times in outcome.measured.errors.counts.items() if times} <= losses
+    if not losses:
+        assert (accounting.ok, accounting.failed) == (100, 0)
+    if behaviour is not servers.one_shot:
+        assert accounting.ok >= 40  # each connection has some replies before its end
+    assert outcome.connections.opened > 4
 
 
 def test_a_slow_server_is_named():

@@ -21,10 +21,27 @@ def work(directory, arguments):
         [sys.executable, str(ROOT / "app_client.py"), *arguments],
         cwd=directory, capture_output=True, text=True, timeout=40,
     )  # fmt: skip
-    # On a busy machine a run may be starved, or miss its threshold; both are answers.
-    assert done.returncode in (0, 5, 99), f"{arguments}\n{done.stdout}\n{done.stderr}"
-    assert done.stdout.strip()
+    assert done.returncode == code_of(arguments, done.stdout), f"{arguments}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
+    if arguments[0] == "load":
+        screens = 2 if "--against" in arguments else 1
+        for words in ("every reply verified, 0 failed", "errors     none", "; bottleneck: "):
+            assert done.stdout.count(words) == screens
+        assert done.stdout.count("    service ") == (screens if "-r" in arguments else 0)
+
+
+def code_of(arguments, said):
+    """The exit code that goes with what was printed: on a busy machine a run may be starved, or miss its threshold."""
+    if "--against" in arguments or arguments[0] == "compare":
+        verdict = said.rpartition("  verdict     ")[2].splitlines()[0]
+        if verdict.startswith("NOT VALID; "):
+            return 5
+        assert verdict.startswith(("B is worse than A: ", "no significant regression")), verdict
+        return 99 if verdict.startswith("B is worse") else 0
+    if "--threshold" not in arguments:
+        return 0
+    assert said.count("- threshold ") == arguments.count("--threshold")
+    return 5 if "NOT VALID" in said else 99 if "FAILED" in said else 0
 
 
 @pytest.mark.timeout(120)
