@@ -139,6 +139,7 @@ def judge(figures: Figures) -> Verdict:
     if unsent:
         reasons.append(
             f"only {f.sent:,} of {f.scheduled:,} scheduled requests were sent: the percentiles leave out the rest"
+            + ("" if own else f"; the server answered {f.achieved:,.0f}/s: ask for less than that")
         )
     return Verdict(not reasons, reasons, _bottleneck(f, bool(own) or f.refused_by_us > 0, unsent))
 

@@ -1,7 +1,8 @@
 """Which server takes exactly so long for every reply?
 
     python3 -m tests.libclient.load.paced 0.010 0.011
-
+    python3 -m tests.libclient.load.paced 0.005 --stall 4:1         stands still for a second, once, 4 s after
+                                                                    the first request of all
 One process, one thread, a listener per service time: whatever disturbs one disturbs the other, and
 the service time is the only difference. Every request waits alone, so many are served at a time and
 the processor has little to do. Says its addresses in one line, and ends when standard input does.
@@ -13,6 +14,7 @@ import heapq
 import itertools
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -31,9 +33,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @contextmanager
-def paced(*seconds: float) -> Iterator[list[str]]:
-    """Targets with these service times, in a process of their own, until the block ends."""
+def paced(*seconds: float, stall: tuple[float, float] | None = None) -> Iterator[list[str]]:
+    """Targets with these service times, in a process of their own, until the block ends.
+
+    `stall` (after, seconds): so long after its first request it stands still for so long.
+    """
     command = [sys.executable, "-m", "tests.libclient.load.paced", *map(str, seconds)]
+    command += [] if stall is None else ["--stall", "{}:{}".format(*stall)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -45,20 +51,34 @@ def paced(*seconds: float) -> Iterator[list[str]]:
 
 
 def main(arguments: Sequence[str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is whoever's that holds our standard input
     codec, selector = Codec(SERVER), precise_selector()
     replies = {value: framed(encode_json({"result": result})) for value, result in ENTRIES.items()}
     due: list[tuple[float, int, socket.socket, bytes]] = []
     number = itertools.count()
     listeners = []
-    for word in arguments:
+    words = list(arguments)
+    stall: tuple[float, float] | None = None
+    stalls_at = float("inf")
+    if "--stall" in words:
+        at = words.index("--stall")
+        after, _, length = words[at + 1].partition(":")
+        stall = float(after), float(length)
+        del words[at : at + 2]
+    for word in words:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         selector.register(listener, selectors.EVENT_READ, (float(word), None))
         listeners.append(listener)
     selector.register(sys.stdin, selectors.EVENT_READ, None)
     print(*(f"127.0.0.1:{listener.getsockname()[1]}" for listener in listeners), flush=True)
     while True:
-        ready = selector.select(max(0.0, due[0][0] - time.monotonic()) if due else None)
+        until = min(due[0][0] if due else float("inf"), stalls_at)
+        ready = selector.select(max(0.0, until - time.monotonic()) if until < float("inf") else None)
         now = time.monotonic()
+        if stall is not None and now >= stalls_at:
+            time.sleep(max(0.0, stalls_at + stall[1] - now))  # to the moment that it was to be over
+            stall, stalls_at = None, float("inf")
+            now = time.monotonic()
         while due and due[0][0] <= now:
             _, _, sock, reply = heapq.heappop(due)
             if sock.fileno() >= 0:
@@ -82,6 +102,8 @@ def main(arguments: Sequence[str]) -> None:
                 continue
             for event in connection.receive_data(data):
                 if isinstance(event, Request):
+                    if stall is not None and stalls_at == float("inf"):
+                        stalls_at = now + stall[0]
                     heapq.heappush(due, (now + service, next(number), key.fileobj, replies[event.content["value"]]))
 
 
