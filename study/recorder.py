@@ -18,25 +18,27 @@ Rules:
   recording, once, with a word to `failed`, and never reaches the connection.
 * Of each system call at most `max_bytes` bytes are kept; the true count always is.
 
-Not here: the file (`study.trace`), the parts of a frame (`study.parts`), what to make of it all.
+Not here: the socket and the selector that it puts in between (`study.taps`), the file (`study.trace`),
+the parts of a frame (`study.parts`), what to make of it all.
 """
 
 from __future__ import annotations
 
-import errno
 import selectors
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from protocol import states
 from protocol.states import CLOSED, Machine, Row
 
+from . import taps
 from .parts import Splitter
+from .taps import TracedSelector, TracedSocket, in_words
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
 
-__all__ = ["MAX_BYTES", "Recorder", "TracedSelector", "TracedSocket", "Trail", "start"]
+__all__ = ["MAX_BYTES", "Recorder", "Trail", "start"]
 
 #: Bytes kept of one system call's data.
 MAX_BYTES = 4096
@@ -222,7 +224,7 @@ class Trail:
     def opened(self, sock: Any) -> None:
         def name(ask: Callable[[], Any]) -> str | None:
             try:
-                return _address(ask())
+                return in_words(ask())
             except OSError:
                 return None
 
@@ -251,12 +253,6 @@ class Trail:
             self.note(MASK, before=before, after=words, source=_caller())
 
 
-def _address(name: Any) -> str:
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return "unix"
-
-
 def _first(chunks: Iterable[Any], count: int) -> bytes:
     data = bytearray()
     for chunk in chunks:
@@ -267,7 +263,7 @@ def _first(chunks: Iterable[Any], count: int) -> bytes:
 
 
 #: Whose lines took no step: they look a row up, or note it.
-_NOT_THEIRS = {__file__, states.__file__}
+_NOT_THEIRS = {__file__, taps.__file__, states.__file__}
 
 
 def _caller() -> str:
@@ -277,156 +273,3 @@ def _caller() -> str:
         frame = frame.f_back
     path = frame.f_code.co_filename.replace("\\", "/").rsplit("/", 2)
     return f"{'/'.join(path[-2:])}:{frame.f_lineno}"
-
-
-class TracedSocket:
-    """A socket that notes what is asked of it. What it does not name goes straight through."""
-
-    __slots__ = ("_sock", "_trail")
-
-    def __init__(self, sock: Any, trail: Trail) -> None:
-        self._sock = sock
-        self._trail = trail
-        self._tell(lambda: trail.recorder.trails.__setitem__(sock.fileno(), trail))
-        self._tell(lambda: trail.opened(sock))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def fileno(self) -> int:
-        number: int = self._sock.fileno()
-        return number
-
-    def _tell(self, what: Callable[[], None]) -> None:
-        if self._trail.recorder.on:
-            try:
-                what()
-            except Exception as error:
-                self._trail.recorder.fail(error)
-
-    def _failed(self, call: str, error: OSError, **data: Any) -> None:
-        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        self._tell(lambda: self._trail.syscall(call, name, **data))
-
-    def recv(self, size: int) -> bytes:
-        try:
-            data: bytes = self._sock.recv(size)
-        except OSError as error:
-            self._failed("recv", error, asked=size, direction="in")
-            raise
-        self._tell(lambda: self._trail.bytes("recv", "in", size, (data,), len(data)))
-        return data
-
-    def recv_into(self, space: Any) -> int:
-        size = len(space)
-        try:
-            count: int = self._sock.recv_into(space)
-        except OSError as error:
-            self._failed("recv_into", error, asked=size, direction="in")
-            raise
-        self._tell(lambda: self._trail.bytes("recv_into", "in", size, (space,), count))
-        return count
-
-    def send(self, data: Any) -> int:
-        try:
-            count: int = self._sock.send(data)
-        except OSError as error:
-            self._failed("send", error, asked=len(data), direction="out")
-            raise
-        self._tell(lambda: self._trail.bytes("send", "out", len(data), (data,), count))
-        return count
-
-    def sendmsg(self, buffers: list[Any]) -> int:
-        size = sum(map(len, buffers))
-        try:
-            count: int = self._sock.sendmsg(buffers)
-        except OSError as error:
-            self._failed("sendmsg", error, asked=size, direction="out")
-            raise
-        self._tell(lambda: self._trail.bytes("sendmsg", "out", size, buffers, count))
-        return count
-
-    def connect_ex(self, address: Any) -> int:
-        code: int = self._sock.connect_ex(address)
-        words = errno.errorcode.get(code, str(code)) if code else 0
-        self._tell(lambda: self._trail.syscall("connect", words, to=_address(address)))
-        if not code:
-            self._tell(lambda: self._trail.opened(self._sock))
-        return code
-
-    def getsockopt(self, level: int, option: int, *size: int) -> Any:
-        value = self._sock.getsockopt(level, option, *size)
-        words = errno.errorcode.get(value, value) if isinstance(value, int) else "?"
-        self._tell(lambda: self._trail.syscall("getsockopt", words, option="SO_ERROR"))
-        if value == 0:
-            self._tell(lambda: self._trail.opened(self._sock))  # its addresses are known only now
-        return value
-
-    def shutdown(self, how: int) -> None:
-        try:
-            self._sock.shutdown(how)
-        except OSError as error:
-            self._failed("shutdown", error)
-            raise
-        self._tell(lambda: self._trail.syscall("shutdown", 0))
-
-    def close(self) -> None:
-        number = self._sock.fileno()
-        self._sock.close()
-        self._tell(lambda: self._trail.syscall("close", 0))
-        if self._trail.recorder.trails.get(number) is self._trail:
-            del self._trail.recorder.trails[number]
-
-
-class TracedSelector(selectors.BaseSelector):
-    """A selector that notes wakes and masks, and passes everything on."""
-
-    def __init__(self, recorder: Recorder, inner: selectors.BaseSelector) -> None:
-        self._recorder = recorder
-        self._inner = inner
-
-    def _mask(self, fileobj: Any, mask: int) -> None:
-        if self._recorder.on:
-            try:
-                trail = self._recorder.trails.get(fileobj if isinstance(fileobj, int) else fileobj.fileno())
-                if trail is not None:
-                    trail.masked(mask)
-            except Exception as error:
-                self._recorder.fail(error)
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = self._inner.register(fileobj, events, data)
-        self._mask(fileobj, events)
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        key = self._inner.unregister(fileobj)
-        self._mask(fileobj, 0)
-        return key
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        key = self._inner.modify(fileobj, events, data)
-        self._mask(fileobj, events)
-        return key
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        recorder = self._recorder
-        if recorder.on:
-            recorder.end_turn()
-        ready = self._inner.select(timeout)
-        if recorder.on:
-            trails = recorder.trails
-            for key, mask in ready:
-                trail = trails.get(key.fd)
-                if trail is not None:
-                    trail.wake(mask)
-        return ready
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._inner.get_map()
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._inner.get_key(fileobj)
-
-    def close(self) -> None:
-        self._inner.close()

@@ -15,7 +15,8 @@ Rules:
 * Each connection (`on 2`) has machines of its own; what they share is the one who acts.
 * A line that means nothing is an answer, not an error: nothing has moved.
 
-Not here: a socket, a clock. What a timer would do is said by hand: `give up`.
+Not here: which bytes a line stands for (`study.typed`); a socket, a clock. What a timer would do is said
+by hand: `give up`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from protocol import (
     Rejected,
     encode_json,
 )
-from protocol.frames import encode_header
 from protocol.states import (
     CLOSED,
     COUPLED,
@@ -61,6 +61,7 @@ from protocol.states import (
     begin,
 )
 
+from . import typed
 from .parts import LOST, Splitter
 
 __all__ = ["HELP", "Session", "Unexpected", "run_script"]
@@ -192,38 +193,16 @@ class Session:
         self._lines.append(f"{len(data)} bytes written; {len(self._pipe)} wait in the pipe")
 
     def _text(self, words: list[str]) -> None:
-        self._write(" ".join(words).encode())
+        self._write(typed.text(words))
 
     def _hex(self, words: list[str]) -> None:
-        try:
-            self._write(bytes.fromhex("".join(words)))
-        except ValueError:
-            raise ValueError("write pairs of hexadecimal digits, such as 00 8b 7b") from None
+        self._write(typed.hexadecimal(words))
 
     def _frame(self, words: list[str]) -> None:
-        words, fields = _fields(words)
-        if len(words) < 1:
-            raise ValueError("write frame ACTION VALUE, such as: frame search morpheus")
-        value = " ".join(words[1:])
-        if self.role == CLIENT:
-            content = encode_json({"result": " ".join(words)})
-        else:
-            content = encode_json({"action": words[0], "value": value})
-        self._message(JSON_TYPE, JSON_ENCODING, content, fields)
+        self._write(typed.frame(words, self.role))
 
     def _binary(self, words: list[str]) -> None:
-        words, fields = _fields(words)
-        if not words:
-            raise ValueError("write binary TYPE TEXT, such as: binary image/x abc")
-        self._message(words[0], "binary", " ".join(words[1:]).encode(), fields)
-
-    def _message(self, content_type: str, encoding: str, content: bytes, fields: dict[str, object]) -> None:
-        plain = encode_header(content_type, encoding, len(content))
-        if fields:
-            header = json.loads(plain[2:]) | fields
-            raw = json.dumps(header, ensure_ascii=False).encode()
-            plain = len(raw).to_bytes(2, "big") + raw
-        self._write(plain + content)
+        self._write(typed.binary(words))
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -435,19 +414,6 @@ _COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
     "reset": Session._start_over,
     "quit": Session._quit,
 }
-
-
-def _fields(words: list[str]) -> tuple[list[str], dict[str, object]]:
-    """Split off the header fields at the end: `id=7`, `connection=keep-alive`, `content-length=-3`."""
-    fields: dict[str, object] = {}
-    while len(words) > 1 and "=" in words[-1]:
-        name, _, value = words[-1].partition("=")
-        try:
-            fields[name] = json.loads(value)
-        except ValueError:
-            fields[name] = value
-        words = words[:-1]
-    return words, fields
 
 
 def _arrive(count: int) -> str:

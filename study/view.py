@@ -13,34 +13,33 @@ errors. What depends on where the reader stands is the page's.
 
 Rules:
 
-* What is in a trace came from peers: it is checked before it is used, and no byte of it can end the
-  element it stands in. The page itself shows it as text only.
-* A source line is read from this project's packages and nowhere else, whatever a trace says.
+* What is in a trace came from peers: it is checked before it is used (`study.schema`), and no byte of
+  it can end the element it stands in. The page itself shows it as text only.
 
-Not here: the page's own logic (`study/page/*.js`), the terminal's version (`study.story`).
+Not here: the page's own logic (`study/page/*.js`), the bytes (`study.streams`), the source lines
+(`study.source`), the terminal's version (`study.story`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from protocol.states import CONNECTING, FAILED, FRAMING_LOST, LIFECYCLE, MACHINES, OPEN, RECEIVE
+from protocol.states import CONNECTING, FRAMING_LOST, LIFECYCLE, MACHINES, OPEN, RECEIVE
 
 from . import diagram
-from .pairs import CLIENT, Both, addresses, in_one_order, pairs, reach, set_clock
-from .parts import CONTENT, HEADER, LOST, PREFIX, PREFIX_LENGTH
-from .story import INTEREST, READY, sentence
+from .pairs import CLIENT, Both, addresses, in_one_order, pairs, set_clock
+from .schema import check
+from .source import source_line
+from .story import sentence
+from .streams import Stream
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, BadTrace, Event, Trace
 
-__all__ = ["SCRIPTS", "CannotView", "Page", "as_json", "page", "prepare", "source_line"]
+__all__ = ["SCRIPTS", "CannotView", "Page", "as_json", "page", "prepare"]
 
 NAMES = ("client", "server")
 
@@ -49,12 +48,6 @@ SCRIPTS = ("data", "history", "diagrams", "bytes", "endpoint", "events", "lanes"
 
 #: Refusals that are no errors: the answer to a question asked in good time.
 _NOT_YET = {"EAGAIN", "EWOULDBLOCK", "EINPROGRESS"}
-#: Contents above this are not looked into for an error code; an error reply is short.
-_LOOK_INTO = 65536
-#: Characters of a header that are shown.
-_HEADER_SHOWN = 400
-#: Milliseconds from the reference that a time may be away: thirty years.
-_FAR = 1e12
 #: Seconds since 1970 in the year 5138.
 _NO_DATE = 1e11
 
@@ -70,249 +63,6 @@ class Page(NamedTuple):
     connections: int
     paired: int
     events: int
-
-
-# --- is it what it should be? -----------------------------------------------------------------------
-
-
-def _count(value: object) -> bool:
-    return isinstance(value, int) and value is not True and value is not False and 0 <= value < 1 << 53
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _text_or_none(value: object) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _integer(value: object) -> bool:
-    return _count(value) or (isinstance(value, int) and -(1 << 53) < value < 0)
-
-
-#: What an event of each name must have, and of what kind.
-_MUST: dict[str, dict[str, Callable[[Any], bool]]] = {
-    CONNECTION: {"fd": _integer, "local": _text_or_none, "peer": _text_or_none},
-    WAKE: {"ready": READY.__contains__},
-    SYSCALL: {"call": _text, "result": lambda value: _text(value) or _integer(value)},
-    PART: {
-        "direction": ("in", "out").__contains__,
-        "part": (PREFIX, HEADER, CONTENT).__contains__,
-        "message": _count,
-        "offset": _count,
-        "length": _count,
-    },
-    TRANSITION: dict.fromkeys(("machine", "state", "input", "target", "reason", "source"), _text),
-    MASK: {"before": INTEREST.__contains__, "after": INTEREST.__contains__},
-    LEVELS: {},
-    ENDED: {},
-}
-#: What it may have besides.
-_MAY: dict[str, Callable[[Any], bool]] = {
-    "source": _text,
-    "asked": _count,
-    "offset": _count,
-    "direction": ("in", "out").__contains__,
-    "bytes": lambda value: _text(value) and re.fullmatch("(?:[0-9a-f]{2})*", value) is not None,
-    "to": _text,
-    "buffered": _count,
-    "queued": _count,
-    "in_flight": _count,
-    "waiting": _count,
-    "timers": lambda value: isinstance(value, list) and all(map(_text, value)),
-    "reason": _text_or_none,
-}
-
-
-def _check(events: list[Event]) -> None:
-    """Raises `BadTrace` for an event that is not as docs/trace-format.md says."""
-    for event in events:
-        data = event.data
-        must = _MUST.get(event.name, {})
-        try:
-            wrong = [name for name, good in must.items() if not good(data[name])]
-            wrong += [name for name in data if name in _MAY and name not in must and not _MAY[name](data[name])]
-            wrong += [] if _count(data["step"]) else ["step"]
-            wrong += [] if -_FAR < event.time < _FAR else ["time"]
-            if event.name == SYSCALL and data["call"] == "connect" and "to" not in data:
-                wrong.append("to")
-            if event.name == SYSCALL and "direction" in data and _integer(data["result"]):
-                wrong += [name for name in ("result", "offset", "asked", "bytes") if name not in data]
-                wrong += [] if _count(data["result"]) else ["result"]
-        except (KeyError, TypeError) as error:
-            wrong = [str(error.args[0]) if isinstance(error, KeyError) else "data"]
-        if wrong:
-            raise BadTrace(
-                f"the event {event.name} of connection {event.group} at {event.time} ms has no usable {wrong[0]}"
-            )
-
-
-# --- the bytes -------------------------------------------------------------------------------------------
-
-
-class _Stream:
-    """One direction of a connection: `sender` and `receiver` are what its two ends recorded, maybe nothing."""
-
-    def __init__(self, sender: list[Event], receiver: list[Event], machine_of: list[Event]) -> None:
-        self.runs = list(_runs([*_chunks(sender, "out"), *_chunks(receiver, "in")]))
-        told = max(_parts(sender, "out"), _parts(receiver, "in"), key=len)
-        self.length = max([0, *(reach(e, "out") for e in sender), *(reach(e, "in") for e in receiver)])
-        self.regions: list[dict[str, Any]] = [_region(part.data) for part in told]
-        self._begin_the_rest(_lost_from(machine_of))
-        self.where = {(region["kind"], region["message"]): index for index, region in enumerate(self.regions)}
-
-    def _begin_the_rest(self, lost: int | None) -> None:
-        """What has come of a part that is not whole, and what was given up."""
-        nothing: dict[str, Any] = {"kind": CONTENT, "offset": 0, "length": 0, "message": -1}
-        last = self.regions[-1] if self.regions else nothing
-        begun = last["offset"] + last["length"]
-        if begun < self.length:
-            kind, expected = _following(last)
-            message = last["message"] + (last["kind"] == CONTENT)
-            rest = {"kind": kind, "message": message, "offset": begun, "length": self.length - begun}
-            self.regions.append(rest | {"expected": expected})
-        if lost is not None and lost < self.length:
-            kept = [region for region in self.regions if region["offset"] < lost]
-            message = kept[-1]["message"] if kept else 0
-            if kept and kept[-1]["offset"] + kept[-1]["length"] > lost:
-                kept[-1] = {"expected": kept[-1]["length"]} | kept[-1] | {"length": lost - kept[-1]["offset"]}
-            rest = {"kind": LOST, "message": message, "offset": lost, "length": self.length - lost, "expected": None}
-            self.regions = [*kept, rest]
-
-    def read(self, offset: int, length: int) -> bytes | None:
-        """These bytes, if all of them were kept."""
-        for begin, data in self.runs:
-            if begin <= offset and offset + length <= begin + len(data):
-                return bytes(data[offset - begin : offset - begin + length])
-        return None
-
-    def mark_errors(self) -> None:
-        """Which contents are error replies (wire.md, "Replies")?"""
-        for region in self.regions:
-            if region["kind"] == CONTENT and "expected" not in region and region["length"] <= _LOOK_INTO:
-                code = _error_code(self.read(region["offset"], region["length"]))
-                if code is not None:
-                    region["error"] = code
-
-    def packed(self) -> dict[str, Any]:
-        return {
-            "length": self.length,
-            "regions": self.regions,
-            "runs": [[begin, b64encode(data).decode()] for begin, data in self.runs],
-        }
-
-
-def _chunks(events: list[Event], direction: str) -> Iterator[tuple[int, bytes]]:
-    for event in events:
-        if reach(event, direction):
-            yield event.data["offset"], bytes.fromhex(event.data["bytes"])
-
-
-def _runs(chunks: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytearray]]:
-    """The bytes that were kept, joined where they touch."""
-    begin, run = 0, bytearray()
-    for offset, data in sorted(chunks, key=lambda chunk: chunk[0]):
-        end = begin + len(run)
-        if offset > end:
-            if run:
-                yield begin, run
-            begin, run = offset, bytearray(data)
-        else:
-            run += data[end - offset :]
-    if run:
-        yield begin, run
-
-
-def _parts(events: list[Event], direction: str) -> list[Event]:
-    return [event for event in events if event.name == PART and event.data["direction"] == direction]
-
-
-def _region(data: dict[str, Any]) -> dict[str, Any]:
-    region = {"kind": data["part"], "message": data["message"], "offset": data["offset"], "length": data["length"]}
-    value = data.get("value")
-    length = value.get("content-length") if isinstance(value, dict) else value
-    if data["part"] != CONTENT and _count(length):
-        region["next"] = length
-    if data["part"] == HEADER:
-        region["text"] = _shown(value)
-    return region
-
-
-def _shown(value: object) -> str:
-    """A header as text: a peer may have put in it what is JSON for Python and for nobody else (NaN)."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except RecursionError:
-        return "that is nested too deeply to be shown"
-    return text if len(text) <= _HEADER_SHOWN else text[:_HEADER_SHOWN] + "…"
-
-
-def _following(region: dict[str, Any]) -> tuple[str, int | None]:
-    """What part comes after a whole one, and how long it will be."""
-    if region["kind"] == CONTENT:
-        return PREFIX, PREFIX_LENGTH
-    length = region.get("next")
-    if region["kind"] == PREFIX:
-        return (HEADER, length) if length else (LOST, None)
-    return (CONTENT, length) if length is not None else (LOST, None)
-
-
-def _lost_from(receiver: list[Event]) -> int | None:
-    """From which byte on has the receiver thrown away what came? None if it never did."""
-    come = whole = 0
-    for event in receiver:
-        come = reach(event, "in") or come
-        if event.name == PART and event.data["direction"] == "in":
-            whole = event.data["offset"] + event.data["length"]
-        if event.name == TRANSITION and event.data["machine"] == RECEIVE.name and event.data["target"] == FAILED:
-            return whole if event.data["input"] == FRAMING_LOST else come
-    return None
-
-
-def _error_code(content: bytes | None) -> str | None:
-    if content is None or b'"error"' not in content:
-        return None
-    try:
-        code = json.loads(content)["error"]["code"]
-    except (ValueError, RecursionError, TypeError, KeyError, LookupError):
-        return None
-    return code if isinstance(code, str) else None
-
-
-# --- the source ---------------------------------------------------------------------------------------------
-
-_ROOT = Path(__file__).resolve().parent.parent
-#: Where a `source` of the form module's package / module's file may lie.
-_PACKAGES = {Path(name).name: _ROOT / name for name in ("protocol", "eventloop", "libserver", "libclient", "study")}
-_PACKAGES["load"] = _ROOT / "libclient" / "load"
-_SOURCE = re.compile(r"([a-z_]+)/([a-z_]+\.py):([0-9]{1,6})")
-
-
-def source_line(source: str, packages: dict[str, Path] = _PACKAGES) -> tuple[str, str] | None:
-    """The line `package/module.py:LINE` and the function it is in; None if it is none of ours, or not to be found."""
-    found = _SOURCE.fullmatch(source)
-    if found is None or found[1] not in packages:
-        return None
-    lines = _lines(packages[found[1]] / found[2])
-    number = int(found[3])
-    if not 0 < number <= len(lines):
-        return None
-    line = lines[number - 1]
-    indent = len(line) - len(line.lstrip())
-    for above in reversed(lines[: number - 1]):
-        inside = re.match(r"( *)def (\w+)", above)
-        if inside and len(inside[1]) < indent:
-            return line.strip(), inside[2]
-    return line.strip(), ""
-
-
-@cache
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
 
 
 # --- the data --------------------------------------------------------------------------------------------------
@@ -338,7 +88,7 @@ def prepare(traces: list[tuple[str, Trace]]) -> dict[str, Any]:
         if by_side[side] is not None:
             raise CannotView(f"both traces were recorded by a {trace.vantage}: give one of each side")
         try:
-            _check(trace.events)
+            check(trace.events)
         except BadTrace as error:
             raise CannotView(f"{name}: {error}") from None
         if not 0 <= _reference(trace) < _NO_DATE:
@@ -392,8 +142,8 @@ def _notices(traces: list[tuple[str, Trace]], found: list[Both], moved: float) -
 
 
 def _connection(both: Both, shift: float, strings: _Strings) -> dict[str, Any]:
-    there = _Stream(both.client, both.server, both.server)
-    back = _Stream(both.server, both.client, both.client)
+    there = Stream(both.client, both.server, both.server)
+    back = Stream(both.server, both.client, both.client)
     back.mark_errors()
     streams = (there, back)
     events: list[dict[str, Any]] = []
@@ -422,7 +172,7 @@ def _connection(both: Both, shift: float, strings: _Strings) -> dict[str, Any]:
     }
 
 
-def _errors(events: list[dict[str, Any]], back: _Stream) -> int:
+def _errors(events: list[dict[str, Any]], back: Stream) -> int:
     """How many; an error reply counts once, though both ends saw it."""
     own = sum(1 for event in events if event.get("flag") == "error" and "error" not in event)
     return own + sum(1 for region in back.regions if "error" in region)

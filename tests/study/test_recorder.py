@@ -12,7 +12,8 @@ import pytest
 
 from protocol import SERVER, Codec, Connection
 from protocol.states import CLOSED, LIFECYCLE, OPEN, RELEASED, Guarded, advance, begin
-from study.recorder import FLUSH_EVERY, Recorder, TracedSocket
+from study.recorder import FLUSH_EVERY, Recorder
+from study.taps import TracedSocket
 from study.trace import Trace, load
 from tests.fakes.clock import FakeClock
 from tests.protocol.feeding import request

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from study import view
 from study.__main__ import main
-from study.view import CannotView, as_json, page, prepare, source_line
+from study.source import source_line
+from study.streams import Stream
+from study.view import CannotView, as_json, page, prepare
 from tests.fakes import chromium
 from tests.study.browser import Browser
 from tests.study.recording import recorded
@@ -141,7 +142,7 @@ def test_bytes_come_from_the_end_that_kept_more_of_them():
     client.moved("1", "out", data, keep=4)
     server.moved("1", "in", data[:50], keep=10)
     server.moved("1", "in", data[50:])
-    stream = view._Stream(client.trace().events, server.trace().events, server.trace().events)
+    stream = Stream(client.trace().events, server.trace().events, server.trace().events)
     assert stream.read(0, 10) == data[:10]
     assert stream.read(9, 2) is None
     assert stream.read(50, len(data) - 50) == data[50:]
