@@ -370,7 +370,8 @@ def compare_saved(a: Path, b: Path) -> Comparison:
         Side(_name(saved), saved.summary, blocks_of(_pieces(saved), visits=mark is not None))
         for saved, mark in zip(runs, marks, strict=True)
     ]
-    return compare(sides[0], sides[1], interleaved=interleaved)
+    seed = (runs[0].summary or {}).get("run", {}).get("seed", 0)  # the draws of the comparison made at once
+    return compare(sides[0], sides[1], interleaved=interleaved, seed=seed)
 
 
 def _name(saved: SavedRun) -> str:

@@ -105,6 +105,8 @@ class Outcome:
             cores=self.cores,
             local=self.local,
             server_cpu=self.server_cpu,
+            response_p50_s=self.measured.response.percentile(50) / _SECOND,
+            think_s=sum(self.config.think) / 2,
         )
 
     @property

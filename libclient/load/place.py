@@ -38,6 +38,7 @@ class Place:
         "sent",
         "settled",
         "thinking",
+        "used",
     )
 
     def __init__(self, number: int) -> None:
@@ -45,6 +46,7 @@ class Place:
         self.message: Message | None = None
         self.open = False
         self.settled = False  # its first connection has opened or failed
+        self.used = False  # has had a connection before
         self.listed = False
         self.dialled = 0
         self.out = 0

@@ -153,7 +153,8 @@ class Places:
         """`Owner`: a connection is there."""
         place: Place = message.tag
         place.open = True
-        self._collector.connections.opened_one(self._collector.clock() - place.dialled, again=place.settled)
+        self._collector.connections.opened_one(self._collector.clock() - place.dialled, again=place.used)
+        place.used = True
         if not place.settled:
             self._settle(place)  # which may begin the load, here too
         elif place.number >= self.wanted:

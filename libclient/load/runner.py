@@ -18,7 +18,8 @@ Rules:
 * With `requests`, exactly so many are sent while measuring, whatever becomes of them; the window
   ends with the last one's outcome. With `duration` it ends then, and the drain follows.
 * `achieved` counts the replies that came within the window, whenever their requests were sent:
-  those the warm-up left in flight stand for those that the window leaves.
+  those the warm-up left in flight stand for those that the window leaves. A window that ends with the last of
+  so many requests leaves none; it counts their replies alone.
 * `gate` decides when the load begins once everybody is connected: several workers begin together.
 * An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
@@ -337,6 +338,10 @@ class Runner:
         self.gauges.stop()
         self.slip.merge(self.sender.slip)
         ok, replies, sent, received = (now - then for now, then in zip(self._counted(), self._before, strict=True))
+        measured = self.collector.measured
+        whole = self.sender.exhausted and measured.sent == measured.ok + measured.failed
+        if self.config.requests is not None and whole:
+            ok, replies = measured.ok, measured.replies
         self._window_ok += ok
         self._window_replies += replies
         self._bytes = (self._bytes[0] + sent, self._bytes[1] + received)

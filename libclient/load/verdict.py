@@ -16,7 +16,9 @@ with its number, in the order they are looked at:
 * Open: less than `SENT` of the schedule was sent. The percentiles leave out what waited longest.
   Not valid; bottleneck `server`, for the generator was none of the above.
 * Open, and fewer than `SENT` of the replies came in time: bottleneck `server`; valid, for the
-  waiting is in the response times. All came: `none`.
+  waiting is in the response times. All came: `none`. In time is within the window; some are always on
+  their way at its end, as many as come in a response time (Little's law), and by chance a few more.
+* Closed, and people think longer than they wait: `none`. Their number and their thinking set the pace.
 * Closed: something always is the limit, because the next request waits for a reply. It used less
   than `IDLE` of a core: it spent its time waiting. Bottleneck `server` (or the network, which
   cannot be told apart from here), else `unknown`. Open and late, likewise.
@@ -81,7 +83,8 @@ NONE, CLIENT, SERVER, UNKNOWN = "none", "client", "server", "unknown"
 class Figures(NamedTuple):
     """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None.
 
-    `target` is the rate asked for; None is a closed run. `refused_by_us`: connections that failed for
+    `target` is the rate asked for; None is a closed run, where `think_s` is between a reply and the next
+    request. `achieved` is replies per second of the window. `refused_by_us`: connections that failed for
     want of descriptors or ports on this machine. `workers` generator processes had `cores` to run on (0: unknown);
     `local`: the server is on this machine; `server_cpu` is its share of a core, None where it isn't known.
     """
@@ -106,6 +109,8 @@ class Figures(NamedTuple):
     cores: int = 0
     local: bool = False
     server_cpu: float | None = None
+    response_p50_s: float = 0.0
+    think_s: float = 0.0
 
 
 class Verdict(NamedTuple):
@@ -149,11 +154,16 @@ def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:
         return UNKNOWN
     if own:
         return UNKNOWN if _both_at_their_limit(f) and not f.refused_by_us else CLIENT
-    if f.target is None:
-        return SERVER if f.cpu < IDLE else UNKNOWN
-    if unsent or f.achieved < SENT * f.target:
-        return SERVER if f.cpu < IDLE else UNKNOWN
-    return NONE
+    if (f.think_s > f.response_p50_s) if f.target is None else (not unsent and _kept_up(f)):
+        return NONE
+    return SERVER if f.cpu < IDLE else UNKNOWN
+
+
+def _kept_up(f: Figures) -> bool:
+    """Open: as many replies came in the window as were due in it, but for those on their way."""
+    on_their_way = f.achieved * f.response_p50_s
+    by_chance = 1 + 3 * math.sqrt(on_their_way)  # arrivals at random: a Poisson number's three deviations
+    return f.achieved * f.duration_s >= SENT * f.scheduled - on_their_way - by_chance
 
 
 def _both_at_their_limit(f: Figures) -> bool:

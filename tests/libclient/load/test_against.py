@@ -147,6 +147,7 @@ def test_both_runs_are_saved_and_compare_reads_them_as_a_pair(tmp_path):
     assert comparison.blocks == tuple(told["comparison"]["blocks"]) == (8, 8)
     for change, saved in zip(comparison.changes, told["comparison"]["changes"].values(), strict=True):
         assert change.change == pytest.approx(saved["change"], abs=1e-4)
+        assert (change.low, change.high) == pytest.approx((saved["low"], saved["high"]), abs=1e-3)  # the same draws
     assert "pair   8 of 8" in done.stderr
     assert "compare: A = tcp://" in done.stderr
     assert again.returncode == 2

@@ -70,6 +70,7 @@ def test_stages_without_a_rate_change_the_number_of_connections():
     measuring = [i.open for i in told.intervals if i.phase == "measuring"]
     assert measuring[0] < 4
     assert max(measuring) == 8 == outcome.connections.peak
+    assert (outcome.connections.opened, outcome.connections.reconnects) == (8, 0)  # each of them is its place's first
     assert measuring[-1] == 2
     assert outcome.accounting.failed == 0
     assert outcome.accounting.ok == outcome.accounting.sent

@@ -330,3 +330,13 @@ def test_an_interrupt_ends_the_window_and_keeps_what_there_is():
     assert 0 < outcome.accounting.ok == outcome.accounting.sent
     assert outcome.duration_s < 10
     assert exit_code(outcome) == 130
+
+
+def test_the_rate_of_so_many_requests_has_none_of_the_warm_up_s_replies():
+    with ScriptedServer(servers.correct) as server:
+        outcome = run(server.target, connections=20, requests=5, warmup=0.1)
+        opened = run(server.target, connections=20, requests=5, warmup=0.1, rate=400.0)
+    for made in (outcome, opened):
+        assert made.accounting.sent == 5
+        assert (made.window_ok, made.window_replies) == (5, 5)
+        assert made.warmup.ok > 5

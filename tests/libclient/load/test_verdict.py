@@ -103,6 +103,27 @@ def test_replies_that_come_late_are_in_the_latencies_and_the_run_is_valid():
     assert judge(OPEN._replace(achieved=900.0)) == (True, [], "server")
 
 
+@pytest.mark.parametrize(
+    ("scheduled", "replies", "p50", "bottleneck"),
+    [
+        (492, 487, 0.005, "none"),  # arrivals by chance: fewer were due than the rate says, and five are on their way
+        (10_000, 9_905, 0.001, "none"),
+        (10_000, 9_890, 0.001, "server"),
+        (10_000, 9_500, 0.25, "server"),  # 5 % over its capacity for ten seconds: half of the waiting is the median's
+        (10_000, 9_500, 0.5, "none"),  # every reply takes half a second, and five hundred are on their way
+    ],
+)
+def test_what_is_on_its_way_at_the_end_is_not_late(scheduled, replies, p50, bottleneck):
+    seconds = scheduled / 1000
+    open_run = OPEN._replace(scheduled=scheduled, sent=scheduled, duration_s=seconds, response_p50_s=p50)
+    assert judge(open_run._replace(achieved=replies / seconds)) == (True, [], bottleneck)
+
+
+def test_who_thinks_longer_than_he_waits_is_not_held_up_by_the_server():
+    assert judge(FINE._replace(think_s=0.03, response_p50_s=0.02)) == (True, [], "none")
+    assert judge(FINE._replace(think_s=0.01, response_p50_s=0.02)) == (True, [], "server")
+
+
 def test_requests_that_left_late_by_the_generator_s_own_doing_are_its_fault():
     verdict = judge(OPEN._replace(slip_p99_s=0.011, lag_p99_s=0.002))
     assert (verdict.valid, verdict.bottleneck) == (False, "client")
