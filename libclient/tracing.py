@@ -60,7 +60,10 @@ class Instruments(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("study")
     group.add_argument(
-        "--trace", metavar="FILE", help="write every step of the state machines there (see docs/trace-format.md)"
+        "--trace",
+        metavar="FILE",
+        help="write every step of the state machines there; takes ten times the processor time and more "
+        "(see docs/trace-format.md)",
     )
     group.add_argument("--trace-sample", metavar="N", type=count, default=1, help="of every N-th connection (1)")
     group.add_argument(

@@ -169,7 +169,10 @@ def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int
     """What is written down for study."""
     trace = parser.add_argument_group("study")
     trace.add_argument(
-        "--trace", metavar="FILE", help="write every step of the state machines there (see docs/trace-format.md)"
+        "--trace",
+        metavar="FILE",
+        help="write every step of the state machines there; takes ten times the processor time and more "
+        "(see docs/trace-format.md)",
     )
     trace.add_argument(
         "--trace-sample", metavar="N", type=_argument(_sample), default=1, help="of every N-th connection (1)"

@@ -310,7 +310,7 @@ def partial_reads(stage: Stage) -> None:
     peer.close()
 
 
-@lesson("send-refused", "a peer asks for much and reads nothing for a while", small_buffers=True)
+@lesson("why-send-may-refuse", "a peer asks for much and reads nothing for a while", small_buffers=True)
 def send_refused(stage: Stage) -> None:
     peer = stage.peer()
     peer.send(keep("book", 200_000))

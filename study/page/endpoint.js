@@ -64,7 +64,8 @@ class Endpoint {
     this.call.textContent = call ? `${call.call} → ${outcome(call)}` : "–";
     this.call.title = call && call.asked !== undefined ? `asked for ${plural(call.asked, "byte")}` : "";
     this.call.classList.toggle("changed", side.call === index && index >= 0);
-    this.call.classList.toggle("failed", call !== null && typeof call.result === "string");
+    this.call.classList.toggle("failed", call !== null && call.flag === "error");
+    this.call.classList.toggle("refused", call !== null && call.flag === "again");
     this.showMask(side, index);
     for (const [name, [fill, value]] of Object.entries(this.bars)) {
       const level = side.levels[name] || 0;
