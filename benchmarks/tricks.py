@@ -79,25 +79,22 @@ class Trick:
 
 
 class Forgetful(dict[Any, Any]):
-    """A cache that keeps nothing; `make` is what is built for each key that is asked for, if anything is."""
-
-    def __init__(self, make: Callable[[Any], object] | None = None) -> None:
-        self.make = make
+    """A cache that keeps nothing."""
 
     def __setitem__(self, key: object, value: object) -> None: ...
-
-    def __missing__(self, key: object) -> object:
-        if self.make is None:
-            raise KeyError(key)
-        return self.make(key)
 
 
 def _each_reply_alone(patch: Patch) -> None:
     write = Message._write
 
     def write_each(self: Any, replies: list[Any], size: int | None = None) -> None:
-        for at in range(0, len(replies), 2):  # header and content
-            write(self, replies[at : at + 2])
+        reply: list[Any] = []
+        for part in replies:
+            if reply and part[:1] in (b"\0", b"\1"):  # a prefix, of a header below 512 bytes
+                write(self, reply)
+                reply = []
+            reply.append(part)
+        write(self, reply)
 
     patch(Message, "_write", write_each)
 
@@ -109,24 +106,24 @@ def _without_header_cache(patch: Patch) -> None:
     def forget(self: Any, *arguments: Any) -> None:
         begin(self, *arguments)
         self.headers = Forgetful()
+        self.common = Forgetful()
 
     patch(Codec, "__init__", forget)
     _without_id_cache(patch)
 
 
 def _without_id_cache(patch: Patch) -> None:
-    patch(Codec, "header_around_id", lambda self, framed: None)
+    patch(Codec, "common_around_id", lambda self, framed: (None, b""))
 
 
 def _without_reply_header_cache(patch: Patch) -> None:
     begin = Codec.__init__
 
-    def build(length: int) -> bytes:
-        return protocol.frames.encode_header("text/json", "utf-8", length)
-
     def forget(self: Any, *arguments: Any) -> None:
         begin(self, *arguments)
-        self.json_reply_headers = Forgetful(build)
+        self.json_reply_headers = Forgetful()
+        self.json_reply_heads = Forgetful()
+        self.around_reply_ids = Forgetful()
 
     patch(Codec, "__init__", forget)
 
@@ -137,13 +134,30 @@ def _json_by_its_front_door(patch: Patch) -> None:
     def dumps(value: object) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=protocol.content._unencodable)
 
-    def loads(text: str, at: int) -> tuple[Any, int]:
-        return json.loads(text), len(text)
-
-    patch(protocol.batch, "scan_once", loads)
+    _read_each(patch, lambda content: json.loads(content.decode()))
+    patch(protocol.batch, "decode_text", lambda text: json.loads(text))
     patch(protocol.batch, "quote", dumps)
     patch(protocol.content, "quote", dumps)
     patch(protocol.content, "_iterencode", lambda value, level: (dumps(value),))
+
+
+def _read_each_alone(patch: Patch) -> None:
+    _read_each(patch, lambda content: protocol.content.decode_text(content.decode()))
+
+
+def _read_each(patch: Patch, read: Callable[[bytes], Any]) -> None:
+    """The batch's contents by `read`, one by one."""
+
+    def read_each(contents: list[bytes]) -> list[Any]:
+        values = []
+        for content in contents:
+            try:
+                values.append(read(content))
+            except (ValueError, RecursionError):
+                break
+        return values
+
+    patch(protocol.batch, "decode_contents", read_each)
 
 
 def _register_before_sending(patch: Patch) -> None:
@@ -221,6 +235,7 @@ TRICKS: dict[str, Trick] = {
         Trick("header-cache", "headers seen before are not parsed again", _without_header_cache),
         Trick("reply-headers", "reply headers are remembered by content length", _without_reply_header_cache),
         Trick("prepared-json", "json's C scanner and encoder, prepared once", _json_by_its_front_door),
+        Trick("one-scan", "all contents of one read are scanned in one call", _read_each_alone),
         Trick("send-first", "send, and register for writing only what the kernel refused", _register_before_sending),
         Trick("batch", "whole requests are answered in one step each, without events", _walk_only),
         Trick(
@@ -324,19 +339,19 @@ def _orjson(patch: Patch) -> None:
     """
     import orjson  # type: ignore[import-not-found]  # only where it is asked for
 
-    loads, refused, scan = orjson.loads, orjson.JSONDecodeError, protocol.batch.scan_once
+    loads, refused, decode_text = orjson.loads, orjson.JSONDecodeError, protocol.content.decode_text
     simple = frozenset({str, int, bool, type(None)}).issuperset
 
-    def read(text: str, at: int) -> tuple[Any, int]:
+    def read(content: bytes) -> Any:
         try:
-            value = loads(text)
+            value = loads(content)
         except refused:
-            return scan(text, at)
+            return decode_text(content.decode())
         if value.__class__ is dict and simple(map(type, value.values())):
-            return value, len(text)
-        return scan(text, at)
+            return value
+        return decode_text(content.decode())
 
-    patch(protocol.batch, "scan_once", read)
+    _read_each(patch, read)
 
 
 TRIED: dict[str, Trick] = {

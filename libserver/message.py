@@ -42,7 +42,7 @@ from protocol import (
     answer_batch,
     can_batch,
 )
-from protocol.batch import BytesLike
+from protocol.batch import PARTS, BytesLike
 from protocol.errors import (
     AnswerableError,
     DeadlineExceeded,
@@ -215,7 +215,7 @@ class Message:
             limits.requests_per_event,
             limits.write_high,
         )
-        if len(batch[1]) >= 2 * limits.requests_per_event:
+        if len(batch[1]) >= PARTS * limits.requests_per_event:
             self._yield()
         return batch
 

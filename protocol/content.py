@@ -18,7 +18,8 @@ import codecs
 import encodings
 import json
 import pkgutil
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from encodings.aliases import aliases
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
@@ -27,10 +28,13 @@ from .errors import BadContent, ProtocolError, UnsupportedEncoding
 
 __all__ = [
     "JSON_TYPE",
+    "RESULT_HEAD",
+    "RESULT_TAIL",
     "Decode",
     "Reply",
+    "decode_contents",
     "decode_json",
-    "decode_padded",
+    "decode_text",
     "encode_error",
     "encode_json",
     "encode_result",
@@ -39,6 +43,10 @@ __all__ = [
 
 JSON_TYPE = "text/json"
 JSON_ENCODING = "utf-8"
+
+#: What stands around the result in the content of most replies.
+RESULT_HEAD = b'{"result": '
+RESULT_TAIL = b"}"
 
 _NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
 _NOT_CODECS = {"aliases"}
@@ -128,9 +136,55 @@ def decode_json(data: bytes | bytearray, encoding: object) -> Any:
         raise BadContent(f"the content is not valid JSON: {_brief(error)}") from error
 
 
-def decode_padded(text: str) -> Any:
-    """The value of a JSON text that may have white space around it. Raises `ValueError` or `RecursionError`."""
-    return _decoder.decode(text)
+def decode_text(text: str) -> Any:
+    """The value of a JSON text. Raises `ValueError` or `RecursionError`."""
+    try:
+        value, end = scan_once(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):  # white space around it, or something worse
+        value = _decoder.decode(text)
+    return value
+
+
+#: What stands between two contents that are read together: nothing that a peer could know, or write itself.
+_SECRET = secrets.token_hex(8)
+_BETWEEN = f',"{_SECRET}",'.encode()
+
+
+def decode_contents(contents: list[bytes]) -> list[Any]:
+    """The values of contents in UTF-8: of all of them, or of those before the first that is not JSON.
+
+    Several are read in one call of the scanner, which costs as much as a small content: as a JSON
+    array with a secret string between each two. A content may be anything, `[1` with a `2]` two
+    contents later, or `3, 4`. But if the array's every second element is the secret, as often as
+    it was put there, then one element stands between each two, and each content is one value. If
+    it is not, each content is looked at alone.
+    """
+    count = len(contents)
+    try:
+        if count == 1:
+            text = contents[0].decode()
+            value, end = scan_once(text, 0)
+            if end == len(text):
+                return [value]
+        else:
+            text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
+            elements, end = scan_once(text, 0)
+            if end == len(text) and len(elements) == 2 * count - 1 and elements[1::2].count(_SECRET) == count - 1:
+                values: list[Any] = elements[::2]
+                return values
+    except Exception:  # StopIteration among them
+        pass
+    return list(_decode_each(contents))
+
+
+def _decode_each(contents: list[bytes]) -> Iterator[Any]:
+    for content in contents:
+        try:
+            yield decode_text(content.decode())
+        except (ValueError, RecursionError):
+            return
 
 
 def _brief(error: ValueError) -> str:

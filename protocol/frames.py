@@ -22,7 +22,17 @@ import struct
 import sys
 from typing import Any
 
-from .content import JSON_ENCODING, JSON_TYPE, Decode, quote, refuse_constant, text_codec, to_bytes
+from .content import (
+    JSON_ENCODING,
+    JSON_TYPE,
+    RESULT_HEAD,
+    RESULT_TAIL,
+    Decode,
+    quote,
+    refuse_constant,
+    text_codec,
+    to_bytes,
+)
 from .errors import BadHeader, LocalError, UnsupportedEncoding
 from .limits import (
     CACHED_HEADER_LENGTH,
@@ -55,8 +65,8 @@ class Header:
     `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
     is only read from requests and `event` only from replies. `is_json`: the content is
     `text/json`; `decode` is its encoding's decoder, None for UTF-8. `is_plain`: there is nothing
-    optional that needs a second look, so the batch path may take it; `is_common`: that, JSON, and
-    without an `id`.
+    optional that needs a second look, so the batch path may take it; `is_common`: that, and JSON in
+    UTF-8.
     """
 
     __slots__ = (
@@ -98,7 +108,7 @@ class Header:
                 self.decode = text_codec(content_encoding)
             except UnsupportedEncoding:
                 self.is_plain = False
-        self.is_common = self.is_plain and self.is_json and id is None
+        self.is_common = self.is_plain and self.is_json and self.decode is None
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -287,76 +297,86 @@ class Codec:
     when full: an attacker can make us parse, as without them, but not make us grow.
     """
 
-    __slots__ = ("around_ids", "headers", "json_reply_headers", "limits", "role")
+    __slots__ = (
+        "around_ids",
+        "around_reply_ids",
+        "common",
+        "headers",
+        "json_reply_headers",
+        "json_reply_heads",
+        "limits",
+        "role",
+    )
 
     def __init__(self, role: str, limits: Limits | None = None) -> None:
         self.role = role
         self.limits = limits or Limits()
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
-        #: what stands before and behind the id in a header -> the parsed header, without its id
-        self.around_ids: dict[tuple[bytes, bytes], Header | None] = {}
+        #: of those the common ones: JSON in UTF-8 and nothing optional -> content length
+        self.common: dict[bytes, int] = {}
+        #: what stands before and behind the id in a header that is common but for it -> content length
+        self.around_ids: dict[tuple[bytes, bytes], int | None] = {}
         #: content length -> prefix and header of a plain `text/json` reply
         self.json_reply_headers: dict[int, bytes] = {}
+        #: length of a string's JSON -> the same, and what stands before it in the content
+        self.json_reply_heads: dict[int, bytes] = {}
+        #: one of those -> what stands before and behind an id in it
+        self.around_reply_ids: dict[bytes, tuple[bytes, bytes]] = {}
 
     def header(self, framed: bytes) -> Header:
         """The header in `framed` (prefix included), from the cache if it was seen. Raises `BadHeader`."""
         header = self.headers.get(framed)
         if header is None:
-            header = parse_header(framed[PREFIX_LENGTH:], self.role)
-            if header.content_length > self.limits.max_content:
-                header.is_plain = header.is_common = False
+            header = self._parse(framed[PREFIX_LENGTH:])
             # A header with an id is not likely to come again; the size bound keeps the cache small.
             if header.id is None and len(framed) <= CACHED_HEADER_LENGTH:
                 if len(self.headers) >= CACHED_HEADERS:
                     self.headers.clear()
+                    self.common.clear()
                 self.headers[framed] = header
+                if header.is_common:
+                    self.common[framed] = header.content_length
         return header
 
-    def header_around_id(self, framed: bytes) -> tuple[Header, bytes] | None:
-        """A header that differs from one seen before by its `id` alone: that one, and the id as written.
+    def _parse(self, raw: bytes) -> Header:
+        header = parse_header(raw, self.role)
+        if header.content_length > self.limits.max_content:
+            header.is_plain = header.is_common = False
+        return header
 
-        None if there is no id here, or not a simple one. Headers with ids never repeat, but what
-        stands around the id does. That it does not matter to the rest is shown once for each
+    def common_around_id(self, framed: bytes) -> tuple[int | None, bytes]:
+        """Of a header that is common but for its `id`: the content's length, and the id as written.
+
+        No length if there is no id here, or not a simple one. Headers with ids never repeat, but
+        what stands around the id does. That it does not matter to the rest is shown once for each
         surrounding, by parsing it with another id in its place: if exactly the id changes, then
         the place is the id's, and no other simple id there can mean anything else.
         """
         parts = _split_at_id(framed, 1)
-        if len(parts) != 3:
-            return None
+        if len(parts) != 3 or len(framed) - PREFIX_LENGTH > self.limits.max_header:
+            return None, b""
         before, id, behind = parts
         around = (before[PREFIX_LENGTH:], behind)
         try:
-            header = self.around_ids[around]
+            return self.around_ids[around], id
         except KeyError:
             if len(framed) > CACHED_HEADER_LENGTH:
-                return None
+                return None, b""
             if len(self.around_ids) >= CACHED_HEADERS:
                 self.around_ids.clear()
-            header = self.around_ids[around] = self._without_id(*around)
-        if header is None:
-            return None
-        return header, id
+            length = self.around_ids[around] = self._length_without_id(*around)
+            return length, id
 
-    def _without_id(self, before: bytes, behind: bytes) -> Header | None:
+    def _length_without_id(self, before: bytes, behind: bytes) -> int | None:
         try:
-            one = parse_header(before + b'"id": "one"' + behind, self.role)
-            two = parse_header(before + b'"id": 2' + behind, self.role)
+            one = self._parse(before + b'"id": "one"' + behind)
+            two = self._parse(before + b'"id": 2' + behind)
         except BadHeader:
             return None
         if (one.id, two.id) != ("one", 2):
             return None  # it stands in a nested object, or another id comes behind it
-        plain = Header(
-            one.content_type,
-            one.content_encoding,
-            one.content_length,
-            one.connection,
-            deadline_ms=one.deadline_ms,
-            event=one.event,
-        )
-        if plain.content_length > self.limits.max_content:
-            plain.is_plain = plain.is_common = False
-        return plain
+        return one.content_length if one.is_common else None
 
     def json_reply_header(self, length: int) -> bytes:
         """Prefix and header of a `text/json` reply without optional fields, cached by length."""
@@ -368,8 +388,28 @@ class Codec:
             self.json_reply_headers[length] = framed
         return framed
 
-    def json_reply_header_with_id(self, length: int, id: bytes) -> bytes:
-        """The same with an id, as written in JSON."""
-        header = self.json_reply_header(length)
-        begun = header[PREFIX_LENGTH:-1] + b', "id": '
-        return _pack_prefix(len(begun) + len(id) + 1) + begun + id + b"}"
+    def json_reply_head(self, length: int) -> bytes:
+        """All of a plain reply that stands before a result whose JSON has `length` bytes, cached by length.
+
+        `RESULT_TAIL` stands behind it.
+        """
+        head = self.json_reply_heads.get(length)
+        if head is None:
+            content_length = len(RESULT_HEAD) + length + len(RESULT_TAIL)
+            head = encode_header(JSON_TYPE, JSON_ENCODING, content_length) + RESULT_HEAD
+            if len(self.json_reply_heads) >= CACHED_REPLY_HEADERS:
+                self.json_reply_heads.clear()
+            self.json_reply_heads[length] = head
+        return head
+
+    def head_with_id(self, head: bytes, id: bytes) -> bytes:
+        """A reply's head, as one of the two above gave it, with an id (as written in JSON) at the header's end."""
+        try:
+            fields, behind = self.around_reply_ids[head]
+        except KeyError:
+            brace = PREFIX_LENGTH + int.from_bytes(head[:PREFIX_LENGTH], "big") - 1
+            fields, behind = head[PREFIX_LENGTH:brace] + b', "id": ', head[brace:]
+            if len(self.around_reply_ids) >= CACHED_REPLY_HEADERS:
+                self.around_reply_ids.clear()
+            self.around_reply_ids[head] = fields, behind
+        return _pack_prefix(len(fields) + len(id) + 1) + fields + id + behind

@@ -225,6 +225,20 @@ def test_json_is_asked_for_each_content_or_never(
     assert (counted["loads"], counted["dumps"]) == (calls, calls)
 
 
+@pytest.mark.parametrize(("name", "calls"), [(NOTHING, 1), ("one-scan", 5)])
+def test_contents_of_one_read_are_scanned_together_or_each_alone(
+    bench: Make, name: str, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = bench(name)
+    here.begin()
+    here.ask(*mixed(5))  # all headers have been seen now
+    scanned: list[str] = []
+    scan = protocol.content.scan_once
+    monkeypatch.setattr(protocol.content, "scan_once", lambda text, at: scanned.append(text) or scan(text, at))
+    here.ask(*mixed(5))
+    assert len(scanned) == calls
+
+
 @pytest.mark.parametrize(("name", "sent"), [(NOTHING, 1), ("send-first", 0)])
 def test_it_sends_at_once_or_waits_to_be_writable(bench: Make, name: str, sent: int) -> None:
     here = bench(name)

@@ -5,7 +5,8 @@ Not here: reading (`framing`), when and for how long (`flow`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from libserver import message
@@ -32,13 +33,21 @@ def change_headers(change: Callable[[frames.Header], None]) -> None:
 
 
 def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -> None:
-    """Have `change` see the parts of all replies (head, content, head, content ...) that leave in one send."""
+    """Have `change` see all replies that leave in one send, each of them whole."""
     write = message.Message._write
 
     def changed(self: message.Message, replies: list[Any], size: int | None = None) -> None:
-        write(self, change(self, replies))
+        write(self, change(self, list(_whole(b"".join(replies)))))
 
     message.Message._write = changed  # type: ignore[method-assign]
+
+
+def _whole(stream: bytes) -> Iterator[bytes]:
+    while stream:
+        start = 2 + int.from_bytes(stream[:2], "big")
+        end = start + json.loads(stream[2:start])["content-length"]
+        yield stream[:end]
+        stream = stream[end:]
 
 
 def claim_length(length: Callable[[bytes], int]) -> None:
@@ -79,7 +88,7 @@ def length_in_characters() -> None:
     "PL1",
 )
 def swapped_replies() -> None:
-    write_otherwise(lambda self, parts: parts[2:4] + parts[:2] + parts[4:] if len(parts) >= 4 else parts)
+    write_otherwise(lambda self, replies: replies[1:2] + replies[:1] + replies[2:])
 
 
 @broken(
@@ -98,7 +107,7 @@ def overtakes() -> None:
 
 @broken("answers-twice", "every reply is sent twice", "a retry after a partial send that starts anew", "PL1")
 def answers_twice() -> None:
-    write_otherwise(lambda self, parts: parts * 2)
+    write_otherwise(lambda self, replies: replies * 2)
 
 
 @broken(
@@ -110,12 +119,12 @@ def answers_twice() -> None:
 def reply_withheld() -> None:
     held: dict[message.Message, list[Any]] = {}
 
-    def late(self: message.Message, parts: list[Any]) -> list[Any]:
-        parts = held.pop(self, []) + parts
-        if self.connection.persistent and not self.connection.closing and len(parts) <= 2:
-            held[self] = parts
+    def late(self: message.Message, replies: list[Any]) -> list[Any]:
+        replies = held.pop(self, []) + replies
+        if self.connection.persistent and not self.connection.closing and len(replies) == 1:
+            held[self] = replies
             return []
-        return parts
+        return replies
 
     write_otherwise(late)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 
 import pytest
 
 from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, Limits, answer_batch, can_batch
-from protocol.batch import send_binary_result
+from protocol.batch import PARTS, send_binary_result
 from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
 
@@ -217,6 +218,17 @@ class Batch:
         return answer_batch(self.connection, data, self.handlers, dict, failed, max_requests, max_output)
 
 
+def messages(replies: list) -> list[tuple[dict, bytes]]:
+    """Header and content of each reply."""
+    stream, found = b"".join(replies), []
+    while stream:
+        end = 2 + int.from_bytes(stream[:2], "big")
+        fields = json.loads(stream[2:end])
+        found.append((fields, stream[end : end + fields["content-length"]]))
+        stream = stream[end + fields["content-length"] :]
+    return found
+
+
 def taken_of(data: bytes) -> int:
     """How many bytes a batch with every handler takes of a stream, on a connection kept alive."""
     connection = server()
@@ -290,7 +302,7 @@ def test_no_more_requests_are_answered_than_was_said(most):
     taken, replies, _ = batch.answer(ECHO * 5, max_requests=most)
     assert taken == len(ECHO) * most
     assert len(batch.calls) == most
-    assert len(replies) == 2 * most
+    assert len(replies) == PARTS * most
 
 
 def test_nothing_is_answered_when_no_request_may_be():
@@ -304,7 +316,8 @@ def test_no_request_is_begun_once_the_replies_hold_enough(most, answered):
     taken, _, output = batch.answer(data * 5, max_output=most)
     assert taken == len(data) * answered
     assert output == 100 * answered
-    text = request({"action": "echo", "value": "x" * 86}, **KEPT)  # {"result": "…"} is 14 more
+    text = request({"action": "echo", "value": "x" * 98}, **KEPT)  # and two quotes
+    batch.answer(text)  # a header that was seen before: what stands around the result is not counted
     taken, _, output = batch.answer(text * 5, max_output=most)
     assert (taken, output) == (len(text) * answered, 100 * answered)
 
@@ -312,12 +325,12 @@ def test_no_request_is_begun_once_the_replies_hold_enough(most, answered):
 def test_keep_alive_is_granted_by_the_first_reply_alone():
     batch = Batch()
     _, replies, _ = batch.answer(ECHO * 2 + message(b"x", "binary/echo"))
-    said = [json.loads(head[2:]).get("connection") for head in replies[::2]]
+    said = [fields.get("connection") for fields, _ in messages(replies)]
     assert said == ["keep-alive", None, None]
     assert batch.connection.granted
     batch = Batch()
     _, replies, _ = batch.answer(message(b"x", "binary/echo", **KEPT) + ECHO)
-    said = [json.loads(head[2:]).get("connection") for head in replies[::2]]
+    said = [fields.get("connection") for fields, _ in messages(replies)]
     assert said == ["keep-alive", None]
 
 
@@ -374,6 +387,27 @@ def test_a_cached_header_above_the_limit_is_left_each_time():
     for _ in range(3):
         assert batch.answer(data) == (0, [], 0)
     assert batch.answer(message(b"x" * 10, "binary/echo", **KEPT))[2] == 10
+
+
+# --- contents that are read together -------------------------------------------------------------
+
+#: Together some of these would be JSON although each is not, or other JSON than each is.
+PIECES = ['{"action": "echo", "value": [1', "2]}", '{"action": "echo"}, {"action": "echo"}', '{"action": "ec', 'ho"}']
+PIECES += ["1, 2", "1, 2, 3", "[", "]", '"', '"]', ",", "", " ", '{"action": "echo", "value": "', '"}']
+PIECES += ['{"action": "echo"}']
+
+
+def test_contents_that_are_whole_only_together_are_refused_each():
+    codec = Codec(SERVER)
+    chance = random.Random(5)
+    kept = {text: message(text, **KEPT) for text in PIECES}
+    assert batched([ECHO, *kept.values()], codec) == walked([ECHO, *kept.values()])  # all headers are known now
+    for first, second in itertools.product(PIECES, repeat=2):
+        stream = ECHO + kept[first] + kept[second] + ECHO
+        assert batched([ECHO, stream], codec) == walked([ECHO + stream])
+    for _ in range(300):
+        stream = b"".join(kept[text] for text in chance.choices(PIECES, k=chance.randrange(3, 9)))
+        assert batched([ECHO, stream], codec) == walked([ECHO + stream])
 
 
 # --- when the batch may be used ------------------------------------------------------------------------
@@ -458,13 +492,14 @@ def test_what_no_handler_answers_is_refused_in_its_place_if_there_is_a_reason(co
     data = ECHO + message(content, id=7, **KEPT) + message(content, **KEPT) + ECHO
     taken, replies, _ = batch.answer(data)
     assert taken == len(data)
-    assert b'"id": 7' in replies[2]
-    assert json.loads(replies[3]) == json.loads(replies[5])
-    assert json.loads(replies[5])["error"] == {
+    (_, first), (with_id, one), (_, other), (_, last) = messages(replies)
+    assert with_id["id"] == 7
+    assert json.loads(one) == json.loads(other)
+    assert json.loads(other)["error"] == {
         "code": "unknown-action",
         "message": f"nobody answers {json.loads(content)}",
     }
-    assert replies[1] == replies[7]
+    assert first == last
 
 
 # --- headers that differ by their id alone ------------------------------------------------------
@@ -490,8 +525,8 @@ def test_a_header_seen_with_another_id_is_not_parsed_again(monkeypatch):
 def test_an_id_that_is_not_simple_is_read_by_the_parser(id):
     codec = Codec(SERVER)
     simple = header(2, id=1, **KEPT)
-    assert codec.header_around_id(simple) is not None
-    assert codec.header_around_id(header(2, id=id, **KEPT)) is None
+    assert codec.common_around_id(simple) == (2, b"1")
+    assert codec.common_around_id(header(2, id=id, **KEPT)) == (None, b"")
 
 
 @pytest.mark.parametrize(
@@ -507,22 +542,22 @@ def test_an_id_that_is_not_simple_is_read_by_the_parser(id):
 )
 def test_a_place_that_is_not_the_ids_is_told_by_putting_another_there(raw):
     codec = Codec(SERVER)
-    assert codec.header_around_id(raw) is None
-    assert codec.header_around_id(raw) is None  # and it is remembered
+    assert codec.common_around_id(raw)[0] is None
+    assert codec.common_around_id(raw)[0] is None  # and it is remembered
 
 
 def test_what_stands_around_ids_is_remembered_within_bounds():
     codec = Codec(SERVER)
     for n in range(CACHED_HEADERS + 10):
-        assert codec.header_around_id(header(n, id=n)) is not None
+        assert codec.common_around_id(header(n, id=n)) == (n, b"%d" % n)
     assert len(codec.around_ids) == 10
-    assert codec.header_around_id(header(2, id=1, x="x" * CACHED_HEADER_LENGTH)) is None
+    assert codec.common_around_id(header(2, id=1, x="x" * CACHED_HEADER_LENGTH)) == (None, b"")
     assert len(codec.around_ids) == 10
 
 
 def test_a_header_around_an_id_is_held_to_the_limit():
     codec = Codec(SERVER, Limits(max_content=10))
-    large, _ = codec.header_around_id(header(11, id=1)) or (None, None)
-    assert large is not None
-    assert not large.is_plain
-    assert not large.is_common
+    assert codec.common_around_id(header(10, id=1)) == (10, b"1")
+    assert codec.common_around_id(header(11, id=1))[0] is None
+    short = Codec(SERVER, Limits(max_header=60))
+    assert short.common_around_id(header(10, id=1))[0] is None

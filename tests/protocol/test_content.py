@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import encodings
+import itertools
 import json
 import math
 import pkgutil
@@ -12,7 +13,7 @@ import sys
 import pytest
 
 from protocol import Reply, content
-from protocol.content import decode_json, encode_error, encode_json, encode_result, text_codec
+from protocol.content import decode_contents, decode_json, encode_error, encode_json, encode_result, text_codec
 from protocol.errors import BadContent, BadRequest, UnsupportedEncoding
 
 # --- encodings ------------------------------------------------------------------------------
@@ -220,6 +221,38 @@ def test_a_number_beyond_floats_is_json_and_is_read():
 def test_a_lone_surrogate_may_be_escaped_in_json():
     assert decode_json(b'"\\ud800"', "utf-8") == "\ud800"
     assert decode_json(b'"\\ud83d\\udc36"', "utf-8") == "🐶"
+
+
+# --- several contents at once ---------------------------------------------------------------
+
+#: Whole values, parts of values, and what could stand for several of them.
+PIECES = ["{}", ' {"a": 1} ', "[1", "2]", '{"a": [', "]}", '{"b": "', '"}', "3, 4", "5, 6, 7", '1, "", 2, "", 3']
+PIECES += ["", "\ufeff{}"]
+
+
+@pytest.mark.parametrize("first", PIECES)
+def test_contents_read_together_are_what_each_is_alone(first):
+    for rest in itertools.product(PIECES, repeat=3):
+        contents = [text.encode() for text in (first, *rest)]
+        assert decode_contents(contents) == list(one_by_one(contents))
+
+
+def one_by_one(contents):
+    for one in contents:
+        try:
+            yield decode_json(one, "utf-8")
+        except BadContent:
+            return
+
+
+def test_contents_are_read_up_to_the_first_that_is_bad():
+    good = b'{"a": "\xc3\xa9"}'
+    for bad in (b"\xc3", b"\xa9", b"NaN", b"1" * 5000, b"[" * 100_000, b"", b"{}{}", b"\xed\xa0\x80"):
+        assert decode_contents([good, good, bad, good]) == [{"a": "é"}] * 2
+        assert decode_contents([bad]) == decode_contents([bad, good]) == []
+    assert decode_contents([]) == []
+    deep = b"[" * 300 + b"]" * 300
+    assert decode_contents([deep, good])[1] == {"a": "é"}
 
 
 # --- JSON out ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from protocol import CLIENT, SERVER, Codec, Connection, Failed, HeaderReceived, Limits, LocalError
+from protocol.content import RESULT_HEAD, RESULT_TAIL
 from protocol.errors import BadHeader
 from protocol.frames import Header, encode_header, parse_header
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, CACHED_REPLY_HEADERS
@@ -404,6 +405,36 @@ def test_a_reply_header_is_made_once_for_each_length():
     assert codec.json_reply_header(5) is codec.json_reply_header(5)
     assert codec.json_reply_header(5) == encode_header("text/json", "utf-8", 5)
     assert codec.json_reply_header(6) == encode_header("text/json", "utf-8", 6)
+
+
+def test_a_replys_head_is_its_header_and_what_stands_before_the_result():
+    codec = Codec(SERVER)
+    assert codec.json_reply_head(5) is codec.json_reply_head(5)
+    for json_of_result in (b'""', b'"abc"', b'"' + b"x" * 1000 + b'"'):
+        content = RESULT_HEAD + json_of_result + RESULT_TAIL
+        head = codec.json_reply_head(len(json_of_result))
+        assert head + json_of_result + RESULT_TAIL == encode_header("text/json", "utf-8", len(content)) + content
+
+
+@pytest.mark.parametrize("id", [0, -5, 2**53, "text", ""])
+def test_a_head_with_an_id_is_what_would_have_been_encoded(id):
+    codec = Codec(SERVER)
+    expected = encode_header("text/json", "utf-8", 20, id=id)
+    written = json.dumps(id).encode()
+    for _ in range(2):
+        assert codec.head_with_id(codec.json_reply_header(20), written) == expected
+        head = codec.json_reply_head(20 - len(RESULT_HEAD + RESULT_TAIL))
+        assert codec.head_with_id(head, written) == expected + RESULT_HEAD
+
+
+def test_the_caches_of_heads_are_bounded():
+    codec = Codec(SERVER)
+    for length in range(CACHED_REPLY_HEADERS * 2 + 10):
+        assert f'"content-length": {length + 12}, "id": 1}}'.encode() in codec.head_with_id(
+            codec.json_reply_head(length), b"1"
+        )
+        assert len(codec.json_reply_heads) <= CACHED_REPLY_HEADERS
+        assert len(codec.around_reply_ids) <= CACHED_REPLY_HEADERS
 
 
 def test_the_reply_header_cache_is_bounded():

@@ -30,7 +30,7 @@ from protocol import (
     answer_batch,
     can_batch,
 )
-from protocol.batch import send_binary_result
+from protocol.batch import PARTS, send_binary_result
 from protocol.content import encode_result
 from protocol.errors import AnswerableError, BadRequest, HandlerFailed, ProtocolError, UnknownAction
 
@@ -237,8 +237,8 @@ def batched(
                 connection, data, endpoint.handlers, endpoint.session, endpoint.failed, max_requests, max_output
             )
             endpoint.send(replies)
-            assert size == sum(map(len, replies[1::2]))
-            assert len(replies) // 2 <= max_requests
+            assert size == sum(map(len, replies[1::PARTS]))
+            assert len(replies) // PARTS <= max_requests
             if not taken:
                 break
             data = data[taken:]
