@@ -18,9 +18,9 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import at_least, duration, output, pause
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
@@ -154,12 +154,12 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     add("--tricks", metavar="NAMES", help=f"comma-separated (default: all): {', '.join(TRICKS)}")
     add("--loads", metavar="NAMES", help="comma-separated: only those of a trick's loads (default: all of them)")
     add("--tried", action="store_true", help=f"measure what did not pay instead: {', '.join(TRIED)}")
-    add("--rounds", type=int, default=7, metavar="N", help="visits of each server per load (7)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="measured per visit (1)")
-    add("--warmup", type=float, default=0.3, metavar="S", help="before each measurement (0.3)")
+    add("--rounds", type=at_least(1), default=7, metavar="N", help="visits of each server per load (7)")
+    add("--seconds", type=duration, default=1.0, metavar="S", help="measured per visit (1)")
+    add("--warmup", type=pause, default=0.3, metavar="S", help="before each measurement (0.3)")
     add("--seed", type=int, default=1, metavar="N", help="of the random order (1)")
-    add("--connections", type=int, default=10_000, metavar="N", help="idle ones, for memory; 0: do not measure it")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--connections", type=at_least(0), default=10_000, metavar="N", help="idle ones, for memory; 0: leave it out")
+    add("--json", type=output, metavar="FILE", help="write everything there")
     return parser.parse_args(argv)
 
 

@@ -22,9 +22,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks import ablation, generating, memory, scale, stall, table
+from benchmarks.arguments import at_least, duration, output, pause
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -81,12 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--peers", metavar="NAMES", help="comma-separated (default: all that can run)")
     add("--loads", metavar="NAMES", help="comma-separated (default: all)")
-    add("--rounds", type=int, default=5, metavar="N", help="visits of each server per load (5)")
-    add("--seconds", type=float, default=1.0, metavar="S", help="measured per visit (1)")
-    add("--warmup", type=float, default=0.3, metavar="S", help="before each measurement (0.3)")
+    add("--rounds", type=at_least(1), default=5, metavar="N", help="visits of each server per load (5)")
+    add("--seconds", type=duration, default=1.0, metavar="S", help="measured per visit (1)")
+    add("--warmup", type=pause, default=0.3, metavar="S", help="before each measurement (0.3)")
     add("--seed", type=int, default=1, metavar="N", help="of the random order (1)")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
-    add("--plot", type=Path, metavar="FILE", help="draw the ratios to uvloop as SVG")
+    add("--json", type=output, metavar="FILE", help="write everything there")
+    add("--plot", type=output, metavar="FILE", help="draw the ratios to uvloop as SVG")
     add("--list", action="store_true", help="list peers and loads, and what is missing")
     return parser
 

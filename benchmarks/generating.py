@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import at_least, duration, pause
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -78,9 +79,9 @@ def compare(load: Load, server: str, settings: Settings) -> list[tuple[float, fl
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks generator", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="visits of each per load (5)")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="measured per visit (2)")
-    parser.add_argument("--warmup", type=float, default=0.5, metavar="S", help="before each measurement (0.5)")
+    parser.add_argument("--rounds", type=at_least(1), default=5, metavar="N", help="visits of each per load (5)")
+    parser.add_argument("--seconds", type=duration, default=2.0, metavar="S", help="measured per visit (2)")
+    parser.add_argument("--warmup", type=pause, default=0.5, metavar="S", help="before each measurement (0.5)")
     parser.add_argument("--server", choices=("ours", "c"), default="ours", help="who is visited (ours)")
     options = parser.parse_args(argv)
     try:

@@ -30,12 +30,16 @@ LOAD = LOADS["64x1"]
 
 @dataclass(frozen=True)
 class Crowded:
-    """CPU per request with `idle` connections beside it, and as a multiple of without. `p99_us`: median of rounds."""
+    """CPU per request with `idle` connections beside it, and as a multiple of without. `p99_us`: median of rounds.
+
+    `broken`: why visits count for nothing, if some do.
+    """
 
     idle: int
     cpu_us: float
     p99_us: float
     ratio: Ratio
+    broken: list[str]
 
 
 def cost_of_idling(peer: Peer, levels: Sequence[int], settings: Settings, say: Callable[[str], None]) -> list[Crowded]:
@@ -54,6 +58,7 @@ def cost_of_idling(peer: Peer, levels: Sequence[int], settings: Settings, say: C
         for level in levels:
             crowd.open(level - len(crowd))
             pairs = []
+            broken = []
             for number in range(settings.rounds):
                 say(f"idling: {level} connections, round {number + 1} of {settings.rounds}")
                 pair: dict[str, Visit] = {}
@@ -61,19 +66,22 @@ def cost_of_idling(peer: Peer, levels: Sequence[int], settings: Settings, say: C
                 chance.shuffle(order)
                 for name, server in order:
                     pair[name] = visit(server, LOAD, name, number, requests, settings)
-                if not any(one.broken for one in pair.values()):
+                if reasons := [f"{level} idle, {name}: {one.broken}" for name, one in pair.items() if one.broken]:
+                    broken += reasons
+                else:
                     pairs.append(pair)
-            found.append(_crowded(level, pairs))
+            found.append(_crowded(level, pairs, broken))
     return found
 
 
-def _crowded(idle: int, pairs: Sequence[dict[str, Visit]]) -> Crowded:
+def _crowded(idle: int, pairs: Sequence[dict[str, Visit]], broken: list[str]) -> Crowded:
     if not pairs:
-        return Crowded(idle, 0.0, 0.0, Ratio(0.0, 0.0, 0.0, 0))
+        return Crowded(idle, 0.0, 0.0, Ratio(0.0, 0.0, 0.0, 0), broken)
     ratios = [pair["crowded"].cpu_us / pair["empty"].cpu_us for pair in pairs]
     return Crowded(
         idle,
         median(pair["crowded"].cpu_us for pair in pairs),
         median(pair["crowded"].p99_us for pair in pairs),
         Ratio(median(ratios), min(ratios), max(ratios), len(ratios)),
+        broken,
     )

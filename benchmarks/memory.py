@@ -14,8 +14,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from benchmarks.arguments import at_least, output, pause
 from benchmarks.crowd import Crowd, CrowdFailed
 from benchmarks.environment import environment
 from benchmarks.peers import PEERS, Peer, chosen
@@ -69,9 +69,9 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks memory", description="Memory per idle connection.")
     add = parser.add_argument
     add("--peers", metavar="NAMES", default=DEFAULT_PEERS, help=f"comma-separated ({DEFAULT_PEERS})")
-    add("--connections", type=int, default=10_000, metavar="N", help="idle at once (10000)")
-    add("--settle", type=float, default=3.0, metavar="S", help="seconds of idling before each reading (3)")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--connections", type=at_least(1), default=10_000, metavar="N", help="idle at once (10000)")
+    add("--settle", type=pause, default=3.0, metavar="S", help="seconds of idling before each reading (3)")
+    add("--json", type=output, metavar="FILE", help="write everything there")
     options = parser.parse_args(argv)
     try:
         peers = chosen(options.peers, PEERS, "peer")

@@ -17,11 +17,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.accepting import Accepted, accept_many
+from benchmarks.accepting import SLICES, Accepted, accept_many
+from benchmarks.arguments import at_least, counts, duration, output
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     ours = PEERS["ours"]
     found: dict[str, Any] = {}
     tables: dict[str, Rows] = {}
+    broken: list[str] = []
     code = 0
 
     def part(name: str, measure: Callable[[], tuple[Any, Rows]]) -> None:
@@ -63,10 +64,12 @@ def main(argv: Sequence[str]) -> int:
 
     def idling() -> tuple[Any, Rows]:
         results = cost_of_idling(ours, levels, settings, _say)
+        broken.extend(reason for one in results for reason in one.broken)
         return [asdict(one) for one in results], _idle_rows(results)
 
     def sharing() -> tuple[Any, Rows]:
         results = [share_port(count, settings, _say) for count in options.processes]
+        broken.extend(one.broken for one in results if one.broken)
         return [asdict(one) for one in results], _shared_rows(results)
 
     try:
@@ -79,7 +82,10 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         code = 130
     except (CannotCompile, CannotStart, CrowdFailed) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
+        broken.append(str(error))
+    for reason in broken:
+        print(f"benchmarks: {reason}", file=sys.stderr)
+    if broken and not code:
         code = 1
     if options.json is not None:
         everything = {"kind": "scale", "environment": environment(), "measured": found, "tables": tables}
@@ -90,18 +96,14 @@ def main(argv: Sequence[str]) -> int:
 def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks scale", description="How far one process goes.")
     add = parser.add_argument
-    add("--connections", type=int, default=19_000, metavar="N", help="accepted and kept open (19000)")
-    add("--rate", type=float, default=3000, metavar="R", help="of them a second (3000)")
-    add("--idle", type=_counts, default=[0, 1000, 5000, 10_000, 15_000], metavar="N,N...", help="(0,1000,...,15000)")
-    add("--processes", type=_counts, default=[1, 2, 4], metavar="N,N...", help="on one port (1,2,4)")
-    add("--rounds", type=int, default=5, metavar="N", help="visits per number of idle connections (5)")
-    add("--seconds", type=float, default=0.5, metavar="S", help="per visit (0.5)")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--connections", type=at_least(SLICES), default=19_000, metavar="N", help="accepted and kept open (19000)")
+    add("--rate", type=duration, default=3000, metavar="R", help="of them a second (3000)")
+    add("--idle", type=counts(0), default=[0, 1000, 5000, 10_000, 15_000], metavar="N,N...", help="(0,1000,...,15000)")
+    add("--processes", type=counts(1), default=[1, 2, 4], metavar="N,N...", help="on one port (1,2,4)")
+    add("--rounds", type=at_least(1), default=5, metavar="N", help="visits per number of idle connections (5)")
+    add("--seconds", type=duration, default=0.5, metavar="S", help="per visit (0.5)")
+    add("--json", type=output, metavar="FILE", help="write everything there")
     return parser.parse_args(argv)
-
-
-def _counts(text: str) -> list[int]:
-    return sorted(int(word) for word in text.split(","))
 
 
 # --- tables --------------------------------------------------------------------------

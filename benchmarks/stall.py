@@ -17,10 +17,10 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from math import log10
-from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
+from benchmarks.arguments import at_least, duration, output, pause
 from benchmarks.environment import environment
 from libclient.connect import resolve
 from libclient.load.child import ChildError, ChildServer, server_command
@@ -96,12 +96,12 @@ def measure(rate: float | None, options: argparse.Namespace) -> Outcome:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks stall", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--seconds", type=float, default=10.0, metavar="S", help="of each run (10)")
-    add("--stall", type=float, default=1.0, metavar="S", help="how long the server is stopped (1)")
-    add("--warmup", type=float, default=0.5, metavar="S", help="before each run (0.5)")
-    add("--rate", type=float, default=1000.0, metavar="R", help="of the open run (1000)")
-    add("--connections", type=int, default=10, metavar="N", help="of both (10)")
-    add("--plot", type=Path, metavar="FILE", help="draw latency by percentile as SVG")
+    add("--seconds", type=duration, default=10.0, metavar="S", help="of each run (10)")
+    add("--stall", type=duration, default=1.0, metavar="S", help="how long the server is stopped (1)")
+    add("--warmup", type=pause, default=0.5, metavar="S", help="before each run (0.5)")
+    add("--rate", type=duration, default=1000.0, metavar="R", help="of the open run (1000)")
+    add("--connections", type=at_least(1), default=10, metavar="N", help="of both (10)")
+    add("--plot", type=output, metavar="FILE", help="draw latency by percentile as SVG")
     options = parser.parse_args(argv)
     lines: list[Line] = []
     try:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.arguments import output
 from benchmarks.environment import environment
 from benchmarks.processes import CannotStart
 from benchmarks.soak.figures import Check, Figures, checks, growth, last_two_thirds, percentile
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--minutes", type=_minutes, default=1.0, metavar="N", help="of traffic, a fifth of it quiet, at most one (1)")
     add("--seed", type=int, default=1, metavar="S", help="of what the peers do (1)")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--json", type=output, metavar="FILE", help="write everything there")
     return parser
 
 

@@ -33,6 +33,36 @@ def test_an_unknown_name_is_refused_with_those_there_are(
     assert "there are" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--rounds", "0"],
+        ["--rounds", "x"],
+        ["--seconds", "0"],
+        ["--seconds", "nan"],
+        ["--warmup", "-1"],
+        ["--json", "."],
+        ["--plot", "nowhere/run.svg"],
+        ["ablation", "--rounds", "0"],
+        ["ablation", "--json", "nowhere/a.json"],
+        ["generator", "--seconds", "-1"],
+        ["memory", "--connections", "0"],
+        ["scale", "--connections", "10"],
+        ["scale", "--idle", "0,x"],
+        ["scale", "--processes", "0"],
+        ["stall", "--stall", "0"],
+        ["soak", "--json", "nowhere/s.json"],
+    ],
+)
+def test_what_would_measure_nothing_or_could_not_be_written_is_refused_at_once(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert arguments[-1].split(",")[-1] in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_no_names_are_all_names() -> None:
     assert chosen(None, {"a": 1, "b": 2}, "thing") == [1, 2]
     assert chosen("b, a", {"a": 1, "b": 2}, "thing") == [2, 1]
