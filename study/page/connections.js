@@ -124,7 +124,7 @@ function summary(connection, number) {
     (client ? client.peer : server.local) || "?",
     states.join(" / "),
     reasons.join(" / "),
-    `${messages[0]} ↑ ${messages[1]} ↓`,
+    `${count(messages[0])} ↑ ${count(messages[1])} ↓`,
     connection.errors ? `✗ ${connection.errors}${codes.size ? ` ${[...codes].join(" ")}` : ""}` : "0",
     count(connection.events.length),
   ];

@@ -75,7 +75,8 @@ class Endpoint {
     this.levels.classList.toggle("changed", side.levelled === index && index >= 0);
     const timers = side.levels.timers || [];
     this.timers.replaceChildren(...(timers.length ? timers.map((name) => el("span.timer", null, name)) : ["none"]));
-    this.ending.textContent = side.ended ? `ended: ${side.ended}` : "";
+    this.ending.textContent = side.ended ? `● ${side.ended}` : "";
+    this.ending.title = side.ended ? `it has ended: ${side.ended}` : "";
   }
 
   showMask(side, index) {

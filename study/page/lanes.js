@@ -7,10 +7,10 @@
 
 const LANES = { height: 96, left: 58, right: 10, top: 18 };
 
-/** What an axis measures: where an event stands on it, how near one can look, and what a tick says. */
+/** What an axis measures: where an event stands on it, how near one can look, how much is in sight at first, and what a tick says. */
 const AXES = {
-  time: { name: "time", place: (events, index) => events[index].time, nearest: 0.05, tick: (events, time) => `${+time.toFixed(4)} ms` },
-  number: { name: "events", place: (events, index) => index, nearest: 8, tick: (events, index) => `#${count(index + 1)} ${events[index].time.toFixed(1)} ms` },
+  time: { name: "time", place: (events, index) => events[index].time, nearest: 0.05, atFirst: Infinity, tick: (events, time) => `${+time.toFixed(4)} ms` },
+  number: { name: "events", place: (events, index) => index, nearest: 8, atFirst: 300, tick: (events, index) => `#${count(index + 1)} ${events[index].time.toFixed(1)} ms` },
 };
 let chosenAxis = null; // as the reader chose last, for the connections to come
 
@@ -55,16 +55,15 @@ class Lanes {
     }
     if (!this.events.length) [least, most] = [0, 1];
     this.whole = [least, Math.max(most, least + 2 * this.axis.nearest)];
-    this.window = [...this.whole];
+    this.window = [least, Math.min(this.whole[1], least + this.axis.atFirst)];
     this.canvas.setAttribute("aria-label", `the events of both ends by ${this.axis.name}; + and - zoom, 0 shows all, x changes the axis`);
   }
 
-  /** Time instead of numbers, or the other way round; what share of it is in sight stays. */
+  /** Time instead of numbers, or the other way round. */
   change() {
-    const share = (this.window[1] - this.window[0]) / (this.whole[1] - this.whole[0]);
     this.axis = chosenAxis = this.axis === AXES.time ? AXES.number : AXES.time;
     this.measure();
-    this.zoom(share);
+    this.zoom(1); // about where the reader is
   }
 
   /** For each reading, the sending of its last byte: [from event, to event]. */

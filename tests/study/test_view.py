@@ -569,6 +569,19 @@ def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(browser, t
     assert "by events" in browser.evaluate(BY)
 
 
+def test_of_many_events_a_stretch_is_in_sight_that_follows_the_reader(browser, pages):
+    browser.open(pages("long"))
+    if "by time" in browser.evaluate(BY):
+        browser.press("x")
+    seen = "study.player.lanes.window"
+    assert browser.evaluate(seen) == [0, 300]
+    browser.evaluate("study.player.go(5000)")
+    least, most = browser.evaluate(seen)
+    assert (most - least, least < 5000 < most) == (300, True)
+    browser.press("0")
+    assert browser.evaluate(seen) == browser.evaluate("[0, study.player.history.events.length - 1]")
+
+
 def test_it_plays_by_itself_and_stops_at_a_key(browser, pages):
     browser.open(pages("one"))
     browser.evaluate("study.player.speed.value = 100")
