@@ -7,6 +7,7 @@
     python -m benchmarks exposure            what one peer that nobody knows can cost at most
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
+    python -m benchmarks growth              our load tester's memory over a long run
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks stall               what open and closed load say of a server that stalls
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from benchmarks import ablation, generating, memory, scale, stall, table
+from benchmarks import ablation, generating, growth, memory, scale, stall, table
 from benchmarks.arguments import at_least, duration, output, pause
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
@@ -49,6 +50,7 @@ COMMANDS = {
     "ablation": ablation.main,
     "exposure": exposure.main,
     "generator": generating.main,
+    "growth": growth.main,
     "memory": memory.main,
     "scale": scale.main,
     "soak": soak.main,
