@@ -33,6 +33,8 @@ __all__ = ["FLAT", "main"]
 CLIENT = ROOT / "app_client.py"
 
 READINGS = 20
+#: The load tester's default: so many connections a second are opened before anything is measured.
+CONNECT_RATE = 1000
 #: Seconds of the load tester's warm-up: caches, prepared requests, the first intervals.
 WARM_UP = 1.0
 #: Bytes that are no growth. A histogram has 33,792 slots at most, some three megabytes, and is far from having met them
@@ -40,14 +42,14 @@ WARM_UP = 1.0
 FLAT = 512 * 1024
 
 
-def watch(process: subprocess.Popen[str], seconds: float) -> list[tuple[float, int]]:
-    """Readings (seconds since now, bytes) while it runs, told as they come. Ctrl-C ends it early."""
+def watch(process: subprocess.Popen[str], settled: float, seconds: float) -> list[tuple[float, int]]:
+    """Readings (seconds since now, bytes) while it runs, from `settled` on, told as they come. Ctrl-C ends it early."""
     began = time.monotonic()
     readings: list[tuple[float, int]] = []
     try:
         for number in range(1, READINGS + 1):
             # The last one is well before the end, when the page is drawn.
-            at = WARM_UP + seconds * number / (READINGS + 1)
+            at = settled + seconds * number / (READINGS + 1)
             time.sleep(max(0.0, began + at - time.monotonic()))
             if process.poll() is not None:
                 break
@@ -73,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
         command += [] if options.rate is None else ["-r", f"{options.rate:g}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            readings = watch(process, options.seconds)
+            readings = watch(process, WARM_UP + options.connections / CONNECT_RATE, options.seconds)
             out, _ = process.communicate(timeout=60)
         finally:
             process.kill()
