@@ -168,4 +168,4 @@ def test_what_to_do_is_said_in_lines_that_fit():
     text = report(finished(cpu=0.97, server_cpu=0.91, local=True, cores=2))
     assert "generator at 97% of a core, server at 91%, loop lag" in text
     assert max(map(len, text.splitlines())) <= 110
-    assert "or measure latency at a rate that it can keep (-r 490)" in " ".join(text.split())
+    assert "or measure latency at a rate that it can keep (-r 330)" in " ".join(text.split())

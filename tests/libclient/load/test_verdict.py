@@ -151,13 +151,13 @@ LIMIT = FINE._replace(cpu=0.97, achieved=21_797.0, cores=2, local=True)
 @pytest.mark.parametrize(
     ("more", "advice"),
     [
-        ({}, "load from another machine, or measure latency at a rate that it can keep (-r 10k)"),
+        ({}, "load from another machine, or measure latency at a rate that it can keep (-r 7200)"),
         ({"cores": 8}, "give it more processes (-w 7), or measure latency"),  # the server has the eighth
         ({"cores": 8, "local": False}, "give it more processes (-w 8)"),
         ({"cores": 4, "workers": 3}, "load from another machine"),
         ({"cores": 0}, "load from another machine"),  # nobody knows
         ({"target": 30_000.0, "scheduled": 10, "sent": 10}, "load from another machine, or ask for less (-r 10k)"),
-        ({"achieved": 0.5}, "load from another machine"),
+        ({"achieved": 1.5}, "load from another machine"),
     ],
 )
 def test_who_is_at_the_limit_is_told_what_to_do(more, advice):
