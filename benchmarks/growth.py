@@ -25,6 +25,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.arguments import at_least, duration
 from benchmarks.environment import environment
 from benchmarks.processes import ROOT, resident_bytes
 
@@ -63,12 +64,10 @@ def watch(process: subprocess.Popen[str], settled: float, seconds: float) -> lis
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks growth", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--seconds", type=float, default=60.0, metavar="S", help="measured (60)")
-    add("--connections", type=int, default=64, metavar="N", help="(64)")
-    add("--rate", type=float, metavar="R", help="requests per second, the open model (none: closed)")
+    add("--seconds", type=duration, default=60.0, metavar="S", help="measured (60)")
+    add("--connections", type=at_least(1), default=64, metavar="N", help="simultaneous ones (64)")
+    add("--rate", type=duration, metavar="R", help="requests per second, the open model (none: closed)")
     options = parser.parse_args(argv)
-    if options.seconds <= 0 or options.connections < 1:
-        parser.error("--seconds is more than 0, --connections 1 or more")
     with tempfile.TemporaryDirectory(prefix="multiconn-benchmarks-") as directory:
         command = [sys.executable, str(CLIENT), "load", "-c", str(options.connections), "-d", f"{options.seconds}s"]
         command += ["--warmup", f"{WARM_UP}s", "--json", "--ui", "none", "-o", directory]
