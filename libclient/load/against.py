@@ -170,6 +170,7 @@ class Turns:
                 runner.close()
         for outcome in outcomes.values():
             outcome.interrupted = self._interrupted
+            outcome.cores = 0  # more processes are no way out here
         return outcomes
 
     def _take_turns(self) -> None:

@@ -107,6 +107,7 @@ class Outcome:
             server_cpu=self.server_cpu,
             response_p50_s=self.measured.response.percentile(50) / _SECOND,
             think_s=sum(self.config.think) / 2,
+            connections_failed=self.connections.errors.total,
         )
 
     @property

@@ -84,9 +84,10 @@ class Figures(NamedTuple):
     """What a verdict is made of: counts, shares of a core, seconds; `stopped`: why it ended too early, or None.
 
     `target` is the rate asked for; None is a closed run, where `think_s` is between a reply and the next
-    request. `achieved` is replies per second of the window. `refused_by_us`: connections that failed for
-    want of descriptors or ports on this machine. `workers` generator processes had `cores` to run on (0: unknown);
-    `local`: the server is on this machine; `server_cpu` is its share of a core, None where it isn't known.
+    request. `achieved` is replies per second of the window. `connections_failed` did so without a request;
+    `refused_by_us` are those for which this machine had no descriptor or port. `workers` generator processes
+    had `cores` to run on (0: unknown); `local`: the server is on this machine; `server_cpu` is its share of a
+    core, None where it isn't known.
     """
 
     duration_s: float
@@ -111,6 +112,7 @@ class Figures(NamedTuple):
     server_cpu: float | None = None
     response_p50_s: float = 0.0
     think_s: float = 0.0
+    connections_failed: int = 0
 
 
 class Verdict(NamedTuple):
@@ -144,7 +146,7 @@ def judge(figures: Figures) -> Verdict:
     if unsent:
         reasons.append(
             f"only {f.sent:,} of {f.scheduled:,} scheduled requests were sent: the percentiles leave out the rest"
-            + ("" if own else f"; the server answered {f.achieved:,.0f}/s: ask for less than that")
+            + ("" if own else f"; {_more_server(f)}")
         )
     return Verdict(not reasons, reasons, _bottleneck(f, bool(own) or f.refused_by_us > 0, unsent))
 
@@ -213,6 +215,13 @@ def _more_generator(f: Figures) -> str:
     if free > f.workers:
         return f"give it more processes (-w {free}){_slower(f)}"
     return f"load from another machine{_slower(f)}"
+
+
+def _more_server(f: Figures) -> str:
+    """For a schedule that found no room."""
+    if f.connections_failed:
+        return "connections were missing: the errors say why"
+    return f"the server answered {f.achieved:,.0f}/s: ask for less than that"
 
 
 def _slower(f: Figures) -> str:

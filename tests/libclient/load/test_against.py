@@ -111,6 +111,7 @@ def test_an_open_schedule_stands_still_while_the_other_is_visited():
         outcomes = made.run()
     first, second = outcomes.values()
     assert first.schedule_sha256 == second.schedule_sha256
+    assert first.figures.cores == 0  # a verdict must not propose -w, which is refused here
     for outcome in (first, second):
         # 400/s for four fifths of 0.48 s; a request more or less at each end of a visit
         assert outcome.accounting.scheduled == pytest.approx(153.6, abs=2 * FEWEST)

@@ -97,6 +97,8 @@ def test_a_slow_server_is_named_and_what_was_never_sent_makes_it_invalid():
     assert (verdict.valid, verdict.bottleneck) == (False, "server")
     assert "only 5,000 of 10,000" in verdict.reasons[0]
     assert "the server answered 500/s: ask for less than that" in verdict.reasons[0]
+    gone = judge(OPEN._replace(sent=5000, achieved=500.0, connections_failed=350))
+    assert "connections were missing: the errors say why" in gone.reasons[0]
 
 
 def test_replies_that_come_late_are_in_the_latencies_and_the_run_is_valid():
