@@ -186,6 +186,10 @@ def _one_accept_per_event(patch: Patch) -> None:
     patch(eventloop.listener.Listener, "__init__", one)
 
 
+def _accept_as_socket_does(patch: Patch) -> None:
+    patch(eventloop.listener, "acceptor", lambda listening: lambda: listening.accept())
+
+
 def _wait_before_reading(patch: Patch) -> None:
     def start(self: Any) -> None:
         self._facts |= eventloop.transport._STARTED
@@ -245,6 +249,12 @@ TRICKS: dict[str, Trick] = {
             ("64x1-ids", "64x16-ids"),
         ),
         Trick("accept-batch", "up to 256 connections accepted per event", _one_accept_per_event, ("oneshot", "1000x1")),
+        Trick(
+            "lean-accept",
+            "what kind of socket is accepted is asked once per listener",
+            _accept_as_socket_does,
+            ("oneshot",),
+        ),
         Trick("read-at-accept", "a new connection is read before it is registered", _wait_before_reading, ("oneshot",)),
         Trick("close-at-once", "no lingering where nothing can follow", _linger_always, ("oneshot",)),
         Trick("spin", "asking again some times before sleeping", _sleep_at_once, ("1x1", "1x1-mixed", "64x1")),

@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import selectors
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,27 @@ _THIS_ONE_ONLY = {
 }
 
 
+def acceptor(listening: Any) -> Callable[[], tuple[Any, Any]]:
+    """What `accept` of a listening socket does, and gives, with less ado.
+
+    `socket.socket.accept` asks the listening socket for its family, its type and its protocol, and
+    makes enums of two of them, for each connection: a third of what accepting costs. Here they
+    are asked for once. `_accept` is what it has its system call from. Whoever has made a class of
+    his own has an `accept` of his own, and that one serves.
+    """
+    accept = getattr(listening, "_accept", None)
+    if accept is None or type(listening) is not socket.socket:
+        whole: Callable[[], tuple[Any, Any]] = listening.accept
+        return whole
+    kind = listening.family, listening.type, listening.proto
+
+    def accept_alike() -> tuple[Any, Any]:
+        descriptor, peer = accept()
+        return socket.socket(*kind, fileno=descriptor), peer
+
+    return accept_alike
+
+
 class Listener:
     """A listening socket on a loop.
 
@@ -68,6 +90,7 @@ class Listener:
     """
 
     __slots__ = (
+        "_accept",
         "_accepted",
         "_close_reserve",
         "_loop",
@@ -95,6 +118,7 @@ class Listener:
         self._loop = loop
         self.sock = sock
         self.budget = budget
+        self._accept = acceptor(sock)
         self._accepted = accepted
         self._refused = refused
         self._starved = starved
@@ -112,7 +136,7 @@ class Listener:
             if self.sock is None:
                 return  # closed by what an accepted connection did
             try:
-                sock, peer = self.sock.accept()
+                sock, peer = self._accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -142,7 +166,7 @@ class Listener:
             self._close_reserve(self._reserve)
             self._reserve = None
             try:
-                sock, _peer = self.sock.accept()
+                sock, _peer = self._accept()
             except OSError:
                 self._hold_reserve()
                 return

@@ -299,38 +299,27 @@ def _answer_other(
         connection.persistent = True
     elif not connection.persistent and end != available:
         return 0  # one-shot, with more behind it
-    content = data[start:end]
     if header.is_json:
-        frame = _answer_json(connection, header, content, handlers, session, failed)
+        decode = header.decode
+        try:
+            value = decode_text(data[start:end].decode() if decode is None else decode(data[start:end], "strict")[0])
+        except Exception:  # a codec may raise what it likes
+            return 0  # bad content: the walk finds the words for it
+        answer = _content(value, handlers, session, failed)
+        if answer is None:
+            return 0
+        connection.in_flight = 1
+        frame = connection.send_json(header, answer)
     else:
-        frame = _answer_binary(connection, header, content, handlers, failed)
-    if frame is None:
-        return 0
+        made = _answer_binary(connection, header, data[start:end], handlers, failed)
+        if made is None:
+            return 0
+        frame = made
     replies += (*frame, b"")
     if not connection.granted:
-        for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
-            advance(connection, RECEIVE, given)
+        for taken in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
+            advance(connection, RECEIVE, taken)
     return end
-
-
-def _answer_json(
-    connection: Connection,
-    header: Header,
-    content: bytes,
-    handlers: Handlers,
-    session: Callable[[], dict[str, Any]],
-    failed: Callable[[BaseException], ProtocolError],
-) -> Frame | None:
-    """The reply to a JSON request in any encoding, or None if the walk has to find the words for it."""
-    try:
-        value = decode_text(content.decode() if header.decode is None else header.decode(content, "strict")[0])
-    except Exception:  # a codec may raise what it likes
-        return None
-    answer = _content(value, handlers, session, failed)
-    if answer is None:
-        return None
-    connection.in_flight = 1
-    return connection.send_json(header, answer)
 
 
 def _answer_binary(

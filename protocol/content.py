@@ -252,7 +252,10 @@ def encode_json(value: object) -> bytes:
 def encode_result(result: object) -> bytes:
     """The content of a success reply; raises as `encode_json`."""
     if result.__class__ is str:
-        return to_bytes('{"result": ' + quote(result) + "}")
+        try:
+            return RESULT_HEAD + quote(result).encode() + RESULT_TAIL
+        except UnicodeEncodeError:
+            return RESULT_HEAD + to_bytes(quote(result)) + RESULT_TAIL
     if isinstance(result, Reply):
         return encode_json(result.fields)
     return to_bytes('{"result": ' + "".join(_iterencode(result, 0)) + "}")

@@ -274,6 +274,21 @@ def test_one_event_accepts_all_who_wait_or_one(bench: Make, name: str, accepted:
         client.close()
 
 
+@pytest.mark.parametrize(("name", "lean"), [(NOTHING, True), ("lean-accept", False)])
+def test_the_kind_of_a_socket_is_asked_once_or_by_each_accept(
+    bench: Make, name: str, lean: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = bench(name)
+    calls: list[int] = []
+    accept = socket.socket.accept
+    monkeypatch.setattr(socket.socket, "accept", lambda self: calls.append(1) or accept(self))
+    address = here.server.addresses[0]
+    with socket.create_connection((address.host, address.port), 5):
+        here.server.loop.run_once(5)
+    assert here.server.accepted == 1
+    assert bool(calls) != lean
+
+
 @pytest.mark.parametrize(("name", "read"), [(NOTHING, 1), ("read-at-accept", 0)])
 def test_a_new_connection_is_read_at_once_or_when_the_selector_says_so(bench: Make, name: str, read: int) -> None:
     here = bench(name)

@@ -6,12 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventloop import EventLoop, Listener
-from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER
+from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER, acceptor
 from eventloop.loop import READ
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, INTERRUPTED, OK, Errno, FaultySocket
@@ -402,3 +403,37 @@ def test_close_inside_starved_never_comes_back(loop: EventLoop, selector: FakeSe
     assert desk.sock.closed
     assert not desk.held()
     assert desk.loop.run_once(10 * RETRY_AFTER) == 0
+
+
+# --- with less ado -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6, socket.AF_UNIX])
+def test_what_accept_gives_is_the_same_with_less_ado(family: socket.AddressFamily, tmp_path: Path) -> None:
+    anywhere = {socket.AF_INET: ("127.0.0.1", 0), socket.AF_INET6: ("::1", 0), socket.AF_UNIX: str(tmp_path / "s")}
+    with socket.socket(family) as listening:
+        listening.bind(anywhere[family])
+        listening.listen()
+        accept = acceptor(listening)
+        assert accept != listening.accept
+        for way in (listening.accept, accept):
+            with socket.socket(family) as client:
+                client.connect(listening.getsockname())
+                sock, peer = way()
+                with sock:
+                    assert type(sock) is socket.socket
+                    assert (sock.family, sock.type, sock.proto) == (family, socket.SOCK_STREAM, listening.proto)
+                    assert not sock.get_inheritable()
+                    assert sock.getblocking()
+                    assert peer == client.getsockname()
+                    client.sendall(b"x")
+                    assert sock.recv(1) == b"x"
+
+
+def test_a_socket_of_another_class_accepts_in_its_own_way() -> None:
+    class Own(socket.socket):
+        def accept(self) -> Any:
+            raise AssertionError("its own")
+
+    with Own() as listening, pytest.raises(AssertionError, match="its own"):
+        acceptor(listening)()
