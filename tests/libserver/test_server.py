@@ -598,6 +598,7 @@ def troubled(home: Turned) -> FaultySocket:
     faulty = FaultySocket(listener.sock)
     home.server.loop.register(listener.sock, 0, listener)
     listener.sock = faulty
+    listener._accept = faulty.accept
     home.server.loop.register(faulty, 1, listener)
     return faulty
 
