@@ -241,7 +241,7 @@ def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack:
     if child is not None:
         child.tell_if_died()
     stack.close()  # the child is gone before the report
-    return _tell(args, turns, outcomes, writers)
+    return _tell(args, turns, outcomes, writers, interrupts)
 
 
 def _preflight(args: argparse.Namespace, config: Config, common: set[Any]) -> None:
@@ -281,7 +281,11 @@ class _Told:
 
 
 def _tell(
-    args: argparse.Namespace, turns: Turns, outcomes: dict[str, Outcome], writers: dict[str, Writer]
+    args: argparse.Namespace,
+    turns: Turns,
+    outcomes: dict[str, Outcome],
+    writers: dict[str, Writer],
+    interrupts: Interrupts,
 ) -> int:
     """Reports, files, the comparison, and the exit code."""
     pair = f"{os.getpid()}-{time.time_ns()}"
@@ -308,7 +312,7 @@ def _tell(
     else:
         print(words, flush=True)
     for writer in writers.values():
-        draw(writer.directory)
+        draw(writer.directory, interrupts)
     codes = [exit_code(outcome) for outcome in outcomes.values()]
     return min([*codes, comparison.exit_code()], key=lambda code: _ORDER.index(code) if code in _ORDER else 2)
 

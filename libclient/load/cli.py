@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             attempt.prepare(stack)
             outcome = attempt.load(interrupts)
             stack.close()  # the child is gone before the report: nothing is left behind whoever reads it
-            attempt.tell(outcome)
+            attempt.tell(outcome, interrupts)
             return exit_code(outcome)
     except _REFUSALS as error:
         return _say(str(error), USAGE)
@@ -141,7 +141,7 @@ class _Attempt:
             self.child.tell_if_died()
         return outcome
 
-    def tell(self, outcome: Outcome) -> None:
+    def tell(self, outcome: Outcome, interrupts: Interrupts) -> None:
         """The report and the files."""
         told = summary(outcome, sys.argv)
         if self.writer is not None:
@@ -157,7 +157,7 @@ class _Attempt:
                 print(report.report(outcome), flush=True)
         finally:
             if self.writer is not None:
-                draw(self.writer.directory)
+                draw(self.writer.directory, interrupts)
 
 
 class Lines:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from ..arguments import program
+from .signals import Interrupts, Quit
 
 __all__ = ["add_arguments", "draw", "run"]
 
@@ -25,15 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR", help="a run's directory, as load -o DIR wrote it")
 
 
-def draw(directory: Path) -> None:
-    """The page of a run that has just ended: last, since that of hours takes seconds, and it can be made again."""
+def draw(directory: Path, interrupts: Interrupts) -> None:
+    """The page of a run that has just ended: last, since that of hours takes seconds, and it can be made again.
+
+    Ctrl-C has nothing to stop gently any more and ends it at once. Raises `Quit`.
+    """
     from .page import write_html
 
+    interrupts.stop = None
+    again = f"'{program()} report {directory}'"
     try:
         write_html(directory)
     except (OSError, ValueError) as error:
-        again = f"'{program()} report {directory}' tries again"
-        print(f"app_client.py load: the page could not be written ({error}); {again}", file=sys.stderr, flush=True)
+        words = f"the page could not be written ({error}); {again} tries again"
+        print(f"app_client.py load: {words}", file=sys.stderr, flush=True)
+    except Quit:
+        print(f"app_client.py load: all is written but the page; {again} makes it", file=sys.stderr, flush=True)
+        raise
 
 
 def run(args: argparse.Namespace) -> int:

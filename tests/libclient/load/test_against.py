@@ -25,7 +25,7 @@ from libclient.load.outcome import summary
 from libclient.load.progress import DRAINING, MEASURING, RESTING, WARMUP
 from libclient.load.schedule import BLOCK
 
-from . import servers
+from . import regressions, servers
 from .paced import paced
 from .servers import ScriptedServer
 from .test_runner import Told
@@ -125,6 +125,16 @@ def test_abort_on_ends_both():
     assert len(made.order) <= 2
     assert outcomes["b"].aborted
     assert outcomes["a"].accounting.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("tries", "called", "missed"), [(2, 1, 1), (3, 1, 1), (5, 1, 2), (19, 3, 4), (20, 1, 2), (40, 2, 4)]
+)
+def test_fewer_tries_than_twenty_fail_only_for_what_chance_seldom_does(tries, called, missed):
+    assert (regressions.allowed(tries, regressions.CALLED), regressions.allowed(tries, regressions.MISSED)) == (
+        called,
+        missed,
+    )
 
 
 # --- the command -------------------------------------------------------------------------
