@@ -129,6 +129,7 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
         ("coverage run --branch --source=protocol", "branch coverage of protocol"),
         ("coverage report", "branch coverage of eventloop,branch coverage of protocol"),
         ("app_client.py load", "load from a bare clone"),
+        ("study replay", "study from a bare clone"),
         ("app-server --help", "wheel"),
         ("app-client load", "wheel"),
         ("-m build", "wheel"),
