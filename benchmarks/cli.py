@@ -4,6 +4,7 @@
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
     python -m benchmarks --list
     python -m benchmarks ablation            throughput left without each trick of ours
+    python -m benchmarks batch               the step from bytes to replies alone, in nanoseconds
     python -m benchmarks exposure            what one peer that nobody knows can cost at most
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
@@ -24,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from benchmarks import ablation, generating, growth, memory, scale, stall, table
+from benchmarks import ablation, batch, generating, growth, memory, scale, stall, table
 from benchmarks.arguments import at_least, duration, output, pause
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
@@ -48,6 +49,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "ablation": ablation.main,
+    "batch": batch.main,
     "exposure": exposure.main,
     "generator": generating.main,
     "growth": growth.main,
