@@ -203,7 +203,10 @@ class Connection:
         return (len(self._buffer) if self._buffer is not None else 0) + self._filled
 
     def give_up(self) -> None:
-        """No more input will be served (a timeout, say): whatever comes is thrown away."""
+        """No more input will be served (a timeout, say): whatever comes is thrown away.
+
+        Raises `UnlistedTransition` where none would be: after the last message, a failure, or the end.
+        """
         advance(self, RECEIVE, GIVEN_UP)
         self._forget()
 

@@ -156,9 +156,7 @@ RECEIVE = Machine(
         Row(CONTENT, LAST_CONTENT_READ, FINISHED, "the message is whole and by its own word the last"),
         Row(CONTENT, GIVEN_UP, FAILED, "the content did not arrive in time"),
         Row(CONTENT, EOF_READ, ENDED, "truncated: the peer finished inside a content"),
-        Row(FINISHED, GIVEN_UP, FINISHED, "nothing was being waited for"),
         Row(FINISHED, EOF_READ, ENDED, "the peer finished after its last message"),
-        Row(FAILED, GIVEN_UP, FAILED, "given up once already"),
         Row(FAILED, EOF_READ, ENDED, "the peer finished; what it sent since the failure was thrown away"),
     ),
 )

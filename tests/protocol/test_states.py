@@ -229,14 +229,14 @@ DRIVEN = {
         b"\0\0": states.FINISHED,
         GOOD: states.FINISHED,
         EOF: states.ENDED,
-        GIVE_UP: states.FINISHED,
+        GIVE_UP: UnlistedTransition,
     },
     states.FAILED: {
         b"": states.FAILED,
         b"\0\0": states.FAILED,
         GOOD: states.FAILED,
         EOF: states.ENDED,
-        GIVE_UP: states.FAILED,
+        GIVE_UP: UnlistedTransition,
     },
     states.ENDED: {
         b"": states.ENDED,

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -28,7 +27,6 @@ import pytest
 from eventloop import EventLoop
 from libclient import Shared, action_request
 from libserver import Server
-from protocol import SERVER, Codec, Connection
 from protocol.states import LIFECYCLE, MACHINES, RECEIVE, Machine, Row
 from study import coverage
 from study.recorder import Recorder
@@ -47,8 +45,6 @@ KEYS: list[Key] = [(machine.name, row.state, row.input) for machine in MACHINES 
 NOT_TAKEN: dict[str, dict[tuple[str, str], str]] = {
     "server": {
         ("CONNECTING", "*"): "a server's connection is accepted: it begins in OPEN",
-        ("FINISHED", "GIVEN_UP"): "time runs for a message that is arriving, and after the last one none is",
-        ("FAILED", "GIVEN_UP"): "the same: nothing is arriving any more",
         ("DRAINING", "RELEASED"): "of the short way alone, which an observed connection does not go: see below",
     },
     "client": {
@@ -60,10 +56,6 @@ NOT_TAKEN: dict[str, dict[tuple[str, str], str]] = {
         ("LINGERING", "*"): "the same",
     },
 }
-
-#: Rows that neither of the two takes. They are there for whoever drives a `Connection` without our
-#: `Message`, and may call `give_up` without looking where it is.
-OF_THE_LIBRARY = {("RECEIVE", "FINISHED", "GIVEN_UP"), ("RECEIVE", "FAILED", "GIVEN_UP")}
 
 
 class Scene(NamedTuple):
@@ -504,21 +496,7 @@ def test_every_row_is_taken_by_each_role_that_can(role: str) -> None:
 
 def test_together_they_take_every_row() -> None:
     taken = taken_by("server") + taken_by("client")
-    assert set(coverage.never(taken)) == OF_THE_LIBRARY
-
-
-def test_the_rows_that_are_left_are_taken_by_who_drives_a_connection_without_us() -> None:
-    """Their own socket, their own timer: it expires, and nobody has looked whether it still may."""
-    recording = Recording("server", FakeClock())
-    for data in (ONE_SHOT, b"\x00\x00"):
-        connection = Connection(Codec(SERVER), recording.recorder.observer())
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            theirs.sendall(data)
-            connection.receive_data(ours.recv(1000))
-        connection.give_up()
-    taken = coverage.count([recording.trace()])
-    assert {key for key in KEYS if taken[key]} >= OF_THE_LIBRARY
+    assert coverage.never(taken) == []
 
 
 def test_a_scene_that_is_missing_is_found_out() -> None:
