@@ -171,7 +171,7 @@ LIFECYCLE = Machine(
         Row(OPEN, PEER_EOF, DRAINING, "they are done; we may still owe replies"),
         Row(OPEN, LAST_MESSAGE, DRAINING, "one-shot or close: one more reply, then FIN; what follows is discarded"),
         Row(OPEN, INPUT_FAILED, DRAINING, "earlier replies and the error go out first, then FIN"),
-        Row(OPEN, SHUTDOWN, DRAINING, "SIGTERM: finish what was begun, begin nothing"),
+        Row(OPEN, SHUTDOWN, DRAINING, "told to stop: finish what was begun, begin nothing"),
         Row(OPEN, RELEASED, CLOSED, "between messages, nothing owed either way: close at once"),
         Row(OPEN, LOST, CLOSED, "reset or broken: nothing can be sent or read any more"),
         Row(OPEN, ABORTED, CLOSED, "cut by us: a limit, or a second signal"),
