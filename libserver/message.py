@@ -101,19 +101,18 @@ OVERDUE = {
 class Pending:
     """What a connection has to remember while it is not at rest."""
 
-    __slots__ = ("deadline", "held", "reason", "replies", "session", "yielded")
+    __slots__ = ("deadline", "held", "replies", "session", "yielded")
 
     def __init__(self) -> None:
         self.replies = Replies()  # owed
         self.held: Request | None = None  # a request for which the pool has no room yet
         self.deadline: float | None = None  # of the message being read
         self.session: dict[str, Any] | None = None  # the handlers' dictionary
-        self.reason: CloseReason | None = None  # why it ends
         self.yielded = False  # it had its share of this turn
 
     @property
     def empty(self) -> bool:
-        return not (self.replies or self.held or self.session or self.reason or self.yielded)
+        return not (self.replies or self.held or self.session or self.yielded)
 
 
 def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
@@ -131,10 +130,10 @@ class Message:
     """One accepted connection.
 
     `state` is LIFECYCLE's; `last_active` is when bytes last arrived, or a reply that had to wait
-    left, on the loop's clock, to a quarter of a second.
+    left, on the loop's clock, to a quarter of a second; `reason` is why it ends, once it does.
     """
 
-    __slots__ = ("_pending", "connection", "last_active", "server", "state", "transport")
+    __slots__ = ("_pending", "connection", "last_active", "reason", "server", "state", "transport")
 
     state: str
 
@@ -143,6 +142,7 @@ class Message:
         self.connection = Connection(server.codec, observer)
         self.last_active = server.loop.lately
         self._pending: Pending | None = None
+        self.reason: CloseReason | None = None
         begin(self, LIFECYCLE, OPEN)
         if observer is not None and server.tap is not None:
             sock = server.tap(self, sock)
@@ -526,14 +526,13 @@ class Message:
 
     def _because(self, reason: CloseReason) -> None:
         """The first cause is the reason."""
-        pending = self.pending
-        if pending.reason is None:
-            pending.reason = reason
+        if self.reason is None:
+            self.reason = reason
 
     def _cut_short(self, reason: CloseReason) -> None:
         """It ends here and now. Good order is reached when all that is owed has left, not before."""
-        if self.state is DRAINING and self.pending.reason in IN_GOOD_ORDER:
-            self.pending.reason = None
+        if self.state is DRAINING and self.reason in IN_GOOD_ORDER:
+            self.reason = None
         self._because(reason)
 
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
@@ -615,10 +614,9 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        reason = self.pending.reason
-        assert reason is not None  # whoever entered CLOSED said why
+        assert self.reason is not None  # whoever entered CLOSED said why
         self._pending = None
-        self.server.forget(self, reason)
+        self.server.forget(self, self.reason)
 
     # --- for people --------------------------------------------------------------------------------
 
@@ -633,7 +631,6 @@ class Message:
 
     def gauges(self) -> dict[str, Any]:
         """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
-        pending = self._pending
         server = self.server
         arriving = server.arrivals.part(self)
         timers = {
@@ -647,7 +644,7 @@ class Message:
             "queued": self.transport.queued,
             "in_flight": self.connection.in_flight,
             "timers": [name for name, runs in timers.items() if runs],
-            "reason": pending.reason.value if pending is not None and pending.reason is not None else None,
+            "reason": self.reason.value if self.reason is not None else None,
         }
 
     def __repr__(self) -> str:
