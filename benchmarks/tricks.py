@@ -122,7 +122,7 @@ def _without_reply_header_cache(patch: Patch) -> None:
     def forget(self: Any, *arguments: Any) -> None:
         begin(self, *arguments)
         self.json_reply_headers = Forgetful()
-        self.json_reply_heads = Forgetful()
+        self.json_result_heads = Forgetful()
         self.around_reply_ids = Forgetful()
 
     patch(Codec, "__init__", forget)
@@ -241,7 +241,7 @@ TRICKS: dict[str, Trick] = {
         Trick("prepared-json", "json's C scanner and encoder, prepared once", _json_by_its_front_door),
         Trick("one-scan", "all contents of one read are scanned in one call", _read_each_alone),
         Trick("send-first", "send, and register for writing only what the kernel refused", _register_before_sending),
-        Trick("batch", "whole requests are answered in one step each, without events", _walk_only),
+        Trick("batch", "whole requests are cut, read and answered together, without events", _walk_only),
         Trick(
             "id-cache",
             "headers that differ by their id alone are parsed once",

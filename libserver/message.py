@@ -4,7 +4,7 @@
 `Transport`, which moves bytes, and a `protocol.Connection`, which knows what they mean; it asks
 the server's `Actions` for answers and owns the connection's LIFECYCLE.
 
-    Transport.on_readable -> data_received -> answer_batch: whole requests, one step each
+    Transport.on_readable -> data_received -> answer_batch: whole requests, together
                                            -> _walk:        everything else, event by event
                           <- write         <- all replies of one read, in one send
 

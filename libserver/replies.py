@@ -41,7 +41,7 @@ class Owed:
         if not isinstance(outcome, ProtocolError) and self.header is not None and self.header.is_json:
             try:
                 outcome = encode_result(outcome)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 outcome = failure(error)
         content = outcome.content if isinstance(outcome, BinaryReply) else outcome
         self.size = len(content) if isinstance(content, (bytes, bytearray, memoryview)) else 0
@@ -97,7 +97,7 @@ def encode(connection: Connection, header: Header | None, outcome: object, failu
             if header.is_json:
                 return connection.send_json(header, encode_result(outcome))
             return send_binary_result(connection, header, outcome)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             outcome = failure(error)
     assert isinstance(outcome, ProtocolError)
     return connection.send_error(header, outcome)

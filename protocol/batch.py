@@ -19,7 +19,9 @@ Rules:
   one-shot with more behind it, a deadline, an action that blocks, output enough) and says how
   many bytes it took. The walk goes on from there. So it may always give up, and is never the only way.
 * It must equal the walk: same bytes in, same calls, same replies, same state. Tests feed both
-  the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py).
+  the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py). Only
+  how deep is too deep for a content is for the interpreter's stack to say, which differs by a few
+  levels of a thousand.
 * It builds no object per request or reply and calls nothing that it could do once for all: one
   slotted pair per message costs a fifth of the throughput at depth 16, and so does a scanner
   that is called for each content.
@@ -47,6 +49,10 @@ from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RE
 __all__ = ["BinaryReply", "Handlers", "answer_batch", "can_batch", "send_binary_result"]
 
 BytesLike = bytes | bytearray | memoryview
+
+#: Requests that are cut and read together. More would save little, and a peer whose every second
+#: content is bad would have the rest of its read cut and read again for each of them.
+TOGETHER = 32
 
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
@@ -107,51 +113,57 @@ def answer_batch(
     are answered, and none is begun behind `max_output` bytes.
     """
     codec = connection.codec
+    granted = connection.granted
+    common: dict[bytes, int] = codec.common if granted else {}
     replies: list[BytesLike] = []
     available = len(data)
     at = output = 0
-    if connection.granted and available > 2 and max_requests > 0:
-        # One request and nothing else: what a client sends that awaits each reply.
-        start = 2 + (data[0] << 8 | data[1])
-        framed = data[:start]
-        length, id = codec.common.get(framed), b""
-        if length is None and start < available:
-            length, id = codec.common_around_id(framed)
-        if length is not None and start + length == available:
-            values = decode_contents([data[start:]])
-            ids = {0: id} if id else None
-            answered, output = _answer(codec, values, ids, handlers, session, failed, replies, max_output)
-            return (available if answered else 0), replies, output
-    while max_requests > 0:
-        if connection.granted:
-            contents, ids, end = _cut(codec, data, at, max_requests)
-            if contents:
-                values = decode_contents(contents)
-                answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
-                output += size
-                if answered < len(contents):
-                    at = _cut(codec, data, at, answered)[2]
+    while max_requests > 0 and available - at > 2:
+        start = at + 2 + (data[at] << 8 | data[at + 1])
+        framed = data[at:start]
+        length, id = common.get(framed), b""
+        if length is None:
+            if start > available or start - at - 2 > codec.limits.max_header:
+                break
+            header = codec.headers.get(framed)
+            if header is None and granted:
+                length, id = codec.common_around_id(framed)
+            if length is None and not (granted and header is not None and header.is_common):
+                end = _answer_other(connection, framed, data, start, handlers, session, failed, replies)
+                if not end:
                     break
                 at = end
-                max_requests -= answered
-                if at == available or not max_requests or output >= max_output:
+                output += len(replies[-2])
+                max_requests -= 1
+                granted = connection.granted
+                if not granted or output >= max_output:
                     break
-        end = _answer_other(connection, data, at, handlers, session, failed, replies)
-        if not end:
-            break
-        at = end
-        output += len(replies[-2])
-        max_requests -= 1
-        if not connection.granted or output >= max_output:
+                common = codec.common
+                continue
+        if length is not None and start + length == available:
+            # One, and nothing behind it: what a client sends that awaits each reply.
+            values = decode_contents([data[start:]])
+            ids = {0: id} if id else None
+            answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
+            return (available if answered else at), replies, output + size
+        contents, ids, ends = _cut(codec, data, at, min(max_requests, TOGETHER))
+        values = decode_contents(contents)
+        answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
+        if answered:
+            at = ends[answered - 1]
+        output += size
+        max_requests -= answered
+        if not answered or answered < len(contents) or output >= max_output:
             break
     return at, replies, output
 
 
-def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, int]:
-    """The contents of the whole common requests at `at`, the ids of those that have one by number, and the end."""
+def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int]]:
+    """The contents of the whole common requests at `at`, the ids of those that have one by number, and all ends."""
     common = codec.common
     available = len(data)
     contents: list[bytes] = []
+    ends: list[int] = []
     ids: dict[int, bytes] | None = None
     for _ in range(most):
         try:
@@ -162,23 +174,36 @@ def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], di
             start += data[at] << 8
         framed = data[at:start]
         length = common.get(framed)
+        decode = None
         if length is None:
             if start > available:
                 break
-            length, id = codec.common_around_id(framed)
+            header = codec.headers.get(framed)
+            if header is not None and header.is_common:
+                length, decode = header.content_length, header.decode
+            elif header is None:
+                length, id = codec.common_around_id(framed)
             if length is None or start + length > available:
                 break
-            if ids is None:
-                ids = {}
-            ids[len(contents)] = id
+            if header is None:
+                if ids is None:
+                    ids = {}
+                ids[len(contents)] = id
         end = start + length
         if end > available:
             break
-        contents.append(data[start:end])
+        if decode is None:
+            contents.append(data[start:end])
+        else:
+            try:
+                contents.append(decode(data[start:end], "strict")[0].encode())
+            except Exception:  # a codec may raise what it likes
+                break  # bad content: the walk finds the words for it
+        ends.append(end)
         at = end
         if at == available:
             break
-    return contents, ids, at
+    return contents, ids, ends
 
 
 def _answer(
@@ -195,7 +220,7 @@ def _answer(
 
     It stops behind `max_output` bytes, and before a request whose handler is not for the batch.
     """
-    heads = codec.json_reply_heads
+    heads = codec.json_result_heads
     plain = handlers.plain
     before = len(replies)
     output = 0
@@ -219,7 +244,7 @@ def _answer(
                     try:
                         head = heads[size]
                     except KeyError:
-                        head = codec.json_reply_head(size)
+                        head = codec.json_result_head(size)
                 else:
                     content = encode_result(result)
             except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
@@ -269,8 +294,9 @@ def _content(
 
 def _answer_other(
     connection: Connection,
+    framed: bytes,
     data: bytes,
-    at: int,
+    start: int,
     handlers: Handlers,
     session: Callable[[], dict[str, Any]],
     failed: Callable[[BaseException], ProtocolError],
@@ -278,26 +304,19 @@ def _answer_other(
 ) -> int:
     """Answer a request that is ordinary and not common; where it ends, or 0 if it is not for the batch.
 
-    That is: the first of a connection, one whose header was not seen before, another encoding, white
-    space around the content, bytes.
+    That is: the first of a connection, one whose header was not seen before, another encoding, bytes.
+    `framed` are its prefix and header; its content stands at `start`.
     """
-    codec = connection.codec
-    available = len(data)
-    if available - at <= 2:
-        return 0
-    start = at + 2 + (data[at] << 8 | data[at + 1])
-    if start > available or not 0 < start - at - 2 <= codec.limits.max_header:
-        return 0
     try:
-        header = codec.header(data[at:start])
+        header = connection.codec.header(framed)
     except BadHeader:
         return 0
     end = start + header.content_length
-    if end > available or not header.is_plain:
+    if end > len(data) or not header.is_plain:
         return 0
     if header.connection is not None:
         connection.persistent = True
-    elif not connection.persistent and end != available:
+    elif not connection.persistent and end != len(data):
         return 0  # one-shot, with more behind it
     if header.is_json:
         decode = header.decode
@@ -305,20 +324,22 @@ def _answer_other(
             value = decode_text(data[start:end].decode() if decode is None else decode(data[start:end], "strict")[0])
         except Exception:  # a codec may raise what it likes
             return 0  # bad content: the walk finds the words for it
-        answer = _content(value, handlers, session, failed)
-        if answer is None:
+        content = _content(value, handlers, session, failed)
+        if content is None:
             return 0
-        connection.in_flight = 1
-        frame = connection.send_json(header, answer)
+        if connection.granted and header.id is None:
+            replies += (connection.codec.json_reply_header(len(content)), content, b"")
+        else:
+            connection.in_flight = 1
+            replies += (*connection.send_json(header, content), b"")
     else:
-        made = _answer_binary(connection, header, data[start:end], handlers, failed)
-        if made is None:
+        frame = _answer_binary(connection, header, data[start:end], handlers, failed)
+        if frame is None:
             return 0
-        frame = made
-    replies += (*frame, b"")
+        replies += (*frame, b"")
     if not connection.granted:
-        for taken in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
-            advance(connection, RECEIVE, taken)
+        for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
+            advance(connection, RECEIVE, given)
     return end
 
 

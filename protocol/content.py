@@ -164,16 +164,12 @@ def decode_contents(contents: list[bytes]) -> list[Any]:
     count = len(contents)
     try:
         if count == 1:
-            text = contents[0].decode()
-            value, end = scan_once(text, 0)
-            if end == len(text):
-                return [value]
-        else:
-            text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
-            elements, end = scan_once(text, 0)
-            if end == len(text) and len(elements) == 2 * count - 1 and elements[1::2].count(_SECRET) == count - 1:
-                values: list[Any] = elements[::2]
-                return values
+            return [decode_text(contents[0].decode())]
+        text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
+        elements, end = scan_once(text, 0)
+        if end == len(text) and len(elements) == 2 * count - 1 and elements[1::2].count(_SECRET) == count - 1:
+            values: list[Any] = elements[::2]
+            return values
     except Exception:  # StopIteration among them
         pass
     return list(_decode_each(contents))
@@ -252,10 +248,7 @@ def encode_json(value: object) -> bytes:
 def encode_result(result: object) -> bytes:
     """The content of a success reply; raises as `encode_json`."""
     if result.__class__ is str:
-        try:
-            return RESULT_HEAD + quote(result).encode() + RESULT_TAIL
-        except UnicodeEncodeError:
-            return RESULT_HEAD + to_bytes(quote(result)) + RESULT_TAIL
+        return RESULT_HEAD + to_bytes(quote(result)) + RESULT_TAIL
     if isinstance(result, Reply):
         return encode_json(result.fields)
     return to_bytes('{"result": ' + "".join(_iterencode(result, 0)) + "}")

@@ -6,10 +6,9 @@
     +----------------+-----------------------------+---------------------------+
 
 `Codec` reads and writes headers for all connections of one endpoint. It holds what they
-share: the limits, and three bounded caches. Clients repeat their headers byte for byte and
-replies repeat their lengths, so most headers are never parsed and few are ever built
-(benchmarks: without the first cache .79 / .43 of the throughput at 64 connections and depth
-1 / 16, without the second .75 / .38).
+share: the limits, and bounded caches. Clients repeat their headers byte for byte and replies
+repeat their lengths, so most headers are never parsed and few are ever built (what that brings:
+docs/performance.md, `header-cache`, `id-cache` and `reply-headers`).
 
 Not here: when a header is expected (`protocol.connection`), contents (`protocol.content`).
 """
@@ -65,8 +64,7 @@ class Header:
     `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
     is only read from requests and `event` only from replies. `is_json`: the content is
     `text/json`; `decode` is its encoding's decoder, None for UTF-8. `is_plain`: there is nothing
-    optional that needs a second look, so the batch path may take it; `is_common`: that, and JSON in
-    UTF-8.
+    optional that needs a second look, so the batch path may take it; `is_common`: that, and JSON.
     """
 
     __slots__ = (
@@ -108,7 +106,7 @@ class Header:
                 self.decode = text_codec(content_encoding)
             except UnsupportedEncoding:
                 self.is_plain = False
-        self.is_common = self.is_plain and self.is_json and self.decode is None
+        self.is_common = self.is_plain and self.is_json
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in self.__slots__)
@@ -284,8 +282,11 @@ def encode_header(
 
 
 #: Splits a header at a member `"id": value` as clients write it: an integer, or printable ASCII
-#: that needs no escape. Gives what stands before, the value as written, and what stands behind.
-_split_at_id = re.compile(rb'"id"\s*:\s*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=\s*[,}])').split
+#: that needs no escape. Gives what stands before, the value as written, and what stands behind;
+#: the white space between is JSON's own, which is less than `\s`.
+_split_at_id = re.compile(
+    rb'"id"[ \t\n\r]*:[ \t\n\r]*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=[ \t\n\r]*[,}])'
+).split
 
 _pack_prefix = struct.Struct(">H").pack
 
@@ -303,7 +304,7 @@ class Codec:
         "common",
         "headers",
         "json_reply_headers",
-        "json_reply_heads",
+        "json_result_heads",
         "limits",
         "role",
     )
@@ -313,14 +314,14 @@ class Codec:
         self.limits = limits or Limits()
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
-        #: of those the common ones: JSON in UTF-8 and nothing optional -> content length
+        #: of those the common ones: JSON in UTF-8, with nothing that needs a second look -> content length
         self.common: dict[bytes, int] = {}
         #: what stands before and behind the id in a header that is common but for it -> content length
         self.around_ids: dict[tuple[bytes, bytes], int | None] = {}
         #: content length -> prefix and header of a plain `text/json` reply
         self.json_reply_headers: dict[int, bytes] = {}
         #: length of a string's JSON -> the same, and what stands before it in the content
-        self.json_reply_heads: dict[int, bytes] = {}
+        self.json_result_heads: dict[int, bytes] = {}
         #: one of those -> what stands before and behind an id in it
         self.around_reply_ids: dict[bytes, tuple[bytes, bytes]] = {}
 
@@ -329,13 +330,14 @@ class Codec:
         header = self.headers.get(framed)
         if header is None:
             header = self._parse(framed[PREFIX_LENGTH:])
-            # A header with an id is not likely to come again; the size bound keeps the cache small.
-            if header.id is None and len(framed) <= CACHED_HEADER_LENGTH:
+            # A header with an id is not likely to come again; the other bounds keep the cache small.
+            small = len(framed) <= CACHED_HEADER_LENGTH and header.content_encoding.__class__ is str
+            if header.id is None and small:
                 if len(self.headers) >= CACHED_HEADERS:
                     self.headers.clear()
                     self.common.clear()
                 self.headers[framed] = header
-                if header.is_common:
+                if header.is_common and header.decode is None:
                     self.common[framed] = header.content_length
         return header
 
@@ -353,16 +355,16 @@ class Codec:
         surrounding, by parsing it with another id in its place: if exactly the id changes, then
         the place is the id's, and no other simple id there can mean anything else.
         """
+        if len(framed) > CACHED_HEADER_LENGTH or len(framed) - PREFIX_LENGTH > self.limits.max_header:
+            return None, b""
         parts = _split_at_id(framed, 1)
-        if len(parts) != 3 or len(framed) - PREFIX_LENGTH > self.limits.max_header:
+        if len(parts) != 3:
             return None, b""
         before, id, behind = parts
         around = (before[PREFIX_LENGTH:], behind)
         try:
             return self.around_ids[around], id
         except KeyError:
-            if len(framed) > CACHED_HEADER_LENGTH:
-                return None, b""
             if len(self.around_ids) >= CACHED_HEADERS:
                 self.around_ids.clear()
             length = self.around_ids[around] = self._length_without_id(*around)
@@ -376,7 +378,7 @@ class Codec:
             return None
         if (one.id, two.id) != ("one", 2):
             return None  # it stands in a nested object, or another id comes behind it
-        return one.content_length if one.is_common else None
+        return one.content_length if one.is_common and one.decode is None else None
 
     def json_reply_header(self, length: int) -> bytes:
         """Prefix and header of a `text/json` reply without optional fields, cached by length."""
@@ -388,18 +390,18 @@ class Codec:
             self.json_reply_headers[length] = framed
         return framed
 
-    def json_reply_head(self, length: int) -> bytes:
+    def json_result_head(self, length: int) -> bytes:
         """All of a plain reply that stands before a result whose JSON has `length` bytes, cached by length.
 
         `RESULT_TAIL` stands behind it.
         """
-        head = self.json_reply_heads.get(length)
+        head = self.json_result_heads.get(length)
         if head is None:
             content_length = len(RESULT_HEAD) + length + len(RESULT_TAIL)
             head = encode_header(JSON_TYPE, JSON_ENCODING, content_length) + RESULT_HEAD
-            if len(self.json_reply_heads) >= CACHED_REPLY_HEADERS:
-                self.json_reply_heads.clear()
-            self.json_reply_heads[length] = head
+            if len(self.json_result_heads) >= CACHED_REPLY_HEADERS:
+                self.json_result_heads.clear()
+            self.json_result_heads[length] = head
         return head
 
     def head_with_id(self, head: bytes, id: bytes) -> bytes:

@@ -33,6 +33,7 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test  # noqa: E402
 
 from libserver import Message  # noqa: E402
+from protocol.batch import PARTS  # noqa: E402
 from tests.libserver.harness import Peer, Turned, binary, frame, jsonish, take_reply, turned  # noqa: E402
 
 #: Seconds after which what the model says has not come.
@@ -375,8 +376,8 @@ def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> Non
     write = Message._write
 
     def swapped(self: Message, replies: list[Any], size: int | None = None) -> None:
-        if len(replies) == 4:  # two replies, each a header and a content
-            replies = replies[2:] + replies[:2]
+        if len(replies) in (4, 2 * PARTS):  # two replies, of the walk or of the batch
+            replies = replies[len(replies) // 2 :] + replies[: len(replies) // 2]
         write(self, replies, size)
 
     monkeypatch.setattr(Message, "_write", swapped)

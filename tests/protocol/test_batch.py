@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, Limits, answer_batch, can_batch
-from protocol.batch import PARTS, send_binary_result
+from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, Limits, answer_batch, can_batch, content
+from protocol.batch import PARTS, TOGETHER, send_binary_result
 from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
 
@@ -94,6 +94,7 @@ LEFT = {
         )
     },
     "bad UTF-8": message(b'{"action": "echo", "value": "\xff"}', **KEPT),
+    "bad UTF-16": message(b'{\0"\0\0\xd8"\0}\0', encoding="utf-16-le", **KEPT),
     "a surrogate in UTF-8": message(b'{"action": "echo", "value": "\xed\xa0\x80"}', **KEPT),
     "a type whose handler is not for the batch": message(b"", "binary/slow", **KEPT),
     "a broken header": framed(b"[]"),
@@ -410,6 +411,26 @@ def test_contents_that_are_whole_only_together_are_refused_each():
         assert batched([ECHO, stream], codec) == walked([ECHO + stream])
 
 
+def test_a_read_of_good_and_bad_contents_is_not_read_again_for_each_of_them(monkeypatch):
+    """A bad one sends the walk, and the walk tries the batch again behind it."""
+    scanned = 0
+    scan = content.scan_once
+
+    def counted(text: str, at: int) -> object:
+        nonlocal scanned
+        scanned += len(text)
+        return scan(text, at)
+
+    monkeypatch.setattr(content, "scan_once", counted)
+    good, bad = request({"action": "echo"}, **KEPT), message("1,2", **KEPT)
+    codec = Codec(SERVER)
+    batched([good, bad], codec)
+    for count in (100, 400):
+        scanned = 0
+        assert batched([good, (good + bad) * count], codec) == walked([good, (good + bad) * count])
+        assert scanned < count * TOGETHER * len(f"{good}{bad}")
+
+
 # --- when the batch may be used ------------------------------------------------------------------------
 
 
@@ -544,6 +565,29 @@ def test_a_place_that_is_not_the_ids_is_told_by_putting_another_there(raw):
     codec = Codec(SERVER)
     assert codec.common_around_id(raw)[0] is None
     assert codec.common_around_id(raw)[0] is None  # and it is remembered
+
+
+def test_what_is_forgotten_in_the_middle_of_a_read_is_not_answered_twice():
+    """The surroundings of the first request's id are known; those of the second make the table be emptied."""
+    codec = Codec(SERVER)
+    long = CACHED_HEADER_LENGTH + 2 - len(header(18, id=1, x="", **KEPT))
+    confirm = [request({"action": "confirm"}, id=id, x="x" * long, **KEPT) for id in (1, 22)]
+    other = message("{", id=3, y=1, **KEPT)
+    streams = [ECHO, confirm[0]], [confirm[1] + other, ECHO]
+    assert batched([*streams[0]], codec) == walked([*streams[0]])
+    for n in range(CACHED_HEADERS - len(codec.around_ids)):
+        codec.common_around_id(header(n, id=1))
+    assert len(codec.around_ids) == CACHED_HEADERS
+    assert batched([ECHO, *streams[1]], codec) == walked([ECHO, *streams[1]])
+
+
+@pytest.mark.parametrize("white", ["", " ", "\t\r\n ", "\v", "\f", "\x1c", "\u00a0"])
+def test_the_white_space_around_an_id_is_that_of_json(white):
+    codec = Codec(SERVER)
+    raw = header(18, **KEPT)[2:-1] + f', "id"{white}:{white}1{white}}}'.encode()
+    stream = ECHO + ECHO + framed(raw) + b'{"action": "echo"}' + ECHO
+    assert batched([stream], codec) == walked([stream])
+    assert batched([stream], codec) == walked([stream])
 
 
 def test_what_stands_around_ids_is_remembered_within_bounds():

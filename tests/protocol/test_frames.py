@@ -409,10 +409,10 @@ def test_a_reply_header_is_made_once_for_each_length():
 
 def test_a_replys_head_is_its_header_and_what_stands_before_the_result():
     codec = Codec(SERVER)
-    assert codec.json_reply_head(5) is codec.json_reply_head(5)
+    assert codec.json_result_head(5) is codec.json_result_head(5)
     for json_of_result in (b'""', b'"abc"', b'"' + b"x" * 1000 + b'"'):
         content = RESULT_HEAD + json_of_result + RESULT_TAIL
-        head = codec.json_reply_head(len(json_of_result))
+        head = codec.json_result_head(len(json_of_result))
         assert head + json_of_result + RESULT_TAIL == encode_header("text/json", "utf-8", len(content)) + content
 
 
@@ -423,7 +423,7 @@ def test_a_head_with_an_id_is_what_would_have_been_encoded(id):
     written = json.dumps(id).encode()
     for _ in range(2):
         assert codec.head_with_id(codec.json_reply_header(20), written) == expected
-        head = codec.json_reply_head(20 - len(RESULT_HEAD + RESULT_TAIL))
+        head = codec.json_result_head(20 - len(RESULT_HEAD + RESULT_TAIL))
         assert codec.head_with_id(head, written) == expected + RESULT_HEAD
 
 
@@ -431,9 +431,9 @@ def test_the_caches_of_heads_are_bounded():
     codec = Codec(SERVER)
     for length in range(CACHED_REPLY_HEADERS * 2 + 10):
         assert f'"content-length": {length + 12}, "id": 1}}'.encode() in codec.head_with_id(
-            codec.json_reply_head(length), b"1"
+            codec.json_result_head(length), b"1"
         )
-        assert len(codec.json_reply_heads) <= CACHED_REPLY_HEADERS
+        assert len(codec.json_result_heads) <= CACHED_REPLY_HEADERS
         assert len(codec.around_reply_ids) <= CACHED_REPLY_HEADERS
 
 

@@ -239,6 +239,7 @@ def batched(
             endpoint.send(replies)
             assert size == sum(map(len, replies[1::PARTS]))
             assert len(replies) // PARTS <= max_requests
+            assert bool(taken) == bool(replies)
             if not taken:
                 break
             data = data[taken:]
