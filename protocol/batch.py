@@ -1,4 +1,4 @@
-"""How are many whole requests answered in one step?
+"""How are many whole requests answered together?
 
 The walk through RECEIVE, state by state and event by event, is how a message is *understood*.
 Most messages need no such care: they arrive whole, between two others, with a header seen
@@ -10,8 +10,8 @@ back to PROTOHEADER in one step, and collects the replies so that they can leave
     _answer          value -> handler -> reply, in the order of the requests
     _answer_other    the one behind them, if it is ordinary all the same; then from the start
 
-*Common* is JSON in UTF-8 whose header was seen before, but for its `id`. *Ordinary* is also a
-header not seen before, another encoding, bytes, and the first request of a connection.
+*Common* is JSON whose header was seen before, or differs from one that was by its `id` alone.
+*Ordinary* is also a header not seen before, bytes, and the first request of a connection.
 
 Rules:
 
@@ -304,8 +304,8 @@ def _answer_other(
 ) -> int:
     """Answer a request that is ordinary and not common; where it ends, or 0 if it is not for the batch.
 
-    That is: the first of a connection, one whose header was not seen before, another encoding, bytes.
-    `framed` are its prefix and header; its content stands at `start`.
+    That is: the first of a connection, one whose header was not seen before, bytes. `framed` is its
+    prefix and header; its content stands at `start`.
     """
     try:
         header = connection.codec.header(framed)
