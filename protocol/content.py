@@ -17,8 +17,8 @@ from __future__ import annotations
 import codecs
 import encodings
 import json
+import os
 import pkgutil
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from encodings.aliases import aliases
 from json.encoder import encode_basestring
@@ -148,7 +148,7 @@ def decode_text(text: str) -> Any:
 
 
 #: What stands between two contents that are read together: nothing that a peer could know, or write itself.
-_SECRET = secrets.token_hex(8)
+_SECRET = os.urandom(8).hex()
 _BETWEEN = f',"{_SECRET}",'.encode()
 
 
