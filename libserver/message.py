@@ -130,10 +130,10 @@ class Message:
     """One accepted connection.
 
     `state` is LIFECYCLE's; `last_active` is when bytes last arrived, or a reply that had to wait
-    left, on the loop's clock, to a quarter of a second; `reason` is why it ends, once it does.
+    left, on the loop's clock, to a quarter of a second.
     """
 
-    __slots__ = ("_pending", "connection", "last_active", "reason", "server", "state", "transport")
+    __slots__ = ("_pending", "connection", "last_active", "server", "state", "transport")
 
     state: str
 
@@ -142,7 +142,6 @@ class Message:
         self.connection = Connection(server.codec, observer)
         self.last_active = server.loop.lately
         self._pending: Pending | None = None
-        self.reason: CloseReason | None = None
         begin(self, LIFECYCLE, OPEN)
         if observer is not None and server.tap is not None:
             sock = server.tap(self, sock)
@@ -157,6 +156,11 @@ class Message:
     @property
     def observer(self) -> Observer | None:
         return self.connection.observer
+
+    @property
+    def reason(self) -> CloseReason | None:
+        """Why it ends, once that is known. The server has it: a slot would cost each idle connection 16 bytes."""
+        return self.server.ending.get(self)
 
     @property
     def pending(self) -> Pending:
@@ -526,13 +530,12 @@ class Message:
 
     def _because(self, reason: CloseReason) -> None:
         """The first cause is the reason."""
-        if self.reason is None:
-            self.reason = reason
+        self.server.ending.setdefault(self, reason)
 
     def _cut_short(self, reason: CloseReason) -> None:
         """It ends here and now. Good order is reached when all that is owed has left, not before."""
         if self.state is DRAINING and self.reason in IN_GOOD_ORDER:
-            self.reason = None
+            del self.server.ending[self]
         self._because(reason)
 
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
@@ -614,9 +617,8 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        assert self.reason is not None  # whoever entered CLOSED said why
         self._pending = None
-        self.server.forget(self, self.reason)
+        self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
 
     # --- for people --------------------------------------------------------------------------------
 
@@ -632,6 +634,7 @@ class Message:
     def gauges(self) -> dict[str, Any]:
         """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
         server = self.server
+        reason = self.reason
         arriving = server.arrivals.part(self)
         timers = {
             "header": arriving == "header",
@@ -644,7 +647,7 @@ class Message:
             "queued": self.transport.queued,
             "in_flight": self.connection.in_flight,
             "timers": [name for name, runs in timers.items() if runs],
-            "reason": self.reason.value if self.reason is not None else None,
+            "reason": reason.value if reason is not None else None,
         }
 
     def __repr__(self) -> str:

@@ -157,6 +157,8 @@ class Server:
         #: open connections, each with the time it was accepted at, on the loop's clock
         self.connections: dict[Accepted, float] = {}
         self.refused: dict[Message, float] = {}
+        #: messages that are on their way out, each with the reason
+        self.ending: dict[Message, CloseReason] = {}
         #: only while there is a limit on them: the source addresses of open connections, and how many each has
         self._ip_of: dict[Accepted, str] = {}
         self._from_ip: Counter[str] = Counter()

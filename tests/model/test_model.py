@@ -361,7 +361,7 @@ def caught_by_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_notices_a_last_cause_that_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     def because(self: Message, reason: Any) -> None:
-        self.reason = reason
+        self.server.ending[self] = reason
 
     monkeypatch.setattr(Message, "_because", because)
     caught_by_the_model(monkeypatch)
