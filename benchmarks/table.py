@@ -1,6 +1,6 @@
 """How do results become the tables of the docs?
 
-    python -m benchmarks table RESULTS.json ... [--into docs/performance.md]
+    python -m benchmarks table RESULTS.json ... [--into docs/performance.md] [--only aims,loop]
 
 Takes what `--json` wrote (of the loads, of `ablation`, `memory` and `scale`) and makes markdown of it. With
 `--into` each table replaces what stands in the document between its markers
@@ -66,6 +66,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
             "loop": _loop(run),
             "aims": _aims(run),
             "environment": f"{run.caption()}. {_libraries(run)}",
+            "aims-environment": run.caption(),
         }
     if kind == "memory":
         return {"memory": _memory(found)}
@@ -238,19 +239,25 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks table", description="Markdown tables of results.")
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="what --json wrote")
     parser.add_argument("--into", type=Path, metavar="FILE", help="replace the tables between this file's markers")
+    parser.add_argument("--only", metavar="NAMES", help="comma-separated: these tables of all that the files give")
     options = parser.parse_args(argv)
     made: dict[str, str] = {}
     try:
         for path in options.results:
             made |= tables(json.loads(path.read_text()))
+        if options.only is not None:
+            made = {name: made[name] for name in options.only.split(",")}
         if options.into is None:
             for name, table in made.items():
                 print(f"<!-- benchmarks: {name} -->\n{table}\n<!-- /benchmarks: {name} -->\n")
             return 0
         document, homeless = put_into(options.into.read_text(), made)
         options.into.write_text(document)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    except KeyError as error:
+        print(f"benchmarks: there is no {error} in these files; they give {', '.join(made)}", file=sys.stderr)
         return 2
     for name in homeless:
         print(f"{options.into} has no markers for {name}: <!-- benchmarks: {name} -->", file=sys.stderr)

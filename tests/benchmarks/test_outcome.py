@@ -130,6 +130,14 @@ def test_the_command_writes_into_a_document(run: Run, tmp_path: Path, capsys: py
     assert "no markers for loads" in capsys.readouterr().err
 
 
+def test_only_some_tables_are_made(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "run.json", run)
+    assert table.main([str(tmp_path / "run.json"), "--only", "aims-environment"]) == 0
+    assert capsys.readouterr().out.startswith("<!-- benchmarks: aims-environment -->\nPython ")
+    assert table.main([str(tmp_path / "run.json"), "--only", "aims,none"]) == 2
+    assert "no 'none'" in capsys.readouterr().err
+
+
 def test_the_command_says_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.json").write_text("{}")
     assert table.main([str(tmp_path / "bad.json")]) == 2
