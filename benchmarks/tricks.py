@@ -352,16 +352,17 @@ def _orjson(patch: Patch) -> None:
     loads, refused, decode_text = orjson.loads, orjson.JSONDecodeError, protocol.content.decode_text
     simple = frozenset({str, int, bool, type(None)}).issuperset
 
-    def read(content: bytes) -> Any:
+    def read(content: bytes | str) -> Any:
         try:
             value = loads(content)
         except refused:
-            return decode_text(content.decode())
+            value = None
         if value.__class__ is dict and simple(map(type, value.values())):
             return value
-        return decode_text(content.decode())
+        return decode_text(content if isinstance(content, str) else content.decode())
 
     _read_each(patch, read)
+    patch(protocol.batch, "decode_text", read)
 
 
 TRIED: dict[str, Trick] = {

@@ -183,7 +183,7 @@ class Message:
         server = self.server
         self.last_active = server.loop.lately
         connection = self.connection
-        if not can_batch(connection):
+        if connection is not server.resting and not can_batch(connection):
             connection.feed(data)
             self._serve([], 0)
             return

@@ -142,7 +142,10 @@ def answer_batch(
                 continue
         if length is not None and start + length == available:
             # One, and nothing behind it: what a client sends that awaits each reply.
-            values = decode_contents([data[start:]])
+            try:
+                values = [decode_text(data[start:].decode())]
+            except (ValueError, RecursionError):
+                break  # bad content: the walk finds the words for it
             ids = {0: id} if id else None
             answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
             return (available if answered else at), replies, output + size

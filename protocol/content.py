@@ -163,8 +163,6 @@ def decode_contents(contents: list[bytes]) -> list[Any]:
     """
     count = len(contents)
     try:
-        if count == 1:
-            return [decode_text(contents[0].decode())]
         text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
         elements, end = scan_once(text, 0)
         if end == len(text) and len(elements) == 2 * count - 1 and elements[1::2].count(_SECRET) == count - 1:
