@@ -16,10 +16,12 @@ Not here: time-outs of the sending side, water marks, blocking handlers (tests/l
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -33,7 +35,6 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test  # noqa: E402
 
 from libserver import Message  # noqa: E402
-from protocol.batch import PARTS  # noqa: E402
 from tests.libserver.harness import Peer, Turned, binary, frame, jsonish, take_reply, turned  # noqa: E402
 
 #: Seconds after which what the model says has not come.
@@ -372,13 +373,21 @@ def test_it_notices_a_timer_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     caught_by_the_model(monkeypatch)
 
 
+def in_frames(stream: bytes) -> Iterator[bytes]:
+    """Each message of it."""
+    while stream:
+        start = 2 + int.from_bytes(stream[:2], "big")
+        end = start + json.loads(stream[2:start])["content-length"]
+        yield stream[:end]
+        stream = stream[end:]
+
+
 def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     write = Message._write
 
     def swapped(self: Message, replies: list[Any], size: int | None = None) -> None:
-        if len(replies) in (4, 2 * PARTS):  # two replies, of the walk or of the batch
-            replies = replies[len(replies) // 2 :] + replies[: len(replies) // 2]
-        write(self, replies, size)
+        whole = list(in_frames(b"".join(replies)))
+        write(self, whole[1:2] + whole[:1] + whole[2:], size)
 
     monkeypatch.setattr(Message, "_write", swapped)
     caught_by_the_model(monkeypatch)
