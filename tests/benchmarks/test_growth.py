@@ -67,7 +67,7 @@ def test_ctrl_c_tells_the_part_that_there_is(monkeypatch, capsys):
     slept = []
     monkeypatch.setattr(growth.subprocess, "Popen", popen)
     monkeypatch.setattr(growth.time, "sleep", sleep)
-    assert main(["growth", "--seconds", "2", "--connections", "2", "--rate", "100"]) == 130
+    assert main(["growth", "--seconds", "6", "--connections", "2", "--rate", "100"]) == 130  # it has long begun by then
     assert "in the second half" in capsys.readouterr().out
     assert started[0].returncode == 130
     assert sys.executable == started[0].args[0]
