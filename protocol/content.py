@@ -249,7 +249,7 @@ def encode_result(result: object) -> bytes:
         return RESULT_HEAD + to_bytes(quote(result)) + RESULT_TAIL
     if isinstance(result, Reply):
         return encode_json(result.fields)
-    return to_bytes('{"result": ' + "".join(_iterencode(result, 0)) + "}")
+    return RESULT_HEAD + encode_json(result) + RESULT_TAIL
 
 
 def encode_error(error: ProtocolError) -> bytes:
