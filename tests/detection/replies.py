@@ -5,8 +5,7 @@ Not here: reading (`framing`), when and for how long (`flow`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from libserver import message
@@ -16,6 +15,7 @@ from protocol import connection, content, frames
 from protocol.errors import AnswerableError, ProtocolError
 from protocol.events import Event, Request
 from protocol.states import OPEN
+from tests.fakes.frames import in_frames
 
 from .registry import broken, replace, walk_only
 
@@ -37,17 +37,10 @@ def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -
     write = message.Message._write
 
     def changed(self: message.Message, replies: list[Any], size: int | None = None) -> None:
-        write(self, change(self, list(_whole(b"".join(replies)))))
+        whole = [head + content for head, content in in_frames(b"".join(replies))]
+        write(self, change(self, whole))
 
     message.Message._write = changed  # type: ignore[method-assign]
-
-
-def _whole(stream: bytes) -> Iterator[bytes]:
-    while stream:
-        start = 2 + int.from_bytes(stream[:2], "big")
-        end = start + json.loads(stream[2:start])["content-length"]
-        yield stream[:end]
-        stream = stream[end:]
 
 
 def claim_length(length: Callable[[bytes], int]) -> None:

@@ -16,12 +16,10 @@ Not here: time-outs of the sending side, water marks, blocking handlers (tests/l
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -35,6 +33,7 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test  # noqa: E402
 
 from libserver import Message  # noqa: E402
+from tests.fakes.frames import in_frames  # noqa: E402
 from tests.libserver.harness import Peer, Turned, binary, frame, jsonish, take_reply, turned  # noqa: E402
 
 #: Seconds after which what the model says has not come.
@@ -373,20 +372,11 @@ def test_it_notices_a_timer_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     caught_by_the_model(monkeypatch)
 
 
-def in_frames(stream: bytes) -> Iterator[bytes]:
-    """Each message of it."""
-    while stream:
-        start = 2 + int.from_bytes(stream[:2], "big")
-        end = start + json.loads(stream[2:start])["content-length"]
-        yield stream[:end]
-        stream = stream[end:]
-
-
 def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     write = Message._write
 
     def swapped(self: Message, replies: list[Any], size: int | None = None) -> None:
-        whole = list(in_frames(b"".join(replies)))
+        whole = [head + content for head, content in in_frames(b"".join(replies))]
         write(self, whole[1:2] + whole[:1] + whole[2:], size)
 
     monkeypatch.setattr(Message, "_write", swapped)

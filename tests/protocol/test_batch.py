@@ -12,6 +12,7 @@ from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, L
 from protocol.batch import PARTS, TOGETHER, send_binary_result
 from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
+from tests.fakes.frames import in_frames
 
 from .feeding import cuts, framed, header, message, request, server, summary
 from .walking import BINARY, PLAIN, WITH_SESSION, Outcome, batched, walked
@@ -221,13 +222,7 @@ class Batch:
 
 def messages(replies: list) -> list[tuple[dict, bytes]]:
     """Header and content of each reply."""
-    stream, found = b"".join(replies), []
-    while stream:
-        end = 2 + int.from_bytes(stream[:2], "big")
-        fields = json.loads(stream[2:end])
-        found.append((fields, stream[end : end + fields["content-length"]]))
-        stream = stream[end + fields["content-length"] :]
-    return found
+    return [(json.loads(head[2:]), content) for head, content in in_frames(b"".join(replies))]
 
 
 def taken_of(data: bytes) -> int:
