@@ -256,44 +256,51 @@ class Machine(RuleBasedStateMachine):
         both.send(count, self.now)
         self.home.until(lambda: self.read >= due, "what was sent")
 
-    def pick(self, which: int) -> Both | None:
-        usable = [both for both in self.all if not both.closed]
-        return usable[which % len(usable)] if usable else None
+    @property
+    def speaking(self) -> list[Both]:
+        """Who may still send. A rule that needs one has it as its precondition: steps that do nothing test nothing."""
+        return [both for both in self.all if not (both.closed or both.finished)]
+
+    def pick(self, which: int) -> Both:
+        return self.speaking[which % len(self.speaking)]
 
     @precondition(lambda self: not self.drained and len(self.all) < 5)
     @rule()
     def open(self) -> None:
         self.all.append(Both(self.home.peer(), self.now))
 
+    @precondition(lambda self: self.speaking)
     @rule(which=st.integers(0, 4), sent=st.lists(messages, min_size=1, max_size=4), keep_back=st.integers(0, 60))
     def send(self, which: int, sent: list[Sent], keep_back: int) -> None:
         """Some messages, the last of them perhaps not whole."""
-        if (both := self.pick(which)) is not None:
-            both.model.stream += sent
-            both.unsent += b"".join(message.data for message in sent)
-            self.deliver(both, max(0, len(both.unsent) - keep_back))
+        both = self.pick(which)
+        both.model.stream += sent
+        both.unsent += b"".join(message.data for message in sent)
+        self.deliver(both, max(0, len(both.unsent) - keep_back))
 
+    @precondition(lambda self: any(both.unsent for both in self.speaking))
     @rule(which=st.integers(0, 4), count=st.integers(1, 40))
     def send_on(self, which: int, count: int) -> None:
-        if (both := self.pick(which)) is not None:
-            self.deliver(both, count)
+        waiting = [both for both in self.speaking if both.unsent]
+        self.deliver(waiting[which % len(waiting)], count)
 
+    @precondition(lambda self: self.speaking)
     @rule(which=st.integers(0, 4))
     def half_close(self, which: int) -> None:
-        if (both := self.pick(which)) is not None:
-            both.leave()
+        self.pick(which).leave()
 
+    @precondition(lambda self: self.speaking)
     @rule(which=st.integers(0, 4))
     def reset(self, which: int) -> None:
         both = self.pick(which)
-        if both is not None and not both.finished:
-            both.closed = True
-            ended = sum(self.home.reasons.values())
-            both.peer.reset()
-            if both.model.serving:
-                self.home.until(lambda: sum(self.home.reasons.values()) > ended)
-            both.model.reset()
+        both.closed = True
+        ended = sum(self.home.reasons.values())
+        both.peer.reset()
+        if both.model.serving:
+            self.home.until(lambda: sum(self.home.reasons.values()) > ended)
+        both.model.reset()
 
+    @precondition(lambda self: self.all)
     @rule(seconds=st.sampled_from([1.3, 8.9, 11.7, 61.1, 400.0]))
     def wait(self, seconds: float) -> None:
         after = self.now + seconds
