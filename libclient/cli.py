@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from . import version
 from .arguments import CommandParser, UsageError, program
 from .errors import ConnectionFailed, ErrorReply
 from .output import remark
@@ -134,7 +135,7 @@ class _TopParser(CommandParser):
         super().__init__(program(), "Talk to a message server: one request, many, or a load test.")
         self.usage = f"{program()} COMMAND ...\n       {program()} HOST PORT ACTION VALUE"
         self.epilog = EXAMPLES.format(prog=program())
-        self.add_argument("--version", action="version", version=f"{program()} {_version()}")
+        self.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
         commands = self.add_argument_group("commands")
         for name, (_, words) in COMMANDS.items():
             commands.add_argument(name, nargs="?", help=words, default=argparse.SUPPRESS)
@@ -143,13 +144,12 @@ class _TopParser(CommandParser):
         raise UsageError(f"{message}; see {program()} --help")
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+class _Version(argparse.Action):
+    """Like argparse's own, which would have us look the version up at each start."""
 
-    try:
-        return version("multiconn")
-    except PackageNotFoundError:
-        return "(a clone, not installed)"
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(program(), version.installed() or "(a clone, not installed)")
+        parser.exit()
 
 
 # --- how it ended ----------------------------------------------------------------------

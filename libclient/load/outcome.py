@@ -15,9 +15,9 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from .. import version
 from .config import Config
 from .errors import FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
 from .files import latency_object, percent_key
@@ -265,13 +265,5 @@ def _run(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
         "seed": outcome.config.seed,
         "schedule_sha256": outcome.schedule_sha256,
         "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {"multiconn": _own_version(), "python": platform.python_version()},
+        "versions": {"multiconn": version.installed(), "python": platform.python_version()},
     }
-
-
-def _own_version() -> str | None:
-    """The installed version; None in a bare clone."""
-    try:
-        return version("multiconn")
-    except PackageNotFoundError:
-        return None
