@@ -76,7 +76,7 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
 
 def readme_test_command() -> str:
     found = re.findall(
-        r"^\$ (python3 -m venv .*pytest)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\$ (python3 -m venv .*pytest.*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert len(found) == 1, "the README shows one line that tests"
     return str(found[0])
@@ -101,7 +101,7 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
     assert done.stdout.splitlines()[-2:] == ["ci: every check holds", SUMMARY]
     for command in (
         "pip install -q -e .[test]",
-        "python -m pytest",
+        "python -m pytest -n auto",
         "ruff check .",
         "mypy --strict",
         "python -m pytest -q --collect-only",
@@ -205,5 +205,5 @@ def test_the_test_extra_names_every_tool_that_is_run() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         extra = tomllib.load(file)["project"]["optional-dependencies"]["test"]
     named = {re.split(r"[<>=!~ ]", requirement)[0] for requirement in extra}
-    assert {"pytest", "pytest-timeout", "hypothesis", "coverage", "ruff", "mypy"} <= named
+    assert {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "coverage", "ruff", "mypy"} <= named
     assert sys.version_info >= (3, 11)
