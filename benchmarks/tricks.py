@@ -87,7 +87,7 @@ class Forgetful(dict[Any, Any]):
 def _each_reply_alone(patch: Patch) -> None:
     write = Message._write
 
-    def write_each(self: Any, replies: list[Any], size: int | None = None) -> None:
+    def write_each(self: Any, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
         reply: list[Any] = []
         for part in replies:
             if reply and part[:1] in (b"\0", b"\1"):  # a prefix, of a header below 512 bytes
@@ -172,6 +172,10 @@ def _register_before_sending(patch: Patch) -> None:
     patch(Transport, "writelines", keep)
 
 
+def _send_where_it_is_read(patch: Patch) -> None:
+    patch(Transport, "write_soon", Transport.write)
+
+
 def _walk_only(patch: Patch) -> None:
     """The batch is asked and takes nothing: what is left of it is a call per read."""
     patch(Message, "_answer_batch", lambda self, data: (0, [], 0))
@@ -241,6 +245,12 @@ TRICKS: dict[str, Trick] = {
         Trick("prepared-json", "json's C scanner and encoder, prepared once", _json_by_its_front_door),
         Trick("one-scan", "all contents of one read are scanned in one call", _read_each_alone),
         Trick("send-first", "send, and register for writing only what the kernel refused", _register_before_sending),
+        Trick(
+            "send-together",
+            "the replies of a turn leave one right after the other, when all have been read",
+            _send_where_it_is_read,
+            (*ORDINARY, "1000x1"),
+        ),
         Trick("batch", "whole requests are cut, read and answered together, without events", _walk_only),
         Trick(
             "id-cache",

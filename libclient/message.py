@@ -283,6 +283,9 @@ class Message:
     def resume_writing(self) -> None:
         self._flush()
 
+    def kept(self, queued: int) -> None:
+        """The reply's time runs already."""
+
     def flushed(self, queued: int) -> None:
         """Sending makes progress: the reply's time begins anew."""
         self._time_reply(anew=True)

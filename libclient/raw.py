@@ -127,6 +127,9 @@ class StreamEcho(RawEcho):
     def resume_writing(self) -> None:
         """As above."""
 
+    def kept(self, queued: int) -> None:
+        """Likewise."""
+
     def flushed(self, queued: int) -> None:
         """What counts is what comes back."""
 

@@ -45,11 +45,13 @@ class EchoConnection:
     def data_received(self, data: bytes) -> None:
         self.last_active = self.server.loop.lately
         self.transport.write(data)
-        if self.transport.queued and self not in self.server.send_timer:
-            self.server.send_timer.start(self)
 
     def eof_received(self) -> None:
         self._close(CloseReason.PEER_CLOSED)
+
+    def kept(self, queued: int) -> None:
+        if self not in self.server.send_timer:
+            self.server.send_timer.start(self)
 
     def pause_writing(self) -> None:
         """The peer does not read what it asked for: read no more until it does."""

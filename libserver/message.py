@@ -194,8 +194,9 @@ class Message:
             self._wake().feed(data[taken:])
             self._serve(replies, size)
             return
-        self._write(replies, size)
-        if connection is not server.resting:
+        at_rest = connection is server.resting
+        self._write(replies, size, soon=at_rest)
+        if not at_rest:
             self._after_batch()
 
     def sink_filled(self) -> None:
@@ -456,23 +457,30 @@ class Message:
             self._give_up_if_last()
             self._write(parts)
 
-    def _write(self, replies: list[BytesLike], size: int | None = None) -> None:
-        """Send replies in one go; `size` is that of their contents, if it is known."""
+    def _write(self, replies: list[BytesLike], size: int | None = None, soon: bool = False) -> None:
+        """Send replies in one go; `size` is that of their contents, if it is known.
+
+        `soon`: nothing is decided by what the kernel takes, so small ones may wait for the turn's other reads.
+        """
         if not replies:
             return
         if size is None:
             size = sum(map(len, replies))
         transport = self.transport
-        if size < JOIN_BELOW or size < len(replies) * SMALL_PART:
+        if soon and size < JOIN_BELOW:
+            transport.write_soon(b"".join(replies))
+        elif size < JOIN_BELOW or size < len(replies) * SMALL_PART:
             transport.write(b"".join(replies))
         else:
             transport.writelines(replies)
-        if transport.queued:
-            limit = self.server.limits.output_limit
-            if limit and transport.queued > limit:
-                self.abort(CloseReason.OUTPUT_LIMIT)
-            elif self not in self.server.send_timer:
-                self.server.send_timer.start(self)
+
+    def kept(self, queued: int) -> None:
+        """The peer does not read as fast as it asks: it has so much time, and so much room."""
+        limit = self.server.limits.output_limit
+        if limit and queued > limit:
+            self.abort(CloseReason.OUTPUT_LIMIT)
+        elif self not in self.server.send_timer:
+            self.server.send_timer.start(self)
 
     def pause_writing(self) -> None:
         """Above the high-water mark: this connection's requests wait, and the time of its input stands still."""

@@ -114,11 +114,18 @@ class StreamTransport(asyncio.Protocol):
     def write(self, data: Any) -> None:
         if not self._ending:
             self.stream.write(data)
+            if self.above_high:
+                self.message.kept(self.queued)
+
+    #: asyncio sends at once; uvloop waits until the turn's reads are done, as ours does.
+    write_soon = write
 
     def writelines(self, parts: Iterable[Any]) -> None:
         if not self._ending:
             for part in parts:  # not writelines: before Python 3.12 asyncio joins what it is given
                 self.stream.write(part)
+            if self.above_high:
+                self.message.kept(self.queued)
 
     def start(self) -> None:
         """asyncio reads from the beginning."""

@@ -218,6 +218,9 @@ class _Hostile:
     def sink_filled(self) -> None:
         """There is no sink."""
 
+    def kept(self, queued: int) -> None:
+        """What is not taken can wait."""
+
     def flushed(self, queued: int) -> None:
         """Nor are we in a hurry."""
 

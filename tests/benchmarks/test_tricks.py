@@ -250,6 +250,17 @@ def test_it_sends_at_once_or_waits_to_be_writable(bench: Make, name: str, sent: 
     assert here.receive(1)[0][1] == PLAIN.content
 
 
+@pytest.mark.parametrize(("name", "waiting"), [(NOTHING, 1), ("send-together", 0)])
+def test_replies_wait_for_the_other_reads_or_leave_where_they_are_made(bench: Make, name: str, waiting: int) -> None:
+    here = bench(name)
+    here.begin()
+    sent = here.sock.calls["send"]
+    here.message.data_received(PLAIN.request)
+    assert len(here.server.loop.outbox) == waiting
+    assert here.sock.calls["send"] == sent + 1 - waiting
+    assert here.receive(1)[0][1] == PLAIN.content
+
+
 @pytest.mark.parametrize(("name", "batched"), [(NOTHING, True), ("batch", False)])
 def test_the_batch_serves_or_the_walk_alone(
     bench: Make, name: str, batched: bool, monkeypatch: pytest.MonkeyPatch

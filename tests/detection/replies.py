@@ -36,7 +36,7 @@ def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -
     """Have `change` see all replies that leave in one send, each of them whole."""
     write = message.Message._write
 
-    def changed(self: message.Message, replies: list[Any], size: int | None = None) -> None:
+    def changed(self: message.Message, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
         whole = [head + content for head, content in in_frames(b"".join(replies))]
         write(self, change(self, whole))
 

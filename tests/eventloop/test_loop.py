@@ -122,6 +122,87 @@ def test_a_turn_is_events_then_due_timers_then_callbacks_handed_over(
     assert log == ["b readable", "a readable", "a writable", "timer", "soon", "soon from a", "soon from a"]
 
 
+class Sender:
+    """Whose bytes lie in the outbox."""
+
+    def __init__(self, log: list[str], fail: BaseException | None = None) -> None:
+        self.log = log
+        self.fail = fail
+
+    def write(self, data: str) -> None:
+        self.log.append(data)
+        if self.fail is not None:
+            raise self.fail
+
+
+def test_what_is_in_the_outbox_leaves_between_the_events_and_the_timers(
+    loop: EventLoop, selector: FakeSelector, log: list[str]
+) -> None:
+    for name in "ab":
+        sock = FaultySocket()
+        send = {"a": "second", "b": "first"}[name]
+        loop.register(sock, READ, Handler(name, log, lambda send=send: loop.outbox.update({Sender(log): send})))
+        selector.ready(sock, READ)
+    loop.call_later(0, log.append, "timer")
+    loop.run_once()
+    assert log == ["a readable", "b readable", "second", "first", "timer"]
+    assert not loop.outbox
+
+
+def test_with_something_in_the_outbox_it_does_not_sleep(
+    loop: EventLoop, selector: FakeSelector, log: list[str]
+) -> None:
+    loop.outbox[Sender(log)] = "put in by a callback"
+    loop.run_once()
+    assert selector.timeouts == [0]
+    assert log == ["put in by a callback"]
+
+
+def test_an_interrupt_among_the_events_does_not_keep_what_is_in_the_outbox(
+    loop: EventLoop, selector: FakeSelector, log: list[str]
+) -> None:
+    def interrupted() -> None:
+        loop.outbox[Sender(log)] = "sent"
+        raise KeyboardInterrupt
+
+    sock = FaultySocket()
+    loop.register(sock, READ, Handler("a", log, interrupted))
+    selector.ready(sock, READ)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_once()
+    assert log == ["a readable", "sent"]
+
+
+def test_a_sender_that_fails_is_told_of_and_costs_no_other_its_bytes(loop: EventLoop, log: list[str]) -> None:
+    failed = []
+    loop.on_error = lambda source, error: failed.append((source, error))
+    broken = Sender(log, RuntimeError("boom"))
+    loop.outbox.update({broken: "first", Sender(log): "second"})
+    loop.run_once()
+    assert log == ["first", "second"]
+    assert failed == [(broken, broken.fail)]
+
+
+def test_an_interrupt_while_the_outbox_is_sent_loses_nothing_of_the_others(loop: EventLoop, log: list[str]) -> None:
+    loop.outbox.update({Sender(log, KeyboardInterrupt()): "first", Sender(log): "second"})
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_once()
+    loop.run_once()
+    assert log == ["first", "second"]
+
+
+def test_what_a_sender_takes_out_of_the_outbox_is_not_sent_twice(loop: EventLoop, log: list[str]) -> None:
+    last = Sender(log)
+
+    class Taking(Sender):
+        def write(self, data: str) -> None:
+            super().write(data + loop.outbox.pop(last))
+
+    loop.outbox.update({Taking(log): "first and ", last: "last"})
+    loop.run_once()
+    assert log == ["first and last"]
+
+
 def test_call_soon_from_a_timer_still_runs_in_this_turn(loop: EventLoop, log: list[str]) -> None:
     loop.call_later(0, loop.call_soon, log.append, "soon")
     loop.run_once()

@@ -87,6 +87,20 @@ def test_a_transport_that_cannot_be_watched_differently_is_lost_and_told_nothing
     assert len(protocol.losses) == 1
 
 
+def test_a_transport_whose_output_cannot_be_watched_is_lost_and_told_nothing_else(
+    loop: EventLoop, selector: FakeSelector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock, protocol = FaultySocket(), RecordingProtocol()
+    transport = Transport(loop, sock, protocol, WaterMarks(high=2, low=1))
+    no_room(monkeypatch, selector, method="modify")
+    sock.script("send", AGAIN)
+    transport.write(b"12345")
+    assert transport.closed
+    loop.run_once(0)
+    assert protocol.kept_back == []
+    assert protocol.heard == ["lost"]
+
+
 def test_a_transport_lost_as_it_drained_is_not_told_to_resume(
     loop: EventLoop, selector: FakeSelector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from eventloop import EventLoop, Transport, WaterMarks
 from eventloop.loop import READ, WRITE
-from eventloop.transport import _EOF_WANTED, RECV_SIZE, SEND_BUFFERS
+from eventloop.transport import _EOF_WANTED, RECV_SIZE, SEND_BUFFERS, SEND_TOGETHER
 from tests.fakes.faulty_socket import AGAIN, BROKEN_PIPE, BYTES, INTERRUPTED, RESET, Errno, FaultySocket
 from tests.fakes.protocol import RecordingProtocol
 from tests.fakes.selector import FakeSelector
@@ -515,6 +515,107 @@ def test_a_reset_while_what_is_kept_is_sent_is_told_as_a_loss_and_as_nothing_els
     assert alone.transport.queued == 0
 
 
+@pytest.mark.parametrize("method", ["write", "writelines"])
+def test_kept_tells_how_much_the_kernel_did_not_take(alone: Alone, method: str) -> None:
+    alone.sock.script("send", 4).script("sendmsg", 4)
+    alone.transport.write(b"all ")
+    VERBS[method](alone.transport)
+    assert alone.protocol.kept_back == []
+    alone.sock.script("send", 4).script("sendmsg", 4)
+    getattr(alone.transport, method)([b"01234", b"56789"] if method == "writelines" else b"0123456789")
+    assert alone.protocol.kept_back == [6]
+    alone.transport.write(b"behind")
+    assert alone.protocol.kept_back == [6, 12]
+
+
+def test_a_protocol_that_aborts_when_too_much_is_kept_is_not_paused_as_well(alone: Alone) -> None:
+    alone.sock.script("send", AGAIN)
+    alone.protocol.on["kept"] = alone.transport.abort
+    alone.transport.write(bytes(200))
+    alone.turn()
+    assert alone.protocol.heard == ["lost"]
+
+
+# --- written soon ----------------------------------------------------------------------
+
+
+def test_what_is_written_soon_leaves_when_all_that_are_ready_have_been_read(alone: Alone) -> None:
+    both = [alone, Alone(alone.loop, alone.selector)]
+    sent_at = []
+    for wire in both:
+        wire.sock.feed(b"x")
+        wire.protocol.on["data_received"] = lambda wire=wire: (
+            sent_at.append([bytes(one.sock.sent) for one in both]),
+            wire.transport.write_soon(b"answer"),
+        )
+        alone.selector.ready(wire.sock, READ)
+    alone.loop.run_once(0)
+    assert sent_at == [[b"", b""]] * 2
+    assert [one.sock.sent for one in both] == [b"answer"] * 2
+
+
+def test_the_first_of_many_does_not_wait_for_the_last(alone: Alone) -> None:
+    many = [alone, *(Alone(alone.loop, alone.selector) for _ in range(SEND_TOGETHER))]
+    for wire in many[:-2]:
+        wire.transport.write_soon(b"answer")
+    assert not any(wire.sock.sent for wire in many)
+    many[-2].transport.write_soon(b"answer")
+    assert all(wire.sock.sent == b"answer" for wire in many[:-1])
+    many[-1].transport.write_soon(b"answer")
+    assert not many[-1].sock.sent
+
+
+@pytest.mark.parametrize("refused", [1, AGAIN], ids=["a part", "all"])
+def test_what_is_written_soon_and_refused_is_kept_and_told_and_pauses(alone: Alone, refused: Any) -> None:
+    alone.sock.script("send", refused)
+    alone.transport.write_soon(bytes(102))
+    assert alone.transport.queued == 0
+    alone.loop.run_once(0)
+    assert alone.protocol.kept_back == [101 if refused == 1 else 102]
+    assert alone.protocol.heard == ["pause"]
+    assert registered(alone.loop, alone.sock) == READ | WRITE
+
+
+@pytest.mark.parametrize(
+    ("then", "sent"),
+    [
+        (lambda t: t.write(b" then"), b"soon then"),
+        (lambda t: t.write_soon(b" then"), b"soon then"),
+        (lambda t: t.writelines([b" th", b"en"]), b"soon then"),
+        (lambda t: t.write_eof(), b"soon"),
+        (lambda t: t.linger(), b"soon"),
+        (lambda t: t.close(), b"soon"),
+        (lambda t: t.abort(), b""),
+    ],
+    ids=["write", "write_soon", "writelines", "write_eof", "linger", "close", "abort"],
+)
+def test_what_was_written_soon_goes_before_what_comes_next(
+    wire: Wire, then: Callable[[Transport], object], sent: bytes
+) -> None:
+    wire.transport.write_soon(b"soon")
+    then(wire.transport)
+    assert wire.peer_reads() == sent
+    assert not wire.loop.outbox
+    wire.settle()
+    assert wire.peer_reads() == b""
+
+
+def test_what_is_written_soon_waits_behind_what_is_kept(wire: Wire) -> None:
+    wire.sock.script("send", AGAIN)
+    wire.transport.write(b"kept ")
+    wire.transport.write_soon(b"soon")
+    wire.settle()
+    assert wire.peer_reads() == b"kept soon"
+
+
+def test_what_is_written_soon_to_a_reset_connection_is_a_loss_told_later(alone: Alone) -> None:
+    alone.sock.script("send", BROKEN_PIPE)
+    alone.transport.write_soon(b"soon")
+    alone.turn()
+    assert [type(error) for error in alone.protocol.losses] == [BrokenPipeError]
+    assert alone.protocol.reentered == 0
+
+
 # --- water marks ---------------------------------------------------------------------
 
 
@@ -845,6 +946,7 @@ def test_abort_loses_what_is_kept_and_closes_now(wire: Wire) -> None:
 
 VERBS: dict[str, Callable[[Transport], object]] = {
     "write": lambda t: t.write(b"x"),
+    "write_soon": lambda t: t.write_soon(b"x"),
     "writelines": lambda t: t.writelines([b"x", b"y"]),
     "pause_reading": lambda t: t.pause_reading(),
     "resume_reading": lambda t: t.resume_reading(),
@@ -972,7 +1074,8 @@ def converse(loop: EventLoop, prepare: Callable[[FaultySocket], object]) -> tupl
             lambda: peer(lambda: wire.peer.send(REQUEST[:50])),
             lambda: verb(lambda: transport.read_into(sink)),
             lambda: peer(lambda: wire.peer.send(REQUEST[50:])),
-            lambda: verb(lambda: transport.write(REPLY[:90])),
+            lambda: verb(lambda: transport.write_soon(REPLY[:40])),
+            lambda: verb(lambda: transport.write(REPLY[40:90])),
             lambda: verb(lambda: transport.writelines([REPLY[90:120], REPLY[120:190]])),
             lambda: verb(lambda: transport.write(REPLY[190:])),
             lambda: verb(transport.write_eof),
@@ -1044,7 +1147,7 @@ def act_at_random(alone: Alone, chance: random.Random, expected: bytearray, fed:
     transport, sock = alone.transport, alone.sock
     writable = not transport.closing and not transport._facts & _EOF_WANTED
     data = chance.randbytes(chance.choice((1, 30, 70, 300)))
-    match chance.choices(range(10), weights=(20, 10, 6, 6, 30, 20, 10, 1, 0.7, 0.7))[0]:
+    match chance.choices(range(11), weights=(20, 10, 6, 6, 30, 20, 10, 1, 0.7, 0.7, 20))[0]:
         case 0:
             expected += data if writable else b""
             transport.write(data)
@@ -1068,8 +1171,11 @@ def act_at_random(alone: Alone, chance: random.Random, expected: bytearray, fed:
             transport.write_eof()
         case 8:
             sock.script(chance.choice(("recv", "send", "sendmsg", "shutdown")), RESET)
-        case _:
+        case 9:
             getattr(transport, chance.choice(("linger", "close", "abort")))()
+        case _:
+            expected += data if writable else b""
+            transport.write_soon(data)
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -1087,7 +1193,8 @@ def test_at_every_step_of_a_random_sequence_the_selector_has_what_the_facts_call
         alone.check()
         # Nothing is lost, doubled or out of order, on its way out or in.
         assert expected.startswith(sock.sent)
-        assert transport.closed or len(sock.sent) + transport.queued == len(expected)
+        soon = len(loop.outbox.get(transport, b"")) if not (transport.closing or transport._facts & _EOF_WANTED) else 0
+        assert transport.closed or len(sock.sent) + transport.queued + soon == len(expected)
         assert fed.startswith(protocol.data)
         # Pauses and resumes alternate, and say what is so.
         marks = [what for what in protocol.heard if what in ("pause", "resume")]

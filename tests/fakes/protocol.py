@@ -11,7 +11,8 @@ from typing import Any
 
 
 class RecordingProtocol:
-    """`heard` is every call but data; `data` every byte received; `losses` what connection_lost said.
+    """`heard` is every call but data and `kept`; `data` every byte received; `losses` what connection_lost said;
+    `kept_back` how much was kept, each time that the kernel did not take all.
 
     `busy` is above 0 while one of its callbacks runs: `connection_lost` within another is the
     re-entrance that a transport promises not to do, and is counted in `reentered`.
@@ -21,6 +22,7 @@ class RecordingProtocol:
         self.heard: list[Any] = []
         self.data = bytearray()
         self.losses: list[Exception | None] = []
+        self.kept_back: list[int] = []
         self.busy = 0
         self.reentered = 0
         self.on: dict[str, Callable[[], object]] = {}
@@ -49,6 +51,11 @@ class RecordingProtocol:
 
     def resume_writing(self) -> None:
         self._hear("resume_writing", "resume")
+
+    def kept(self, queued: int) -> None:
+        self.kept_back.append(queued)
+        if "kept" in self.on:
+            self.on["kept"]()
 
     def flushed(self, queued: int) -> None:
         self._hear("flushed", ("flushed", queued))

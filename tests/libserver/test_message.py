@@ -1330,6 +1330,40 @@ def test_small_requests_with_large_replies_are_not_answered_beyond_the_water_mar
             assert len(peer.reply().result) == 100_000
 
 
+def test_the_replies_of_one_turn_leave_when_all_have_been_read(
+    house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = house()
+    peers = [home.peer() for _ in range(5)]
+    for peer in peers:
+        peer.send(keep("echo", 0))
+        assert peer.reply().result == 0
+    at_once = []
+    send_outbox = home.server.loop.send_outbox
+
+    def noted() -> None:
+        at_once.append(len(home.server.loop.outbox))
+        send_outbox()
+
+    monkeypatch.setattr(home.server.loop, "send_outbox", noted)
+    for number, peer in enumerate(peers):
+        peer.sock.sendall(keep("echo", number) * 2)
+    for number, peer in enumerate(peers):
+        assert [peer.reply().result, peer.reply().result] == [number, number]
+    watched = any(message.observer for message in home.server.connections)
+    assert at_once == ([] if watched else [5])  # watched, each step is taken where it is reported
+
+
+def test_small_replies_that_nobody_takes_are_kept_and_timed(house: OpenHouse) -> None:
+    home = house(send_timeout=60.0)
+    peer = home.peer(small_buffers)
+    stuff(home, peer, keep("echo", "x" * 20_000))
+    assert home.only.transport.queued
+    assert home.only in home.server.send_timer
+    home.advance(61.0)
+    assert home.ended() == {"send-timeout": 1}
+
+
 def test_a_peer_that_takes_nothing_is_cut_at_the_send_timeout(house: OpenHouse) -> None:
     home = house(send_timeout=60.0)
     peer = home.peer(small_buffers)

@@ -382,9 +382,9 @@ def test_it_notices_a_timer_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
 def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
     write = Message._write
 
-    def swapped(self: Message, replies: list[Any], size: int | None = None) -> None:
+    def swapped(self: Message, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
         whole = [head + content for head, content in in_frames(b"".join(replies))]
-        write(self, whole[1:2] + whole[:1] + whole[2:], size)
+        write(self, whole[1:2] + whole[:1] + whole[2:], size, soon)
 
     monkeypatch.setattr(Message, "_write", swapped)
     caught_by_the_model(monkeypatch)
