@@ -46,6 +46,7 @@ class Summary:
     p50_us: float
     p99_us: float
     max_us: float
+    round_max_us: float  # the slowest reply of a round, as the others a median
     starved: int
     server_cpu: float
     generator_cpu: float
@@ -77,6 +78,7 @@ def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]], bases: Sequenc
         p50_us=_median(visit.p50_us for visit in right),
         p99_us=_median(visit.p99_us for visit in right),
         max_us=max((visit.max_us for visit in right), default=0.0),
+        round_max_us=_median(visit.max_us for visit in right),
         starved=max((visit.starved for visit in right), default=0),
         server_cpu=_median(visit.server_cpu for visit in right),
         generator_cpu=_median(visit.generator_cpu for visit in right),
