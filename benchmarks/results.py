@@ -36,7 +36,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Summary:
-    """One server under one load. Medians over the rounds, but `max_us` and `starved` are the worst seen."""
+    """One server under one load. Medians over the rounds, but `max_us` and `starved` are the worst of all."""
 
     load: str
     peer: str
@@ -46,7 +46,7 @@ class Summary:
     p50_us: float
     p99_us: float
     max_us: float
-    round_max_us: float  # the slowest reply of a round, as the others a median
+    median_max_us: float  # of the slowest replies of the rounds
     starved: int
     server_cpu: float
     generator_cpu: float
@@ -78,7 +78,7 @@ def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]], bases: Sequenc
         p50_us=_median(visit.p50_us for visit in right),
         p99_us=_median(visit.p99_us for visit in right),
         max_us=max((visit.max_us for visit in right), default=0.0),
-        round_max_us=_median(visit.max_us for visit in right),
+        median_max_us=_median(visit.max_us for visit in right),
         starved=max((visit.starved for visit in right), default=0),
         server_cpu=_median(visit.server_cpu for visit in right),
         generator_cpu=_median(visit.generator_cpu for visit in right),

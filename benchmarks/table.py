@@ -198,8 +198,8 @@ def _aims(run: Run) -> str:
     load, most = WORST
     own = found.get(load, {}).get(OURS)
     if own is not None:
-        reached = "yes" if own.round_max_us < most * 1000 and not own.starved else "no"
-        told = f"**{own.round_max_us / 1000:.0f} ms** (at most {own.max_us / 1000:.0f}), {own.starved} starved"
+        reached = "yes" if own.median_max_us < most * 1000 and not own.starved else "no"
+        told = f"**{own.median_max_us / 1000:.0f} ms** (at most {own.max_us / 1000:.0f}), {own.starved} starved"
         rows.append([f"`{load}`", "a round's slowest reply", reached, f"below {most:.0f} ms, none starved", told])
     return _markdown(["load", "against", "reached", "at least", "measured"], rows, left=3)
 

@@ -14,10 +14,7 @@ Rules:
 * The selector and the clock can be passed in. `now` is the clock read once per turn, after
   select: what happens in one turn happens at one time. `lately` is the same, but changes only
   every quarter of a second: thousands of connections that note it share one float.
-* What is put into `outbox` while others are still to be read is sent behind them, in the order
-  in which it came. A send to a peer that sleeps wakes it, and the waking is done inside our
-  system call; sent one right after the other, few find the peer asleep again, and the kernel's
-  sending path is in the caches. (`Transport.write_soon`; Redis' `beforeSleep` does the same.)
+* What handlers put into `outbox` is sent when all of them have been told (`eventloop.outbox`).
 * An exception from a callback goes to `on_error`, with the object it came from. Without one
   it ends `run`: a loop that hides errors is worse than one that stops.
 * `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
@@ -36,6 +33,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
+from .outbox import Outbox
 from .spinning import Spinning
 from .timers import Fifo, Timer, Timers
 
@@ -62,12 +60,6 @@ class EventHandler(Protocol):
     def on_writable(self) -> None: ...
 
 
-class Sender(Protocol):
-    """Whose bytes can lie in the outbox."""
-
-    def write(self, data: Any, /) -> None: ...
-
-
 OnError = Callable[[object, Exception], None]
 
 
@@ -92,8 +84,7 @@ class EventLoop:
         self.clock = clock
         self.now = self.lately = clock()
         self.on_error = on_error
-        #: What is still to be sent in this turn: one piece for each sender.
-        self.outbox: dict[Sender, Any] = {}
+        self.outbox = Outbox(clock, self._failed)
         self._spinning = Spinning(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -179,7 +170,7 @@ class EventLoop:
         Returns how many events, timers and callbacks were served: a simulation uses it to
         see that no turn goes by without progress.
         """
-        if self._soon or self.outbox:
+        if self._soon:
             timeout = 0
         else:
             due = self._timers.next_due()
@@ -195,6 +186,7 @@ class EventLoop:
         now = self.now = self.clock()
         if now - self.lately >= LATELY:
             self.lately = now
+        self.outbox.begin(now)
         try:
             for key, mask in ready:
                 handler = key.data
@@ -206,8 +198,7 @@ class EventLoop:
                 except Exception as error:
                     self._failed(handler, error)
         finally:
-            if self.outbox:
-                self.send_outbox()
+            self.outbox.end()
         served = len(ready)
         due_now = self._timers.pop_due(self.now)
         if due_now:
@@ -217,17 +208,6 @@ class EventLoop:
             served += 1
             self._call(callback, args)
         return served
-
-    def send_outbox(self) -> None:
-        """Send now what was to be sent behind the turn's reads."""
-        outbox = self.outbox
-        for sender in tuple(outbox):
-            data = outbox.pop(sender, None)
-            if data is not None:  # else: an earlier one's end, or its protocol, saw to it
-                try:
-                    sender.write(data)
-                except Exception as error:
-                    self._failed(sender, error)
 
     def _run_timers(self, due: Iterator[Timer]) -> int:
         served = 0
@@ -260,6 +240,7 @@ class EventLoop:
         self._waker.close()
         self.selector.close()
         self._soon.clear()
+        self.outbox.waiting.clear()
 
     def __repr__(self) -> str:
         return f"<EventLoop {type(self.selector).__name__} timers={len(self._timers)}>"

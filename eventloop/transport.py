@@ -9,7 +9,8 @@ Rules:
   something is kept. (Redis does the same. Without it .70 / .85 of the throughput is left at
   64 connections and depth 1 / 16.)
 * Write soon: small replies wait until the others that are ready have been read, and leave right
-  after each other (`loop.outbox`). Whatever else is asked of the transport first sends them.
+  after each other (`eventloop.outbox`). What is written next, and every gentle end, first sends
+  what waits.
 * Water marks: above `high` bytes kept the protocol hears `pause_writing`, once; when they
   have drained to `low` (not to zero) it hears `resume_writing`.
 * The selector's interest is computed from facts each time and stored nowhere else: reading if
@@ -45,9 +46,6 @@ WRITE = selectors.EVENT_WRITE
 RECV_SIZE = 64 * 1024
 #: Buffers given to one sendmsg; Linux takes 1024 (IOV_MAX), and this many is a fair share.
 SEND_BUFFERS = 64
-#: As many that were written soon are sent without waiting for the end of the turn: the first of
-#: a thousand would wait for the last. More together brought nothing.
-SEND_TOGETHER = 32
 
 Buffer = bytes | bytearray | memoryview
 
@@ -122,11 +120,11 @@ DEFAULT_MARKS = WaterMarks()
 class _Busy:
     """What a transport remembers only while bytes are kept, or received straight into a sink."""
 
-    __slots__ = ("kept", "queued", "sink")
+    __slots__ = ("parts", "queued", "sink")
 
     def __init__(self) -> None:
-        self.kept: deque[Buffer] = deque()
-        self.queued = 0  # bytes in kept
+        self.parts: deque[Buffer] = deque()  # kept, in order
+        self.queued = 0  # bytes in them
         self.sink: ByteSink | None = None
 
 
@@ -313,11 +311,11 @@ class Transport:
         Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is
         one of bytes (format B), since its length is counted.
         """
+        if self in self.loop.outbox.waiting:
+            self._send_what_waits()
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
-        if self in self.loop.outbox:
-            self._send_soon_now()
-        if self._busy is None or not self._busy.kept:
+        if self._busy is None or not self._busy.parts:
             try:
                 sent = self.sock.send(data)
             except (BlockingIOError, InterruptedError):
@@ -334,30 +332,25 @@ class Transport:
     def write_soon(self, data: Buffer) -> None:
         """`write`, behind the reads of this turn: for small replies, of which many are sent right after each other.
 
-        Facts that a write changes (`queued`, `above_high`) change only then.
+        What a write changes (`queued`, `above_high`) changes only then.
         """
-        outbox = self.loop.outbox
-        if self in outbox:
-            self.write(data)  # behind what waits there
-            return
-        outbox[self] = data
-        if len(outbox) >= SEND_TOGETHER:
-            self.loop.send_outbox()
+        if not self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
+            self.loop.outbox.put(self, data)
 
     def writelines(self, parts: Iterable[Buffer]) -> None:
         """`write` for several parts, without joining them: for large ones."""
+        self._send_what_waits()
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
-        self._send_soon_now()
-        waiting = self.queued
+        before = self.queued
         self._keep(parts)
-        if not waiting and self.queued:
+        if not before and self.queued:
             self._flush()
         self._watch_output()
 
-    def _send_soon_now(self) -> None:
+    def _send_what_waits(self) -> None:
         """What was written soon goes before whatever comes next."""
-        data = self.loop.outbox.pop(self, None)
+        data = self.loop.outbox.take(self)
         if data is not None:
             self.write(data)
 
@@ -368,14 +361,14 @@ class Transport:
 
     def _rest(self) -> None:
         busy = self._busy
-        if busy is not None and not busy.kept and busy.sink is None:
+        if busy is not None and not busy.parts and busy.sink is None:
             self._busy = None
 
     def _keep(self, parts: Iterable[Buffer]) -> None:
         busy = self._make_busy()
         for part in parts:
             if len(part):
-                busy.kept.append(part)
+                busy.parts.append(part)
                 busy.queued += len(part)
         self._rest()
 
@@ -411,12 +404,12 @@ class Transport:
         """One system call's worth: a connection that takes much must not hold up the others."""
         busy = self._busy
         assert busy is not None
-        kept = busy.kept
+        parts = busy.parts
         try:
-            if len(kept) == 1:
-                sent = self.sock.send(kept[0])
+            if len(parts) == 1:
+                sent = self.sock.send(parts[0])
             else:
-                sent = self.sock.sendmsg([kept[i] for i in range(min(len(kept), SEND_BUFFERS))])
+                sent = self.sock.sendmsg([parts[i] for i in range(min(len(parts), SEND_BUFFERS))])
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -424,24 +417,25 @@ class Transport:
             return
         busy.queued -= sent
         while sent:
-            first = kept[0]
+            first = parts[0]
             if sent < len(first):
-                kept[0] = memoryview(first)[sent:]
+                parts[0] = memoryview(first)[sent:]
                 break
             sent -= len(first)
-            kept.popleft()
+            parts.popleft()
         self._rest()
 
     # --- ending --------------------------------------------------------------------
 
     def write_eof(self) -> None:
         """Half-close once all is sent: the peer sees FIN and we still read."""
-        self._send_soon_now()
+        self._send_what_waits()
         self._facts |= _EOF_WANTED
         self._end_if_flushed()
 
     def linger(self) -> None:
         """Half-close once all is sent, and from now on throw away what is read."""
+        self._send_what_waits()  # first: it may pause reading
         self.read_into(None)
         self._facts |= _DISCARDING
         self.resume_reading()
@@ -449,7 +443,7 @@ class Transport:
 
     def close(self) -> None:
         """Close once all is sent. Reading ends now."""
-        self._send_soon_now()
+        self._send_what_waits()
         if self._facts & _CLOSED:
             return
         self._facts |= _CLOSE_WANTED
@@ -482,7 +476,7 @@ class Transport:
             self.loop.register(self.sock, 0, self)
         self._facts |= _CLOSED
         self._busy = None
-        self.loop.outbox.pop(self, None)
+        self.loop.outbox.take(self)
         close_socket(self.sock)
         self.loop.call_soon(self.protocol.connection_lost, error)
         # The two know each other; a cycle would wait for the collector, thousands of them at once.

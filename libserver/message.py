@@ -460,19 +460,19 @@ class Message:
     def _write(self, replies: list[BytesLike], size: int | None = None, soon: bool = False) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known.
 
-        `soon`: nothing is decided by what the kernel takes, so small ones may wait for the turn's other reads.
+        `soon`: nothing is decided here and now by what the kernel takes, so they may wait for the turn's other reads.
         """
         if not replies:
             return
         if size is None:
             size = sum(map(len, replies))
         transport = self.transport
-        if soon and size < JOIN_BELOW:
-            transport.write_soon(b"".join(replies))
-        elif size < JOIN_BELOW or size < len(replies) * SMALL_PART:
-            transport.write(b"".join(replies))
-        else:
+        if size >= JOIN_BELOW and size >= len(replies) * SMALL_PART:
             transport.writelines(replies)
+        elif soon:
+            transport.write_soon(b"".join(replies))
+        else:
+            transport.write(b"".join(replies))
 
     def kept(self, queued: int) -> None:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""

@@ -255,9 +255,12 @@ def test_replies_wait_for_the_other_reads_or_leave_where_they_are_made(bench: Ma
     here = bench(name)
     here.begin()
     sent = here.sock.calls["send"]
+    outbox = here.server.loop.outbox
+    outbox.begin(here.server.loop.clock())
     here.message.data_received(PLAIN.request)
-    assert len(here.server.loop.outbox) == waiting
+    assert len(outbox.waiting) == waiting
     assert here.sock.calls["send"] == sent + 1 - waiting
+    outbox.end()
     assert here.receive(1)[0][1] == PLAIN.content
 
 

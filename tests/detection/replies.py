@@ -38,7 +38,7 @@ def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -
 
     def changed(self: message.Message, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
         whole = [head + content for head, content in in_frames(b"".join(replies))]
-        write(self, change(self, whole))
+        write(self, change(self, whole), soon=soon)
 
     message.Message._write = changed  # type: ignore[method-assign]
 

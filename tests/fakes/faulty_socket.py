@@ -77,6 +77,11 @@ BROKEN_PIPE = Errno(EPIPE)
 
 Step = int | Errno | _Ok
 
+
+class UsedAfterClose(AssertionError):
+    """The real one's number may be another socket's by then, so this is no EBADF, which somebody might swallow."""
+
+
 #: Methods whose step may be a number of bytes.
 BYTES = frozenset({"recv", "recv_into", "send", "sendmsg"})
 #: Methods that `fail_at_call` counts: the system calls of a connection's life, but for close.
@@ -255,6 +260,8 @@ class FaultySocket:
     # --- how it is done ------------------------------------------------------------
 
     def _call(self, method: str, act: Callable[[int | None], Any], result: Callable[[Any], Any]) -> Any:
+        if self.closed and method in IO_METHODS:
+            raise UsedAfterClose(method)
         step = self._next_step(method)
         try:
             if isinstance(step, Errno):

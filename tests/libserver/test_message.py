@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from eventloop.outbox import Outbox
 from libserver import ActionError, Actions, CloseReason, Message, Reply
 from libserver.limits import LINGER, MAX_IN_FLIGHT
 from protocol import Limits
@@ -1339,13 +1340,13 @@ def test_the_replies_of_one_turn_leave_when_all_have_been_read(
         peer.send(keep("echo", 0))
         assert peer.reply().result == 0
     at_once = []
-    send_outbox = home.server.loop.send_outbox
+    send = Outbox.send
 
-    def noted() -> None:
-        at_once.append(len(home.server.loop.outbox))
-        send_outbox()
+    def noted(outbox: Outbox) -> None:
+        at_once.append(len(outbox.waiting))
+        send(outbox)
 
-    monkeypatch.setattr(home.server.loop, "send_outbox", noted)
+    monkeypatch.setattr(Outbox, "send", noted)
     for number, peer in enumerate(peers):
         peer.sock.sendall(keep("echo", number) * 2)
     for number, peer in enumerate(peers):

@@ -23,6 +23,7 @@ from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
 from libserver.server import ip_of
 from libserver.system import System
 from protocol import Limits
+from protocol.states import DRAINING
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import Errno, FaultySocket
 from tests.libserver.conftest import OpenHouse, Rows
@@ -84,6 +85,27 @@ def test_a_request_that_had_arrived_unread_when_the_drain_began_is_answered(hous
     peer.eof()  # a RST would raise here
     ended(home)
     assert home.reasons == {"shutdown": 1}
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"write_low": 1024, "write_high": 4096, "output_limit": 8192}], ids=["no limit", "output-limit"]
+)
+def test_a_reply_made_by_the_drain_that_the_peer_does_not_take_is_timed_and_limited(
+    house: OpenHouse, limits: dict[str, Any]
+) -> None:
+    """Read, answered, and stuck: it has not ended, and its ends still work."""
+    home = house(send_timeout=60.0, drain_timeout=0, **limits)
+    peer = home.peer(small_buffers)
+    peer.send(keep("echo", 1))
+    assert peer.reply().result == 1
+    home.only.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    peer.sock.sendall(keep("echo", "x" * 60_000))
+    home.server._drain()
+    if not limits:
+        assert home.only.state is DRAINING
+        assert home.only.transport.queued
+        home.advance(61.0)
+    assert home.ended() == {"output-limit" if limits else "send-timeout": 1}
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["first message", "later message"])
