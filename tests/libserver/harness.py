@@ -226,6 +226,16 @@ class Peer:
         self.sock.close()
 
 
+def arrived(sock: Any, size: int) -> None:
+    """Wait until so many bytes have come to it, unread: on a busy machine even the loopback takes a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            if len(sock.recv(size, socket.MSG_PEEK)) == size:
+                return
+        assert time.monotonic() < deadline, f"{size} bytes did not arrive"
+
+
 def small_buffers(sock: socket.socket) -> None:
     """Little room in the kernel, so that flow control is met soon."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)

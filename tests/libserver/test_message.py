@@ -26,6 +26,7 @@ from tests.libserver.conftest import OpenHouse
 from tests.libserver.harness import (
     Peer,
     Turned,
+    arrived,
     ask,
     binary,
     check_books,
@@ -1347,8 +1348,11 @@ def test_the_replies_of_one_turn_leave_when_all_have_been_read(
         send(outbox)
 
     monkeypatch.setattr(Outbox, "send", noted)
+    ours = {message.transport.sock.getpeername(): message.transport.sock for message in home.server.connections}
     for number, peer in enumerate(peers):
-        peer.sock.sendall(keep("echo", number) * 2)
+        requests = keep("echo", number) * 2
+        peer.sock.sendall(requests)
+        arrived(ours[peer.sock.getsockname()], len(requests))
     for number, peer in enumerate(peers):
         assert [peer.reply().result, peer.reply().result] == [number, number]
     watched = any(message.observer for message in home.server.connections)

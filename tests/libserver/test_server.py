@@ -31,6 +31,7 @@ from tests.libserver.harness import (
     ANY_PORT,
     Peer,
     Turned,
+    arrived,
     ask,
     binary,
     check_books,
@@ -99,7 +100,9 @@ def test_a_reply_made_by_the_drain_that_the_peer_does_not_take_is_timed_and_limi
     peer.send(keep("echo", 1))
     assert peer.reply().result == 1
     home.only.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    peer.sock.sendall(keep("echo", "x" * 60_000))
+    request = keep("echo", "x" * 60_000)
+    peer.sock.sendall(request)
+    arrived(home.only.transport.sock, len(request))
     home.server._drain()
     if not limits:
         assert home.only.state is DRAINING
