@@ -117,7 +117,7 @@ def test_a_duration_ends_the_window_and_the_drain_is_no_part_of_it():
 def test_the_warm_up_counts_for_nothing():
     with ScriptedServer(servers.correct) as server:
         outcome = run(server.target, requests=20, warmup=0.2, connections=2)
-        assert server.requests == 20 + outcome.warmup.sent
+        assert 20 + outcome.warmup.ok <= server.requests <= 20 + outcome.warmup.sent
     assert outcome.accounting.sent == outcome.accounting.ok == 20
     assert outcome.warmup.ok > 0
     assert outcome.bytes_sent < outcome.warmup.ok * 1000 + 20 * 1000
