@@ -168,7 +168,7 @@ def _register_before_sending(patch: Patch) -> None:
             self._keep(parts)
             self._watch_output()
 
-    patch(Transport, "write", lambda self, data: keep(self, (data,)))
+    patch(Transport, "write", lambda self, data, last=False: keep(self, (data,)))
     patch(Transport, "writelines", keep)
 
 
@@ -204,6 +204,14 @@ def _wait_before_reading(patch: Patch) -> None:
 
 def _linger_always(patch: Patch) -> None:
     patch(Transport, "nothing_unread", lambda self: False)
+
+
+def _reply_and_fin_apart(patch: Patch) -> None:
+    patch(eventloop.transport, "_MORE", 0)
+
+
+def _ask_by_reading(patch: Patch) -> None:
+    patch(eventloop.transport, "_can_poll", False)
 
 
 def _sleep_at_once(patch: Patch) -> None:
@@ -267,6 +275,8 @@ TRICKS: dict[str, Trick] = {
         ),
         Trick("read-at-accept", "a new connection is read before it is registered", _wait_before_reading, ("oneshot",)),
         Trick("close-at-once", "no lingering where nothing can follow", _linger_always, ("oneshot",)),
+        Trick("one-packet", "the last reply waits for the FIN and leaves with it", _reply_and_fin_apart, ("oneshot",)),
+        Trick("poll-first", "whether more has come is polled, not read in vain", _ask_by_reading, ("oneshot",)),
         Trick("spin", "asking again some times before sleeping", _sleep_at_once, ("1x1", "1x1-mixed", "64x1")),
         Trick("in-place", "large contents are received into their own buffer", _receive_all_alike, ("echo-1m",)),
         Trick("sendmsg", "large replies are sent in place, not joined", _join_always, ("echo-1m",)),

@@ -29,6 +29,7 @@ to know. Not here: connecting (`eventloop.connector`), accepting (`eventloop.lis
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 from collections import deque
@@ -46,6 +47,12 @@ WRITE = selectors.EVENT_WRITE
 RECV_SIZE = 64 * 1024
 #: Buffers given to one sendmsg; Linux takes 1024 (IOV_MAX), and this many is a fair share.
 SEND_BUFFERS = 64
+
+#: Has the kernel wait for what follows (send(2)): the last bytes and the FIN leave in one packet, and the peer is
+#: woken once. Where there is no such flag they leave in two.
+_MORE = getattr(socket, "MSG_MORE", 0)
+
+_can_poll = hasattr(select, "poll")  # Windows has none
 
 Buffer = bytes | bytearray | memoryview
 
@@ -71,6 +78,22 @@ def close_socket(sock: Any) -> None:
         sock.close()
     except OSError:
         pass
+
+
+def _has_input(sock: Any) -> bool:
+    """Is there a byte to be read, or an error to be met? A byte may be taken to know."""
+    try:
+        if _can_poll and type(sock) is socket.socket:
+            # Mostly nothing is there, and of a recv in vain the exception is the most expensive part.
+            asked = select.poll()
+            asked.register(sock, select.POLLIN)
+            if not asked.poll(0):
+                return False
+        return bool(sock.recv(1))
+    except (BlockingIOError, InterruptedError):
+        return False
+    except OSError:
+        return True
 
 
 class WaterMarks(NamedTuple):
@@ -274,17 +297,11 @@ class Transport:
     def nothing_unread(self) -> bool:
         """Has everything been read that has come? Then closing now sends FIN, not a RST.
 
-        Reads one byte more to know; if there is one it is thrown away, so ask only when nothing
-        further will be served.
+        Ask only when nothing further will be served: a byte may be read, and thrown away, to know.
         """
         if self._facts & _NOT_READABLE != _READING:
             return bool(self._facts & _PEER_EOF)
-        try:
-            return not self.sock.recv(1)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            return False
+        return not _has_input(self.sock)
 
     def read_into(self, sink: ByteSink | None) -> None:
         """Receive straight into `sink` for as long as it offers space."""
@@ -305,11 +322,12 @@ class Transport:
 
     # --- writing -------------------------------------------------------------------
 
-    def write(self, data: Buffer) -> None:
+    def write(self, data: Buffer, last: bool = False) -> None:
         """Send `data` as far as the kernel takes it and keep the rest.
 
         Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is
-        one of bytes (format B), since its length is counted.
+        one of bytes (format B), since its length is counted. `last`: if nothing is kept, `close` or
+        `write_eof` follows at once, and the kernel may wait for it.
         """
         if self in self.loop.outbox.waiting:
             self._send_what_waits()
@@ -317,7 +335,7 @@ class Transport:
             return
         if self._busy is None or not self._busy.parts:
             try:
-                sent = self.sock.send(data)
+                sent = self.sock.send(data, _MORE) if last else self.sock.send(data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:

@@ -194,10 +194,13 @@ class Message:
             self._wake().feed(data[taken:])
             self._serve(replies, size)
             return
-        at_rest = connection is server.resting
-        self._write(replies, size, soon=at_rest)
-        if not at_rest:
-            self._after_batch()
+        if connection is server.resting:
+            self._write(replies, size, soon=True)
+        elif connection.state is FINISHED:
+            self._finish(replies, size)
+        else:
+            self._write(replies, size)
+            self._rest()
 
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
@@ -224,14 +227,12 @@ class Message:
             self._yield()
         return batch
 
-    def _after_batch(self) -> None:
-        """The batch took all: the connection is at rest now, or a one-shot's only request was served."""
-        if self.connection.state is not FINISHED:
-            self._rest()
-            return
+    def _finish(self, replies: list[BytesLike], size: int) -> None:
+        """The batch took all, and it was the last: the reply and the FIN, in one packet if it can be."""
         self._because(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
         self.server.arrivals.stop(self)
+        self._write(replies, size, last=True)
         if not self.transport.queued and self.transport.nothing_unread():
             # Its request was all it sent: nothing more is expected, so it need not linger.
             advance(self, LIFECYCLE, RELEASED)
@@ -457,10 +458,13 @@ class Message:
             self._give_up_if_last()
             self._write(parts)
 
-    def _write(self, replies: list[BytesLike], size: int | None = None, soon: bool = False) -> None:
+    def _write(
+        self, replies: list[BytesLike], size: int | None = None, *, soon: bool = False, last: bool = False
+    ) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known.
 
         `soon`: nothing is decided here and now by what the kernel takes, so they may wait for the turn's other reads.
+        `last`: if the kernel takes all, the end follows at once.
         """
         if not replies:
             return
@@ -472,7 +476,7 @@ class Message:
         elif soon:
             transport.write_soon(b"".join(replies))
         else:
-            transport.write(b"".join(replies))
+            transport.write(b"".join(replies), last)
 
     def kept(self, queued: int) -> None:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""

@@ -80,9 +80,9 @@ class TracedSocket:
         self._tell(lambda: self._trail.bytes("recv_into", "in", size, (space,), count))
         return count
 
-    def send(self, data: Any) -> int:
+    def send(self, data: Any, flags: int = 0) -> int:
         try:
-            count: int = self._sock.send(data)
+            count: int = self._sock.send(data, flags)
         except OSError as error:
             self._failed("send", error, asked=len(data), direction="out")
             raise

@@ -111,7 +111,8 @@ class StreamTransport(asyncio.Protocol):
     def queued(self) -> int:
         return self.stream.get_write_buffer_size() if self.above_high else 0
 
-    def write(self, data: Any) -> None:
+    def write(self, data: Any, last: bool = False) -> None:
+        """`last`: asyncio can't be told that the end follows, so it leaves alone."""
         if not self._ending:
             self.stream.write(data)
             if self.above_high:

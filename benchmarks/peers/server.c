@@ -391,7 +391,8 @@ static void close_connection(Conn *c)
 
 static void send_output(Conn *c)
 {
-    ssize_t sent = send(c->fd, output.bytes, output.length, MSG_NOSIGNAL);
+    /* The last reply waits for the FIN, and leaves in one packet with it. */
+    ssize_t sent = send(c->fd, output.bytes, output.length, MSG_NOSIGNAL | (c->finished ? MSG_MORE : 0));
     if (sent < 0 && errno != EAGAIN) { close_connection(c); return; }
     if (sent < 0) sent = 0;
     if ((size_t)sent < output.length) { /* reading waits until they have taken it */

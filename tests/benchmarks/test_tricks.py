@@ -10,6 +10,7 @@ import ast
 import gc
 import json
 import os
+import select
 import selectors
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +31,8 @@ from benchmarks import unobserved
 from benchmarks.processes import ROOT
 from benchmarks.requests import Variant, echoed, mixed, repeated, varied, with_ids
 from benchmarks.tricks import NOTHING, TRICKS, TRIED
-from libserver import Server
+from eventloop.transport import _MORE
+from libserver import CloseReason, Server
 from libserver.message import Message
 from protocol.states import CLOSED, LINGERING
 
@@ -46,9 +49,10 @@ class Counting(socket.socket):
         self.setblocking(False)
         self.calls: Counter[str] = Counter()
 
-    def send(self, *arguments: object) -> int:  # type: ignore[override]
+    def send(self, data: Any, flags: int = 0) -> int:  # type: ignore[override]
         self.calls["send"] += 1
-        return super().send(*arguments)  # type: ignore[arg-type]
+        self.calls["send, more to come"] += bool(flags & _MORE)
+        return super().send(data, flags)
 
     def sendmsg(self, *arguments: object) -> int:  # type: ignore[override]
         self.calls["sendmsg"] += 1
@@ -319,6 +323,35 @@ def test_after_a_whole_one_shot_it_closes_or_lingers(bench: Make, name: str, sta
     here.message.start()
     assert here.receive(1)[0][1] == ONE_SHOT.content
     assert here.message.state is state
+
+
+@pytest.mark.parametrize(("name", "together"), [(NOTHING, 1), ("one-packet", 0)])
+def test_the_last_reply_waits_for_the_end_or_leaves_at_once(bench: Make, name: str, together: int) -> None:
+    here = bench(name)
+    here.send(ONE_SHOT.request)
+    here.message.start()
+    assert here.sock.calls["send"] == 1
+    assert here.sock.calls["send, more to come"] == together
+    assert here.receive(1)[0][1] == ONE_SHOT.content
+
+
+@pytest.mark.parametrize(("name", "polled"), [(NOTHING, True), ("poll-first", False)])
+def test_whether_more_has_come_is_polled_or_read(
+    bench: Make, name: str, polled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = bench(name)
+    asked: list[int] = []
+    poll = select.poll
+    monkeypatch.setattr(select, "poll", lambda: asked.append(1) or poll())
+    address = here.server.addresses[0]
+    with socket.create_connection((address.host, address.port), 5) as client:
+        client.sendall(ONE_SHOT.request)
+        for _ in range(TURNS):
+            here.server.loop.run_once(0.01)
+            if here.server.closed_by:
+                break
+    assert here.server.closed_by == {CloseReason.SERVED: 1}
+    assert bool(asked) == polled
 
 
 @pytest.mark.parametrize(("name", "spins"), [(NOTHING, True), ("spin", False)])

@@ -21,7 +21,7 @@ import pytest
 
 from eventloop import EventLoop, Transport, WaterMarks
 from eventloop.loop import READ, WRITE
-from eventloop.transport import _EOF_WANTED, RECV_SIZE, SEND_BUFFERS
+from eventloop.transport import _EOF_WANTED, _MORE, RECV_SIZE, SEND_BUFFERS
 from tests.fakes.faulty_socket import AGAIN, BROKEN_PIPE, BYTES, INTERRUPTED, RESET, Errno, FaultySocket
 from tests.fakes.protocol import RecordingProtocol
 from tests.fakes.selector import FakeSelector
@@ -773,6 +773,57 @@ def test_nothing_unread_is_known_by_asking_for_one_byte_more(wire: Wire) -> None
     assert wire.transport.nothing_unread()
     wire.peer.shutdown(socket.SHUT_WR)
     assert wire.transport.nothing_unread()  # the peer's end is no byte
+
+
+def test_nothing_unread_is_asked_of_a_real_socket_without_reading_in_vain(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    with other:
+        transport = Transport(alone.loop, one, RecordingProtocol())
+        assert transport.nothing_unread()
+        other.send(b"xy")
+        assert not transport.nothing_unread()
+        assert not transport.nothing_unread()
+        assert transport.nothing_unread()
+        other.shutdown(socket.SHUT_WR)
+        assert transport.nothing_unread()  # the peer's end is no byte
+        transport.abort()
+    alone.loop.run_once(0)
+
+
+class FlagsNoted(FaultySocket):
+    """Notes the flags of each send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flags: list[int] = []
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.flags.append(flags)
+        return super().send(data, flags)
+
+
+def test_the_last_write_waits_for_the_end(alone: Alone) -> None:
+    sock = FlagsNoted()
+    transport = Transport(alone.loop, sock, RecordingProtocol())
+    transport.write(b"one")
+    transport.write(b"two", last=True)
+    transport.close()
+    assert (bytes(sock.sent), sock.flags) == (b"onetwo", [0, _MORE])
+
+
+def test_of_a_last_write_that_is_not_taken_whole_the_rest_waits_for_nothing(alone: Alone) -> None:
+    sock = FlagsNoted()
+    sock.script("send", 2)
+    transport = Transport(alone.loop, sock, RecordingProtocol())
+    transport.write(b"hello", last=True)
+    assert transport.queued == 3
+    transport.close()
+    transport.on_writable()
+    assert (bytes(sock.sent), sock.flags) == (b"hello", [_MORE, 0])
+    assert transport.closed
 
 
 def test_nothing_unread_trusts_an_end_that_was_seen_and_no_paused_or_broken_socket(wire: Wire, alone: Alone) -> None:

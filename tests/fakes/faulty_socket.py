@@ -188,8 +188,8 @@ class FaultySocket:
 
         return self._call("recv_into", receive, int)
 
-    def send(self, data: Any) -> int:
-        return self._call("send", lambda limit: self._send(memoryview(data)[:limit]), int)
+    def send(self, data: Any, flags: int = 0) -> int:
+        return self._call("send", lambda limit: self._send(memoryview(data)[:limit], flags), int)
 
     def sendmsg(self, buffers: Iterable[Any]) -> int:
         parts = list(buffers)
@@ -305,7 +305,7 @@ class FaultySocket:
             self._incoming.appendleft(data[size:])
         return data[:size]
 
-    def _send(self, data: memoryview) -> int:
-        count = int(self.real.send(data)) if self.real is not None else len(data)
+    def _send(self, data: memoryview, flags: int = 0) -> int:
+        count = int(self.real.send(data, flags)) if self.real is not None else len(data)
         self.sent += data[:count]
         return count

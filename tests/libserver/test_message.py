@@ -1332,6 +1332,22 @@ def test_small_requests_with_large_replies_are_not_answered_beyond_the_water_mar
             assert len(peer.reply().result) == 100_000
 
 
+@pytest.mark.parametrize("begun", [None, 5], ids=["whole", "in two pieces"])
+def test_a_last_reply_above_the_output_limit_cuts_the_connection(
+    house: OpenHouse, caplog: pytest.LogCaptureFixture, begun: int | None
+) -> None:
+    actions = Actions()
+    actions.add("large")(lambda request: "x" * 30_000_000)
+    home = house(actions, write_high=300_000, output_limit=2_000_000)
+    peer = home.peer(small_buffers)
+    if begun:
+        peer.send(ask("large")[:begun])
+        home.until(lambda: home.only.connection.buffered == begun)
+    peer.send(ask("large")[begun or 0 :])
+    assert home.ended() == {"output-limit": 1}
+    assert not caplog.records  # a bug of ours would be logged
+
+
 def test_the_replies_of_one_turn_leave_when_all_have_been_read(
     house: OpenHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ Rules:
   each other: that is what reorders connections against each other.
 * Buffers are finite at both ends. What the receiver does not read fills its buffer, then the sender's,
   then `send` says EAGAIN.
+* What was sent with MSG_MORE waits for the next send or the FIN: for ever, where Linux waits 200 ms.
 * Closing with unread input sends a RST instead of a FIN; so does a byte that arrives after the close.
 * Each call takes a moment on the clock, and what changed something tells the kernel (`progress`), so
   that a turn which changed nothing is found out.
@@ -37,6 +38,7 @@ IN, OUT, ERR, HUP = 1, 4, 8, 16  # epoll's bits
 NEW, CONNECTING, CONNECTED, LISTENING = "new", "connecting", "connected", "listening"
 
 IOV_MAX = 1024
+MSG_MORE = getattr(socket, "MSG_MORE", 0)
 #: A socket is reported writable when a third of its send buffer is free (sk_stream_is_writeable).
 WRITABLE_SHARE = 3
 
@@ -50,6 +52,7 @@ class Stream:
 
     __slots__ = (
         "arrives",
+        "corked",
         "cut",
         "delay",
         "fin",
@@ -77,6 +80,7 @@ class Stream:
         self.delay = delay
         self.instant = delay < 0  # a socket pair's: no network in between
         self.unsent = bytearray()
+        self.corked = False  # more is to come
         self.under_way = 0
         self.unread = bytearray()
         self.fin = self.fin_sent = self.cut = False
@@ -91,6 +95,8 @@ class Stream:
 
     def transmit(self) -> None:
         """Send off as much as the receiver has room for; the FIN once everything is off."""
+        if self.corked:
+            return
         faults = self.kernel.faults
         while self.unsent and not self.cut:
             room = self.room_in - len(self.unread) - self.under_way
@@ -151,6 +157,7 @@ class Stream:
     def finish(self) -> None:
         """FIN after everything that was taken."""
         self.fin = True
+        self.corked = False
         self.transmit()
 
     def send_rst(self) -> None:
@@ -318,9 +325,9 @@ class SimSocket:
 
     # --- sending ---------------------------------------------------------------------
 
-    def send(self, data: Any) -> int:
+    def send(self, data: Any, flags: int = 0) -> int:
         self._call()
-        return self._send("send", data)
+        return self._send("send", data, more=bool(flags & MSG_MORE))
 
     def sendmsg(self, buffers: Iterable[Any]) -> int:
         self._call()
@@ -329,7 +336,7 @@ class SimSocket:
             raise self._fail("sendmsg", errno.EMSGSIZE)
         return self._send("sendmsg", b"".join(parts))
 
-    def _send(self, call: str, data: Any) -> int:
+    def _send(self, call: str, data: Any, more: bool = False) -> int:
         if self.error:
             self.kernel.progress = True
             raise self._fail(call, self._take_error())
@@ -352,6 +359,7 @@ class SimSocket:
             count = faults.random.randint(1, count)
         taken = bytes(memoryview(data)[:count])
         tx.unsent += taken
+        tx.corked = more and count == len(data)
         self.kernel.progress = True
         self._note(call, count, "of", len(data))
         if self.tap is not None:

@@ -203,6 +203,20 @@ def test_bytes_arrive_in_order_however_they_were_cut(machine: Any) -> None:
     assert received(machine, server, 7) == b"abcdefg"
 
 
+@pytest.mark.parametrize("follows", ["send", "shutdown", "close"])
+def test_more_to_come_leaves_with_what_follows(machine: Any, follows: str) -> None:
+    client, server = connected(machine)
+    assert client.send(b"ab", socket.MSG_MORE) == 2
+    if follows == "send":
+        client.send(b"cd")
+        assert received(machine, server, 4) == b"abcd"
+    else:
+        client.shutdown(socket.SHUT_WR) if follows == "shutdown" else client.close()
+        assert received(machine, server, 2) == b"ab"
+        machine.until(lambda: ready(machine, server, READ) == READ, "the FIN")
+        assert server.recv(1) == b""
+
+
 def test_recv_takes_no_more_than_was_asked_for_and_leaves_the_rest(machine: Any) -> None:
     client, server = connected(machine)
     client.send(b"abcdef")
