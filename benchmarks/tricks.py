@@ -35,6 +35,7 @@ import eventloop.transport
 import libserver.cli
 import libserver.message
 import libserver.server
+import libserver.together
 import protocol.batch
 import protocol.connection
 import protocol.content
@@ -49,6 +50,7 @@ Patch = Callable[[Any, str, Any], None]
 NOTHING = "nothing"
 
 Message = libserver.message.Message
+Together = libserver.together.Together
 Transport = eventloop.transport.Transport
 Codec = protocol.frames.Codec
 
@@ -85,18 +87,18 @@ class Forgetful(dict[Any, Any]):
 
 
 def _each_reply_alone(patch: Patch) -> None:
-    write = Message._write
+    write = Message.write
 
-    def write_each(self: Any, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
+    def write_each(self: Any, replies: list[Any], size: int | None = None, last: bool = False) -> None:
         reply: list[Any] = []
         for part in replies:
             if reply and part[:1] in (b"\0", b"\1"):  # a prefix, of a header below 512 bytes
                 write(self, reply)
                 reply = []
             reply.append(part)
-        write(self, reply)
+        write(self, reply, last=last)
 
-    patch(Message, "_write", write_each)
+    patch(Message, "write", write_each)
 
 
 def _without_header_cache(patch: Patch) -> None:
@@ -172,8 +174,13 @@ def _register_before_sending(patch: Patch) -> None:
     patch(Transport, "writelines", keep)
 
 
-def _send_where_it_is_read(patch: Patch) -> None:
-    patch(Transport, "write_soon", Transport.write)
+def _answer_where_it_is_read(patch: Patch) -> None:
+    patch(Together, "add", lambda self, message, data: message.write(*message.answer(data)))
+
+
+def _answer_one_by_one(patch: Patch) -> None:
+    """They still wait for each other, and their replies leave together."""
+    patch(Together, "_answer_common", lambda self: None)
 
 
 def _walk_only(patch: Patch) -> None:
@@ -254,10 +261,16 @@ TRICKS: dict[str, Trick] = {
         Trick("one-scan", "all contents of one read are scanned in one call", _read_each_alone),
         Trick("send-first", "send, and register for writing only what the kernel refused", _register_before_sending),
         Trick(
-            "send-together",
-            "the replies of a turn leave one right after the other, when all have been read",
-            _send_where_it_is_read,
+            "together",
+            "what a turn brings on connections at rest is answered when all have been read",
+            _answer_where_it_is_read,
             (*ORDINARY, "1000x1"),
+        ),
+        Trick(
+            "one-step",
+            "of that, one common request on each connection is answered in one step",
+            _answer_one_by_one,
+            (*ORDINARY, "1000x1", "64x1-ids"),
         ),
         Trick("batch", "whole requests are cut, read and answered together, without events", _walk_only),
         Trick(

@@ -4,7 +4,7 @@
 registered with each, then runs what is due by time or was handed over. That is all: no
 tasks, no futures, one thread.
 
-    one turn = select -> on_readable / on_writable -> sends -> due timers -> callbacks handed over
+    one turn = select -> on_readable / on_writable -> due timers -> callbacks handed over
 
 Rules:
 
@@ -14,7 +14,7 @@ Rules:
 * The selector and the clock can be passed in. `now` is the clock read once per turn, after
   select: what happens in one turn happens at one time. `lately` is the same, but changes only
   every quarter of a second: thousands of connections that note it share one float.
-* What handlers put into `outbox` is sent when all of them have been told (`eventloop.outbox`).
+* `ready` is how many handlers this turn has to tell: whether anybody else might be waiting.
 * An exception from a callback goes to `on_error`, with the object it came from. Without one
   it ends `run`: a loop that hides errors is worse than one that stops.
 * `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
@@ -33,7 +33,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from .outbox import Outbox
 from .spinning import Spinning
 from .timers import Fifo, Timer, Timers
 
@@ -83,8 +82,8 @@ class EventLoop:
         self.selector = selector if selector is not None else selectors.DefaultSelector()
         self.clock = clock
         self.now = self.lately = clock()
+        self.ready = 0
         self.on_error = on_error
-        self.outbox = Outbox(clock, self._failed)
         self._spinning = Spinning(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -183,22 +182,19 @@ class EventLoop:
                 if timeout is None or wait < timeout:
                     timeout = wait
         ready = self._spinning.select(timeout)
+        self.ready = len(ready)
         now = self.now = self.clock()
         if now - self.lately >= LATELY:
             self.lately = now
-        self.outbox.begin(now)
-        try:
-            for key, mask in ready:
-                handler = key.data
-                try:
-                    if mask & READ:
-                        handler.on_readable()
-                    if mask & WRITE:
-                        handler.on_writable()
-                except Exception as error:
-                    self._failed(handler, error)
-        finally:
-            self.outbox.end()
+        for key, mask in ready:
+            handler = key.data
+            try:
+                if mask & READ:
+                    handler.on_readable()
+                if mask & WRITE:
+                    handler.on_writable()
+            except Exception as error:
+                self._failed(handler, error)
         served = len(ready)
         due_now = self._timers.pop_due(self.now)
         if due_now:
@@ -240,7 +236,6 @@ class EventLoop:
         self._waker.close()
         self.selector.close()
         self._soon.clear()
-        self.outbox.waiting.clear()
 
     def __repr__(self) -> str:
         return f"<EventLoop {type(self.selector).__name__} timers={len(self._timers)}>"

@@ -8,9 +8,6 @@ Rules:
 * Write: send at once, keep what the kernel refused, and be registered for writing only while
   something is kept. (Redis does the same. Without it .70 / .85 of the throughput is left at
   64 connections and depth 1 / 16.)
-* Write soon: small replies wait until the others that are ready have been read, and leave right
-  after each other (`eventloop.outbox`). What is written next, and every gentle end, first sends
-  what waits.
 * Water marks: above `high` bytes kept the protocol hears `pause_writing`, once; when they
   have drained to `low` (not to zero) it hears `resume_writing`.
 * The selector's interest is computed from facts each time and stored nowhere else: reading if
@@ -329,8 +326,6 @@ class Transport:
         one of bytes (format B), since its length is counted. `last`: if nothing is kept, `close` or
         `write_eof` follows at once, and the kernel may wait for it.
         """
-        if self in self.loop.outbox.waiting:
-            self._send_what_waits()
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
         if self._busy is None or not self._busy.parts:
@@ -347,17 +342,8 @@ class Transport:
         self._keep((data,))
         self._watch_output()
 
-    def write_soon(self, data: Buffer) -> None:
-        """`write`, behind the reads of this turn: for small replies, of which many are sent right after each other.
-
-        What a write changes (`queued`, `above_high`) changes only then.
-        """
-        if not self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
-            self.loop.outbox.put(self, data)
-
     def writelines(self, parts: Iterable[Buffer]) -> None:
         """`write` for several parts, without joining them: for large ones."""
-        self._send_what_waits()
         if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
             return
         before = self.queued
@@ -365,12 +351,6 @@ class Transport:
         if not before and self.queued:
             self._flush()
         self._watch_output()
-
-    def _send_what_waits(self) -> None:
-        """What was written soon goes before whatever comes next."""
-        data = self.loop.outbox.take(self)
-        if data is not None:
-            self.write(data)
 
     def _make_busy(self) -> _Busy:
         if self._busy is None:
@@ -447,13 +427,11 @@ class Transport:
 
     def write_eof(self) -> None:
         """Half-close once all is sent: the peer sees FIN and we still read."""
-        self._send_what_waits()
         self._facts |= _EOF_WANTED
         self._end_if_flushed()
 
     def linger(self) -> None:
         """Half-close once all is sent, and from now on throw away what is read."""
-        self._send_what_waits()  # first: it may pause reading
         self.read_into(None)
         self._facts |= _DISCARDING
         self.resume_reading()
@@ -461,7 +439,6 @@ class Transport:
 
     def close(self) -> None:
         """Close once all is sent. Reading ends now."""
-        self._send_what_waits()
         if self._facts & _CLOSED:
             return
         self._facts |= _CLOSE_WANTED
@@ -494,7 +471,6 @@ class Transport:
             self.loop.register(self.sock, 0, self)
         self._facts |= _CLOSED
         self._busy = None
-        self.loop.outbox.take(self)
         close_socket(self.sock)
         self.loop.call_soon(self.protocol.connection_lost, error)
         # The two know each other; a cycle would wait for the collector, thousands of them at once.

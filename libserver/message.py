@@ -4,7 +4,8 @@
 `Transport`, which moves bytes, and a `protocol.Connection`, which knows what they mean; it asks
 the server's `Actions` for answers and owns the connection's LIFECYCLE.
 
-    Transport.on_readable -> data_received -> answer_batch: whole requests, together
+    Transport.on_readable -> data_received -> Together:     at rest: with those of others, later in the turn
+                                           -> answer_batch: whole requests, together
                                            -> _walk:        everything else, event by event
                           <- write         <- all replies of one read, in one send
 
@@ -44,12 +45,9 @@ from protocol import (
 )
 from protocol.batch import PARTS, BytesLike
 from protocol.errors import (
-    AnswerableError,
     DeadlineExceeded,
     FatalError,
-    HandlerFailed,
     Overloaded,
-    ProtocolError,
     ShuttingDown,
     TimedOut,
 )
@@ -183,7 +181,13 @@ class Message:
         server = self.server
         self.last_active = server.loop.lately
         connection = self.connection
-        if connection is not server.resting and not can_batch(connection):
+        if connection is server.resting:
+            if server.loop.ready > 1:
+                server.together.add(self, data)
+            else:
+                self.write(*self.answer(data))
+            return
+        if not can_batch(connection):
             connection.feed(data)
             self._serve([], 0)
             return
@@ -193,14 +197,23 @@ class Message:
                 server.arrivals.stop(self)  # a message was completed: the next has its own time
             self._wake().feed(data[taken:])
             self._serve(replies, size)
-            return
-        if connection is server.resting:
-            self._write(replies, size, soon=True)
         elif connection.state is FINISHED:
             self._finish(replies, size)
         else:
-            self._write(replies, size)
+            self.write(replies, size)
             self._rest()
+
+    def answer(self, data: bytes) -> tuple[list[BytesLike], int]:
+        """Of a connection at rest: the replies to all of `data`, and their contents' size.
+
+        None if it took the walk, which has sent what there is.
+        """
+        taken, replies, size = self._answer_batch(data)
+        if taken < len(data):
+            self._wake().feed(data[taken:])
+            self._serve(replies, size)
+            return [], 0
+        return replies, size
 
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
@@ -219,7 +232,7 @@ class Message:
             data,
             server.actions.handlers,
             self.session,
-            self._failure,
+            self.server.failure,
             limits.requests_per_event,
             limits.write_high,
         )
@@ -232,7 +245,7 @@ class Message:
         self._because(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
         self.server.arrivals.stop(self)
-        self._write(replies, size, last=True)
+        self.write(replies, size, last=True)
         if not self.transport.queued and self.transport.nothing_unread():
             # Its request was all it sent: nothing more is expected, so it need not linger.
             advance(self, LIFECYCLE, RELEASED)
@@ -303,7 +316,7 @@ class Message:
         completed, header_size = False, 0
         while True:
             if size >= high:  # it may be more than the connection may have waiting
-                self._write(replies, size)
+                self.write(replies, size)
                 replies, size = [], 0
             if not self._may_serve():
                 break
@@ -336,7 +349,7 @@ class Message:
                 replies += more
                 size += its_size
                 batch_pays = taken > 0
-        self._write(replies, size)
+        self.write(replies, size)
         return completed, header_size
 
     def _next_event(self) -> Event | None:
@@ -392,7 +405,7 @@ class Message:
                 return
             outcome = action.call(event.content, self.session)
         except (Exception, SystemExit) as error:
-            outcome = self._failure(error)
+            outcome = self.server.failure(error)
         self._reply(event.header, outcome, replies)
 
     def _take_deadline(self) -> float | None:
@@ -400,13 +413,6 @@ class Message:
             return None
         deadline, self._pending.deadline = self._pending.deadline, None
         return deadline
-
-    def _failure(self, error: BaseException) -> ProtocolError:
-        """What the peer is told of an exception: its own words only if they were meant for it."""
-        if isinstance(error, AnswerableError):
-            return error
-        self.server.log_failure(self, error)
-        return HandlerFailed("the handler failed; the server's log has the details")
 
     # --- blocking handlers -----------------------------------------------------------------
 
@@ -434,8 +440,8 @@ class Message:
                 raise error
             _check_deadline(self.server.loop.clock, owed.deadline)
         except Exception as failure:
-            result = self._failure(failure)
-        self.pending.replies.settle(owed, result, self._failure)
+            result = self.server.failure(failure)
+        self.pending.replies.settle(owed, result, self.server.failure)
         self._serve([], 0)
 
     # --- replies out -----------------------------------------------------------------------
@@ -443,27 +449,24 @@ class Message:
     def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike]) -> None:
         """Reply now, or after those that are owed before."""
         if self._pending is None or not self._pending.replies:
-            replies += encode(self.connection, header, outcome, self._failure)
+            replies += encode(self.connection, header, outcome, self.server.failure)
             return
         owed = Owed(header)
         self._pending.replies.owe(owed)
-        self._pending.replies.settle(owed, outcome, self._failure)
+        self._pending.replies.settle(owed, outcome, self.server.failure)
 
     def _release(self, owed: Replies) -> None:
         """Send what is ready of what is owed, as far as the water mark lets it."""
         while not (self.transport.above_high or self.transport.closed):
-            parts = owed.release(self.connection, self._failure, self.server.limits.write_high)
+            parts = owed.release(self.connection, self.server.failure, self.server.limits.write_high)
             if not parts:
                 break
             self._give_up_if_last()
-            self._write(parts)
+            self.write(parts)
 
-    def _write(
-        self, replies: list[BytesLike], size: int | None = None, *, soon: bool = False, last: bool = False
-    ) -> None:
+    def write(self, replies: list[BytesLike], size: int | None = None, last: bool = False) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known.
 
-        `soon`: nothing is decided here and now by what the kernel takes, so they may wait for the turn's other reads.
         `last`: if the kernel takes all, the end follows at once.
         """
         if not replies:
@@ -473,8 +476,6 @@ class Message:
         transport = self.transport
         if size >= JOIN_BELOW and size >= len(replies) * SMALL_PART:
             transport.writelines(replies)
-        elif soon:
-            transport.write_soon(b"".join(replies))
         else:
             transport.write(b"".join(replies), last)
 
@@ -521,7 +522,7 @@ class Message:
     def _time_out(self, words: str, reason: CloseReason) -> None:
         replies: list[BytesLike] = []
         self._fail_input(TimedOut(words), reason, replies)
-        self._write(replies)
+        self.write(replies)
         self._settle()
 
     def send_expired(self) -> None:
@@ -571,7 +572,7 @@ class Message:
         """One connection too many: say so, linger briefly, close."""
         replies: list[BytesLike] = []
         self._fail_input(error, CloseReason.OVERLOADED, replies)
-        self._write(replies)
+        self.write(replies)
         self._settle()
         self.transport.start()
 
@@ -603,6 +604,7 @@ class Message:
         """
         if self.idle:
             self.transport.on_readable()
+            self.server.together.answer()
         if self.idle:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:

@@ -33,7 +33,7 @@ from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
 from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
-from protocol.errors import Overloaded
+from protocol.errors import AnswerableError, HandlerFailed, Overloaded, ProtocolError
 from protocol.states import Guarded, Observer
 
 from .actions import Actions
@@ -51,6 +51,7 @@ from .listeners import cannot_listen, close_listener
 from .message import Message
 from .reasons import CloseReason
 from .system import System
+from .together import Together
 
 __all__ = ["SCHEMES", "Server"]
 
@@ -143,12 +144,13 @@ class Server:
 
         self.loop = loop if loop is not None else EventLoop(selector, spin=SPIN)
         self._owns_loop = loop is None
-        self.loop.on_error = self._loop_failed
+        self.loop.on_error = self.met_bug
         self.pool = system.pool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
         #: those that hold a request for which the pool has no room; not empty only while it is full
         self._waiting_for_pool: dict[Message, None] = {}
 
         limits_ = self.limits
+        self.together = Together(self)
         self.arrivals: Arrivals[Message] = Arrivals(limits_, self.loop, self._overdue)
         self.send_timer: Fifo[Accepted] = self._timer(limits_.send_timeout, lambda accepted: accepted.send_expired())
         self.linger_timer: Fifo[Message] = self._timer(LINGER, Message.linger_expired)
@@ -341,13 +343,19 @@ class Server:
         """It has said its last: how long may it wait for the peer to have read it?"""
         (self.refused_timer if message in self.refused else self.linger_timer).start(message)
 
-    def log_failure(self, message: Message, error: BaseException) -> None:
-        """With its traceback, unless there are too many: then with a number, later."""
+    def failure(self, error: BaseException) -> ProtocolError:
+        """What a peer is told of a handler's exception: its own words only if they were meant for it.
+
+        The log has its traceback, unless there are too many: then a number, later.
+        """
+        if isinstance(error, AnswerableError):
+            return error
         if not self._failures:
             self.loop.call_later(FAILURES_WITHIN, self._tell_failures)
         self._failures += 1
         if self._failures <= FAILURES_TOLD:
             log.error("a handler failed", exc_info=error)
+        return HandlerFailed("the handler failed; the server's log has the details")
 
     def _tell_failures(self) -> None:
         untold, self._failures = self._failures - FAILURES_TOLD, 0
@@ -459,9 +467,9 @@ class Server:
         try:
             act()
         except Exception as error:
-            self._loop_failed(message, error)
+            self.met_bug(message, error)
 
-    def _loop_failed(self, source: object, error: Exception) -> None:
+    def met_bug(self, source: object, error: Exception) -> None:
         """A bug of ours: it costs the connection it happened on, no more."""
         log.error("internal error at %r", source, exc_info=error)
         # The batch may have been left between a request and its reply, on what many share.

@@ -13,6 +13,8 @@ back to PROTOHEADER in one step, and collects the replies so that they can leave
 *Common* is JSON whose header was seen before, or differs from one that was by its `id` alone.
 *Ordinary* is also a header not seen before, bytes, and the first request of a connection.
 
+`answer_each` does the same for what came on many connections, one common request on each.
+
 Rules:
 
 * It stops at the first message that is anything but ordinary (partial, refused, `close`,
@@ -36,7 +38,8 @@ Not here: what a handler does, blocking handlers, logging (`libserver`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,13 +49,15 @@ from .errors import BadHeader, ProtocolError
 from .frames import Codec, Header
 from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
 
-__all__ = ["BinaryReply", "Handlers", "answer_batch", "can_batch", "send_binary_result"]
+__all__ = ["BinaryReply", "Handlers", "answer_batch", "answer_each", "can_batch", "send_binary_result"]
 
 BytesLike = bytes | bytearray | memoryview
 
 #: Requests that are cut and read together. More would save little, and a peer whose every second
 #: content is bad would have the rest of its read cut and read again for each of them.
 TOGETHER = 32
+
+Session = Callable[[], dict[str, Any]]
 
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
@@ -100,7 +105,7 @@ def answer_batch(
     connection: Connection,
     data: bytes,
     handlers: Handlers,
-    session: Callable[[], dict[str, Any]],
+    session: Session,
     failed: Callable[[BaseException], ProtocolError],
     max_requests: int,
     max_output: int,
@@ -161,6 +166,55 @@ def answer_batch(
     return at, replies, output
 
 
+def answer_each(
+    codec: Codec,
+    requests: Iterable[bytes],
+    handlers: Handlers,
+    failed: Callable[[BaseException], ProtocolError],
+    taken: list[int],
+    replies: list[BytesLike],
+    clock: Callable[[], float],
+    until: float,
+) -> None:
+    """Answer what came on several connections at rest, with one call of the scanner.
+
+    `requests` is what was read of each. Those that are one common request and nothing else are
+    taken, their numbers put into `taken`; of these the first are answered, `PARTS` parts each put
+    into `replies`. Not answered, though taken, are those behind bad content, from one on that
+    is not for the batch or needs a session, and those left when the clock is beyond `until`.
+    Where a handler's error is not an `Exception` (`KeyboardInterrupt`) the replies before it are there.
+    """
+    common = codec.common
+    headers = codec.headers
+    contents: list[bytes] = []
+    ids: dict[int, bytes] | None = None
+    number = -1
+    for data in requests:
+        number += 1
+        try:
+            start = 2 + (data[0] << 8 | data[1])
+        except IndexError:
+            continue  # not even a prefix
+        framed = data[:start]
+        length = common.get(framed)
+        if length is None:
+            if start > len(data) or framed in headers:
+                continue
+            length, id = codec.common_around_id(framed)
+            if length is None or start + length != len(data):
+                continue
+            if ids is None:
+                ids = {}
+            ids[len(contents)] = id
+        elif start + length != len(data):
+            continue
+        contents.append(data[start:])
+        taken.append(number)
+    if contents:
+        values = decode_contents(contents)
+        _answer(codec, values, ids, handlers, None, failed, replies, sys.maxsize, clock, until)
+
+
 def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int]]:
     """The contents of the whole common requests at `at`, the ids of those that have one by number, and all ends."""
     common = codec.common
@@ -214,67 +268,72 @@ def _answer(
     values: list[Any],
     ids: dict[int, bytes] | None,
     handlers: Handlers,
-    session: Callable[[], dict[str, Any]],
+    session: Session | None,
     failed: Callable[[BaseException], ProtocolError],
     replies: list[BytesLike],
     max_output: int,
+    clock: Callable[[], float] | None = None,
+    until: float = 0.0,
 ) -> tuple[int, int]:
     """Answer the common requests with these values; how many were answered, and the bytes of output.
 
-    It stops behind `max_output` bytes, and before a request whose handler is not for the batch.
+    It stops behind `max_output` bytes, when the clock is beyond `until`, and before a request whose handler is not for
+    the batch.
     """
     heads = codec.json_result_heads
     plain = handlers.plain
     before = len(replies)
     output = 0
-    for value in values:
-        head = None
-        try:
-            handler = plain[value["action"]]
-        except (TypeError, KeyError):
-            content = _content(value, handlers, session, failed)
-            if content is None:
-                break
-        else:
+    try:
+        for value in values:
+            head = None
             try:
-                result = handler(value)
-                if result.__class__ is str:
-                    try:
-                        content = quote(result).encode()
-                    except UnicodeEncodeError:  # a lone surrogate
-                        content = to_bytes(quote(result))
-                    size = len(content)
-                    try:
-                        head = heads[size]
-                    except KeyError:
-                        head = codec.json_result_head(size)
-                else:
-                    content = encode_result(result)
-            except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
-                content = encode_error(failed(error))
-        if head is not None:
-            replies.append(head)
-            replies.append(content)
-            replies.append(RESULT_TAIL)
-        else:
-            size = len(content)
-            replies += (codec.json_reply_header(size), content, b"")
-        output += size
-        if output >= max_output:
-            break
-    answered = (len(replies) - before) // PARTS
-    if ids is not None:
-        for number, id in ids.items():
-            if number < answered:
-                place = before + PARTS * number
-                replies[place] = codec.head_with_id(bytes(replies[place]), id)
+                handler = plain[value["action"]]
+            except (TypeError, KeyError):
+                content = _content(value, handlers, session, failed)
+                if content is None:
+                    break
+            else:
+                try:
+                    result = handler(value)
+                    if result.__class__ is str:
+                        try:
+                            content = quote(result).encode()
+                        except UnicodeEncodeError:  # a lone surrogate
+                            content = to_bytes(quote(result))
+                        size = len(content)
+                        try:
+                            head = heads[size]
+                        except KeyError:
+                            head = codec.json_result_head(size)
+                    else:
+                        content = encode_result(result)
+                except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
+                    content = encode_error(failed(error))
+            if head is not None:
+                replies.append(head)
+                replies.append(content)
+                replies.append(RESULT_TAIL)
+            else:
+                size = len(content)
+                replies += (codec.json_reply_header(size), content, b"")
+            output += size
+            if output >= max_output or (clock is not None and clock() > until):
+                break
+    finally:
+        answered = (len(replies) - before) // PARTS
+        if ids is not None:
+            for number, id in ids.items():
+                if number < answered:
+                    place = before + PARTS * number
+                    replies[place] = codec.head_with_id(bytes(replies[place]), id)
     return answered, output
 
 
 def _content(
     value: Any,
     handlers: Handlers,
-    session: Callable[[], dict[str, Any]],
+    session: Session | None,
     failed: Callable[[BaseException], ProtocolError],
 ) -> bytes | None:
     """What answers a JSON value; None if its handler is not for the batch."""
@@ -288,6 +347,8 @@ def _content(
         if plain is not None:
             return encode_result(plain(value))
         if with_session is not None:
+            if session is None:
+                return None
             return encode_result(with_session(value, session()))
     except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
         return encode_error(failed(error))
@@ -301,7 +362,7 @@ def _answer_other(
     data: bytes,
     start: int,
     handlers: Handlers,
-    session: Callable[[], dict[str, Any]],
+    session: Session,
     failed: Callable[[BaseException], ProtocolError],
     replies: list[BytesLike],
 ) -> int:

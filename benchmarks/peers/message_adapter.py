@@ -34,6 +34,7 @@ class BorrowedLoop(EventLoop):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.borrowed = loop
         self.clock = time.monotonic
+        self.ready = 2  # asyncio does not tell; there may be others
         self._tick()
 
     def _tick(self) -> None:
@@ -117,9 +118,6 @@ class StreamTransport(asyncio.Protocol):
             self.stream.write(data)
             if self.above_high:
                 self.message.kept(self.queued)
-
-    #: asyncio sends at once; uvloop waits until the turn's reads are done, as ours does.
-    write_soon = write
 
     def writelines(self, parts: Iterable[Any]) -> None:
         if not self._ending:

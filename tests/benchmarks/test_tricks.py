@@ -254,18 +254,36 @@ def test_it_sends_at_once_or_waits_to_be_writable(bench: Make, name: str, sent: 
     assert here.receive(1)[0][1] == PLAIN.content
 
 
-@pytest.mark.parametrize(("name", "waiting"), [(NOTHING, 1), ("send-together", 0)])
-def test_replies_wait_for_the_other_reads_or_leave_where_they_are_made(bench: Make, name: str, waiting: int) -> None:
+@pytest.mark.parametrize(("name", "waiting"), [(NOTHING, 1), ("together", 0)])
+def test_requests_wait_for_the_other_reads_or_are_answered_where_they_are_read(
+    bench: Make, name: str, waiting: int
+) -> None:
     here = bench(name)
     here.begin()
     sent = here.sock.calls["send"]
-    outbox = here.server.loop.outbox
-    outbox.begin(here.server.loop.clock())
+    here.server.loop.ready = 2
     here.message.data_received(PLAIN.request)
-    assert len(outbox.waiting) == waiting
+    assert len(here.server.together) == waiting
     assert here.sock.calls["send"] == sent + 1 - waiting
-    outbox.end()
     assert here.receive(1)[0][1] == PLAIN.content
+
+
+@pytest.mark.parametrize(("name", "scans"), [(NOTHING, 1), ("one-step", 0)])
+def test_what_waits_is_answered_in_one_step_or_one_by_one(
+    bench: Make, name: str, scans: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = bench(name)
+    here.begin()
+    scanned: list[int] = []
+    decode = protocol.batch.decode_contents
+    monkeypatch.setattr(
+        protocol.batch, "decode_contents", lambda contents: scanned.append(len(contents)) or decode(contents)
+    )
+    here.server.loop.ready = 2
+    here.message.data_received(PLAIN.request)
+    here.message.data_received(PLAIN.request)
+    assert [content for _, content in here.receive(2)] == [PLAIN.content] * 2
+    assert scanned == [2] * scans
 
 
 @pytest.mark.parametrize(("name", "batched"), [(NOTHING, True), ("batch", False)])

@@ -100,7 +100,7 @@ def timeout_forgives() -> None:
         self.connection.owe_error()
         replies: list[Any] = []
         self._reply(None, TimedOut(words), replies)
-        self._write(replies)
+        self.write(replies)
 
     message.Message._time_out = forgive  # type: ignore[method-assign]
 

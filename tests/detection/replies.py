@@ -34,13 +34,13 @@ def change_headers(change: Callable[[frames.Header], None]) -> None:
 
 def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -> None:
     """Have `change` see all replies that leave in one send, each of them whole."""
-    write = message.Message._write
+    write = message.Message.write
 
-    def changed(self: message.Message, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
+    def changed(self: message.Message, replies: list[Any], size: int | None = None, last: bool = False) -> None:
         whole = [head + content for head, content in in_frames(b"".join(replies))]
-        write(self, change(self, whole), soon=soon)
+        write(self, change(self, whole), last=last)
 
-    message.Message._write = changed  # type: ignore[method-assign]
+    message.Message.write = changed  # type: ignore[method-assign]
 
 
 def claim_length(length: Callable[[bytes], int]) -> None:
@@ -93,7 +93,7 @@ def swapped_replies() -> None:
 )
 def overtakes() -> None:
     def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any]) -> None:
-        replies += encode(self.connection, header, outcome, self._failure)
+        replies += encode(self.connection, header, outcome, self.server.failure)
 
     message.Message._reply = at_once  # type: ignore[method-assign]
 

@@ -14,7 +14,7 @@ import selectors
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -43,14 +43,6 @@ def settle(loop: EventLoop) -> None:
         if not loop.run_once(0):
             return
     pytest.fail("the loop spins")
-
-
-@contextmanager
-def gathering(loop: EventLoop) -> Iterator[None]:
-    """As if in the middle of a turn, with others still to be read."""
-    loop.outbox.begin(loop.clock())
-    yield
-    loop.outbox.end()
 
 
 class Wire:
@@ -544,113 +536,6 @@ def test_a_protocol_that_aborts_when_too_much_is_kept_is_not_paused_as_well(alon
     assert alone.protocol.heard == ["lost"]
 
 
-# --- written soon ----------------------------------------------------------------------
-
-
-def test_what_is_written_soon_leaves_when_all_that_are_ready_have_been_read(alone: Alone) -> None:
-    both = [alone, Alone(alone.loop, alone.selector)]
-    sent_at = []
-    for wire in both:
-        wire.sock.feed(b"x")
-        wire.protocol.on["data_received"] = lambda wire=wire: (
-            sent_at.append([bytes(one.sock.sent) for one in both]),
-            wire.transport.write_soon(b"answer"),
-        )
-        alone.selector.ready(wire.sock, READ)
-    alone.loop.run_once(0)
-    assert sent_at == [[b"", b""]] * 2
-    assert [one.sock.sent for one in both] == [b"answer"] * 2
-
-
-@pytest.mark.parametrize("refused", [1, AGAIN], ids=["a part", "all"])
-def test_what_is_written_soon_and_refused_is_kept_and_told_and_pauses(alone: Alone, refused: Any) -> None:
-    alone.sock.script("send", refused)
-    with gathering(alone.loop):
-        alone.transport.write_soon(bytes(102))
-        assert alone.transport.queued == 0
-    assert alone.protocol.kept_back == [101 if refused == 1 else 102]
-    assert alone.protocol.heard == ["pause"]
-    assert registered(alone.loop, alone.sock) == READ | WRITE
-
-
-@pytest.mark.parametrize(
-    ("then", "sent"),
-    [
-        (lambda t: t.write(b" then"), b"soon then"),
-        (lambda t: t.write_soon(b" then"), b"soon then"),
-        (lambda t: t.writelines([b" th", b"en"]), b"soon then"),
-        (lambda t: t.write_eof(), b"soon"),
-        (lambda t: t.linger(), b"soon"),
-        (lambda t: t.close(), b"soon"),
-        (lambda t: t.abort(), b""),
-    ],
-    ids=["write", "write_soon", "writelines", "write_eof", "linger", "close", "abort"],
-)
-def test_what_was_written_soon_goes_before_what_comes_next(
-    wire: Wire, then: Callable[[Transport], object], sent: bytes
-) -> None:
-    with gathering(wire.loop):
-        wire.transport.write_soon(b"soon")
-        assert wire.peer_reads() == b""
-        then(wire.transport)
-        assert wire.peer_reads() == sent
-        assert not wire.loop.outbox.waiting
-    wire.settle()
-    assert wire.peer_reads() == b""
-
-
-def test_what_is_written_soon_waits_behind_what_is_kept(wire: Wire) -> None:
-    wire.sock.script("send", AGAIN)
-    with gathering(wire.loop):
-        wire.transport.write(b"kept ")
-        wire.transport.write_soon(b"soon")
-    wire.settle()
-    assert wire.peer_reads() == b"kept soon"
-
-
-def test_what_is_written_soon_to_a_reset_connection_is_a_loss_told_later(alone: Alone) -> None:
-    alone.sock.script("send", BROKEN_PIPE)
-    with gathering(alone.loop):
-        alone.transport.write_soon(b"soon")
-    alone.turn()
-    assert [type(error) for error in alone.protocol.losses] == [BrokenPipeError]
-    assert alone.protocol.reentered == 0
-
-
-@pytest.mark.parametrize("end", ["lost", "abort", "close", "write_eof"])
-@pytest.mark.parametrize("verb", ["write", "write_soon", "writelines"])
-def test_what_comes_next_is_not_written_where_sending_what_waited_ended_it(alone: Alone, verb: str, end: str) -> None:
-    """As the loss is found, or as the protocol decides that too much is kept."""
-    alone.sock.script("send", BROKEN_PIPE if end == "lost" else 1)
-    if end != "lost":
-        alone.protocol.on["kept"] = getattr(alone.transport, end)
-    with gathering(alone.loop):
-        alone.transport.write_soon(b"soon")
-        VERBS[verb](alone.transport)
-    assert alone.transport.queued == (3 if end in ("close", "write_eof") else 0)
-    assert alone.transport._busy is None or alone.transport.queued
-    alone.turn(WRITE)
-    assert alone.sock.sent == {"lost": b"", "abort": b"s"}.get(end, b"soon")
-
-
-def test_lingering_reads_on_though_what_waited_paused_it(alone: Alone) -> None:
-    alone.sock.script("send", AGAIN)
-    alone.protocol.on["pause_writing"] = alone.transport.pause_reading
-    with gathering(alone.loop):
-        alone.transport.write_soon(bytes(200))
-        alone.transport.linger()
-    assert alone.transport.reading
-
-
-def test_an_ended_transport_leaves_nothing_waiting(alone: Alone) -> None:
-    for verb in ("write_eof", "close", "abort"):
-        wire = Alone(alone.loop, alone.selector)
-        with gathering(alone.loop):
-            getattr(wire.transport, verb)()
-            wire.transport.write_soon(b"late")
-            assert not alone.loop.outbox.waiting
-
-
 # --- water marks ---------------------------------------------------------------------
 
 
@@ -1032,7 +917,7 @@ def test_abort_loses_what_is_kept_and_closes_now(wire: Wire) -> None:
 
 VERBS: dict[str, Callable[[Transport], object]] = {
     "write": lambda t: t.write(b"x"),
-    "write_soon": lambda t: t.write_soon(b"x"),
+    "write the last": lambda t: t.write(b"x", last=True),
     "writelines": lambda t: t.writelines([b"x", b"y"]),
     "pause_reading": lambda t: t.pause_reading(),
     "resume_reading": lambda t: t.resume_reading(),
@@ -1156,17 +1041,11 @@ def converse(loop: EventLoop, prepare: Callable[[FaultySocket], object]) -> tupl
             assert protocol.losses == lost  # never from inside the protocol's own call
             wire.check()
 
-        def soon(first: bytes, then: bytes) -> None:
-            with gathering(loop):
-                transport.write_soon(first)
-                transport.write_soon(then)
-
         for step in (
             lambda: peer(lambda: wire.peer.send(REQUEST[:50])),
             lambda: verb(lambda: transport.read_into(sink)),
             lambda: peer(lambda: wire.peer.send(REQUEST[50:])),
-            lambda: verb(lambda: soon(REPLY[:20], REPLY[20:40])),
-            lambda: verb(lambda: transport.write(REPLY[40:90])),
+            lambda: verb(lambda: transport.write(REPLY[:90])),
             lambda: verb(lambda: transport.writelines([REPLY[90:120], REPLY[120:190]])),
             lambda: verb(lambda: transport.write(REPLY[190:])),
             lambda: verb(transport.write_eof),
@@ -1238,7 +1117,7 @@ def act_at_random(alone: Alone, chance: random.Random, expected: bytearray, fed:
     transport, sock = alone.transport, alone.sock
     writable = not transport.closing and not transport._facts & _EOF_WANTED
     data = chance.randbytes(chance.choice((1, 30, 70, 300)))
-    match chance.choices(range(11), weights=(20, 10, 6, 6, 30, 20, 10, 1, 0.7, 0.7, 20))[0]:
+    match chance.choices(range(10), weights=(20, 10, 6, 6, 30, 20, 10, 1, 0.7, 0.7))[0]:
         case 0:
             expected += data if writable else b""
             transport.write(data)
@@ -1262,15 +1141,8 @@ def act_at_random(alone: Alone, chance: random.Random, expected: bytearray, fed:
             transport.write_eof()
         case 8:
             sock.script(chance.choice(("recv", "send", "sendmsg", "shutdown")), RESET)
-        case 9:
-            getattr(transport, chance.choice(("linger", "close", "abort")))()
         case _:
-            expected += data if writable else b""
-            with gathering(alone.loop):
-                transport.write_soon(data)
-                if chance.random() < 0.3:
-                    expected += b"then" if writable else b""
-                    transport.writelines([b"th", b"en"])
+            getattr(transport, chance.choice(("linger", "close", "abort")))()
 
 
 @pytest.mark.parametrize("seed", range(200))

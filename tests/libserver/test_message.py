@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from eventloop.outbox import Outbox
 from libserver import ActionError, Actions, CloseReason, Message, Reply
 from libserver.limits import LINGER, MAX_IN_FLIGHT
 from protocol import Limits
@@ -26,7 +25,6 @@ from tests.libserver.conftest import OpenHouse
 from tests.libserver.harness import (
     Peer,
     Turned,
-    arrived,
     ask,
     binary,
     check_books,
@@ -1348,33 +1346,6 @@ def test_a_last_reply_above_the_output_limit_cuts_the_connection(
     assert not caplog.records  # a bug of ours would be logged
 
 
-def test_the_replies_of_one_turn_leave_when_all_have_been_read(
-    house: OpenHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = house()
-    peers = [home.peer() for _ in range(5)]
-    for peer in peers:
-        peer.send(keep("echo", 0))
-        assert peer.reply().result == 0
-    at_once = []
-    send = Outbox.send
-
-    def noted(outbox: Outbox) -> None:
-        at_once.append(len(outbox.waiting))
-        send(outbox)
-
-    monkeypatch.setattr(Outbox, "send", noted)
-    ours = {message.transport.sock.getpeername(): message.transport.sock for message in home.server.connections}
-    for number, peer in enumerate(peers):
-        requests = keep("echo", number) * 2
-        peer.sock.sendall(requests)
-        arrived(ours[peer.sock.getsockname()], len(requests))
-    for number, peer in enumerate(peers):
-        assert [peer.reply().result, peer.reply().result] == [number, number]
-    watched = any(message.observer for message in home.server.connections)
-    assert at_once == ([] if watched else [5])  # watched, each step is taken where it is reported
-
-
 def test_small_replies_that_nobody_takes_are_kept_and_timed(house: OpenHouse) -> None:
     home = house(send_timeout=60.0)
     peer = home.peer(small_buffers)
@@ -1547,7 +1518,7 @@ def test_a_handler_that_aborts_its_own_connection_is_no_harm(house: OpenHouse) -
     assert home.ended() == {"cut": 1}
 
 
-@pytest.mark.parametrize("place", ["data_received", "_serve", "_write", "_header_received"])
+@pytest.mark.parametrize("place", ["data_received", "_serve", "write", "_header_received"])
 def test_a_bug_of_ours_costs_one_connection_and_the_loop_lives_on(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     from tests.libserver.harness import turned
 

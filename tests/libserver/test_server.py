@@ -795,11 +795,11 @@ def test_a_bug_met_between_a_request_and_its_reply_leaves_nothing_behind_for_the
             peer.send(keep("echo", 1))
             assert peer.reply().result == 1
 
-        def fail(self: Message, error: Exception) -> None:
+        def fail(self: Server, error: Exception) -> None:
             raise RuntimeError("a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Message, "_failure", fail)
+            patch.setattr(Server, "failure", fail)
             victim.send(binary(b"", "binary/crash"))
             victim.gone()
         for peer in others:

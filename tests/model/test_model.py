@@ -380,12 +380,12 @@ def test_it_notices_a_timer_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    write = Message._write
+    write = Message.write
 
-    def swapped(self: Message, replies: list[Any], size: int | None = None, soon: bool = False) -> None:
+    def swapped(self: Message, replies: list[Any], size: int | None = None, last: bool = False) -> None:
         whole = [head + content for head, content in in_frames(b"".join(replies))]
-        write(self, whole[1:2] + whole[:1] + whole[2:], size, soon)
+        write(self, whole[1:2] + whole[:1] + whole[2:], size, last)
 
-    monkeypatch.setattr(Message, "_write", swapped)
+    monkeypatch.setattr(Message, "write", swapped)
     caught_by_the_model(monkeypatch)
 
