@@ -182,11 +182,12 @@ class Message:
         self.last_active = server.loop.lately
         connection = self.connection
         if connection is server.resting:
-            if server.loop.ready > 1:
+            if server.loop.ready > 1 or server.together:
                 server.together.add(self, data)
             else:
                 self.write(*self.answer(data))
             return
+        server.together.hurry()
         if not can_batch(connection):
             connection.feed(data)
             self._serve([], 0)
@@ -206,7 +207,7 @@ class Message:
     def answer(self, data: bytes) -> tuple[list[BytesLike], int]:
         """Of a connection at rest: the replies to all of `data`, and their contents' size.
 
-        None if it took the walk, which has sent what there is.
+        There are none left to send if it took the walk.
         """
         taken, replies, size = self._answer_batch(data)
         if taken < len(data):
@@ -220,6 +221,8 @@ class Message:
         self._serve([], 0)
 
     def eof_received(self) -> None:
+        if self.server.together:
+            self.server.together.answer()  # it may be among those that wait
         self._wake().feed_eof()
         self._serve([], 0)
 
@@ -242,16 +245,19 @@ class Message:
 
     def _finish(self, replies: list[BytesLike], size: int) -> None:
         """The batch took all, and it was the last: the reply and the FIN, in one packet if it can be."""
+        transport = self.transport
         self._because(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
         self.server.arrivals.stop(self)
         self.write(replies, size, last=True)
-        if not self.transport.queued and self.transport.nothing_unread():
-            # Its request was all it sent: nothing more is expected, so it need not linger.
-            advance(self, LIFECYCLE, RELEASED)
-            self.transport.close()
-        else:
-            self._settle()
+        if not transport.queued:
+            transport.write_eof()  # before we look: a RST would take with it what the kernel still holds
+            if transport.nothing_unread():
+                # Its request was all it sent: nothing more is expected, so it need not linger.
+                advance(self, LIFECYCLE, RELEASED)
+                transport.close()
+                return
+        self._settle()
 
     def _wake(self) -> Connection:
         """A Connection of its own, for what the batch does not take whole."""
@@ -274,6 +280,7 @@ class Message:
 
         `replies`, of `size` bytes, were made in the batch and are still to be sent.
         """
+        self.server.together.hurry()
         if self._pending is not None and self._pending.replies:
             self._release(self._pending.replies)
         completed, header_size = self._walk(replies, size)

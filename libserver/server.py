@@ -431,6 +431,7 @@ class Server:
         if self.draining:
             return
         self.draining = True
+        self.together.answer()  # what was read has begun
         self._close_listeners()
         if self.limits.drain_timeout:
             self.loop.call_later(self.limits.drain_timeout, self._cut)
@@ -444,6 +445,7 @@ class Server:
         self.loop.call_soon(self.loop.stop)
 
     def _abort_all(self) -> None:
+        self.together.forget()
         for accepted in [*self.connections, *self.refused]:
             accepted.abort(CloseReason.CUT)
 

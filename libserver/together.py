@@ -12,11 +12,13 @@ expense, since the waking is done inside our send. So they wait here until all h
 
 Rules:
 
-* Nobody waits long for others: no more than `TOGETHER` connections wait, and none after `WITHIN`
-  seconds, unless one slow handler keeps us.
-* An error costs the connection it was met on, no other. An interrupt costs the one whose handler it
-  hit: what else waits is done in the next turn.
-* What waits has been read. Who ends connections that are between messages has to `answer` first.
+* Nobody waits long for others: no more than `TOGETHER` connections wait, and when `WITHIN` seconds
+  have gone by, all of them are answered before anybody else is served. So a request, and a reply,
+  waits for what one read of another connection asks, and no more.
+* An error costs the connection it was met on, no other; so does an interrupt. What else waits is
+  answered in the next turn.
+* A connection waits once. Whoever reads more of one that waits, or ends one, has to `answer`
+  first, or to `forget` all of them.
 
 Redis sends before it sleeps (`beforeSleep`), and uvloop at the end of a turn; that also reading and
 answering wait for each other is Python's need: its calls are what a request costs.
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING
 from protocol.batch import PARTS, BytesLike, answer_each
 
 from .message import Message
+from .reasons import CloseReason
 
 if TYPE_CHECKING:
     from .server import Server
@@ -39,97 +42,126 @@ __all__ = ["Together"]
 
 #: The first of a thousand would wait for the last; more than so many together brought nothing.
 TOGETHER = 64
-#: Seconds. 32 connections with 16 requests each take 1 or 2 ms; what takes longer is a handler that does.
+#: Seconds. 64 connections with 16 requests each take 3 ms; what takes longer is a handler that does.
 WITHIN = 0.005
 
 
 class Together:
     """What was read of a server's connections at rest and is not yet answered."""
 
-    __slots__ = ("_data", "_messages", "_replies", "_server", "_since")
+    __slots__ = ("_answering", "_replies", "_server", "_since", "_waiting")
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._messages: list[Message] = []
-        self._data: list[bytes] = []  # of each of them
-        self._replies: list[tuple[Message, list[BytesLike], int]] = []  # to be sent, with their size
+        self._waiting: dict[Message, bytes] = {}  # what was read of each
+        self._replies: list[tuple[Message, list[BytesLike], int]] = []  # to be sent, with their contents' size
         self._since = 0.0
+        self._answering = False
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._waiting)
 
     def add(self, message: Message, data: bytes) -> None:
         """`message`, which is at rest, has received `data`: answer it in this turn's last part, or before."""
-        messages = self._messages
-        messages.append(message)
-        self._data.append(data)
+        waiting = self._waiting
+        if message in waiting:
+            self.answer()
+        waiting[message] = data
         loop = self._server.loop
-        if len(messages) == 1:
+        if len(waiting) == 1:
             self._since = loop.clock()
             loop.call_soon(self.answer)
-        elif len(messages) >= TOGETHER or loop.clock() > self._since + WITHIN:
+        elif len(waiting) >= TOGETHER or loop.clock() > self._since + WITHIN:
             self.answer()
+
+    def hurry(self) -> None:
+        """Somebody else is about to be served: whoever has waited long enough comes first."""
+        if self._waiting and self._server.loop.clock() > self._since + WITHIN:
+            self.answer()
+
+    def forget(self) -> None:
+        """All connections are cut: nobody waits for an answer."""
+        self._waiting.clear()
+        self._replies.clear()
 
     def answer(self) -> None:
         """Answer all that waits, and send the replies."""
-        messages = self._messages
+        if self._answering:
+            return
+        waiting = self._waiting
+        self._answering = True
         self._since = self._server.loop.clock()
         try:
-            if len(messages) > 1:
+            if len(waiting) > 1:
                 self._answer_common()
-            while messages:
+            while waiting:
                 self._send_if_late()
                 self._answer_first()
             self._send()
         finally:
-            if messages or self._replies:  # interrupted
+            self._answering = False
+            if waiting or self._replies:  # interrupted
                 self._server.loop.call_soon(self.answer)
 
     def _answer_common(self) -> None:
         """Answer in one step all that can be, and take them out."""
-        server, messages = self._server, self._messages
-        numbers: list[int] = []
+        server = self._server
+        taken: list[int] = []
         replies: list[BytesLike] = []
-        until = self._since + WITHIN
+        hit = None
+        messages = [*self._waiting]
         try:
             answer_each(
                 server.codec,
-                self._data,
+                self._waiting.values(),
                 server.actions.handlers,
                 server.failure,
-                numbers,
+                taken,
                 replies,
                 server.loop.clock,
-                until,
+                self._since + WITHIN,
             )
-        except BaseException as error:
+        except Exception as error:
+            server.met_bug(self, error)  # whoever it was meets it again, alone
+        except BaseException:
             answered = len(replies) // PARTS
-            hit = messages[numbers[answered]]
-            self._take(numbers[: answered + 1], replies)
-            if not isinstance(error, Exception):
-                raise
-            server.met_bug(hit, error)
-        else:
-            self._take(numbers[: len(replies) // PARTS], replies)
+            hit = messages[taken[answered]] if answered < len(taken) else None
+            raise
+        finally:
+            self._take(messages, taken, replies)
+            if hit is not None:
+                self._cut(hit)
 
-    def _take(self, numbers: list[int], replies: list[BytesLike]) -> None:
-        """Take these out; to the first of them these are the replies."""
-        messages = self._messages
-        for number, at in zip(numbers, range(0, len(replies), PARTS), strict=False):
+    def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
+        """The first of those taken have these replies, and wait no more."""
+        answered = len(replies) // PARTS
+        for number, at in zip(taken, range(0, answered * PARTS, PARTS), strict=False):
             parts = replies[at : at + PARTS]
             self._replies.append((messages[number], parts, len(parts[1])))
-        for number in reversed(numbers):
-            del messages[number], self._data[number]
+        if answered == len(messages):
+            self._waiting.clear()
+        else:
+            for number in taken[:answered]:
+                del self._waiting[messages[number]]
 
     def _answer_first(self) -> None:
         """Answer the first of those that wait, whatever it asks."""
-        message, data = self._messages.pop(0), self._data.pop(0)
+        message = next(iter(self._waiting))
         try:
-            replies, size = message.answer(data)
+            replies, size = message.answer(self._waiting.pop(message))
         except Exception as error:
             self._server.met_bug(message, error)
+        except BaseException:
+            self._cut(message)
+            raise
         else:
             self._replies.append((message, replies, size))
+
+    def _cut(self, message: Message) -> None:
+        """An interrupt has hit it: one reply will not leave, so none that follows may."""
+        self._waiting.pop(message, None)
+        self._server.resting.in_flight = 0
+        message.abort(CloseReason.INTERNAL_ERROR)
 
     def _send_if_late(self) -> None:
         clock = self._server.loop.clock
@@ -147,5 +179,8 @@ class Together:
                     message.write(parts, size)
                 except Exception as error:
                     self._server.met_bug(message, error)
+                except BaseException:
+                    self._cut(message)
+                    raise
         finally:
             del replies[:begun]

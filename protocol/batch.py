@@ -182,12 +182,14 @@ def answer_each(
     taken, their numbers put into `taken`; of these the first are answered, `PARTS` parts each put
     into `replies`. Not answered, though taken, are those behind bad content, from one on that
     is not for the batch or needs a session, and those left when the clock is beyond `until`.
-    Where a handler's error is not an `Exception` (`KeyboardInterrupt`) the replies before it are there.
+    Where a handler's error is not an `Exception` (`KeyboardInterrupt`) the replies before it are there,
+    and perhaps a part of the next.
     """
     common = codec.common
     headers = codec.headers
     contents: list[bytes] = []
     ids: dict[int, bytes] | None = None
+    numbers: list[int] = []
     number = -1
     for data in requests:
         number += 1
@@ -209,9 +211,10 @@ def answer_each(
         elif start + length != len(data):
             continue
         contents.append(data[start:])
-        taken.append(number)
+        numbers.append(number)
     if contents:
         values = decode_contents(contents)
+        taken += numbers
         _answer(codec, values, ids, handlers, None, failed, replies, sys.maxsize, clock, until)
 
 

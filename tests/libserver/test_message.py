@@ -6,6 +6,7 @@ batch off). What goes in and comes out are bytes of a real socket.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import random
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from eventloop import Transport
 from libserver import ActionError, Actions, CloseReason, Message, Reply
 from libserver.limits import LINGER, MAX_IN_FLIGHT
 from protocol import Limits
@@ -25,6 +27,7 @@ from tests.libserver.conftest import OpenHouse
 from tests.libserver.harness import (
     Peer,
     Turned,
+    arrived,
     ask,
     binary,
     check_books,
@@ -134,6 +137,28 @@ def test_an_unknown_connection_word_is_ignored(house: OpenHouse) -> None:
     peer.send(ask("echo", 1, connection="upgrade"))
     assert peer.reply().connection is None
     peer.eof()
+
+
+def test_what_comes_while_a_one_shots_connection_is_closed_costs_it_no_reply(
+    house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes the close a RST, which throws away what the kernel has not sent yet."""
+    home = house()
+    peer = home.peer()
+    look = Transport.nothing_unread
+
+    def late(self: Transport) -> bool:
+        found = look(self)
+        peer.sock.send(b"\n")
+        arrived(self.sock, 1)
+        return found
+
+    monkeypatch.setattr(Transport, "nothing_unread", late)
+    peer.send(ask("echo", "whole"))
+    assert peer.reply().result == "whole"
+    with contextlib.suppress(OSError):
+        peer.finish()
+    assert home.ended() == {"served": 1}
 
 
 def test_a_one_shot_request_that_fails_ends_for_the_reason_served(house: OpenHouse) -> None:

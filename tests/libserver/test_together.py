@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from eventloop import Transport
+from eventloop.transport import RECV_SIZE
 from libserver import Actions, CloseReason, Message, Server
 from libserver.together import TOGETHER, WITHIN, Together
-from protocol.batch import PARTS
-from tests.libserver.harness import Peer, Turned, arrived, ask, binary, keep, turned
+from protocol import Codec
+from protocol.batch import PARTS, answer_each
+from tests.libserver.harness import Peer, Turned, arrived, ask, binary, keep, small_buffers, turned
 
 
 @pytest.fixture
@@ -23,6 +29,16 @@ def actions() -> Actions:
 def home(actions: Actions) -> Iterator[Turned]:
     with turned(actions) as house:
         yield house
+
+
+HouseOf = Callable[..., Turned]
+
+
+@pytest.fixture
+def house_of() -> Iterator[HouseOf]:
+    """A server with limits of its own."""
+    with ExitStack() as stack:
+        yield lambda **limits: stack.enter_context(turned(**limits))
 
 
 @pytest.fixture
@@ -52,7 +68,8 @@ def bring(home: Turned, requests: dict[Peer, bytes]) -> None:
     """All of it has arrived; the server's next turn finds it. The headers were seen before."""
     for data in requests.values():
         home.server.codec.header(data[: 2 + int.from_bytes(data[:2], "big")])
-    ours = {message.transport.sock.getpeername(): message.transport.sock for message in home.server.connections}
+    socks = [message.transport.sock for message in home.server.connections if not message.transport.closed]
+    ours = {sock.getpeername(): sock for sock in socks}
     for peer, data in requests.items():
         peer.sock.sendall(data)
         arrived(ours[peer.sock.getsockname()], len(data))
@@ -137,25 +154,28 @@ def test_nobody_waits_for_one_slow_handler_after_another(
         assert results(peer, times) == [None if kind == "slow" else "echo"] * times
 
 
-def test_who_is_read_behind_a_slow_read_finds_the_others_answered(home: Turned) -> None:
+def test_who_is_read_behind_a_slow_read_finds_the_others_answered(home: Turned, sends: list[int]) -> None:
     """A connection that is not at rest is served where it is read, and may take long."""
     peers = at_rest(home, 3)
+    home.server.codec.header(keep("echo", 0)[: 2 + keep("echo", 0)[1]])
     messages = [*home.server.connections]
     home.server.loop.ready = 3
     messages[0].data_received(keep("echo", 0))  # type: ignore[union-attr]
     home.clock.advance(WITHIN * 1.1)
     messages[1].data_received(keep("echo", 1))  # type: ignore[union-attr]
     assert len(home.server.together) == 0
+    assert sends == [2]
     messages[2].data_received(keep("echo", 2))  # type: ignore[union-attr]
     assert len(home.server.together) == 1
     assert [peer.reply().result for peer in peers] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("where", ["failure", "answer", "write"])
-def test_a_bug_met_on_one_costs_no_other(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("where", "logged"), [("failure", 2), ("answer", 1), ("write", 1)])
+def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the one step nobody knows whose it is: that is found out one by one."""
     actions = Actions()
     actions.add("fails")(lambda request: 1 / 0)
-    with turned(actions, internal_errors=1) as home:
+    with turned(actions, internal_errors=logged) as home:
         victim, *others = peers = at_rest(home, 4)
         messages = dict(zip(peers, home.server.connections, strict=True))
         the_one = messages[victim]
@@ -182,20 +202,111 @@ def test_a_bug_met_on_one_costs_no_other(where: str, monkeypatch: pytest.MonkeyP
         assert home.reasons == {CloseReason.INTERNAL_ERROR.value: 1}
 
 
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_bug_met_while_looking_costs_the_one_that_was_looked_at(
+    victim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with turned(internal_errors=2) as home:
+        peers = at_rest(home, 3)
+        bring(home, {peer: keep("echo", n, id="boom" if n == victim else n) for n, peer in enumerate(peers)})
+        original = Codec.common_around_id
+
+        def broken(self: Codec, framed: bytes) -> Any:
+            if b"boom" in framed:
+                raise RuntimeError("a bug")
+            return original(self, framed)
+
+        home.server.codec.headers.clear()
+        monkeypatch.setattr(Codec, "common_around_id", broken)
+        turn(home)
+        home.quiet()
+        for number, peer in enumerate(peers):
+            if number == victim:
+                peer.gone()
+            else:
+                assert peer.reply().result == number
+
+
+@pytest.mark.parametrize("hit", [0, 1, 3], ids=["the first", "the second", "the last"])
 @pytest.mark.parametrize("times", [1, 2], ids=["in one step", "one by one"])
-def test_an_interrupt_costs_the_one_whose_handler_it_hit(home: Turned, actions: Actions, times: int) -> None:
+def test_an_interrupt_costs_the_one_whose_handler_it_hit(home: Turned, actions: Actions, times: int, hit: int) -> None:
+    called: list[int] = []
+
     def interrupt(request: Any) -> None:
         raise KeyboardInterrupt
 
     actions.add("interrupt")(interrupt)
+    actions.add("noted")(lambda request: called.append(request["value"]))
     peers = at_rest(home, 4)
-    kinds = ["echo", "interrupt", "echo", "echo"]
-    bring(home, {peer: keep(kind, kind) * times for peer, kind in zip(peers, kinds, strict=True)})
+    bring(home, {p: keep("interrupt" if n == hit else "noted", n) * times for n, p in enumerate(peers)})
     with pytest.raises(KeyboardInterrupt):
         turn(home)
-    for peer, kind in zip(peers, kinds, strict=True):
-        if kind == "echo":
-            assert results(peer, times) == ["echo"] * times
+    home.quiet()
+    for number, peer in enumerate(peers):
+        if number == hit:
+            peer.gone()
+        else:
+            assert results(peer, times) == [None] * times
+    assert sorted(called) == sorted([number for number in range(4) if number != hit] * times)
+
+
+def test_an_interrupt_behind_the_last_handler_calls_none_again(
+    home: Turned, actions: Actions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[int] = []
+    actions.add("noted")(lambda request: called.append(request["value"]))
+    peers = at_rest(home, 3)
+    bring(home, {peer: keep("noted", number) for number, peer in enumerate(peers)})
+
+    def interrupted(*args: Any) -> None:
+        answer_each(*args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("libserver.together.answer_each", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            turn(home)
+    for peer in peers:
+        assert peer.reply().result is None
+    assert sorted(called) == [0, 1, 2]
+
+
+def test_an_interrupt_in_a_binary_handler_leaves_nothing_behind_for_the_others(home: Turned, actions: Actions) -> None:
+    def interrupt(content: Any) -> None:
+        raise KeyboardInterrupt
+
+    actions.add_binary("binary/interrupt")(interrupt)
+    victim, *others = at_rest(home, 3)
+    request = binary(b"", "binary/interrupt", connection="keep-alive")
+    home.server.loop.ready = 2
+    message = next(iter(home.server.connections))
+    message.data_received(request)  # type: ignore[union-attr]
+    with pytest.raises(KeyboardInterrupt):
+        turn(home)
+    assert sum(message.idle for message in home.server.connections) == len(others)
+    victim.gone()
+
+
+def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions: Actions) -> None:
+    def interrupt(request: Any) -> None:
+        raise KeyboardInterrupt
+
+    actions.add("interrupt")(interrupt)
+    peers = at_rest(home, 3)
+    home.server.loop.ready = 3
+    asked = [keep("interrupt"), keep("echo", 1), keep("echo", 2)]
+    for message, data in zip([*home.server.connections], asked, strict=True):
+        home.server.codec.header(data[: 2 + int.from_bytes(data[:2], "big")])
+        message.data_received(data)  # type: ignore[union-attr]
+    with pytest.raises(KeyboardInterrupt):
+        turn(home)
+    assert len(home.server.together) == 2
+    bring(home, {peers[1]: keep("echo", 3)})
+    peers[2].sock.shutdown(socket.SHUT_WR)
+    home.quiet()
+    assert results(peers[1], 2) == [1, 3]
+    assert peers[2].reply().result == 2
+    peers[2].eof()
 
 
 def test_an_interrupt_while_they_are_sent_costs_no_other_reply(home: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +326,10 @@ def test_an_interrupt_while_they_are_sent_costs_no_other_reply(home: Turned, mon
         turn(home)
     home.until(lambda: len(written) == 3)
     assert len({*written}) == 3
-    replied: set[Peer] = set()
-    home.until(lambda: replied.update(peer for peer in peers if peer.read()) or len(replied) == 2)
+    assert home.server.closed_by == {CloseReason.INTERNAL_ERROR: 1}
+    for peer in peers:
+        home.until(lambda peer=peer: peer.read() or peer.ended)
+    assert sum(peer.ended for peer in peers) == 1
 
 
 def test_a_drain_answers_first_what_was_read(home: Turned) -> None:
@@ -243,14 +356,120 @@ def answered_and_closed(home: Turned, peers: list[Peer]) -> None:
     assert home.ended() == {"shutdown": 3}
 
 
-def test_what_is_cut_meanwhile_is_not_answered(home: Turned) -> None:
+def test_a_drain_reads_on_where_a_request_waits(home: Turned) -> None:
+    """More has come of the same connection, and its end: each reply leaves, in the order of the requests."""
+    peers = at_rest(home, 2)
+    home.server.drain()
+    requests = b"".join(keep("echo", f"{number:05d}" + "x" * 900) for number in range(100))
+    bring(home, {peers[0]: requests, peers[1]: keep("echo", 1)})
+    peers[0].sock.shutdown(socket.SHUT_WR)
+    turn(home)
+    answered = []
+    while (reply := peers[0].reply()).code is None:
+        answered.append(int(reply.result[:5]))
+        if reply.connection == "close" or len(answered) == 100:
+            break
+    assert answered == [*range(len(answered))]
+    assert len(answered) >= 65_536 // 1100
+    assert peers[1].reply().result == 1
+    home.ended()
+
+
+def test_a_drain_takes_no_part_of_a_content_for_a_request(home: Turned, actions: Actions) -> None:
+    called: list[Any] = []
+    actions.add("secret")(called.append)
+    inside = keep("secret")
+    content = bytes(RECV_SIZE - len(binary(b"x" * RECV_SIZE, connection="keep-alive")) + RECV_SIZE) + inside
+    peers = at_rest(home, 2)
+    for peer in peers:
+        peer.send(inside)  # its header was seen before
+        peer.reply()
+    del called[:]
+    home.server.drain()
+    request = binary(content, connection="keep-alive")
+    assert len(request) - len(inside) == RECV_SIZE
+    bring(home, {peers[0]: request, peers[1]: keep("echo", 1)})
+    turn(home)
+    assert peers[0].reply().content == content
+    assert called == []
+
+
+def test_a_drain_finishes_what_has_begun_on_a_connection_that_keeps_output(house_of: HouseOf) -> None:
+    home = house_of(write_high=8 * 1024 * 1024, write_low=1024)
+    peer, other = home.peer(small_buffers), home.peer()
+    for one in (peer, other):
+        one.send(keep("echo", 0))
+        assert one.reply().result == 0
+    socks = [message.transport.sock for message in home.server.connections]
+    (sock,) = (one for one in socks if one.getpeername() == peer.sock.getsockname())
+    peer.send(keep("echo", "x" * 4_000_000))
+    home.until(lambda: any(message.transport.queued for message in home.server.connections))
+    half = keep("echo", "begun")
+    home.server.drain()
+    peer.sock.sendall(half[:50])
+    arrived(sock, 50)
+    home.server.loop.ready = 2
+    turn(home)
+    peer.send(half[50:])
+    assert len(peer.reply().result) == 4_000_000
+    last = peer.reply()
+    assert (last.result, last.connection) == ("begun", "close")
+
+
+def test_what_is_cut_meanwhile_is_not_asked_of_a_handler(home: Turned, actions: Actions) -> None:
+    called: list[Any] = []
+    actions.add("noted")(called.append)
     peers = at_rest(home, 3)
     home.server.stop()
-    bring(home, {peer: keep("echo", number) * (number + 1) for number, peer in enumerate(peers)})
+    bring(home, {peer: keep("noted", number) * (number + 1) for number, peer in enumerate(peers)})
     turn(home)
-    for peer in peers:
-        peer.gone()
     assert home.ended() == {"cut": 3}
+    home.quiet()
+    assert called == []
+
+
+def test_who_waits_comes_before_the_next_slow_one_that_does_not(home: Turned, actions: Actions) -> None:
+    """New connections are served where they are read: nobody waits for more than one of them."""
+    answered: list[tuple[str, float]] = []
+
+    def slow(request: Any) -> None:
+        home.clock.advance(1.0)
+        answered.append(("slow", home.clock.now - begun))
+
+    actions.add("slow")(slow)
+    actions.add("noted")(lambda request: answered.append(("at rest", home.clock.now - begun)))
+    at_rest(home, 1)
+    (first,) = home.server.connections
+    bring(home, {home.peer(): keep("slow") for _ in range(3)})
+    begun = home.clock.now
+    home.server.loop.ready = 2
+    first.data_received(keep("noted"))  # type: ignore[union-attr]
+    turn(home)
+    assert answered == [("slow", 1.0), ("at rest", 1.0), ("slow", 2.0), ("slow", 3.0)]
+
+
+def test_those_that_are_late_and_take_the_walk_are_answered_one_behind_the_other(
+    home: Turned, actions: Actions
+) -> None:
+    """Each of them asks whether somebody waits: not from within the answer to another."""
+    depths: list[int] = []
+
+    def slow(request: Any) -> None:
+        home.clock.advance(WITHIN * 2)
+        frame: FrameType | None = sys._getframe()
+        depths.append(0)
+        while frame is not None:
+            depths[-1] += 1
+            frame = frame.f_back
+
+    actions.add("slow")(slow)
+    peers = at_rest(home, 5)
+    bring(home, {peer: keep("slow") + keep("echo", 1)[:-1] for peer in peers})
+    turn(home)
+    assert len(depths) == 5
+    assert len({*depths}) == 1
+    for peer in peers:
+        assert peer.reply().result is None
 
 
 def test_a_large_reply_is_sent_in_place(home: Turned, actions: Actions, monkeypatch: pytest.MonkeyPatch) -> None:
