@@ -279,10 +279,18 @@ def test_what_waits_is_answered_in_one_step_or_one_by_one(
     monkeypatch.setattr(
         protocol.batch, "decode_contents", lambda contents: scanned.append(len(contents)) or decode(contents)
     )
-    here.server.loop.ready = 2
-    here.message.data_received(PLAIN.request)
-    here.message.data_received(PLAIN.request)
-    assert [content for _, content in here.receive(2)] == [PLAIN.content] * 2
+    client, theirs = socket.socketpair()
+    other = Message(here.server, Counting(theirs.detach()))
+    here.server.connections[other] = 0.0
+    with client:
+        client.sendall(PLAIN.request)
+        other.start()
+        assert other.connection is here.server.resting
+        here.server.loop.ready = 2
+        for message in (here.message, other):
+            message.data_received(PLAIN.request)
+        assert here.receive(1)[0][1] == PLAIN.content
+    assert other.transport.sock.calls["send"] == 2
     assert scanned == [2] * scans
 
 
