@@ -67,6 +67,7 @@ _ABOVE_HIGH = 256  # the protocol was told to pause writing
 
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
+_NOT_WRITABLE = _CLOSED | _EOF_WANTED | _CLOSE_WANTED
 
 
 def close_socket(sock: Any) -> None:
@@ -326,7 +327,7 @@ class Transport:
         one of bytes (format B), since its length is counted. `last`: if nothing is kept, `close` or
         `write_eof` follows at once, and the kernel may wait for it.
         """
-        if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
+        if self._facts & _NOT_WRITABLE:
             return
         if self._busy is None or not self._busy.parts:
             try:
@@ -344,7 +345,7 @@ class Transport:
 
     def writelines(self, parts: Iterable[Buffer]) -> None:
         """`write` for several parts, without joining them: for large ones."""
-        if self._facts & (_CLOSED | _EOF_WANTED | _CLOSE_WANTED):
+        if self._facts & _NOT_WRITABLE:
             return
         before = self.queued
         self._keep(parts)

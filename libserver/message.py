@@ -26,7 +26,7 @@ and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -179,10 +179,11 @@ class Message:
 
     def data_received(self, data: bytes) -> None:
         server = self.server
-        self.last_active = server.loop.lately
+        loop = server.loop
+        self.last_active = loop.lately
         connection = self.connection
         if connection is server.resting:
-            if server.loop.ready > 1 or server.together:
+            if loop.ready > 1 or server.together:
                 server.together.add(self, data)
             else:
                 self.write(*self.answer(data))
@@ -471,7 +472,7 @@ class Message:
             self._give_up_if_last()
             self.write(parts)
 
-    def write(self, replies: list[BytesLike], size: int | None = None, last: bool = False) -> None:
+    def write(self, replies: Sequence[BytesLike], size: int | None = None, last: bool = False) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known.
 
         `last`: if the kernel takes all, the end follows at once.

@@ -28,6 +28,7 @@ Not here: what is one common request (`protocol.batch`), when a connection is at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from protocol.batch import PARTS, BytesLike, answer_each
@@ -49,13 +50,14 @@ WITHIN = 0.005
 class Together:
     """What was read of a server's connections at rest and is not yet answered."""
 
-    __slots__ = ("_answering", "_replies", "_server", "_since", "_waiting")
+    __slots__ = ("_answering", "_clock", "_due", "_replies", "_server", "_waiting")
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._waiting: dict[Message, bytes] = {}  # what was read of each
-        self._replies: list[tuple[Message, list[BytesLike], int]] = []  # to be sent, with their contents' size
-        self._since = 0.0
+        self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
+        self._clock = server.loop.clock
+        self._due = 0.0  # by when they want to be answered
         self._answering = False
 
     def __len__(self) -> int:
@@ -67,16 +69,16 @@ class Together:
         if message in waiting:
             self.answer()
         waiting[message] = data
-        loop = self._server.loop
-        if len(waiting) == 1:
-            self._since = loop.clock()
-            loop.call_soon(self.answer)
-        elif len(waiting) >= TOGETHER or loop.clock() > self._since + WITHIN:
+        count = len(waiting)
+        if count == 1:
+            self._due = self._clock() + WITHIN
+            self._server.loop.call_soon(self.answer)
+        elif count >= TOGETHER or self._clock() > self._due:
             self.answer()
 
     def hurry(self) -> None:
         """Somebody else is about to be served: whoever has waited long enough comes first."""
-        if self._waiting and self._server.loop.clock() > self._since + WITHIN:
+        if self._waiting and self._clock() > self._due:
             self.answer()
 
     def forget(self) -> None:
@@ -90,7 +92,7 @@ class Together:
             return
         waiting = self._waiting
         self._answering = True
-        self._since = self._server.loop.clock()
+        self._due = self._clock() + WITHIN
         try:
             if len(waiting) > 1:
                 self._answer_common()
@@ -118,8 +120,8 @@ class Together:
                 server.failure,
                 taken,
                 replies,
-                server.loop.clock,
-                self._since + WITHIN,
+                self._clock,
+                self._due,
             )
         except Exception as error:
             server.met_bug(self, error)  # whoever it was meets it again, alone
@@ -135,9 +137,9 @@ class Together:
     def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
         """The first of those taken have these replies, and wait no more."""
         answered = len(replies) // PARTS
-        for number, at in zip(taken, range(0, answered * PARTS, PARTS), strict=False):
-            parts = replies[at : at + PARTS]
-            self._replies.append((messages[number], parts, len(parts[1])))
+        heads, contents, tails = (replies[part : answered * PARTS : PARTS] for part in range(PARTS))
+        for number, head, content, tail in zip(taken, heads, contents, tails, strict=False):
+            self._replies.append((messages[number], (head, content, tail), len(content)))
         if answered == len(messages):
             self._waiting.clear()
         else:
@@ -164,10 +166,9 @@ class Together:
         message.abort(CloseReason.INTERNAL_ERROR)
 
     def _send_if_late(self) -> None:
-        clock = self._server.loop.clock
-        if clock() > self._since + WITHIN:
+        if self._clock() > self._due:
             self._send()
-            self._since = clock()
+            self._due = self._clock() + WITHIN
 
     def _send(self) -> None:
         replies = self._replies

@@ -194,9 +194,11 @@ def answer_each(
     for data in requests:
         number += 1
         try:
-            start = 2 + (data[0] << 8 | data[1])
+            start = 2 + data[1]
         except IndexError:
             continue  # not even a prefix
+        if data[0]:
+            start += data[0] << 8
         framed = data[:start]
         length = common.get(framed)
         if length is None:
