@@ -249,8 +249,9 @@ class Transport:
     def on_readable(self) -> None:
         if self._facts & _NOT_READABLE != _READING:
             return  # stale: paused or closed earlier in this turn
-        if self._busy is not None and self._busy.sink is not None:
-            self._receive_into(self._busy.sink)
+        busy = self._busy
+        if busy is not None and busy.sink is not None:
+            self._receive_into(busy.sink)
             return
         try:
             data = self.sock.recv(RECV_SIZE)

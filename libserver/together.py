@@ -68,6 +68,8 @@ class Together:
         waiting = self._waiting
         if message in waiting:
             self.answer()
+            message.data_received(data)  # it may be at rest no more
+            return
         waiting[message] = data
         count = len(waiting)
         if count == 1:

@@ -130,6 +130,19 @@ def test_who_is_alone_in_a_turn_does_not_wait(home: Turned, sends: list[int]) ->
     assert sends == []
 
 
+@pytest.mark.parametrize("cut", [1, 100, 140, 1000])
+def test_who_is_read_twice_before_it_is_answered_is_read_on_in_its_order(home: Turned, cut: int) -> None:
+    """As other loops may do it: after the first part of a message the connection is at rest no more."""
+    (peer,) = at_rest(home, 1)
+    (message,) = home.server.connections
+    home.server.loop.ready = 2
+    requests = keep("echo", "x" * 2000) + keep("echo", 2) + keep("echo", 3)
+    message.data_received(requests[:cut])  # type: ignore[union-attr]
+    message.data_received(requests[cut:])  # type: ignore[union-attr]
+    assert results(peer, 3) == ["x" * 2000, 2, 3]
+    assert message.idle
+
+
 def test_the_first_of_many_does_not_wait_for_the_last(home: Turned, sends: list[int]) -> None:
     peers = at_rest(home, TOGETHER + 3)
     bring(home, {peer: keep("echo", number) for number, peer in enumerate(peers)})
