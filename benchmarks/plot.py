@@ -43,7 +43,14 @@ STYLE = """
     .spread { stroke: #f0f6fc } .base { stroke: #57606a }
   }"""
 
-KINDS = {"ours": "ours", "message-uvloop": "message", "message-asyncio": "message", "c": "limit", "ceiling": "limit"}
+KINDS = {
+    "ours": "ours",
+    "message-uvloop": "message",
+    "together-uvloop": "message",
+    "message-asyncio": "message",
+    "c": "limit",
+    "ceiling": "limit",
+}
 
 
 def svg(summaries: Sequence[Summary], titles: Mapping[str, str], caption: str) -> str:

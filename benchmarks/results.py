@@ -21,7 +21,7 @@ from benchmarks.visit import Visit
 __all__ = ["BASES", "Ratio", "Summary", "summarize"]
 
 #: What is compared with: what Python has, the limit, and the same protocol on other loops.
-BASES = ("uvloop", "c", "message-uvloop", "message-asyncio")
+BASES = ("uvloop", "c", "message-uvloop", "together-uvloop", "message-asyncio")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ AIMS = (
     ("echo-1m", "uvloop", 5.0),
     ("64x1", "message-uvloop", 1.0),
     ("64x16", "message-uvloop", 1.0),
+    ("64x1", "together-uvloop", 1.0),
+    ("64x16", "together-uvloop", 1.0),
     ("64x1", "c", 0.66),
     ("64x16", "c", 0.30),
 )
@@ -169,12 +171,12 @@ def _loop(run: Run) -> str:
     for load, peers in _by_load(run).items():
         own = peers.get(OURS)
         cells = []
-        for other in ("message-uvloop", "message-asyncio"):
+        for other in ("message-uvloop", "together-uvloop", "message-asyncio"):
             ratio = own.ratios.get(other) if own is not None else None
             cells.append(_spread(ratio))
-        if cells != ["-", "-"]:
+        if cells != ["-"] * len(cells):
             rows.append([f"`{load}`", *cells])
-    return _markdown(["load", "our loop / uvloop", "our loop / asyncio"], rows)
+    return _markdown(["load", "our loop / uvloop", "waiting there too", "our loop / asyncio"], rows)
 
 
 def _aims(run: Run) -> str:

@@ -69,6 +69,12 @@ PEERS: dict[str, Peer] = {
     for peer in [
         Peer("ours", "this project's app_server.py", ("app_server.py",)),
         Peer("message-uvloop", "this project's Message on uvloop", _module("message_adapter", "--uvloop"), ("uvloop",)),
+        Peer(
+            "together-uvloop",
+            "the same, where what is read waits as on our loop",
+            _module("message_adapter", "--uvloop", "--together"),
+            ("uvloop",),
+        ),
         Peer("message-asyncio", "this project's Message on asyncio's loop", _module("message_adapter")),
         Peer("uvloop", "asyncio.Protocol on uvloop", _module("asyncio_protocol", "--uvloop"), ("uvloop",)),
         Peer("asyncio", "asyncio.Protocol on asyncio's own loop", _module("asyncio_protocol")),

@@ -31,10 +31,11 @@ from libserver import Server
 class BorrowedLoop(EventLoop):
     """An `EventLoop` that somebody else turns."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, together: bool) -> None:
         self.borrowed = loop
         self.clock = time.monotonic
-        self.ready = 2  # asyncio does not tell; there may be others
+        # asyncio tells nobody how many are ready. Either nobody waits for others, or everybody as if there were some.
+        self.ready = 2 if together else 0
         self._tick()
 
     def _tick(self) -> None:
@@ -175,10 +176,10 @@ def adopt(
     return sock.adopt(message, marks)
 
 
-async def serve(host: str, port: int) -> None:
+async def serve(host: str, port: int, together: bool) -> None:
     vars(libserver.message)["Transport"] = adopt
     loop = asyncio.get_running_loop()
-    server = Server(listen=(), loop=BorrowedLoop(loop), max_connections=19_900)
+    server = Server(listen=(), loop=BorrowedLoop(loop, together), max_connections=19_900)
     sock = listen(host, port)
     accepting = await loop.create_server(lambda: StreamTransport(server), sock=sock, backlog=BACKLOG)
     announce(sock.getsockname())
@@ -187,14 +188,14 @@ async def serve(host: str, port: int) -> None:
 
 
 def main() -> None:
-    options = arguments("--uvloop")
+    options = arguments("--uvloop", "--together")
     with contextlib.suppress(KeyboardInterrupt):
         if options.uvloop:
             import uvloop  # type: ignore[import-not-found]  # only where this option is given
 
-            uvloop.run(serve(options.host, options.port))
+            uvloop.run(serve(options.host, options.port, options.together))
         else:
-            asyncio.run(serve(options.host, options.port))
+            asyncio.run(serve(options.host, options.port, options.together))
 
 
 if __name__ == "__main__":
