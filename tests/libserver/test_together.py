@@ -143,6 +143,19 @@ def test_who_is_read_twice_before_it_is_answered_is_read_on_in_its_order(home: T
     assert message.idle
 
 
+def test_of_who_is_read_twice_no_part_of_a_content_is_taken_for_a_request(home: Turned) -> None:
+    (peer,) = at_rest(home, 1)
+    (message,) = home.server.connections
+    home.server.loop.ready = 2
+    inside = keep("echo", "inside")
+    home.server.codec.header(inside[: 2 + inside[1]])
+    request = binary(b"A" * 100 + inside, connection="keep-alive")
+    message.data_received(request[: -len(inside)])  # type: ignore[union-attr]
+    message.data_received(inside)  # type: ignore[union-attr]
+    assert peer.reply().content == b"A" * 100 + inside
+    assert message.idle
+
+
 def test_the_first_of_many_does_not_wait_for_the_last(home: Turned, sends: list[int]) -> None:
     peers = at_rest(home, TOGETHER + 3)
     bring(home, {peer: keep("echo", number) for number, peer in enumerate(peers)})
