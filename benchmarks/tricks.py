@@ -163,10 +163,8 @@ def _read_each(patch: Patch, read: Callable[[bytes], Any]) -> None:
 
 
 def _register_before_sending(patch: Patch) -> None:
-    closed = eventloop.transport._CLOSED | eventloop.transport._EOF_WANTED | eventloop.transport._CLOSE_WANTED
-
     def keep(self: Any, parts: Any) -> None:
-        if not self._facts & closed:
+        if not self._facts & eventloop.transport._NOT_WRITABLE:
             self._keep(parts)
             self._watch_output()
 

@@ -112,7 +112,6 @@ class Together:
         server = self._server
         taken: list[int] = []
         replies: list[BytesLike] = []
-        hit = None
         messages = [*self._waiting]
         try:
             answer_each(
@@ -129,12 +128,11 @@ class Together:
             server.met_bug(self, error)  # whoever it was meets it again, alone
         except BaseException:
             answered = len(replies) // PARTS
-            hit = messages[taken[answered]] if answered < len(taken) else None
+            if answered < len(taken):
+                self._cut(messages[taken[answered]])
             raise
         finally:
             self._take(messages, taken, replies)
-            if hit is not None:
-                self._cut(hit)
 
     def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
         """The first of those taken have these replies, and wait no more."""
@@ -153,13 +151,18 @@ class Together:
         message = next(iter(self._waiting))
         try:
             replies, size = message.answer(self._waiting.pop(message))
-        except Exception as error:
-            self._server.met_bug(message, error)
-        except BaseException:
-            self._cut(message)
-            raise
+        except BaseException as error:
+            self._charge(message, error)
         else:
             self._replies.append((message, replies, size))
+
+    def _charge(self, message: Message, error: BaseException) -> None:
+        """It was met on this one. Raises it again if it is an interrupt."""
+        if isinstance(error, Exception):
+            self._server.met_bug(message, error)
+        else:
+            self._cut(message)
+            raise error
 
     def _cut(self, message: Message) -> None:
         """An interrupt has hit it: one reply will not leave, so none that follows may."""
@@ -180,10 +183,7 @@ class Together:
                 begun += 1
                 try:
                     message.write(parts, size)
-                except Exception as error:
-                    self._server.met_bug(message, error)
-                except BaseException:
-                    self._cut(message)
-                    raise
+                except BaseException as error:
+                    self._charge(message, error)
         finally:
             del replies[:begun]

@@ -64,10 +64,15 @@ def at_rest(home: Turned, count: int) -> list[Peer]:
     return peers
 
 
+def seen_before(home: Turned, request: bytes) -> None:
+    """The header of `request`: it is common from now on."""
+    home.server.codec.header(request[: 2 + int.from_bytes(request[:2], "big")])
+
+
 def bring(home: Turned, requests: dict[Peer, bytes]) -> None:
     """All of it has arrived; the server's next turn finds it. The headers were seen before."""
     for data in requests.values():
-        home.server.codec.header(data[: 2 + int.from_bytes(data[:2], "big")])
+        seen_before(home, data)
     socks = [message.transport.sock for message in home.server.connections if not message.transport.closed]
     ours = {sock.getpeername(): sock for sock in socks}
     for peer, data in requests.items():
@@ -148,7 +153,7 @@ def test_of_who_is_read_twice_no_part_of_a_content_is_taken_for_a_request(home: 
     (message,) = home.server.connections
     home.server.loop.ready = 2
     inside = keep("echo", "inside")
-    home.server.codec.header(inside[: 2 + inside[1]])
+    seen_before(home, inside)
     request = binary(b"A" * 100 + inside, connection="keep-alive")
     message.data_received(request[: -len(inside)])  # type: ignore[union-attr]
     message.data_received(inside)  # type: ignore[union-attr]
@@ -183,7 +188,7 @@ def test_nobody_waits_for_one_slow_handler_after_another(
 def test_who_is_read_behind_a_slow_read_finds_the_others_answered(home: Turned, sends: list[int]) -> None:
     """A connection that is not at rest is served where it is read, and may take long."""
     peers = at_rest(home, 3)
-    home.server.codec.header(keep("echo", 0)[: 2 + keep("echo", 0)[1]])
+    seen_before(home, keep("echo", 0))
     messages = [*home.server.connections]
     home.server.loop.ready = 3
     messages[0].data_received(keep("echo", 0))  # type: ignore[union-attr]
@@ -322,7 +327,7 @@ def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions:
     home.server.loop.ready = 3
     asked = [keep("interrupt"), keep("echo", 1), keep("echo", 2)]
     for message, data in zip([*home.server.connections], asked, strict=True):
-        home.server.codec.header(data[: 2 + int.from_bytes(data[:2], "big")])
+        seen_before(home, data)
         message.data_received(data)  # type: ignore[union-attr]
     with pytest.raises(KeyboardInterrupt):
         turn(home)
