@@ -9,14 +9,15 @@ Not here: exit codes, errors (`libclient.cli`).
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
+from protocol.printable import printable, printable_json
+
 from .client import Answer
 
-__all__ = ["one_line", "remark", "save", "show_binary", "show_json", "show_text"]
+__all__ = ["remark", "save", "show_binary", "show_json", "show_text"]
 
 #: Bytes of a binary reply that are shown: about three lines of a terminal.
 SHOWN_BYTES = 200
@@ -24,18 +25,13 @@ SHOWN_BYTES = 200
 
 def remark(text: str) -> None:
     """One line on stderr."""
-    print(one_line(text), file=sys.stderr, flush=True)
-
-
-def one_line(text: str) -> str:
-    """Line breaks and other control characters as escapes: what a peer sent can't draw on the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def show_text(text: str) -> None:
     """A text, plain; on a terminal its control characters, but for line breaks and tabs, as escapes."""
     if sys.stdout is not None and sys.stdout.isatty():
-        text = "".join(c if c in "\n\t" else one_line(c) for c in text)
+        text = printable(text, keep="\n\t")
     print(text, flush=True)
 
 
@@ -44,7 +40,7 @@ def show_json(value: Any) -> None:
     if isinstance(value, str):
         show_text(value)
     else:
-        show_text(json.dumps(value, ensure_ascii=False))
+        show_text(printable_json(value))
 
 
 def show_binary(answer: Answer) -> None:

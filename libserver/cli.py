@@ -23,6 +23,7 @@ from eventloop import Address, parse_address, parse_duration
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from protocol import Limits
 from protocol.limits import parse_size
+from protocol.printable import printable
 from protocol.states import Observer
 
 from .actions import Actions
@@ -376,7 +377,7 @@ def _serve(
 
 def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:
     flush_log()  # what was logged came first
-    print(f"{parser.prog}: {why}", file=sys.stderr)
+    print(f"{parser.prog}: {printable(why)}", file=sys.stderr)
     return code
 
 

@@ -14,7 +14,6 @@ Not here: what is logged, and when.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import queue
@@ -23,6 +22,8 @@ import sys
 import threading
 import time
 from typing import Any
+
+from protocol.printable import printable, printable_json
 
 __all__ = ["ANSWERS", "FORMATS", "LEVELS", "flush_log", "set_up_logging"]
 
@@ -50,19 +51,23 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return printable_json(fields)
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00 warning: message`; information comes bare, as an answer to the command."""
+    """`2026-01-31T12:00:00 warning: message`; information comes bare, as an answer to the command.
+
+    A traceback follows, indented: what an exception says can't begin a line of the log.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = printable(record.getMessage())
         if record.levelno != logging.INFO:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
             text = f"{stamp} {record.levelname.lower()}: {text}"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            lines = self.formatException(record.exc_info).split("\n")
+            text += "".join(f"\n    {printable(line)}" for line in lines)
         return text
 
 

@@ -22,6 +22,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from protocol import CLIENT, SERVER
+from protocol.printable import printable
 from protocol.states import MACHINES
 
 from . import coverage, diagram, story
@@ -49,7 +50,7 @@ def _load(path: str) -> Trace:
     except BadTrace as error:
         raise _Refused(f"{path}: {error}") from None
     if trace.truncated:
-        print(f"{path}: the last record was not written whole; it is left out", file=sys.stderr)
+        print(f"{printable(path)}: the last record was not written whole; it is left out", file=sys.stderr)
     return trace
 
 
@@ -57,6 +58,7 @@ def _tell(lines: Iterable[str]) -> None:
     """Print them; on a terminal so that no word is cut at its edge. In a pipe a line stays one."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in lines:
+        line = printable(line)
         print(story.wrapped(line, width) if 0 < width < len(line) else line)
 
 
@@ -95,7 +97,7 @@ def _replay(options: argparse.Namespace) -> int:
             if verdict.differences:
                 different += 1
                 for difference in verdict.differences:
-                    print(f"connection {verdict.group}: {difference}")
+                    print(printable(f"connection {verdict.group}: {difference}"))
             else:
                 same += 1
     except CannotReplay as error:
@@ -107,7 +109,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _coverage(options: argparse.Namespace) -> int:
     for line in coverage.report(coverage.count(_load(path) for path in options.trace)):
-        print(line)
+        print(printable(line))
     return DONE
 
 
@@ -119,7 +121,7 @@ def _step(options: argparse.Namespace) -> int:
         with nullcontext(sys.stdin) if piped else open(options.script, encoding="utf-8") as file:
             _tell(run_script(file, options.role))
     except Unexpected as failed:
-        print(f"{options.script or 'standard input'}: {failed}", file=sys.stderr)
+        print(printable(f"{options.script or 'standard input'}: {failed}"), file=sys.stderr)
         return NO
     except OSError as error:
         raise _Refused(f"{options.script}: {error.strerror}") from None
@@ -136,7 +138,7 @@ def _interactive(session: Session) -> int:
         try:
             _tell("  " + line for line in session.do(input(session.prompt)))
         except Unexpected as failed:
-            print(f"  no: {failed}")
+            print(printable(f"  no: {failed}"))
         except (EOFError, StopIteration):
             return DONE
 
@@ -168,10 +170,10 @@ def _view(options: argparse.Namespace) -> int:
     both = f", {made.paired:,} seen from both ends" if len(traces) == 2 else ""
     size = f"{len(raw) / 1e6:,.1f} MB"
     shown = f"{story.counted(made.connections, 'connection')}{both}, {story.counted(made.events, 'event')}"
-    print(f"{options.output}: {shown}, {size}", file=sys.stderr)
+    print(printable(f"{options.output}: {shown}, {size}"), file=sys.stderr)
     if len(raw) > LARGE:
         advice = "a browser will be slow with that: record less (--trace-sample, --trace-bytes)"
-        print(f"{options.output}: {advice}", file=sys.stderr)
+        print(printable(f"{options.output}: {advice}"), file=sys.stderr)
     return DONE
 
 
@@ -232,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except _Refused as refused:
-        print(f"study: {refused}", file=sys.stderr)
+        print(printable(f"study: {refused}"), file=sys.stderr)
         return USAGE
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

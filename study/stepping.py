@@ -42,6 +42,7 @@ from protocol import (
     Rejected,
     encode_json,
 )
+from protocol.printable import printable
 from protocol.states import (
     CLOSED,
     COUPLED,
@@ -429,8 +430,8 @@ def _bytes(count: int) -> str:
 
 
 def _shown(data: bytes, most: int = 60) -> str:
-    text = data[:most].decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else "." for c in text) + (" ..." if len(data) > most else "")
+    text = data[: most + 1].decode("utf-8", "backslashreplace")  # one more: so that it is known to be cut
+    return printable(text, most)
 
 
 def run_script(lines: Iterator[str], role: str) -> Iterator[str]:

@@ -16,6 +16,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from protocol.printable import printable
+
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
 __all__ = ["connection_line", "counted", "sentence", "story", "summary", "together", "wrapped"]
@@ -179,7 +181,7 @@ def _parts(parts: list[Event]) -> str:
 def _header(value: Any) -> str:
     if not isinstance(value, dict):
         return "that is no JSON object"
-    shown = [str(value.get("content-type"))]
+    shown = [printable(str(value.get("content-type")))]
     shown += [f"{name} {value[name]!r}" for name in ("connection", "id", "deadline-ms", "event") if name in value]
     return f"({', '.join(shown)})"
 

@@ -27,7 +27,6 @@ Not here: a visit (`load.runner`), the statistics (`load.bootstrap`), the words 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -39,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from eventloop import Address, Endpoint
+from protocol.printable import printable_json
 
 from ..arguments import UsageError, program
 from ..connect import resolve
@@ -300,7 +300,7 @@ def _tell(
     if writers:
         path = Path(args.out) / COMPARISON
         try:
-            path.write_text(json.dumps(to_object(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            path.write_text(printable_json(to_object(comparison), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise DirectoryTaken(f"{path} can't be written ({error.strerror})") from error
     words = "\n".join(_screens(outcomes, comparison))
@@ -308,7 +308,7 @@ def _tell(
         if args.ui != "none":
             print(words, file=sys.stderr, flush=True)
         both: dict[str, Any] = {side: of_one.summary for side, of_one in sides.items()}
-        print(json.dumps({**both, "comparison": to_object(comparison)}, ensure_ascii=False), flush=True)
+        print(printable_json({**both, "comparison": to_object(comparison)}), flush=True)
     else:
         print(words, flush=True)
     for writer in writers.values():

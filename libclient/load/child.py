@@ -28,6 +28,7 @@ from pathlib import Path
 from types import TracebackType
 
 from eventloop import Address, parse_address
+from protocol.printable import printable
 
 __all__ = ["ChildError", "ChildServer", "server_command"]
 
@@ -100,7 +101,7 @@ class ChildServer:
         assert self.process is not None
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.lines.append(line.rstrip())
+            self.lines.append(printable(line.rstrip()))
             _, said, address = line.partition(LISTENING)
             if said:
                 self._announced.put(address.split()[0])

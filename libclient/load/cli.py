@@ -12,7 +12,6 @@ Not here: the options (`load.options`), the run (`load.runner`), the words of th
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from eventloop import Address, Endpoint
+from protocol.printable import printable, printable_json
 
 from ..connect import resolve
 from ..errors import NoDescriptors, UnknownHost
@@ -152,7 +152,7 @@ class _Attempt:
             if self.args.json:
                 if self.args.ui != "none":
                     print(report.report(outcome), file=sys.stderr, flush=True)
-                print(json.dumps(told, ensure_ascii=False), flush=True)
+                print(printable_json(told), flush=True)
             else:
                 print(report.report(outcome), flush=True)
         finally:
@@ -197,5 +197,6 @@ def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"app_client.py load: {sentence}", file=sys.stderr, flush=True)
+    words = printable(sentence, keep="\n")  # of a server's own lines there may be several
+    print(f"app_client.py load: {words}", file=sys.stderr, flush=True)
     return code

@@ -23,7 +23,6 @@ Not here: the statistics (`load.bootstrap`), making the runs (`load.runner`).
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +30,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+
+from protocol.printable import printable, printable_json
 
 from ..arguments import UsageError
 from . import hdr
@@ -281,7 +282,7 @@ def to_object(comparison: Comparison) -> dict[str, Any]:
 
 def said(comparison: Comparison) -> str:
     """For people, without a final line break."""
-    return "\n".join(_lines(comparison))
+    return "\n".join(map(printable, _lines(comparison)))
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
@@ -350,7 +351,7 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         raise UsageError(f"{error}; name directories that load -o wrote") from None
     if args.json:
-        print(json.dumps(to_object(comparison), ensure_ascii=False), flush=True)
+        print(printable_json(to_object(comparison)), flush=True)
     else:
         print(said(comparison), flush=True)
     code = comparison.exit_code(force=args.force)

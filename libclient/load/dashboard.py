@@ -27,6 +27,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from protocol.printable import printable
+
 from .report import time_text
 
 __all__ = ["Screen", "main"]
@@ -194,10 +196,10 @@ def _span(seconds: float) -> str:
 
 
 def _cut(line: Line, width: int) -> Line:
-    """The beginning of a line that is too long; whatever is no printable character is a question mark."""
+    """The beginning of a line that is too long; whatever is no printable character is an escape."""
     made: Line = []
     for text, style in line:
-        piece = "".join(char if char.isprintable() else "?" for char in text[:width])
+        piece = printable(text[:width])[:width]
         width -= len(piece)
         if piece:
             made.append((piece, style))

@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from protocol.printable import printable_json
+
 from . import hdr
 from .errors import KEPT, Incident
 from .histogram import Histogram
@@ -168,7 +170,7 @@ class Writer:
         self._put(LOG, hdr.LOG_HEAD.format(start=plan.started_at))
 
     def interval(self, interval: Interval) -> None:
-        self._put(TIMESERIES, json.dumps(interval_object(interval, self._percentiles), ensure_ascii=False) + "\n")
+        self._put(TIMESERIES, printable_json(interval_object(interval, self._percentiles)) + "\n")
         if interval.phase in MEASURED:
             began = interval.t - interval.seconds
             for tag, histogram in (
@@ -184,7 +186,7 @@ class Writer:
             self._kept[name] += 1
             if self._kept[name] > KEPT:
                 continue  # the books of each phase and worker keep so many
-            self._put(ERRORS, json.dumps(_incident_object(name, incident), ensure_ascii=False) + "\n")
+            self._put(ERRORS, printable_json(_incident_object(name, incident)) + "\n")
         self._flush()
 
     def end(self, outcome: object) -> None:
@@ -222,7 +224,7 @@ class Writer:
 def write_summary(directory: Path, summary: dict[str, Any]) -> None:
     """Complete a run's directory. Raises `DirectoryTaken` if it can't be written."""
     try:
-        (directory / SUMMARY).write_text(json.dumps(summary, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (directory / SUMMARY).write_text(printable_json(summary, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise DirectoryTaken(f"{directory / SUMMARY} can't be written ({error.strerror})") from error
 

@@ -13,6 +13,8 @@ import signal
 import textwrap
 from collections.abc import Iterator
 
+from protocol.printable import printable
+
 from .config import CLOSED_LABEL, FULL, Config
 from .errors import Incident
 from .histogram import Histogram
@@ -69,7 +71,7 @@ def progress(interval: Interval) -> str:
 
 def report(outcome: Outcome) -> str:
     """The screen at the end, without a final line break."""
-    return "\n".join(_lines(outcome))
+    return "\n".join(map(printable, _lines(outcome)))
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
@@ -141,7 +143,7 @@ def _errors(outcome: Outcome) -> Iterator[str]:
 def _first(outcome: Outcome, name: str) -> str:
     kept: list[Incident] = outcome.measured.errors.kept.get(name, []) + outcome.connections.errors.kept.get(name, [])
     first = min(kept)
-    return f"first at {first.at_s:.2f} s on connection {first.connection}: {first.detail}"
+    return f"first at {first.at_s:.2f} s on connection {first.connection}: {printable(first.detail)}"
 
 
 def _sockets(connections: Connections) -> str:

@@ -65,8 +65,8 @@ def test_a_traceback_follows_its_line(stderr: io.StringIO) -> None:
     except ValueError as error:
         log.error("a handler failed", exc_info=error)
     text = written(stderr)
-    assert "error: a handler failed\nTraceback" in text
-    assert "ValueError: the cause" in text
+    assert "error: a handler failed\n    Traceback" in text
+    assert "\n    ValueError: the cause\n    in two lines\n" in text
 
 
 def test_json_is_one_object_per_line_whatever_it_says(stderr: io.StringIO) -> None:
@@ -211,3 +211,25 @@ def test_a_line_may_be_logged_from_a_signal_handler_at_any_moment(stderr: io.Str
     texts = written(stderr).splitlines()
     assert texts.count("a line") == lines
     assert texts.count("from the handler") == len(caught)
+
+
+# --- what came from elsewhere ----------------------------------------------------------------
+
+
+HOSTILE = "\x1b]0;t\x07\r\x85\u2028\u202e\x9b\x7f\udc80"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_a_peer_sent_can_neither_draw_nor_forge_a_line(stderr: io.StringIO, form: str) -> None:
+    set_up(stderr, "info", form)
+    log.warning("it said %s", f"{HOSTILE}\n2026-01-01T00:00:00 error: forged")
+    try:
+        raise ValueError(f"{HOSTILE}\n2026-01-01T00:00:00 error: forged")
+    except ValueError as error:
+        log.error("a handler failed", exc_info=error)
+    text = written(stderr)
+    lines = text.split("\n")[:-1]
+    assert all(line.isprintable() for line in lines)
+    assert not [line for line in lines if line.startswith("2026-01-01")]
+    if form == "json":
+        assert json.loads(lines[0])["message"] == f"it said {HOSTILE}\n2026-01-01T00:00:00 error: forged"

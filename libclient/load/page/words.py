@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from protocol.printable import printable
+
 from ..config import CLOSED_LABEL, Config
 from ..files import latency_object
 from ..report import bytes_text, time_text
@@ -345,4 +347,4 @@ def _many(count: int, one: str) -> str:
 
 def _e(text: object) -> str:
     """Text from anywhere, as text and nothing else."""
-    return escape(str(text))
+    return escape(printable(str(text)))
