@@ -244,8 +244,9 @@ def _a_connection_each(patch: Patch) -> None:
     def rest(self: Any) -> None:
         if self.connection.at_rest:
             self.server.arrivals.stop(self)
-            if self._pending is not None and self._pending.empty:
-                self._pending = None
+            pending = self._pending
+            if pending is not None and pending.empty:
+                self.requests = pending.requests
 
     patch(Message, "_rest", rest)
 

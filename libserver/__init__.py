@@ -11,6 +11,7 @@ from .listeners import CannotListen
 from .message import Message
 from .reasons import CloseReason
 from .server import Server
+from .session import Session
 
 __all__ = [
     "ActionError",
@@ -22,4 +23,5 @@ __all__ = [
     "Reply",
     "Server",
     "ServerLimits",
+    "Session",
 ]

@@ -77,6 +77,7 @@ from .actions import Action
 from .limits import MAX_IN_FLIGHT
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
+from .session import Session
 
 if TYPE_CHECKING:
     from .server import Server
@@ -97,20 +98,33 @@ OVERDUE = {
 
 
 class Pending:
-    """What a connection has to remember while it is not at rest."""
+    """What a connection has to remember while it is not at rest, and how many requests it has answered.
 
-    __slots__ = ("deadline", "held", "replies", "session", "yielded")
+    It stands where that number stood (`Message.requests`), and counts on like one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("deadline", "held", "replies", "requests", "session", "yielded")
+
+    def __init__(self, requests: int = 0) -> None:
+        self.requests = requests
         self.replies = Replies()  # owed
         self.held: Request | None = None  # a request for which the pool has no room yet
         self.deadline: float | None = None  # of the message being read
-        self.session: dict[str, Any] | None = None  # the handlers' dictionary
+        self.session: Session | None = None
         self.yielded = False  # it had its share of this turn
 
     @property
     def empty(self) -> bool:
-        return not (self.replies or self.held or self.session or self.yielded)
+        return not (self.replies or self.held or self.session is not None or self.yielded)
+
+    def __iadd__(self, requests: int) -> Pending:
+        self.requests += requests
+        return self
+
+    __add__ = __iadd__  # as which mypy takes += where it may be an int; nobody says +
+
+    def __int__(self) -> int:
+        return self.requests
 
 
 def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
@@ -128,18 +142,21 @@ class Message:
     """One accepted connection.
 
     `state` is LIFECYCLE's; `last_active` is when bytes last arrived, or a reply that had to wait
-    left, on the loop's clock, to a quarter of a second.
+    left, on the loop's clock, to a quarter of a second. `int(requests)` is how many whole requests
+    it has served, whatever the answer.
     """
 
-    __slots__ = ("_pending", "connection", "last_active", "server", "state", "transport")
+    __slots__ = ("connection", "last_active", "requests", "server", "state", "transport")
 
     state: str
+    #: The number, or the `Pending` that has it: a slot for each would cost each idle connection 16 bytes.
+    requests: int | Pending
 
     def __init__(self, server: Server, sock: Any, observer: Observer | None = None) -> None:
         self.server = server
         self.connection = Connection(server.codec, observer)
         self.last_active = server.loop.lately
-        self._pending: Pending | None = None
+        self.requests = 0
         begin(self, LIFECYCLE, OPEN)
         if observer is not None and server.tap is not None:
             sock = server.tap(self, sock)
@@ -161,18 +178,24 @@ class Message:
         return self.server.ending.get(self)
 
     @property
+    def _pending(self) -> Pending | None:
+        requests = self.requests
+        return requests if isinstance(requests, Pending) else None
+
+    @property
     def pending(self) -> Pending:
         """Made on first need, given back by `_rest`."""
-        pending = self._pending
-        if pending is None:
-            pending = self._pending = Pending()
-        return pending
+        requests = self.requests
+        if not isinstance(requests, Pending):
+            requests = self.requests = Pending(requests)
+        return requests
 
-    def session(self) -> dict[str, Any]:
+    def session(self) -> Session:
         """The handlers' dictionary of this connection, made on first use."""
         pending = self.pending
         if pending.session is None:
-            pending.session = {}
+            pending.session = Session(self.transport.peer_name())
+            pending.session.closed = self.state is CLOSED
         return pending.session
 
     # --- bytes in ----------------------------------------------------------------------
@@ -240,7 +263,9 @@ class Message:
             limits.requests_per_event,
             limits.write_high,
         )
-        if len(batch[1]) >= PARTS * limits.requests_per_event:
+        answered = len(batch[1]) // PARTS
+        self.requests += answered
+        if answered >= limits.requests_per_event:
             self._yield()
         return batch
 
@@ -271,8 +296,9 @@ class Message:
         if self.connection.at_rest:
             self.server.arrivals.stop(self)
             self.connection = self.server.resting
-            if self._pending is not None and self._pending.empty:
-                self._pending = None
+            pending = self._pending
+            if pending is not None and pending.empty:
+                self.requests = pending.requests
 
     # --- serving what is buffered --------------------------------------------------------
 
@@ -392,6 +418,7 @@ class Message:
         if isinstance(event, Request):
             self._request(event, replies)
         elif isinstance(event, Rejected):
+            self.requests += 1
             self._take_deadline()
             self._reply(event.header, event.error, replies)
         elif isinstance(event, Failed):
@@ -414,6 +441,7 @@ class Message:
             outcome = action.call(event.content, self.session)
         except (Exception, SystemExit) as error:
             outcome = self.server.failure(error)
+        self.requests += 1
         self._reply(event.header, outcome, replies)
 
     def _take_deadline(self) -> float | None:
@@ -432,6 +460,7 @@ class Message:
             pending.held = event
             pending.deadline = deadline
             return
+        pending.requests += 1
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
@@ -639,7 +668,11 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        self._pending = None
+        pending = self._pending
+        if pending is not None:
+            self.requests = pending.requests
+            if pending.session is not None:
+                pending.session.closed = True
         self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
 
     # --- for people --------------------------------------------------------------------------------

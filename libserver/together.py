@@ -139,7 +139,9 @@ class Together:
         answered = len(replies) // PARTS
         heads, contents, tails = (replies[part : answered * PARTS : PARTS] for part in range(PARTS))
         for number, head, content, tail in zip(taken, heads, contents, tails, strict=False):
-            self._replies.append((messages[number], (head, content, tail), len(content)))
+            message = messages[number]
+            message.requests += 1
+            self._replies.append((message, (head, content, tail), len(content)))
         if answered == len(messages):
             self._waiting.clear()
         else:
