@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             args.target,
             timeout=args.timeout,
             connect_timeout=args.connect_timeout,
-            retries=0,
+            retry_for=0,
             selector=seen.selector(None),
             observer=seen.observer,
             tap=seen.tap,

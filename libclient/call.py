@@ -21,12 +21,13 @@ __all__ = ["Backoff", "Call", "error_in"]
 class Backoff:
     """How long to wait before trying again: between 0 and `base` doubled with each failure, at most `cap`.
 
-    Seconds. `random` returns numbers from 0 to 1, and is passed in so that tests know them.
+    Seconds. `cap` bounds how long after its return a server is found. `random` returns numbers from 0 to 1, and is
+    passed in so that tests know them.
     """
 
     __slots__ = ("base", "cap", "random")
 
-    def __init__(self, base: float = 0.1, cap: float = 10.0, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, base: float = 0.1, cap: float = 1.0, random: Callable[[], float] = random.random) -> None:
         self.base = base
         self.cap = cap
         self.random = random
@@ -40,11 +41,11 @@ class Call:
     """One request on its way to its answer.
 
     When `done`, either `error` is set, or `value` and `header` are: the decoded JSON, or bytes-like
-    for other types. `tries` counts how often it
-    left and the connection ended without warning.
+    for other types. `lost_at` (seconds, the loop's clock) is when it first had left and the connection ended without
+    warning; None if it never did.
     """
 
-    __slots__ = ("done", "error", "header", "idempotent", "request", "tries", "value")
+    __slots__ = ("done", "error", "header", "idempotent", "lost_at", "request", "value")
 
     def __init__(self, request: Outgoing, idempotent: bool = False) -> None:
         self.request = request
@@ -53,7 +54,7 @@ class Call:
         self.value: Any = None
         self.header: Header | None = None
         self.error: Exception | None = None
-        self.tries = 0
+        self.lost_at: float | None = None
 
 
 def error_in(value: object) -> ErrorReply | None:

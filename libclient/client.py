@@ -64,8 +64,8 @@ class Client:
     `address` is `HOST:PORT`, `tcp://HOST:PORT`, `unix:/path` or an `Address`. Seconds: `timeout`
     is how long one reply may take once its request was sent (or the reply before it came),
     `connect_timeout` how long one address may; 0 waits for ever for replies. `depth` requests at
-    most are in flight on one connection. `retries`, `backoff` (seconds: the first wait's and the
-    longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
+    most are in flight on one connection. For `retry_for` seconds what may be tried again is; `backoff` (seconds: the
+    first wait's and the longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
     makes each request a connection of its own, as the tutorial's client does. `loop`, `resolve` and
     `open_socket` stand for the operating system. `selector` is for the client's own
     loop; `observer` and `tap` see what happens (`libclient.owner`).
@@ -82,8 +82,8 @@ class Client:
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
         depth: int = 64,
-        retries: int = 2,
-        backoff: tuple[float, float] = (0.1, 10.0),
+        retry_for: float = 5.0,
+        backoff: tuple[float, float] = (0.1, 1.0),
         random: Callable[[], float] = random.random,
         keep_alive: bool = True,
         limits: Limits | None = None,
@@ -94,8 +94,8 @@ class Client:
         tap: Callable[[Message, Any], Any] | None = None,
         selector: BaseSelector | None = None,
     ) -> None:
-        if connections < 1 or depth < 1 or retries < 0 or timeout < 0 or connect_timeout <= 0:
-            raise ValueError("connections and depth are at least 1, retries and timeout 0, connect_timeout above 0")
+        if connections < 1 or depth < 1 or retry_for < 0 or timeout < 0 or connect_timeout <= 0:
+            raise ValueError("connections and depth are at least 1, retry_for and timeout 0, connect_timeout above 0")
         self.address = parse_target(address) if isinstance(address, str) else address
         raise_descriptor_limit(connections)
         self._own_loop = loop is None
@@ -118,7 +118,7 @@ class Client:
             self._done,
             connections=connections,
             depth=depth,
-            retries=retries,
+            retry_for=retry_for,
             backoff=Backoff(*backoff, random),
             keep_alive=keep_alive,
             resolve=resolve,
@@ -212,7 +212,7 @@ class Client:
         pool = self._pool
         pool.keep(pool.connections)
         try:
-            while pool.opening and pool.failures <= pool.retries:
+            while pool.opening and pool.retrying:
                 self._loop.run_once()
         finally:
             pool.keep(0)

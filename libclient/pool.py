@@ -10,14 +10,17 @@ Rules:
 * A call takes a place on an open message: one until keep-alive is granted, `depth` afterwards.
   With calls waiting and no place free another message is opened, up to `connections`.
 * When a message ends, a call that never began to leave goes back to the queue. A call that
-  did is repeated only if it was declared `idempotent`, was never answered, and has a try left;
-  otherwise it fails, and its error says that it may have been carried out.
+  did is repeated only if it was declared `idempotent`, was never answered, and was lost for the first
+  time less than `retry_for` seconds ago; otherwise it fails, and its error says that it may have been carried out.
 * A one-shot peer is no failure: the next call gets a new connection at once.
 * A timeout is the caller's patience: the call whose reply did not come fails, declared
   idempotent or not; those behind it on the same connection are treated as above.
-* Connecting that fails is tried again `retries` times in a row, waiting in between: exponential
-  backoff with full jitter, so that a thousand clients don't come back at once. Then all that
+* Connecting that fails is tried again until it has failed for `retry_for` seconds in a row, waiting in between:
+  exponential backoff with full jitter, so that a thousand clients don't come back at once. Then all that
   wait fail. While other messages are open, the calls are theirs.
+* The budget is a time and not a number of tries, because what it has to outlast is one: a server that is
+  restarted where it was is away for a second or two, however often somebody knocks meanwhile. A pause that has
+  begun within the budget is waited out, so that the last tries of many clients don't fall together either.
 * A reconnect that follows a connection which had answered (an idle connection that the server
   closed just as we sent) does not wait: nothing says that the server is in trouble.
 
@@ -57,8 +60,8 @@ class Pool:
     """Calls over many connections to one address.
 
     `done(call)` is called for each call when it is done, from the loop. `shared` has the timeouts.
-    `retries` and `backoff`: see the rules above. `width` is how many of `connections` calls may use
-    just now. `failures` counts those of connecting in a row, `last_error` is the last of them.
+    `retry_for` (seconds; 0: no second try) and `backoff`: see the rules above. `width` is how many of `connections`
+    calls may use just now. `failures` counts those of connecting in a row, `last_error` is the last of them.
     """
 
     def __init__(
@@ -69,7 +72,7 @@ class Pool:
         *,
         connections: int = 1,
         depth: int = 64,
-        retries: int = 2,
+        retry_for: float = 5.0,
         backoff: Backoff | None = None,
         keep_alive: bool = True,
         resolve: Callable[[Address], list[Endpoint]] = resolve,
@@ -79,7 +82,7 @@ class Pool:
         self.address = address
         self.connections = self.width = connections
         self.depth = depth
-        self.retries = retries
+        self.retry_for = retry_for
         self.backoff = backoff or Backoff()
         self.keep_alive = keep_alive
         self.waiting: deque[Call] = deque()
@@ -91,6 +94,7 @@ class Pool:
         self._open: dict[Message, None] = {}  # connected and usable, the oldest first
         self._ending: dict[Message, None] = {}  # had their last reply, or were cut
         self.failures = 0  # connecting failed so often in a row
+        self._failing_since = 0.0  # when the first of them did; without any it means nothing
         self.last_error: Exception | None = None  # of connecting
         self._floor = 0  # messages to have open without any call
         self._pause: Timer | None = None  # no connection is opened while it runs
@@ -111,6 +115,11 @@ class Pool:
     def opening(self) -> bool:
         """Connections are being made, or will be after a pause."""
         return bool(self._connecting) or self._pause is not None
+
+    @property
+    def retrying(self) -> bool:
+        """Connecting has not failed, or not for `retry_for` seconds yet."""
+        return not self.failures or self.loop.clock() - self._failing_since < self.retry_for
 
     @property
     def settled(self) -> bool:
@@ -207,12 +216,16 @@ class Pool:
     def _repeatable(self, message: Message, ending: Ending) -> list[Call]:
         """Of the calls that were sent and not answered, those to send again; the others fail here."""
         again = []
+        now = self.loop.now
         for number, (_, call) in enumerate(ending.unanswered):
             # Behind a reply that said `close` nobody was tried, and that reply was progress.
-            call.tries += ending.reason is not EndReason.LAST_REPLY
+            lost = ending.reason is not EndReason.LAST_REPLY
+            if lost and call.lost_at is None:
+                call.lost_at = now
+            in_time = not lost or call.lost_at is None or now - call.lost_at < self.retry_for
             timed_out = ending.reason is EndReason.REPLY_TIMEOUT and number == 0
             hopeless = ending.reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH)
-            if call.idempotent and call.tries <= self.retries and not timed_out and not hopeless:
+            if call.idempotent and in_time and not timed_out and not hopeless:
                 again.append(call)
             else:
                 seconds = self.shared.reply_timer.seconds
@@ -241,7 +254,7 @@ class Pool:
     def _connecting_failed(self, error: Exception) -> None:
         """Wait and try again; or let what waits fail, if there is nobody to serve it."""
         self.last_error = error
-        if self._open or self.failures < self.retries:
+        if self._open or (self.retry_for > 0 and self.retrying):
             self._wait_before_opening()
         elif not self._connecting and self._pause is None:
             self.failures = 0
@@ -249,6 +262,8 @@ class Pool:
 
     def _wait_before_opening(self) -> None:
         if self._pause is None:
+            if not self.failures:
+                self._failing_since = self.loop.clock()  # not `now`: between two turns that is long ago
             self.failures += 1
             self._pause = self.loop.call_later(self.backoff.delay(self.failures), self._go_on)
 

@@ -46,7 +46,7 @@ def run(host: str, port: str, action: str, value: str) -> int:
     if not host or not number:
         raise UsageError("write HOST PORT ACTION VALUE, such as 127.0.0.1 65432 search morpheus")
     host = host.removeprefix("[").removesuffix("]")
-    with Client(Address("tcp", host, number), keep_alive=False, retries=0) as client:
+    with Client(Address("tcp", host, number), keep_alive=False, retry_for=0) as client:
         try:
             _show(client.call(tutorial_request(action, value)).value)
         except ErrorReply as error:

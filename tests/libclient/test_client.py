@@ -200,7 +200,7 @@ def test_connections_can_be_opened_beforehand() -> None:
 
 @pytest.mark.parametrize("many", [False, True])
 def test_nobody_listens(many: bool) -> None:
-    with Client(f"127.0.0.1:{unused_port()}", connections=3, random=at_once) as c:
+    with Client(f"127.0.0.1:{unused_port()}", connections=3, retry_for=0.05) as c:
         with pytest.raises(Refused, match="start the server"):
             c.map([("echo", 1), ("echo", 2)]) if many else c.request("echo", 1)
         with pytest.raises(Refused):
@@ -219,7 +219,7 @@ def test_a_host_nobody_knows() -> None:
     def unknown(address: Address) -> list[Endpoint]:
         raise UnknownHost("no such host")
 
-    with Client("no.such.host:1", resolve=unknown, random=at_once) as c:
+    with Client("no.such.host:1", resolve=unknown, retry_for=0.05) as c:
         with pytest.raises(UnknownHost):
             c.request("echo")
         with pytest.raises(UnknownHost):
@@ -228,11 +228,11 @@ def test_a_host_nobody_knows() -> None:
 
 def test_unix_sockets_work_and_their_failures_have_names(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    with pytest.raises(NoSuchSocket), Client(f"unix:{path}", retries=0) as c:
+    with pytest.raises(NoSuchSocket), Client(f"unix:{path}", retry_for=0) as c:
         c.request("echo")
     with ScriptedServer(correct, str(path)) as server, Client(server.target) as c:
         assert c.request("echo", 1) == 1
-    with pytest.raises(Refused, match="no server listens on"), Client(f"unix:{path}", retries=0) as c:
+    with pytest.raises(Refused, match="no server listens on"), Client(f"unix:{path}", retry_for=0) as c:
         c.request("echo")
 
 
@@ -241,7 +241,7 @@ def test_a_unix_socket_without_permission(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with ScriptedServer(correct, str(path)) as server:
         path.chmod(0)
-        with pytest.raises(NoPermission), Client(server.target, retries=0) as c:
+        with pytest.raises(NoPermission), Client(server.target, retry_for=0) as c:
             c.request("echo")
 
 
@@ -256,7 +256,7 @@ def test_a_connection_that_is_never_accepted_times_out() -> None:
                 filler.connect_ex(listener.getsockname())
                 fillers.append(filler)
             port = listener.getsockname()[1]
-            with Client(f"127.0.0.1:{port}", connect_timeout=0.05, retries=0) as c, pytest.raises(ConnectTimeout):
+            with Client(f"127.0.0.1:{port}", connect_timeout=0.05, retry_for=0) as c, pytest.raises(ConnectTimeout):
                 c.request("echo", 1)
         finally:
             for filler in fillers:
@@ -384,11 +384,11 @@ def test_when_descriptors_run_out_on_the_way_the_open_ones_do_the_work(monkeypat
         left[0] -= 1
         return connector.open_socket(endpoint)
 
-    with ScriptedServer(correct) as server, Client(server.target, connections=5, retries=0) as c:
+    with ScriptedServer(correct) as server, Client(server.target, connections=5, retry_for=0) as c:
         c._shared.open_socket = scarce
         assert c.map([("echo", n) for n in range(50)]) == list(range(50))
         assert c.refresh() == 2
-    with ScriptedServer(correct) as server, Client(server.target, retries=0) as c:
+    with ScriptedServer(correct) as server, Client(server.target, retry_for=0) as c:
         c._shared.open_socket = scarce
         with pytest.raises(NoDescriptors, match="ulimit"):
             c.request("echo", 1)
@@ -398,7 +398,7 @@ def test_when_descriptors_run_out_on_the_way_the_open_ones_do_the_work(monkeypat
 
 
 @pytest.mark.parametrize(
-    "more", [{"connections": 0}, {"depth": 0}, {"retries": -1}, {"timeout": -1}, {"connect_timeout": 0}]
+    "more", [{"connections": 0}, {"depth": 0}, {"retry_for": -1}, {"timeout": -1}, {"connect_timeout": 0}]
 )
 def test_numbers_that_make_no_sense_are_refused(more: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):

@@ -196,7 +196,7 @@ def test_backoff_doubles_up_to_its_cap_with_full_jitter() -> None:
     assert Backoff(0.1, 1.0, lambda: 0.5).delay(10**6) == 0.5
 
 
-@given(retries=2)
+@given(retry_for=0.3)
 def test_connecting_is_tried_again_after_growing_pauses_and_then_fails(bench: PoolBench) -> None:
     bench.refuse = 100
     calls = bench.submit(1, 2)
@@ -216,7 +216,7 @@ def test_connecting_is_tried_again_after_growing_pauses_and_then_fails(bench: Po
     assert bench.resolved == 3, "it may have moved"
 
 
-@given(retries=2)
+@given(retry_for=0.3)
 def test_a_server_that_comes_back_is_found(bench: PoolBench) -> None:
     bench.refuse = 2
     (call,) = bench.submit(1)
@@ -226,14 +226,68 @@ def test_a_server_that_comes_back_is_found(bench: PoolBench) -> None:
     assert call.value == {"result": 1}
 
 
-@given(retries=0, connections=3)
+@pytest.mark.parametrize("random", [0.05, 0.5, 1.0])
+def test_by_default_a_restart_of_less_than_five_seconds_costs_no_call(random: float) -> None:
+    """However the pauses fall: what is budgeted is time."""
+    bench = PoolBench(random)
+    bench.pool.backoff = Backoff(random=lambda: random)
+    (call,) = bench.submit(1)
+    bench.feed(granting(1))
+    (call,) = bench.submit(2, idempotent=True)
+    bench.refuse = 10**6
+    bench.end()  # the server is gone, in the middle of a request
+    for _ in range(490):
+        bench.wait(0.01)
+        assert not call.done
+    bench.refuse = 0
+    for _ in range(110):
+        bench.wait(0.01)
+    assert bench.sent() == [2]
+    bench.feed(granting(2))
+    assert call.value == {"result": 2}
+    assert bench.pool.failures == 0
+    bench.loop.close()
+
+
+def test_a_server_that_stays_away_is_given_up_after_the_budget_and_one_pause() -> None:
+    bench = PoolBench(1.0)
+    bench.pool.backoff = Backoff(random=lambda: 1.0)
+    bench.refuse = 10**6
+    (call,) = bench.submit(1)
+    waited = 0.0
+    while not call.done and waited < 20:
+        bench.wait(0.01)
+        waited += 0.01
+    assert isinstance(call.error, Refused)
+    assert 5.0 <= waited <= 6.1
+    (call,) = bench.submit(2)
+    assert not call.done, "the next call has a budget of its own"
+    bench.loop.close()
+
+
+def test_a_name_that_fails_after_a_long_silence_has_the_whole_budget() -> None:
+    """Between two calls nobody turns the loop: its `now` is that of the last one."""
+    bench = PoolBench(1.0)
+    known, bench.pool._resolve = bench.pool._resolve, lambda address: (_ for _ in ()).throw(UnknownHost("not now"))
+    bench.clock.advance(100)
+    (call,) = bench.submit(1)
+    bench.wait(0.11)
+    assert not call.done
+    bench.pool._resolve = known
+    bench.wait(0.21)
+    bench.feed(granting(1))
+    assert call.error is None
+    bench.loop.close()
+
+
+@given(retry_for=0, connections=3)
 def test_without_retries_the_first_failure_of_all_is_the_end(bench: PoolBench) -> None:
     bench.refuse = 3
     calls = bench.submit(1, 2, 3)
     assert bench.done == calls
 
 
-@given(retries=0, connections=3)
+@given(retry_for=0, connections=3)
 def test_while_one_is_open_the_calls_are_its(bench: PoolBench) -> None:
     bench.refuse = 2
     calls = bench.submit(1, 2, 3)
@@ -243,7 +297,7 @@ def test_while_one_is_open_the_calls_are_its(bench: PoolBench) -> None:
     assert len(bench.sockets) == 3
 
 
-@given(retries=1)
+@given(retry_for=0.1)
 def test_a_name_that_does_not_resolve_fails_the_calls(bench: PoolBench) -> None:
     def unknown(address: Address) -> list[Endpoint]:
         raise UnknownHost("no such name")
@@ -254,7 +308,7 @@ def test_a_name_that_does_not_resolve_fails_the_calls(bench: PoolBench) -> None:
     assert isinstance(call.error, UnknownHost)
 
 
-@given(retries=1)
+@given(retry_for=0.1)
 def test_an_overloaded_server_is_asked_again_later_and_then_its_error_told(bench: PoolBench) -> None:
     bench.pool.keep(1)
     bench.turn()
@@ -302,10 +356,10 @@ def test_a_close_noticed_before_sending_costs_nothing(bench: PoolBench) -> None:
     (call,) = bench.submit(2)
     bench.feed(granting(2))
     assert call.error is None
-    assert call.tries == 0
+    assert call.lost_at is None
 
 
-@given(retries=2)
+@given(retry_for=0.3)
 def test_a_server_that_takes_calls_and_answers_none_is_asked_only_so_often(bench: PoolBench) -> None:
     (call,) = bench.submit(1, idempotent=True)
     for pause in (0.11, 0.21):
@@ -403,7 +457,7 @@ def test_abandoning_cuts_what_is_busy_and_keeps_what_is_idle(bench: PoolBench) -
     assert bench.sent(bench.sockets[0])[-1] == 5
 
 
-@given(connections=2, retries=5)
+@given(connections=2, retry_for=5)
 def test_closing_ends_everything_pauses_too(bench: PoolBench) -> None:
     bench.submit(1)
     bench.refuse = 1

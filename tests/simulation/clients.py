@@ -84,7 +84,7 @@ class PoolClient(Turning):
             self._done,
             connections=random.choice((1, 2, 6)),
             depth=random.choice((1, 4, 64)),
-            retries=random.choice((0, 2)),
+            retry_for=random.choice((0.0, 5.0)),
             backoff=Backoff(random=random.random),
             keep_alive=random.random() < 0.9,
             resolve=world.resolve,
