@@ -127,9 +127,17 @@ class Pending:
         return self.requests
 
 
+def _is_past(clock: Callable[[], float], deadline: float | None) -> bool:
+    return deadline is not None and clock() >= deadline
+
+
+def _outlived() -> DeadlineExceeded:
+    return DeadlineExceeded("the request outlived its deadline-ms")
+
+
 def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
-    if deadline is not None and clock() >= deadline:
-        raise DeadlineExceeded("the request outlived its deadline-ms")
+    if _is_past(clock, deadline):
+        raise _outlived()
 
 
 def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
@@ -439,7 +447,7 @@ class Message:
                 self._hand_over(action, event, deadline)
                 return
             outcome = action.call(event.content, self.session)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # its handler's own, whatever that is, must not end the server
             outcome = self.server.failure(error)
         self.requests += 1
         self._reply(event.header, outcome, replies)
@@ -472,12 +480,10 @@ class Message:
         if self.state is CLOSED:
             return
         self.last_active = self.server.loop.lately
-        try:
-            if error is not None:
-                raise error
-            _check_deadline(self.server.loop.clock, owed.deadline)
-        except Exception as failure:
-            result = self.server.failure(failure)
+        if error is None and _is_past(self.server.loop.clock, owed.deadline):
+            error = _outlived()
+        if error is not None:
+            result = self.server.failure(error)
         self.pending.replies.settle(owed, result, self.server.failure)
         self._serve([], 0)
 

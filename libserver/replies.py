@@ -1,7 +1,7 @@
 """How do replies leave in request order, when some are ready later than others?
 
 `Owed` is a reply that is not ready, or waits behind one that is not. A connection with none of
-them sends each reply as it is made; with one, everything after it queues up here. Contents are
+them sends each reply as it is made; with one, everything after it queues up here. Contents, and errors, are
 encoded at once, so that it is known how much memory waits; headers only when a reply's turn has
 come, because whether it says `keep-alive` or `close` depends on those before it.
 
@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 
 from protocol import Connection, Frame, Header, ProtocolError
-from protocol.batch import BinaryReply, BytesLike, send_binary_result
-from protocol.content import encode_result
+from protocol.batch import BytesLike, binary_reply, send_binary_result
+from protocol.content import encode_error, encode_result
 
 __all__ = ["Owed", "Replies", "encode"]
 
@@ -23,30 +23,44 @@ Failure = Callable[[BaseException], ProtocolError]
 
 
 class Owed:
-    """One reply to come. `size` is that of its content in bytes, once it is `ready`.
-
-    `outcome` is then the `ProtocolError` to answer, a JSON content, or a binary handler's result.
+    """One reply to come. `content` is what it says once that is known, in the binary `content_type`
+    (None: JSON), and `size` its length in bytes. No exception is kept: it would keep what led to it.
     """
 
-    __slots__ = ("deadline", "header", "outcome", "ready", "size")
+    __slots__ = ("content", "content_type", "deadline", "header")
 
     def __init__(self, header: Header | None, deadline: float | None = None) -> None:
         self.header = header
         self.deadline = deadline
-        self.outcome: object = None
-        self.ready = False
-        self.size = 0
+        self.content: BytesLike | None = None
+        self.content_type: str | None = None
+
+    @property
+    def size(self) -> int:
+        return 0 if self.content is None else len(self.content)
 
     def settle(self, outcome: object, failure: Failure) -> None:
-        if not isinstance(outcome, ProtocolError) and self.header is not None and self.header.is_json:
+        """`outcome` is the `ProtocolError` to answer, or a handler's result."""
+        try:
+            if isinstance(outcome, ProtocolError):
+                self.content = encode_error(outcome)
+            elif self.header is None or self.header.is_json:
+                self.content = encode_result(outcome)
+            else:
+                reply = binary_reply(self.header, outcome)
+                self.content, self.content_type = reply.content, reply.content_type
+        except BaseException as error:
+            self.content = encode_error(failure(error))
+
+    def frame(self, connection: Connection, failure: Failure) -> Frame:
+        """The reply's bytes, once its turn has come."""
+        assert self.content is not None
+        if self.content_type is not None and self.header is not None:
             try:
-                outcome = encode_result(outcome)
-            except (Exception, SystemExit) as error:
-                outcome = failure(error)
-        content = outcome.content if isinstance(outcome, BinaryReply) else outcome
-        self.size = len(content) if isinstance(content, (bytes, bytearray, memoryview)) else 0
-        self.outcome = outcome
-        self.ready = True
+                return connection.send_binary(self.header, self.content_type, self.content)
+            except Exception as error:  # a type too long
+                self.content = encode_error(failure(error))
+        return connection.send_json(self.header, bytes(self.content))
 
 
 class Replies:
@@ -76,14 +90,11 @@ class Replies:
         """Frame what is ready at the front; nothing more once that holds `most` bytes."""
         parts: list[BytesLike] = []
         room = most
-        while room > 0 and self._owed and self._owed[0].ready:
+        while room > 0 and self._owed and self._owed[0].content is not None:
             owed = self._owed.popleft()
             self.size -= owed.size
             room -= owed.size
-            if owed.header is not None and owed.header.is_json and isinstance(owed.outcome, bytes):
-                parts += connection.send_json(owed.header, owed.outcome)
-            else:
-                parts += encode(connection, owed.header, owed.outcome, failure)
+            parts += owed.frame(connection, failure)
         return parts
 
 
@@ -97,7 +108,7 @@ def encode(connection: Connection, header: Header | None, outcome: object, failu
             if header.is_json:
                 return connection.send_json(header, encode_result(outcome))
             return send_binary_result(connection, header, outcome)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             outcome = failure(error)
     assert isinstance(outcome, ProtocolError)
     return connection.send_error(header, outcome)

@@ -33,7 +33,7 @@ from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
 from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
-from protocol.errors import AnswerableError, HandlerFailed, Overloaded, ProtocolError
+from protocol.errors import AnswerableError, HandlerFailed, Overloaded, ProtocolError, bare
 from protocol.states import Guarded, Observer
 
 from .actions import Actions
@@ -349,7 +349,7 @@ class Server:
         The log has its traceback, unless there are too many: then a number, later.
         """
         if isinstance(error, AnswerableError):
-            return error
+            return bare(error)
         if not self._failures:
             self.loop.call_later(FAILURES_WITHIN, self._tell_failures)
         self._failures += 1

@@ -49,7 +49,7 @@ from .errors import BadHeader, ProtocolError
 from .frames import Codec, Header
 from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
 
-__all__ = ["BinaryReply", "Handlers", "answer_batch", "answer_each", "can_batch", "send_binary_result"]
+__all__ = ["BinaryReply", "Handlers", "answer_batch", "answer_each", "binary_reply", "can_batch", "send_binary_result"]
 
 BytesLike = bytes | bytearray | memoryview
 
@@ -182,8 +182,8 @@ def answer_each(
     taken, their numbers put into `taken`; of these the first are answered, `PARTS` parts each put
     into `replies`. Not answered, though taken, are those behind bad content, from one on that
     is not for the batch or needs a session, and those left when the clock is beyond `until`.
-    Where a handler's error is not an `Exception` (`KeyboardInterrupt`) the replies before it are there,
-    and perhaps a part of the next.
+    Where an interrupt comes between two handlers the replies before it are there, and perhaps a part
+    of the next.
     """
     common = codec.common
     headers = codec.headers
@@ -313,7 +313,7 @@ def _answer(
                             head = codec.json_result_head(size)
                     else:
                         content = encode_result(result)
-                except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
+                except BaseException as error:  # sys.exit() in a handler must not end the server
                     content = encode_error(failed(error))
             if head is not None:
                 replies.append(head)
@@ -355,7 +355,7 @@ def _content(
             if session is None:
                 return None
             return encode_result(with_session(value, session()))
-    except (Exception, SystemExit) as error:  # sys.exit() in a handler must not end the server
+    except BaseException as error:  # sys.exit() in a handler must not end the server
         return encode_error(failed(error))
     refusal = handlers.refuse(value)
     return None if refusal is None else encode_error(refusal)
@@ -427,14 +427,20 @@ def _answer_binary(
     connection.in_flight = 1
     try:
         return send_binary_result(connection, header, handler(content))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return connection.send_error(header, failed(error))
 
 
 def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:
-    """Frame what a binary handler returned: bytes-like in the request's own type, or a `BinaryReply`.
+    """Frame what a binary handler returned. Raises `TypeError`, with the reply still owed, as `binary_reply`."""
+    reply = binary_reply(request, result)
+    return connection.send_binary(request, reply.content_type, reply.content)
 
-    Raises `TypeError`, with the reply still owed, for anything else.
+
+def binary_reply(request: Header, result: object) -> BinaryReply:
+    """What a binary handler returned, bytes-like in the request's own type or a `BinaryReply`, as the latter.
+
+    Its content's length is that in bytes. Raises `TypeError` for anything else.
     """
     content_type = request.content_type
     if isinstance(result, BinaryReply):
@@ -443,4 +449,4 @@ def send_binary_result(connection: Connection, request: Header, result: object) 
         raise TypeError(f"a binary handler must return bytes or a BinaryReply, not {type(result).__name__}")
     if isinstance(result, memoryview):
         result = result.cast("B")  # of bytes, as content-length is; refuses (TypeError) what is not contiguous
-    return connection.send_binary(request, content_type, result)
+    return BinaryReply(result, content_type)

@@ -33,6 +33,7 @@ from .errors import (
     HeaderTooLarge,
     LocalError,
     ProtocolError,
+    bare,
 )
 from .events import EndOfInput, Event, Failed, HeaderReceived, Notification, Rejected, Request, Response
 from .frames import CLOSE, KEEP_ALIVE, PREFIX_LENGTH, SERVER, Codec, Header, encode_header
@@ -260,7 +261,7 @@ class Connection:
         try:
             header = self.codec.header(bytes(buffer[:end]))
         except BadHeader as error:
-            return self._lose_framing(error)
+            return self._lose_framing(bare(error))
         limit = self.codec.limits.max_content
         if header.content_length > limit:
             # Not shown in full: it may have four thousand digits.
@@ -311,7 +312,7 @@ class Connection:
                 value = decode_json(content, header.content_encoding)
             except AnswerableError as error:
                 if not notification:
-                    return Rejected(header, error)
+                    return Rejected(header, bare(error))
                 value = None  # it answers nothing, so there is nobody to tell
         if notification:
             return Notification(header, value)

@@ -13,6 +13,8 @@ Not here: how an error becomes bytes (`protocol.frames`), who catches it.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 __all__ = [
     "CODES",
     "AnswerableError",
@@ -31,6 +33,7 @@ __all__ = [
     "TimedOut",
     "UnknownAction",
     "UnsupportedEncoding",
+    "bare",
 ]
 
 
@@ -42,6 +45,19 @@ class ProtocolError(Exception):
     """The remote side's bytes, or a request's fate, as an error that has a word on the wire."""
 
     code = "protocol-error"
+
+
+P = TypeVar("P", bound=ProtocolError)
+
+
+def bare(error: P) -> P:
+    """The error without what led to it: for whoever keeps it after it was caught.
+
+    A traceback holds the frames, these hold the content that was decoded, and one of them mostly holds
+    the error: a cycle, so that megabytes wait for the collector.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 class FatalError(ProtocolError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import json
 import random
 import socket
@@ -850,6 +851,10 @@ def test_a_deadline_outside_the_rules_is_a_bad_header(house: OpenHouse, deadline
 # --- handlers that fail ------------------------------------------------------------------------------------
 
 
+class Own(BaseException):
+    """Not an `Exception`: what a library may raise to get past its users' `except Exception`."""
+
+
 def failing() -> Actions:
     actions = Actions()
 
@@ -869,12 +874,34 @@ def failing() -> Actions:
     def refuse(request: Any) -> object:
         raise ActionError("teapot", "short and stout")
 
+    @actions.add("its own")
+    def its_own(request: Any) -> object:
+        raise Own("/secret/path")
+
+    @actions.add("its own with session")
+    def its_own_with_session(request: Any, session: Any) -> object:
+        raise GeneratorExit
+
+    @actions.add("several")
+    def several(request: Any) -> object:
+        raise BaseExceptionGroup("/secret/path", [Own()])
+
+    @actions.add_binary("binary/its-own")
+    def its_own_binary(content: Any) -> object:
+        raise KeyboardInterrupt
+
     actions.add("set")(lambda request: {1, 2})
     actions.add("nan")(lambda request: float("nan"))
     actions.add("deep")(lambda request: deep())
     actions.add("reply with a set")(lambda request: Reply(result={1}))
     actions.add_binary("binary/crash")(lambda content: 1 / 0)
     actions.add_binary("binary/text")(lambda content: "text")
+    return actions
+
+
+def failing_and(d: Doors) -> Actions:
+    actions = failing()
+    actions.add("wait", blocking=True)(d.wait)
     return actions
 
 
@@ -889,9 +916,15 @@ def deep() -> list[Any]:
     [
         *(
             keep(name, id=5)
-            for name in ("crash", "crash with session", "exit", "set", "nan", "deep", "reply with a set")
+            for name in (
+                *("crash", "crash with session", "exit", "set", "nan", "deep", "reply with a set"),
+                *("its own", "its own with session", "several"),
+            )
         ),
-        *(binary(b"", kind, connection="keep-alive", id=5) for kind in ("binary/crash", "binary/text")),
+        *(
+            binary(b"", kind, connection="keep-alive", id=5)
+            for kind in ("binary/crash", "binary/text", "binary/its-own")
+        ),
     ],
 )
 def test_a_failing_handler_is_answered_without_internals_and_logged_with_its_traceback(
@@ -1259,6 +1292,63 @@ def peer_sends(peer: Peer, parts: list[bytes]) -> None:
                 view = view[other.send(view) :]
             except BlockingIOError:
                 pass
+
+
+@pytest.mark.parametrize("kind", ["no JSON", "no object", "no action", "refused", "failed", "no bytes", "too deep"])
+def test_errors_that_wait_behind_a_blocking_request_hold_no_more_than_their_words(house: OpenHouse, kind: str) -> None:
+    """Neither the exception nor what it was met on: its traceback would keep a megabyte for each."""
+    padding = "x" * 100_000
+    request = {
+        "no JSON": message(b"[" + padding.encode(), "text/json", "utf-8", connection="keep-alive"),
+        "no object": jsonish([padding], connection="keep-alive"),
+        "no action": keep("none", padding),
+        "refused": keep("refuse", padding),
+        "failed": keep("crash", padding),
+        "no bytes": binary(padding.encode(), "binary/text", connection="keep-alive"),
+        "too deep": message(b"[" * 100_000, "text/json", "utf-8", connection="keep-alive"),
+    }[kind]
+    with doors() as d:
+        home = house(failing_and(d))
+        peer = home.peer()
+        peer.send(keep("wait", "slow"))
+        home.until(lambda: d.begun)
+        gc.collect()
+        gc.disable()  # what only the collector would free is held
+        try:
+            peer.send(request * 20)
+            home.until(lambda: home.only.connection.in_flight == 21)
+            home.log.records.clear()
+            kept = [thing for thing in gc.get_objects() if isinstance(thing, BaseException) and thing.__traceback__]
+            assert kept == []
+            assert 20 * 50 < home.only.pending.replies.size < 20 * 400
+        finally:
+            gc.enable()
+        d.open("slow")
+        assert peer.reply().result == "slow"
+        assert {reply.code for reply in peer.replies(20)} < {
+            "bad-content", "bad-request", "unknown-action", "teapot", "handler-failed",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["crash", "refuse", "set"])
+def test_an_error_of_a_blocking_handler_that_waits_its_turn_is_not_kept(house: OpenHouse, name: str) -> None:
+    with doors() as d:
+        home = house(d.actions)
+        peer = home.peer()
+        peer.send(keep("wait", "slow"), keep("wait", name))
+        home.until(lambda: len(d.begun) == 2)
+        gc.collect()
+        gc.disable()
+        try:
+            d.open(name)
+            home.until(lambda: home.only.pending.replies.size)
+            home.log.records.clear()
+            errors = (ValueError, ActionError, TypeError)
+            home.until(lambda: not any(isinstance(thing, errors) for thing in gc.get_objects()), "its end")
+        finally:
+            gc.enable()
+        d.open("slow")
+        assert [reply.code for reply in peer.replies(2)] == [None, "teapot" if name == "refuse" else "handler-failed"]
 
 
 def test_small_requests_with_large_results_wait_for_the_water_mark_also_behind_a_blocking_one(

@@ -56,6 +56,16 @@ def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.fixture
+def interrupted(home: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C comes while a handler's failure is noted: behind the handler, where it is nobody's failure."""
+
+    def failure(error: BaseException) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(home.server, "failure", failure)
+
+
 def at_rest(home: Turned, count: int) -> list[Peer]:
     peers = [home.peer() for _ in range(count)]
     for peer in peers:
@@ -260,13 +270,11 @@ def test_a_bug_met_while_looking_costs_the_one_that_was_looked_at(
 
 @pytest.mark.parametrize("hit", [0, 1, 3], ids=["the first", "the second", "the last"])
 @pytest.mark.parametrize("times", [1, 2], ids=["in one step", "one by one"])
-def test_an_interrupt_costs_the_one_whose_handler_it_hit(home: Turned, actions: Actions, times: int, hit: int) -> None:
+def test_an_interrupt_costs_the_one_that_it_hit(
+    home: Turned, actions: Actions, interrupted: None, times: int, hit: int
+) -> None:
     called: list[int] = []
-
-    def interrupt(request: Any) -> None:
-        raise KeyboardInterrupt
-
-    actions.add("interrupt")(interrupt)
+    actions.add("interrupt")(lambda request: 1 / 0)
     actions.add("noted")(lambda request: called.append(request["value"]))
     peers = at_rest(home, 4)
     bring(home, {p: keep("interrupt" if n == hit else "noted", n) * times for n, p in enumerate(peers)})
@@ -302,11 +310,10 @@ def test_an_interrupt_behind_the_last_handler_calls_none_again(
     assert sorted(called) == [0, 1, 2]
 
 
-def test_an_interrupt_in_a_binary_handler_leaves_nothing_behind_for_the_others(home: Turned, actions: Actions) -> None:
-    def interrupt(content: Any) -> None:
-        raise KeyboardInterrupt
-
-    actions.add_binary("binary/interrupt")(interrupt)
+def test_an_interrupt_at_a_binary_request_leaves_nothing_behind_for_the_others(
+    home: Turned, actions: Actions, interrupted: None
+) -> None:
+    actions.add_binary("binary/interrupt")(lambda content: 1 / 0)
     victim, *others = at_rest(home, 3)
     request = binary(b"", "binary/interrupt", connection="keep-alive")
     home.server.loop.ready = 2
@@ -318,11 +325,8 @@ def test_an_interrupt_in_a_binary_handler_leaves_nothing_behind_for_the_others(h
     victim.gone()
 
 
-def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions: Actions) -> None:
-    def interrupt(request: Any) -> None:
-        raise KeyboardInterrupt
-
-    actions.add("interrupt")(interrupt)
+def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions: Actions, interrupted: None) -> None:
+    actions.add("interrupt")(lambda request: 1 / 0)
     peers = at_rest(home, 3)
     home.server.loop.ready = 3
     asked = [keep("interrupt"), keep("echo", 1), keep("echo", 2)]

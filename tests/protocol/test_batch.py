@@ -344,14 +344,23 @@ def test_a_session_is_asked_for_only_by_a_handler_that_wants_it():
     assert made == [{"a": 1}]
 
 
-def test_what_ends_a_process_is_not_taken_for_a_handlers_failure():
-    def interrupted(value: object) -> object:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_whatever_a_handler_raises_is_its_failure(kind):
+    def raises(*values: object) -> object:
+        raise kind
 
-    handlers = Handlers(plain={"echo": interrupted}, binary={"x/y": interrupted})
-    for data in (ECHO, message(b"", "x/y", **KEPT)):
-        with pytest.raises(KeyboardInterrupt):
-            answer_batch(server(), data, handlers, dict, HandlerFailed, 10, 1000)
+    handlers = Handlers(plain={"echo": raises}, with_session={"confirm": raises}, binary={"x/y": raises})
+    told: list[type] = []
+
+    def failed(error: BaseException) -> HandlerFailed:
+        told.append(type(error))
+        return HandlerFailed("words")
+
+    for data in (ECHO, ECHO * 2, request({"action": "confirm"}, **KEPT), message(b"", "x/y", **KEPT)):
+        taken, replies, _ = answer_batch(server(), data, handlers, dict, failed, 10, 1000)
+        assert taken == len(data)
+        assert b"handler-failed" in b"".join(replies)
+    assert told == [kind] * 5
 
 
 def test_a_short_tail_never_matches_a_longer_header_seen_before():

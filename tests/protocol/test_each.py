@@ -133,9 +133,10 @@ def test_an_interrupt_leaves_the_replies_of_those_before_it():
 
     def echo(value):
         calls.append(value["value"])
-        if value["value"] == 3:
-            raise KeyboardInterrupt
-        return "reply"
+        return "reply" if value["value"] != 3 else 1 / 0
+
+    def failed(error):
+        raise KeyboardInterrupt
 
     requests = [request({"action": "echo", "value": number}, id=number, **KEPT) for number in range(5)]
     taken: list[int] = []
