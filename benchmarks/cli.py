@@ -9,6 +9,7 @@
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
     python -m benchmarks growth              our load tester's memory over a long run
+    python -m benchmarks restart             one of two servers restarted under load, again and again: what is lost
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks stall               what open and closed load say of a server that stalls
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
@@ -34,6 +35,7 @@ from benchmarks.peers import PEERS, Peer, chosen
 from benchmarks.plot import svg
 from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
+from benchmarks.restart import command as restart
 from benchmarks.rounds import run
 from benchmarks.soak import command as soak
 from benchmarks.soak import exposure
@@ -54,6 +56,7 @@ COMMANDS = {
     "generator": generating.main,
     "growth": growth.main,
     "memory": memory.main,
+    "restart": restart.main,
     "scale": scale.main,
     "soak": soak.main,
     "stall": stall.main,
