@@ -33,6 +33,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
+from .addresses import endpoint_text, host_of
 from .loop import EventLoop
 
 __all__ = ["StreamProtocol", "Transport", "WaterMarks", "close_socket"]
@@ -240,9 +241,7 @@ class Transport:
             name = self.sock.getpeername()
         except OSError:
             return "?"
-        if isinstance(name, tuple):
-            return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-        return "unix"
+        return endpoint_text(host_of(name), name[1]) if isinstance(name, tuple) else "unix"
 
     # --- reading -------------------------------------------------------------------
 

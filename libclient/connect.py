@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from eventloop import Address, Endpoint, parse_address
+from eventloop.addresses import zone_trouble
 
 from .errors import (
     BadReply,
@@ -56,7 +57,9 @@ def resolve(address: Address) -> list[Endpoint]:
     Raises `UnknownHost`.
     """
     if address.scheme == "unix":
-        return [Endpoint(socket.AF_UNIX, address.path)]
+        return [Endpoint(socket.AF_UNIX, address.unix_name)]
+    if trouble := zone_trouble(address.host):
+        raise UnknownHost(trouble)
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:

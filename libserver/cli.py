@@ -33,6 +33,7 @@ from .log import ANSWERS, FORMATS, LEVELS, flush_log, set_up_logging
 from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
+from .unix_files import parse_mode, parse_owner
 
 __all__ = ["main"]
 
@@ -113,7 +114,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=_argument(_unix),
         action="append",
         default=[],
-        help=f"also listen on a UNIX socket (path of at most {MAX_UNIX_PATH} bytes); repeatable",
+        help=f"also listen on a UNIX socket (path of at most {MAX_UNIX_PATH} bytes; @NAME: abstract, without a file); "
+        "repeatable",
     )
     add(
         "--listen",
@@ -151,6 +153,19 @@ def build_parser() -> argparse.ArgumentParser:
         "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
     )
     sockets.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on (default: TCP_NODELAY)")
+    sockets.add_argument(
+        "--unix-mode",
+        metavar="MODE",
+        type=_argument(parse_mode),
+        default=_DEFAULTS.unix_mode,
+        help="permissions of the UNIX sockets' files, such as 660 (default: what the umask leaves)",
+    )
+    sockets.add_argument(
+        "--unix-owner",
+        metavar="USER:GROUP",
+        type=_argument(parse_owner),
+        help="owner of these files: USER, USER:GROUP or :GROUP (default: who starts the server)",
+    )
     sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
     sockets.add_argument(
         "--tcp-keepalive",

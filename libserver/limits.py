@@ -53,14 +53,19 @@ class ServerLimits:
     tcp_keepalive: float = 300.0  #: idle seconds before the kernel probes a silent peer (Redis)
     nagle: bool = False  #: leave Nagle's algorithm on
     reuse_port: bool = False  #: SO_REUSEPORT: several servers on one port
+    unix_mode: int = 0  #: permissions of UNIX sockets' files, such as 0o660; 0: what the umask leaves
+    unix_owner: tuple[int, int] | None = None  #: their user and group id, -1 leaves one as it is
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < 0:
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)) and value < 0:
                 raise ValueError(f"{field.name} must not be negative")
         for name in ("max_connections", "write_high", "requests_per_event", "handler_threads", "backlog"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: without it the server could do nothing, or anything")
+        if self.unix_mode > 0o777:
+            raise ValueError("unix_mode must be file permissions of at most 0o777")
         if self.write_low > self.write_high:
             raise ValueError("write_low must not be above write_high")
         if self.output_limit and self.output_limit < self.write_high:

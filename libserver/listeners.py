@@ -1,29 +1,29 @@
 """How does an address become a listening socket, and what is said when it can't?
 
-TCP (IPv4, IPv6; `[::]` serves both), UNIX sockets (a stale file is cleared, a live one is
-refused), and UDP for the datagram echo. A bind that fails is told in one sentence: what
-happened, who holds the port where the system tells it, and what to do.
+TCP (IPv4, IPv6; `[::]` serves both), UNIX sockets, and UDP for the datagram echo. A bind that fails is
+told in one sentence: what happened, who holds the port where the system tells it, and what to do.
 
-Not here: accepting (`eventloop.listener`), which protocol is spoken behind it.
+Not here: a UNIX socket's file (`libserver.unix_files`), accepting (`eventloop.listener`), which protocol
+is spoken behind it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from eventloop import Address
-from eventloop.addresses import ECHO_UDP, UNIX
+from eventloop.addresses import ECHO_UDP, UNIX, host_of, zone_trouble
 
-from .holders import who_listens_on
+from .holders import Holder, who_holds
 from .limits import ServerLimits
+from .unix_files import SocketFile, UnixFileError, bind_unix
 
-__all__ = ["CannotListen", "close_listener", "listen"]
+__all__ = ["Bound", "CannotListen", "cannot_listen", "listen"]
 
 #: What a C int holds; the kernel cuts it down to net.core.somaxconn.
 MAX_BACKLOG = 2**31 - 1
@@ -35,65 +35,96 @@ class CannotListen(Exception):
     """An address can't be listened on; the text is one sentence for whoever started the server."""
 
 
-def listen(
-    address: Address, limits: ServerLimits, who: Callable[[Address], str] = who_listens_on
-) -> list[tuple[socket.socket, Address]]:
-    """Bound, non-blocking sockets (listening, unless UDP) with the addresses they really have.
+class Bound(NamedTuple):
+    """A bound socket, the address it really has, and the file to be removed at the end, if there is one."""
+
+    sock: Any
+    address: Address
+    file: SocketFile | None = None
+
+
+Who = Callable[[Address], Holder | None]
+
+
+def listen(address: Address, limits: ServerLimits, who: Who = who_holds) -> list[Bound]:
+    """Bound, non-blocking sockets (listening, unless UDP).
 
     One, or one per address that a name stands for (`localhost` is 127.0.0.1 and ::1), all on
     the same port. Raises `CannotListen`, with nothing left open.
     """
-    opened: list[tuple[socket.socket, Address]] = []
+    opened: list[Bound] = []
+    missing: CannotListen | None = None
     for one in _resolve(address):
+        if one.host == ALL_IPV4 and opened and opened[0].address.host == ALL_IPV6:
+            continue  # of "*": that one serves both
         if opened and one.port == 0:
-            one = one._replace(port=opened[0][1].port)
+            one = one._replace(port=opened[0].address.port)
         try:
             opened.append(_listen_on(one, limits, who))
         except CannotListen as error:
             cause = error.__cause__
-            if opened and isinstance(cause, OSError) and cause.errno in _FAMILY_MISSING:
+            if ":" in one.host and isinstance(cause, OSError) and cause.errno in _FAMILY_MISSING:
+                missing = error
                 continue  # the name has an IPv6 address and this machine has no IPv6
-            for sock, _ in opened:
-                sock.close()
+            for bound in opened:
+                bound.sock.close()
             raise
+    if not opened:
+        assert missing is not None  # a name has at least one address
+        raise missing
     return opened
 
+
+ALL_IPV4, ALL_IPV6 = "0.0.0.0", "::"
 
 #: What bind and socket say where a protocol family is not there.
 _FAMILY_MISSING = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 def _resolve(address: Address) -> list[Address]:
-    """The address with its host as numbers; several for a name that stands for several, IPv4 first."""
+    """The address with its host as numbers; several for a name that stands for several.
+
+    IPv4 comes first; but of "*", which is all addresses of both kinds, IPv6, for it may serve both.
+    """
     if address.scheme == UNIX:
         return [address]
+    if trouble := zone_trouble(address.host):
+        raise CannotListen(f"cannot listen on {address}: {trouble}")
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
         raise CannotListen(f"cannot listen on {address}: unknown host {address.host!r}; check its spelling") from error
-    hosts = sorted({(family != socket.AF_INET, str(sockaddr[0])) for family, _, _, _, sockaddr in found})
-    return [address._replace(host=host) for _, host in hosts]
+    hosts = {host_of(sockaddr) for _, _, _, _, sockaddr in found}
+    in_order = sorted(hosts, key=lambda host: (host != ALL_IPV6, ":" in host, host))
+    return [address._replace(host=host) for host in in_order]
 
 
-def _listen_on(
-    address: Address, limits: ServerLimits, who: Callable[[Address], str]
-) -> tuple[socket.socket, Address]:
+def _listen_on(address: Address, limits: ServerLimits, who: Who) -> Bound:
+    def start(sock: socket.socket) -> None:
+        sock.listen(min(limits.backlog, MAX_BACKLOG))
+
     sock: socket.socket | None = None
     try:
-        sock = _bind_unix(address.path) if address.scheme == UNIX else _bind_inet(address, limits)
+        if address.scheme == UNIX:
+            sock, file = bind_unix(address.unix_name, start, limits.unix_mode, limits.unix_owner)
+            sock.setblocking(False)
+            return Bound(sock, address, file)
+        sock = _bind_inet(address, limits)
         if address.scheme != ECHO_UDP:
-            sock.listen(min(limits.backlog, MAX_BACKLOG))
+            start(sock)
         sock.setblocking(False)
-        return sock, address if address.scheme == UNIX else address._replace(port=sock.getsockname()[1])
+        return Bound(sock, address._replace(port=sock.getsockname()[1]))
     except OSError as error:
         if sock is not None:
             sock.close()
-        raise cannot_listen(address, error, who) from error
+        raise cannot_listen(address, error, limits, who) from error
 
 
-def cannot_listen(address: Address, error: OSError, who: Callable[[Address], str] = who_listens_on) -> CannotListen:
+def cannot_listen(
+    address: Address, error: OSError, limits: ServerLimits | None = None, who: Who = who_holds
+) -> CannotListen:
     """What to raise for what the system said."""
-    return CannotListen(f"cannot listen on {address}: {_explain(error, address, who)}")
+    return CannotListen(f"cannot listen on {address}: {_explain(error, address, limits, who)}")
 
 
 def _bind_inet(address: Address, limits: ServerLimits) -> socket.socket:
@@ -133,49 +164,17 @@ def _set_stream_options(sock: socket.socket, limits: ServerLimits) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-def _bind_unix(path: str) -> socket.socket:
-    _clear_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _clear_stale(path: str) -> None:
-    """Remove a socket file that nobody listens on any more; leave everything else alone."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:
-            pass  # a full backlog: somebody is there
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-
-
-def _explain(error: OSError, address: Address, who: Callable[[Address], str]) -> str:
+def _explain(error: OSError, address: Address, limits: ServerLimits | None, who: Who) -> str:
+    if isinstance(error, UnixFileError):
+        return str(error.strerror)
     if error.errno == errno.EADDRINUSE:
-        advice = "stop it, or choose another path" if address.scheme == UNIX else "stop it, or choose another port"
-        return f"already in use{who(address)}; {advice}"
+        return _in_use(address, limits is not None and limits.reuse_port, who(address))
     if error.errno in (errno.EACCES, errno.EPERM):
         if address.scheme == UNIX:
             return f"no permission to create a socket in {Path(address.path).parent}; choose another directory"
         return "no permission: ports below 1024 are for root; choose a port from 1024 to 65535"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{address.host} is no address of this machine; use 127.0.0.1 (this machine only) or 0.0.0.0 (all)"
-    if error.errno == errno.EEXIST:
-        return "that path exists and is not a socket; choose another path"
     if error.errno == errno.ENOENT:
         return f"there is no directory {Path(address.path).parent}; create it, or choose another path"
     if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -183,8 +182,15 @@ def _explain(error: OSError, address: Address, who: Callable[[Address], str]) ->
     return f"{error.strerror or error}"
 
 
-def close_listener(address: Address) -> None:
-    """Remove what a listener leaves behind: the file of a UNIX socket."""
-    if address.scheme == UNIX:
-        with contextlib.suppress(OSError):
-            os.unlink(address.path)
+
+def _in_use(address: Address, reuse_port: bool, holder: Holder | None) -> str:
+    advice = f"stop it, or choose another {'path' if address.scheme == UNIX else 'port'}"
+    if holder is None:
+        return f"already in use; {advice}"
+    if holder.pid == os.getpid():
+        return f"overlaps with {holder.endpoint}, which this process has already; leave one of the two out"
+    where = "" if holder.endpoint == address.endpoint else f" at {holder.endpoint}"
+    which = "" if holder.listening else ", whose socket does not listen"
+    if reuse_port and holder.listening:
+        advice = f"that one listens without --reuse-port, or is another user's: start both with it, or {advice}"
+    return f"already in use{where} by process {holder.pid} ({holder.command}){which}; {advice}"

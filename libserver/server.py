@@ -29,7 +29,7 @@ from selectors import BaseSelector
 from typing import Any, TypeVar
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
-from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX
+from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX, host_of
 from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
@@ -47,11 +47,12 @@ from .limits import (
     REFUSED_LINGERING,
     ServerLimits,
 )
-from .listeners import cannot_listen, close_listener
+from .listeners import cannot_listen
 from .message import Message
 from .reasons import CloseReason
 from .system import System
 from .together import Together
+from .unix_files import SocketFile
 
 __all__ = ["SCHEMES", "Server"]
 
@@ -101,7 +102,7 @@ def ip_of(peer: Any) -> str:
     """
     if not isinstance(peer, tuple):
         return ""
-    host: str = peer[0]
+    host = host_of(peer)
     return host.removeprefix("::ffff:") if "." in host else host
 
 
@@ -171,6 +172,7 @@ class Server:
         self._failures = 0  # of handlers, since `_tell_failures` was last due
 
         self._listeners: list[Listener | EchoDatagrams] = []
+        self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
         self.addresses: list[Address] = []
         try:
             self._open_listeners()
@@ -210,13 +212,14 @@ class Server:
     def _open_listeners(self) -> None:
         for wanted in self._wanted:  # one after the other: if one fails, those before it are closed again
             opened = self._system.listen(wanted, self.limits)
-            for at, (sock, address) in enumerate(opened):
+            self._files += [bound.file for bound in opened if bound.file is not None]
+            for at, (sock, address, _) in enumerate(opened):
                 try:
                     listener = self._open_listener(sock, address)
                 except OSError as error:  # the selector has no room for it
-                    for unheard, its_address in opened[at:]:
-                        close_listener(its_address)
-                        unheard.close()
+                    self._remove_files()
+                    for unheard in opened[at:]:
+                        unheard.sock.close()
                     raise cannot_listen(address, error) from error
                 self.addresses.append(address)
                 self._listeners.append(listener)
@@ -481,13 +484,15 @@ class Server:
             message.abort(CloseReason.INTERNAL_ERROR)
 
     def _close_listeners(self) -> None:
-        if not self._listeners:
-            return  # by now a successor may own the paths
-        for address in self.addresses:
-            close_listener(address)  # before its socket: a successor may take the path as soon as that is closed
+        self._remove_files()  # before their sockets are closed: as long as they are open, the files can be told
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+
+    def _remove_files(self) -> None:
+        for file in self._files:
+            file.remove()
+        self._files.clear()
 
     def close(self) -> None:
         """Close everything at once; safe to call twice."""

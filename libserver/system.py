@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from eventloop import Address
 
 from .limits import ServerLimits, raise_descriptor_limit
-from .listeners import listen
+from .listeners import Bound, listen
 from .pool import HandlerPool
 
 __all__ = ["System"]
@@ -32,11 +32,11 @@ def open_reserve() -> int:
 class System(NamedTuple):
     """The real one, unless told otherwise.
 
-    `listen` gives bound sockets with the addresses they really have, `raise_descriptor_limit` how
+    `listen` gives what it has bound, `raise_descriptor_limit` how
     many descriptors there may be, `pool(threads, hand_back)` what runs blocking handlers.
     """
 
-    listen: Callable[[Address, ServerLimits], list[tuple[Any, Address]]] = listen
+    listen: Callable[[Address, ServerLimits], list[Bound]] = listen
     raise_descriptor_limit: Callable[[], int] = raise_descriptor_limit
     open_reserve: Callable[[], int] = open_reserve
     close_reserve: Callable[[int], None] = os.close

@@ -27,9 +27,12 @@ __all__ = ["TracedSelector", "TracedSocket", "in_words"]
 
 def in_words(name: Any) -> str:
     """A socket's name as `getsockname` gives it, in words."""
-    if isinstance(name, tuple):
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return "unix"
+    if not isinstance(name, tuple):
+        return "unix"
+    host = name[0]
+    if len(name) == 4 and name[3] and "%" not in host:  # a link-local address means something in its zone only
+        host += f"%{name[3]}"
+    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
 
 
 class TracedSocket:

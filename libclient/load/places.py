@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from eventloop import Address, Endpoint, EventLoop
+from eventloop.addresses import numeric_sockaddr
 from eventloop.connector import open_socket
 from protocol import Header
 
@@ -222,8 +223,8 @@ def bound_endpoints(endpoints: Sequence[Endpoint], sources: Sequence[str]) -> li
         return [list(endpoints)]
     choices = []
     for source in sources:
-        family = socket.AF_INET6 if ":" in source else socket.AF_INET
-        mine = [e._replace(source=(source, 0)) for e in endpoints if e.family == family]
+        family, sockaddr = numeric_sockaddr(source)
+        mine = [e._replace(source=sockaddr) for e in endpoints if e.family == family]
         if not mine:
             raise ValueError(f"--source-ip {source}: the target has no address of that family; leave it out")
         choices.append(mine)

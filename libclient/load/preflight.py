@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eventloop import Address
+from eventloop.addresses import numeric_sockaddr, zone_trouble
 
 from ..connect import raise_descriptor_limit
 
@@ -55,9 +56,12 @@ def preflight(
 def check_sources(sources: Sequence[str]) -> None:
     """Raises `PreflightError` if one of them is not an address of this machine."""
     for source in sources:
+        if trouble := zone_trouble(source):
+            raise PreflightError(f"--source-ip {trouble}")
         try:
-            with socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET) as sock:
-                sock.bind((source, 0))
+            family, sockaddr = numeric_sockaddr(source)
+            with socket.socket(family) as sock:
+                sock.bind(sockaddr)
         except OSError as error:
             raise PreflightError(
                 f"--source-ip {source} can't be connected from ({error.strerror}): name an address of this machine"

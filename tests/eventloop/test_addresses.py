@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+
 import pytest
 
-from eventloop.addresses import ECHO, ECHO_UDP, MAX_UNIX_PATH, TCP, UNIX, Address, parse_address, parse_port
+from eventloop.addresses import (
+    ECHO,
+    ECHO_UDP,
+    MAX_UNIX_PATH,
+    TCP,
+    UNIX,
+    Address,
+    host_of,
+    numeric_sockaddr,
+    parse_address,
+    parse_port,
+    zone_trouble,
+)
 
 ALL = (TCP, UNIX, ECHO, ECHO_UDP)
 
@@ -23,6 +38,8 @@ ALL = (TCP, UNIX, ECHO, ECHO_UDP)
         ("unix:///run/app.sock", Address(UNIX, path="/run/app.sock")),
         ("unix:relative.sock", Address(UNIX, path="relative.sock")),
         ("unix:/odd/a://b:1", Address(UNIX, path="/odd/a://b:1")),
+        ("unix:./@app", Address(UNIX, path="./@app")),
+        ("[fe8::1]:1", Address(TCP, "fe8::1", 1)),  # 0fe8: no link-local one
     ],
 )
 def test_an_address_is_understood(text: str, address: Address) -> None:
@@ -73,6 +90,59 @@ def test_a_unix_path_may_be_as_long_as_the_system_takes_counted_in_bytes() -> No
 
 def test_a_unix_path_of_bytes_that_are_no_text_is_accepted() -> None:
     assert parse_address("unix:/run/\udcff").path == "/run/\udcff"  # as sys.argv brings them
+
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has abstract sockets")
+
+
+@linux
+def test_an_abstract_socket_is_written_with_an_at_sign() -> None:
+    address = parse_address("unix:@app")
+    assert (address.abstract, address.unix_name, str(address), address.endpoint) == (True, "\0app", "unix:@app", "@app")
+    with pytest.raises(ValueError, match="an abstract socket needs a name, such as unix:@app"):
+        parse_address("unix:@")
+
+
+def test_a_path_is_no_abstract_name() -> None:
+    address = parse_address("unix:./@app")
+    assert (address.abstract, address.unix_name) == (False, "./@app")
+
+
+def test_where_there_are_no_abstract_sockets_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ValueError, match=r"only Linux has abstract sockets; for a file of that name write unix:./@app"):
+        parse_address("unix:@app")
+
+
+@pytest.mark.parametrize("host", ["fe80::1", "FEBF::1", "fe90:0::2"])
+def test_a_link_local_address_without_its_zone_is_told_that_it_needs_one(host: str) -> None:
+    with pytest.raises(ValueError, match=f"write which, such as {host}%eth0 \\(this machine has "):
+        parse_address(f"tcp://[{host}]:0")
+
+
+def test_a_zone_that_is_no_interface_of_this_machine_is_told_which_are() -> None:
+    name = socket.if_indextoname(1)
+    assert zone_trouble(f"fe80::1%{name}") is None
+    assert zone_trouble("fe80::1%1") is None
+    assert zone_trouble("::1") is None
+    assert zone_trouble("127.0.0.1") is None
+    said = zone_trouble("fe80::1%none-such")
+    assert said is not None
+    assert said.startswith("fe80::1%none-such: there is no network interface 'none-such' here (this machine has ")
+    assert name in said
+
+
+def test_the_zone_goes_with_the_host_both_ways() -> None:
+    name = socket.if_indextoname(1)
+    assert host_of(("fe80::1", 80, 0, 1)) == f"fe80::1%{name}"
+    assert host_of((f"fe80::1%{name}", 80, 0, 1)) == f"fe80::1%{name}"
+    assert host_of(("fe80::1", 80, 0, 4_000_000)) == "fe80::1%4000000"  # it has gone meanwhile
+    assert host_of(("::1", 80, 0, 0)) == "::1"
+    assert host_of(("127.0.0.1", 80)) == "127.0.0.1"
+    assert numeric_sockaddr(f"fe80::1%{name}", 7) == (socket.AF_INET6, ("fe80::1", 7, 0, 1))
+    assert numeric_sockaddr("127.0.0.1") == (socket.AF_INET, ("127.0.0.1", 0))
+    with pytest.raises(OSError, match="not known"):
+        numeric_sockaddr("localhost")
 
 
 @pytest.mark.parametrize("text", ["::1", "::1:80", "fe80::1:65432", "[::1:80", "[::1]"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from eventloop import Address
-from libserver.holders import who_listens_on
+from libserver.holders import Holder, who_holds
+from libserver.sock_diag import bound_sockets
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells, by /proc")
 
@@ -23,8 +24,10 @@ def test_a_listening_port_is_traced_to_its_process(host: str) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     with other:
-        said = who_listens_on(Address("tcp", host, other.getsockname()[1]))
-        assert said.startswith(f" by process {os.getpid()} (")
+        address = Address("tcp", host, other.getsockname()[1])
+        holder = who_holds(address)
+        assert holder is not None
+        assert (holder.pid, holder.endpoint, holder.listening) == (os.getpid(), address.endpoint, True)
 
 
 @linux
@@ -37,17 +40,64 @@ def test_udp_ports_and_unix_paths_are_traced_too(tmp_path: Path) -> None:
             Address("echo+udp", "127.0.0.1", udp.getsockname()[1]),
             Address("unix", path=f"{tmp_path}/s p a c e"),
         ):
-            assert f"process {os.getpid()} " in who_listens_on(address)
+            holder = who_holds(address)
+            assert holder is not None
+            assert (holder.pid, holder.endpoint, holder.listening) == (os.getpid(), address.endpoint, True)
 
 
 @linux
-def test_a_connection_that_uses_the_port_is_not_mistaken_for_its_holder() -> None:
+def test_a_connection_from_the_port_holds_it_too_but_a_listener_is_told_first() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        client = socket.create_connection(("127.0.0.1", port))
+        address = Address("tcp", "127.0.0.1", server.getsockname()[1])
+        client = socket.create_connection(("127.0.0.1", address.port))
         accepted, _ = server.accept()
+        holder = who_holds(address)
+        assert holder is not None
+        assert holder.listening
     with client, accepted:
-        assert who_listens_on(Address("tcp", "127.0.0.1", port)) == ""
+        holder = who_holds(address)
+        assert holder is not None
+        assert not holder.listening
+
+
+@linux
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_socket_that_is_bound_and_does_not_listen_is_found(family: int) -> None:
+    if not _kernel_tells():
+        pytest.skip("this kernel does not tell of bound sockets: it is older than 6.8")
+    host = "127.0.0.1" if family == socket.AF_INET else "::1"
+    with socket.socket(family) as bound:
+        try:
+            bound.bind((host, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        address = Address("tcp", host, bound.getsockname()[1])
+        holder = who_holds(address)
+        assert holder is not None
+        assert (holder.pid, holder.endpoint, holder.listening) == (os.getpid(), address.endpoint, False)
+
+
+def _kernel_tells() -> bool:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return any(port == bound.getsockname()[1] for _, port, _ in bound_sockets())
+
+
+@linux
+def test_another_address_is_not_in_the_way_and_all_addresses_are() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        port = other.getsockname()[1]
+        assert who_holds(Address("tcp", "127.0.0.1", port)) is None
+        for host in ("127.0.0.2", "0.0.0.0", "::", "::ffff:127.0.0.2"):
+            holder = who_holds(Address("tcp", host, port))
+            assert holder is not None
+            assert holder.endpoint == f"127.0.0.2:{port}"
+    with socket.create_server(("0.0.0.0", 0)) as everybody:
+        port = everybody.getsockname()[1]
+        holder = who_holds(Address("tcp", "127.0.0.1", port))
+        assert holder is not None
+        assert holder.endpoint == f"0.0.0.0:{port}"
+        assert who_holds(Address("tcp", "::1", port)) is None
 
 
 def make_proc(root: Path, *, tcp: str = "", command: bytes = b"python3\0app_server.py\0") -> Path:
@@ -66,14 +116,16 @@ ROW = "0: 0100007F:{port:04X} 00000000:0000 {state} 0:0 0:0 0 0 0 {inode} 1\n"
 
 def test_pid_and_program_are_named(tmp_path: Path) -> None:
     proc = make_proc(tmp_path, tcp=ROW.format(port=80, state="0A", inode=1234))
-    assert who_listens_on(Address("tcp", "127.0.0.1", 80), proc) == " by process 7 (python3 app_server.py)"
+    assert who_holds(Address("tcp", "127.0.0.1", 80), proc) == Holder(7, "python3 app_server.py", "127.0.0.1:80", True)
 
 
 def test_a_long_or_strange_command_line_stays_one_short_line(tmp_path: Path) -> None:
-    proc = make_proc(tmp_path, tcp=ROW.format(port=80, state="0A", inode=1234), command=b"\xff\0" + b"x" * 500)
-    said = who_listens_on(Address("tcp", "127.0.0.1", 80), proc)
-    assert len(said) < 120
-    assert "\n" not in said
+    strange = b"\xff\0\x1b[2J\n\xe2\x80\xa8" + b"x" * 500
+    proc = make_proc(tmp_path, tcp=ROW.format(port=80, state="0A", inode=1234), command=strange)
+    holder = who_holds(Address("tcp", "127.0.0.1", 80), proc)
+    assert holder is not None
+    assert len(holder.command) <= 80
+    assert holder.command.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +133,9 @@ def test_a_long_or_strange_command_line_stays_one_short_line(tmp_path: Path) -> 
     [
         "",
         ROW.format(port=81, state="0A", inode=1234),  # another port
-        ROW.format(port=80, state="01", inode=1234),  # established, not listening
+        ROW.format(port=80, state="06", inode=1234),  # TIME_WAIT: no process has it
+        ROW.format(port=80, state="01", inode=0),  # nor this one
+        ROW.format(port=80, state="0A", inode=1234).replace("0100007F", "0200007F", 1),  # another address
         ROW.format(port=80, state="0A", inode=9999),  # of a process we may not look into
         "garbage\n",
         "0: nocolon\n",
@@ -89,15 +143,17 @@ def test_a_long_or_strange_command_line_stays_one_short_line(tmp_path: Path) -> 
     ],
 )
 def test_what_the_system_does_not_tell_is_not_said(tmp_path: Path, tcp: str) -> None:
-    assert who_listens_on(Address("tcp", "127.0.0.1", 80), make_proc(tmp_path, tcp=tcp)) == ""
+    assert who_holds(Address("tcp", "127.0.0.1", 80), make_proc(tmp_path, tcp=tcp)) is None
 
 
 def test_without_proc_nothing_is_said(tmp_path: Path) -> None:
     for address in (Address("tcp", "127.0.0.1", 80), Address("unix", path="/x")):
-        assert who_listens_on(address, tmp_path / "none") == ""
+        assert who_holds(address, tmp_path / "none") is None
 
 
 def test_a_process_that_goes_while_we_look_is_skipped(tmp_path: Path) -> None:
     proc = make_proc(tmp_path, tcp=ROW.format(port=80, state="0A", inode=1234))
     (proc / "5").mkdir()  # no fd: it has gone, or is somebody else's
-    assert "process 7" in who_listens_on(Address("tcp", "127.0.0.1", 80), proc)
+    holder = who_holds(Address("tcp", "127.0.0.1", 80), proc)
+    assert holder is not None
+    assert holder.pid == 7

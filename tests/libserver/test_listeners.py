@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventloop import Address, parse_address
-from libserver import CannotListen, ServerLimits
-from libserver.listeners import MAX_KEEPIDLE, close_listener, listen
+from libserver import CannotListen, Server, ServerLimits
+from libserver.holders import Holder
+from libserver.listeners import MAX_KEEPIDLE, Bound, listen
 from libserver.server import SCHEMES
 from tests.libserver.harness import connected, descriptors, keep, serving
 
-Opened = list[tuple[socket.socket, Address]]
+Opened = list[Bound]
 
 
 def has_ipv6() -> bool:
@@ -30,17 +31,19 @@ def has_ipv6() -> bool:
 
 
 ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells, by /proc")
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may bind everywhere")
 
 
 def opened(text: str, **limits: Any) -> Opened:
-    return listen(parse_address(text, SCHEMES), ServerLimits(**limits), who=lambda address: "")
+    return listen(parse_address(text, SCHEMES), ServerLimits(**limits), who=lambda address: None)
 
 
 def close(pairs: Opened) -> None:
-    for sock, address in pairs:
-        sock.close()
-        close_listener(address)
+    for bound in pairs:
+        if bound.file is not None:
+            bound.file.remove()
+        bound.sock.close()
 
 
 def sentence(text: str, **limits: Any) -> str:
@@ -59,7 +62,7 @@ def sentence(text: str, **limits: Any) -> str:
 
 def test_a_tcp_address_becomes_a_non_blocking_listening_socket_with_its_real_port() -> None:
     pairs = opened("tcp://127.0.0.1:0")
-    ((sock, address),) = pairs
+    ((sock, address, _),) = pairs
     assert address == Address("tcp", "127.0.0.1", sock.getsockname()[1])
     assert sock.getblocking() is False
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -73,7 +76,7 @@ def test_a_tcp_address_becomes_a_non_blocking_listening_socket_with_its_real_por
 
 def test_options_are_set_as_asked() -> None:
     pairs = opened("tcp://127.0.0.1:0", nagle=True, tcp_keepalive=0, reuse_port=True)
-    ((sock, address),) = pairs
+    ((sock, address, _),) = pairs
     assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     second = opened(f"tcp://127.0.0.1:{address.port}", reuse_port=True)
@@ -133,8 +136,8 @@ def test_a_name_with_several_addresses_is_listened_on_at_all_of_them_with_one_po
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     pairs = opened("tcp://several.test:0")
-    assert [address.host for _, address in pairs] == ["127.0.0.1", "127.0.0.2"]
-    assert len({address.port for _, address in pairs}) == 1
+    assert [address.host for _, address, _ in pairs] == ["127.0.0.1", "127.0.0.2"]
+    assert len({address.port for _, address, _ in pairs}) == 1
     with socket.socket() as other:  # if one of them can't be had, none is kept
         other.bind(("127.0.0.2", 0))
         other.listen()
@@ -172,84 +175,16 @@ def test_a_name_whose_ipv6_address_this_machine_has_not_is_served_by_the_other(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr(socket.socket, "bind", bind)
     pairs = opened("tcp://both.test:0")
-    assert [address.host for _, address in pairs] == ["127.0.0.1"]
+    assert [address.host for _, address, _ in pairs] == ["127.0.0.1"]
     close(pairs)
 
 
 def test_udp_is_bound_and_does_not_listen() -> None:
     pairs = opened("echo+udp://127.0.0.1:0")
-    ((sock, address),) = pairs
+    ((sock, address, _),) = pairs
     assert sock.type == socket.SOCK_DGRAM
     assert address.port == sock.getsockname()[1]
     close(pairs)
-
-
-# --- UNIX sockets --------------------------------------------------------------------------
-
-
-def test_a_unix_path_becomes_a_socket_file_which_is_removed_when_closed(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    pairs = opened(f"unix:{path}")
-    assert stat.S_ISSOCK(path.stat().st_mode)
-    close(pairs)
-    assert not path.exists()
-    close_listener(Address("unix", path=str(path)))  # gone already: no matter
-
-
-def test_a_stale_socket_file_is_cleared(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))  # and never listened, or died
-    pairs = opened(f"unix:{path}")
-    close(pairs)
-
-
-def test_a_live_socket_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    with socket.socket(socket.AF_UNIX) as live:
-        live.bind(str(path))
-        live.listen(1)
-        said = sentence(f"unix:{path}")
-        assert said == f"cannot listen on unix:{path}: already in use; stop it, or choose another path"
-        assert path.exists()
-
-
-def test_a_live_socket_whose_backlog_is_full_is_refused_too(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    with socket.socket(socket.AF_UNIX) as live:
-        live.bind(str(path))
-        live.listen(0)
-        waiting = []
-        for _ in range(10):
-            sock = socket.socket(socket.AF_UNIX)
-            sock.setblocking(False)
-            waiting.append(sock)
-            if sock.connect_ex(str(path)) == errno.EAGAIN:
-                break
-        assert "already in use" in sentence(f"unix:{path}")
-        for sock in waiting:
-            sock.close()
-
-
-@pytest.mark.parametrize("kind", ["file", "directory"])
-def test_a_path_that_is_no_socket_is_left_alone(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "s"
-    if kind == "file":
-        path.write_text("precious")
-    else:
-        path.mkdir()
-    assert sentence(f"unix:{path}").endswith("that path exists and is not a socket; choose another path")
-    assert path.exists()
-
-
-def test_a_path_in_no_directory_says_so(tmp_path: Path) -> None:
-    said = sentence(f"unix:{tmp_path}/no/s")
-    assert f"there is no directory {tmp_path}/no" in said
-
-
-def test_a_path_inside_a_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    assert "cannot listen on" in sentence(f"unix:{tmp_path}/file/s")
 
 
 # --- what is said --------------------------------------------------------------------------------
@@ -270,9 +205,110 @@ def test_a_port_in_use_says_who_holds_it() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = Address("tcp", "127.0.0.1", other.getsockname()[1])
-        with pytest.raises(CannotListen, match="in use by process 42") as caught:
-            listen(address, ServerLimits(), who=lambda asked: f" by process 42 ({asked.port})")
-        assert str(address.port) in str(caught.value)
+        with pytest.raises(CannotListen) as caught:
+            listen(address, ServerLimits(), who=lambda asked: Holder(42, "a program", asked.endpoint, True))
+        assert str(caught.value) == (
+            f"cannot listen on {address}: already in use by process 42 (a program); stop it, or choose another port"
+        )
+
+
+@pytest.mark.parametrize(
+    ("holder", "reuse_port", "words"),
+    [
+        (Holder(42, "it", "0.0.0.0:PORT", True), False, "already in use at 0.0.0.0:PORT by process 42 (it); stop it,"),
+        (Holder(42, "it", "127.0.0.1:PORT", False), False, "by process 42 (it), whose socket does not listen; stop it"),
+        (Holder(42, "it", "127.0.0.1:PORT", True), True, "listens without --reuse-port, or is another user's"),
+        (Holder(42, "it", "127.0.0.1:PORT", False), True, "whose socket does not listen; stop it"),
+        (Holder(os.getpid(), "we", "[::]:PORT", True), False, "overlaps with [::]:PORT, which this process"),
+    ],
+)
+def test_what_is_in_the_way_is_told_for_what_it_is(holder: Holder, reuse_port: bool, words: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        who = holder._replace(endpoint=holder.endpoint.replace("PORT", port))
+        limits = ServerLimits(reuse_port=reuse_port)
+        with pytest.raises(CannotListen) as caught:
+            listen(Address("tcp", "127.0.0.1", int(port)), limits, who=lambda asked: who)
+        assert words.replace("PORT", port) in str(caught.value)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("tcp://0.0.0.0:{}", "tcp://[::]:{}"),
+        ("tcp://[::]:{}", "tcp://0.0.0.0:{}"),
+        ("tcp://127.0.0.1:{}", "tcp://127.0.0.1:{}"),
+        ("tcp://127.0.0.1:{}", "echo://0.0.0.0:{}"),
+        ("echo+udp://127.0.0.1:{}", "echo+udp://127.0.0.1:{}"),
+    ],
+)
+def test_two_addresses_of_one_server_that_overlap_are_told_so(first: str, second: str) -> None:
+    if "[" in first + second and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    (one,) = listen(parse_address(first.format(0), SCHEMES), ServerLimits())
+    with one.sock:
+        with pytest.raises(CannotListen) as caught:
+            Server([second.format(one.address.port)])
+        assert f"overlaps with {one.address.endpoint}, which this process has already; leave" in str(caught.value)
+
+
+@linux
+def test_a_unix_path_listed_twice_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(CannotListen, match=r"overlaps with .*/s, which this process has already"):
+        Server([f"unix:{tmp_path}/s", f"unix:{tmp_path}/s"])
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_star_is_all_addresses_once() -> None:
+    pairs = opened("tcp://*:0")
+    ((sock, address, _),) = pairs
+    assert address.host == ("::" if sock.family == socket.AF_INET6 else "0.0.0.0")
+    with socket.create_connection(("127.0.0.1", address.port)):
+        pass
+    close(pairs)
+
+
+def test_a_star_without_ipv6_is_all_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = socket.socket.bind
+
+    def bind(self: socket.socket, name: Any) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        original(self, name)
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    pairs = opened("tcp://*:0")
+    assert [bound.address.host for bound in pairs] == ["0.0.0.0"]
+    close(pairs)
+    assert "cannot listen on tcp://[::1]:0" in sentence("tcp://[::1]:0")
+
+
+@linux
+@ipv6
+def test_a_link_local_address_is_listened_on_in_its_zone() -> None:
+    """`lo` has none, so the zone alone is looked at: a bind to another machine's address fails for that reason."""
+    asked: list[Any] = []
+    original = socket.socket.bind
+
+    def bind(self: socket.socket, name: Any) -> None:
+        asked.append(name)
+        original(self, ("::1", *name[1:3]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "bind", bind)
+        pairs = opened("tcp://[fe80::1%lo]:0")
+    assert asked == [("fe80::1", 0, 0, socket.if_nametoindex("lo"))]
+    assert str(pairs[0].address) == f"tcp://[fe80::1%lo]:{pairs[0].address.port}"
+    close(pairs)
+
+
+def test_a_link_local_address_without_its_zone_or_with_none_of_ours_says_so() -> None:
+    with pytest.raises(CannotListen, match=r"fe80::1 is a link-local address.*write which, such as fe80::1%eth0"):
+        listen(Address("tcp", "fe80::1", 0), ServerLimits())
+    assert "there is no network interface 'nope' here" in sentence("tcp://[fe80::1%nope]:0")
 
 
 def test_an_unknown_host_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

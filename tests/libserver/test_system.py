@@ -6,6 +6,7 @@ import os
 
 from eventloop import Address
 from libserver.limits import ServerLimits
+from libserver.listeners import Bound
 from libserver.system import System
 from tests.libserver.harness import ANY_PORT, descriptors, turned
 
@@ -15,7 +16,7 @@ def test_what_a_server_asks_of_the_system_is_asked_of_the_one_it_was_given() -> 
     asked: list[str] = []
     held: list[int] = []
 
-    def listen(address: Address, limits: ServerLimits) -> object:
+    def listen(address: Address, limits: ServerLimits) -> list[Bound]:
         asked.append(str(address))
         return real.listen(address, limits)
 

@@ -29,6 +29,7 @@ from typing import Any
 from eventloop import Address, Endpoint
 from libserver import Actions, Server
 from libserver.limits import ServerLimits
+from libserver.listeners import Bound
 from libserver.reasons import CloseReason
 from libserver.system import System
 from protocol import Limits
@@ -209,11 +210,11 @@ class World:
         actions.add_binary("binary/slow", blocking=True)(lambda content: content)
         return actions
 
-    def _listen(self, address: Address, limits: ServerLimits) -> list[tuple[Any, Address]]:
+    def _listen(self, address: Address, limits: ServerLimits) -> list[Bound]:
         sock = self.kernel.socket(self.server_program.process)
         sock.bind((address.host, address.port))
         sock.listen(limits.backlog)
-        return [(sock, address._replace(port=sock.getsockname()[1]))]
+        return [Bound(sock, address._replace(port=sock.getsockname()[1]))]
 
     def _open_reserve(self) -> int:
         return self.server_program.process.open("reserve")
