@@ -11,7 +11,7 @@ import pytest
 
 from eventloop import Address
 from libserver.holders import Holder, who_holds
-from libserver.sock_diag import bound_sockets
+from tests.libserver.test_sock_diag import kernel_tells
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells, by /proc")
 
@@ -63,7 +63,7 @@ def test_a_connection_from_the_port_holds_it_too_but_a_listener_is_told_first() 
 @linux
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_a_socket_that_is_bound_and_does_not_listen_is_found(family: int) -> None:
-    if not _kernel_tells():
+    if not kernel_tells():
         pytest.skip("this kernel does not tell of bound sockets: it is older than 6.8")
     host = "127.0.0.1" if family == socket.AF_INET else "::1"
     with socket.socket(family) as bound:
@@ -75,12 +75,6 @@ def test_a_socket_that_is_bound_and_does_not_listen_is_found(family: int) -> Non
         holder = who_holds(address)
         assert holder is not None
         assert (holder.pid, holder.endpoint, holder.listening) == (os.getpid(), address.endpoint, False)
-
-
-def _kernel_tells() -> bool:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return any(port == bound.getsockname()[1] for _, port, _ in bound_sockets())
 
 
 @linux
