@@ -15,6 +15,8 @@ Rules:
   select: what happens in one turn happens at one time. `lately` is the same, but changes only
   every quarter of a second: thousands of connections that note it share one float.
 * `ready` is how many handlers this turn has to tell: whether anybody else might be waiting.
+* Who is ready comes before who is late: no timer runs before the loop has looked, after the time
+  by which the timer is due, and has told who was ready then.
 * An exception from a callback goes to `on_error`, with the object it came from. Without one
   it ends `run`: a loop that hides errors is worse than one that stops.
 * `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
@@ -182,8 +184,10 @@ class EventLoop:
                 if timeout is None or wait < timeout:
                     timeout = wait
         ready = self._spinning.select(timeout)
-        self.ready = len(ready)
         now = self.now = self.clock()
+        if not ready:
+            ready = self._look_again(now)
+        self.ready = len(ready)
         if now - self.lately >= LATELY:
             self.lately = now
         for key, mask in ready:
@@ -204,6 +208,18 @@ class EventLoop:
             served += 1
             self._call(callback, args)
         return served
+
+    def _look_again(self, now: float) -> list[tuple[selectors.SelectorKey, int]]:
+        """Nobody was ready. Is that still so if a timer is due?
+
+        A process that was stopped (SIGSTOP, a debugger, a frozen container) and goes on finds its sleep
+        interrupted (epoll_wait(2), EINTR), and if the time was up meanwhile Python gives an empty list
+        without having looked (PEP 475). What came in time must not be found late for that.
+        """
+        due = self._timers.next_due()
+        if due is None or due > now:
+            return []
+        return self.selector.select(0)
 
     def _run_timers(self, due: Iterator[Timer]) -> int:
         served = 0

@@ -165,7 +165,7 @@ def test_now_is_read_once_per_turn_after_select(loop: EventLoop, clock: FakeCloc
     loop.call_later(2.5, lambda: seen.append(loop.now))
     loop.run_once()
     assert seen == [before + 2.5, before + 2.5]
-    assert selector.timeouts == [2.5]
+    assert selector.timeouts == [2.5, 0]
 
 
 def test_lately_follows_now_in_steps_of_a_quarter_of_a_second(loop: EventLoop, clock: FakeClock) -> None:
@@ -338,7 +338,7 @@ def test_select_sleeps_for_the_shorter_of_timeout_and_next_timer(loop: EventLoop
     loop.call_later(3.0, print)
     loop.run_once(1.0)
     loop.run_once(9.0)
-    assert selector.timeouts == [1.0, 2.0]
+    assert selector.timeouts == [1.0, 2.0, 0]  # and a look before the timer runs
 
 
 def test_an_overdue_timer_means_no_sleep_and_no_negative_timeout(
@@ -347,7 +347,7 @@ def test_an_overdue_timer_means_no_sleep_and_no_negative_timeout(
     loop.call_later(1.0, int)
     clock.advance(5.0)
     assert loop.run_once() == 1
-    assert selector.timeouts == [0]
+    assert selector.timeouts == [0, 0]
 
 
 def test_without_timers_it_sleeps_until_something_happens(loop: EventLoop, selector: FakeSelector) -> None:
@@ -356,14 +356,55 @@ def test_without_timers_it_sleeps_until_something_happens(loop: EventLoop, selec
     assert selector.timeouts == [None]
 
 
+class ComesBackBlind(FakeSelector):
+    """Its sleep is interrupted until the time is up: it comes back empty, without having looked (PEP 475)."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if not timeout:
+            return super().select(timeout)
+        self.timeouts.append(timeout)
+        assert self.clock is not None
+        self.clock.advance(timeout + 1000.0)  # stopped, and continued
+        return []
+
+
+def test_who_was_ready_when_a_sleep_was_interrupted_comes_before_the_timers_that_became_due(
+    clock: FakeClock, log: list[str]
+) -> None:
+    selector = ComesBackBlind(clock)
+    loop = EventLoop(selector, clock)
+    sock = FaultySocket()
+    loop.register(sock, READ, Handler("in time", log, lambda: late.cancel()))
+    late = loop.call_later(1.0, log.append, "too late")
+    loop.call_later(2.0, log.append, "not cancelled")
+    selector.ready(sock, READ)
+    assert loop.run_once() == 2
+    assert loop.ready == 1
+    assert log == ["in time readable", "not cancelled"]
+    assert selector.timeouts == [1.0, 0]
+    loop.close()
+
+
+def test_the_loop_looks_once_where_somebody_is_ready_or_no_timer_is_due(
+    loop: EventLoop, selector: FakeSelector, log: list[str]
+) -> None:
+    sock = FaultySocket()
+    loop.register(sock, READ, Handler("a", log))
+    loop.call_later(2.0, log.append, "timer")
+    selector.ready(sock, READ)
+    loop.run_once()
+    loop.run_once(1.0)
+    assert selector.timeouts == [2.0, 1.0]
+    assert log == ["a readable"]
+
+
 def test_a_timer_farther_off_than_the_selector_can_count_is_reached_in_steps(
     loop: EventLoop, selector: FakeSelector, log: list[str]
 ) -> None:
     loop.call_later(60 * 24 * 3600.0, log.append, "ran")
     while not log:
         loop.run_once()
-    assert set(selector.timeouts) == {24 * 3600.0}
-    assert len(selector.timeouts) == 60
+    assert selector.timeouts == [*[24 * 3600.0] * 60, 0]
 
 
 def test_a_timer_in_a_year_does_not_break_the_real_selector(
