@@ -12,6 +12,7 @@ Rules:
 * When a message ends, a call that never began to leave goes back to the queue. A call that
   did is repeated only if it was declared `idempotent`, was never answered, and was lost for the first
   time less than `retry_for` seconds ago; otherwise it fails, and its error says that it may have been carried out.
+  `shutting-down` is no answer either: the server said that it stops, not what came of the request.
 * A one-shot peer is no failure: the next call gets a new connection at once.
 * A timeout is the caller's patience: the call whose reply did not come fails, declared
   idempotent or not; those behind it on the same connection are treated as above.
@@ -36,10 +37,11 @@ from typing import Any
 
 from eventloop import Address, Endpoint, EventLoop, Timer
 from protocol import Header, ProtocolError
+from protocol.errors import ShuttingDown
 
 from .call import Backoff, Call, error_in
 from .connect import broken, not_connected, resolve
-from .errors import BadReply, ConnectionFailed
+from .errors import BadReply, ConnectionFailed, ErrorReply
 from .message import Message
 from .owner import Ending, Shared, UnaskedReply
 from .reasons import EndReason
@@ -179,7 +181,7 @@ class Pool:
     def response(self, message: Message, context: Any, value: object, header: Header) -> None:
         self.failures = 0
         message.tag.answered += 1
-        self._answer(context, value, header)
+        self._answer(message, context, value, header)
         if not message.usable:
             self._retire(message)
             if self.used < self.width:
@@ -216,13 +218,9 @@ class Pool:
     def _repeatable(self, message: Message, ending: Ending) -> list[Call]:
         """Of the calls that were sent and not answered, those to send again; the others fail here."""
         again = []
-        now = self.loop.now
         for number, (_, call) in enumerate(ending.unanswered):
             # Behind a reply that said `close` nobody was tried, and that reply was progress.
-            lost = ending.reason is not EndReason.LAST_REPLY
-            if lost and call.lost_at is None:
-                call.lost_at = now
-            in_time = not lost or call.lost_at is None or now - call.lost_at < self.retry_for
+            in_time = ending.reason is EndReason.LAST_REPLY or self._in_time(call)
             timed_out = ending.reason is EndReason.REPLY_TIMEOUT and number == 0
             hopeless = ending.reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH)
             if call.idempotent and in_time and not timed_out and not hopeless:
@@ -232,14 +230,26 @@ class Pool:
                 self._finish(call, broken(self.address, ending.reason, ending.errors, seconds))
         return again
 
+    def _in_time(self, call: Call) -> bool:
+        """It was lost. Did it happen for the first time so recently that it may be tried again?"""
+        now = self.loop.now
+        if call.lost_at is None:
+            call.lost_at = now
+        return now - call.lost_at < self.retry_for
+
     # --- done --------------------------------------------------------------------------
 
-    def _answer(self, call: Call, value: object, header: Header) -> None:
+    def _answer(self, message: Message, call: Call, value: object, header: Header) -> None:
         error: Exception | None = None
         if isinstance(value, ProtocolError):
             error = BadReply(f"the content of the reply from {self.address.endpoint} can't be read: {value}")
         else:
             error = error_in(value)
+            if isinstance(error, ErrorReply) and error.code == ShuttingDown.code and not message.usable:
+                if self._in_time(call) and call.idempotent:
+                    self.waiting.appendleft(call)
+                    self._wait_before_opening()  # it may go on to accept for as long as it stops
+                    return
         call.value = value
         call.header = header
         self._finish(call, error)

@@ -16,7 +16,8 @@ Rules:
   mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
   Serving goes on from the bytes already here before the socket is asked for more.
 * Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
-* The first cause of an end is its reason. An end in good order that was not reached is none.
+* The first cause of an end is its reason. An end in good order that was not reached is none, and
+  whoever cuts a connection that still owes replies is its reason, whatever came before.
 * A kept-alive connection between messages is at rest and owns next to nothing: all of them
   share the server's one `resting` Connection, and have no `Pending`.
 
@@ -664,10 +665,34 @@ class Message:
 
     def abort(self, reason: CloseReason) -> None:
         """Close now; what is kept is lost."""
-        if self.state is not CLOSED:
-            self._cut_short(reason)
-            advance(self, LIFECYCLE, ABORTED)
-            self.transport.abort()
+        if self.state is CLOSED:
+            return
+        transport = self.transport
+        owes = self.connection.in_flight > 0
+        words = b""
+        if owes and reason is CloseReason.CUT and not (transport.queued or transport.closed):
+            words = self._last_words()
+        if owes or transport.queued:
+            self.server.ending.pop(self, None)
+        self._cut_short(reason)
+        advance(self, LIFECYCLE, ABORTED)
+        if words:
+            transport.write(words, last=True)
+            transport.write_eof()
+        transport.abort()
+
+    def _last_words(self) -> bytes:
+        """What the oldest request that awaits its reply is told instead. Nothing is in the way: all before it has left."""
+        connection = self.connection
+        pending = self.pending
+        oldest = pending.held if pending.held is not None and not pending.replies else pending.replies.oldest
+        if connection.state not in (FINISHED, FAILED, ENDED):
+            self._give_up()
+        owed, connection.in_flight = connection.in_flight, 1  # it says `close`, since none follows
+        error = ShuttingDown("the server has stopped before this was answered; it may have been carried out")
+        words = b"".join(connection.send_error(oldest.header if oldest is not None else None, error))
+        connection.in_flight = owed  # a handler may have asked for the end of its own connection, and returns
+        return words
 
     def connection_lost(self, error: Exception | None) -> None:
         """The transport has closed: the last thing that happens here."""

@@ -76,6 +76,11 @@ class Replies:
     def __bool__(self) -> bool:
         return bool(self._owed)
 
+    @property
+    def oldest(self) -> Owed | None:
+        """The next to leave."""
+        return self._owed[0] if self._owed else None
+
     def owe(self, owed: Owed) -> None:
         if self._owed is None:
             self._owed = deque()

@@ -99,7 +99,7 @@ class Overloaded(FatalError):
 
 
 class ShuttingDown(FatalError):
-    """The request began after the drain did."""
+    """The request began after the drain did, or had to be cut at its end."""
 
     code = "shutting-down"
 

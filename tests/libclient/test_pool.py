@@ -423,6 +423,45 @@ def test_an_error_reply_is_an_answer_and_never_repeated(bench: PoolBench) -> Non
     assert len(bench.sockets) == 1
 
 
+def test_a_server_that_stops_has_not_answered_what_may_be_asked_again(bench: PoolBench) -> None:
+    (call,) = bench.submit(1, idempotent=True)
+    bench.feed(error_reply("shutting-down", connection="close"))
+    bench.end()
+    assert not call.done
+    assert len(bench.sockets) == 1  # a pause first: it may go on to accept
+    bench.wait(0.1)
+    assert bench.sent() == [1]
+    bench.feed(granting(1))
+    assert (call.error, call.value) == (None, {"result": 1})
+    assert len(bench.sockets) == 2
+
+
+@given(retry_for=5.0)
+def test_a_server_that_stops_again_and_again_is_asked_only_for_so_long(bench: PoolBench) -> None:
+    (call,) = bench.submit(1, idempotent=True)
+    for _ in range(3):
+        assert not call.done
+        bench.feed(error_reply("shutting-down", connection="close"))
+        bench.end()
+        bench.wait(2.0)
+    bench.feed(error_reply("shutting-down", connection="close"))
+    assert isinstance(call.error, ErrorReply)
+    assert call.error.code == "shutting-down"
+    assert len(bench.sockets) == 4
+
+
+@given(retry_for=5.0)
+@pytest.mark.parametrize(("idempotent", "connection"), [(False, "close"), (True, "keep-alive")])
+def test_shutting_down_is_told_where_repeating_might_harm_or_nobody_stops(
+    bench: PoolBench, idempotent: bool, connection: str
+) -> None:
+    (call,) = bench.submit(1, idempotent=idempotent)
+    bench.feed(error_reply("shutting-down", connection=connection))
+    bench.wait(1.0)
+    assert isinstance(call.error, ErrorReply)
+    assert len(bench.sockets) == 1
+
+
 @pytest.mark.parametrize(
     "value", [None, 1, [], {}, {"error": None}, {"error": "x"}, {"error": {"code": 1}}, {"result": "Error: no"}]
 )

@@ -22,7 +22,7 @@ from libserver.reasons import CloseReason
 from libserver.replies import Replies
 from libserver.server import Server
 from protocol import Failed
-from protocol.states import LIFECYCLE, LINGERING, OPEN, SHUTDOWN
+from protocol.states import CLOSED, LIFECYCLE, LINGERING, OPEN, SHUTDOWN
 
 __all__ = ["BUGS", "SEEDS", "Bug"]
 
@@ -92,6 +92,19 @@ def forget_what_is_owed(self: Message, event: Any, replies: Any) -> None:
         self.connection.in_flight -= len(self._pending.replies._owed)
         self._pending.replies = Replies()
     _handle(self, event, replies)
+
+
+_abort = Message.abort
+
+
+def abort_and_keep_the_first_cause(self: Message, reason: CloseReason) -> None:
+    first = self.reason
+    if first is not None and self.state is not CLOSED:
+        with mock.patch.dict(self.server.ending):
+            _abort(self, reason)
+        self.server.ending[self] = first
+    else:
+        _abort(self, reason)
 
 
 # --- ends ------------------------------------------------------------------------------------------------
@@ -285,6 +298,13 @@ BUGS: tuple[Bug, ...] = (
         34,
         "where framing is lost the replies owed are lost as well",
         method(Message, "_handle", forget_what_is_owed),
+    ),
+    Bug(
+        "cut-is-no-reason",
+        "unanswered-has-a-reason",
+        0,
+        "who is cut although replies are owed is counted by what went wrong before",
+        method(Message, "abort", abort_and_keep_the_first_cause),
     ),
     Bug(
         "EAGAIN-is-an-end",

@@ -61,28 +61,33 @@ class AnsweredInOrder(Invariant):
 
 
 class UnansweredHasReason(Invariant):
-    """A whole request that was read is answered, or the end of its connection says why not."""
+    """A whole request that was read is answered, or the end of its connection says why not.
+
+    Whoever cuts a connection that owes replies is the reason, whatever went wrong with it before: a missing
+    reply must be counted where somebody looks for it.
+    """
 
     name = "unanswered-has-a-reason"
 
     #: What explains a missing reply. Good order does not, nor does a timeout of the input: what was whole is answered.
     EXPLAINS = frozenset({CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT})
-    #: What explains it to a peer that did not read: its input failed first, and that is the reason that counts.
-    INPUT_FAILED = frozenset(
-        {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
-    )
 
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
-        if talk is None or not talk.owed or talk.broken or ending.reason in self.EXPLAINS:
+        if talk is None:
             return
-        if talk.stuck and ending.reason in self.INPUT_FAILED:
-            return
-        world.violated(self.name, f"{talk.sock} ended as {ending.reason.value} and owed {talk.owed} replies")
+        if talk.told_of_cut and ending.reason is not CloseReason.CUT:
+            world.violated(self.name, f"{talk.sock} was told that it is cut, and ended as {ending.reason.value}")
+        if talk.owed and not talk.broken and ending.reason not in self.EXPLAINS:
+            world.violated(self.name, f"{talk.sock} ended as {ending.reason.value} and owed {talk.owed} replies")
 
 
 class GentleClose(Invariant):
-    """Who gets last words can read them: no close of ours is a RST unless the peer had its seconds."""
+    """Who gets last words can read them: no close of ours is a RST unless the peer had its seconds.
+
+    Or unless the drain's time was up, or a second signal came: that cuts those who linger too, and their
+    reason stays what it was, since they owe nothing.
+    """
 
     name = "no-reply-is-lost-to-a-RST"
 
@@ -95,7 +100,9 @@ class GentleClose(Invariant):
     }
 
     #: Ends with last words to a peer that is likely to be sending: it must be read on for a while.
-    SAID = UnansweredHasReason.INPUT_FAILED
+    SAID = frozenset(
+        {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
+    )
 
     def ended(self, world: World, ending: Ending) -> None:
         talk = ending.conversation
@@ -103,6 +110,8 @@ class GentleClose(Invariant):
             return
         shut = talk.sock.shut_at
         waited = talk.closed_at - shut if shut is not None else 0.0
+        if shut is not None and talk.closed_at >= world.may_cut_from:
+            return
         if waited >= min(LINGER, REFUSED_LINGER) or (ending.reason in self.MAY and talk.last is None):
             return
         if not talk.rude:

@@ -7,7 +7,8 @@ or twice is told at the byte at which it happened.
 
 `Conversation` is the tap of one accepted socket. What it foretells is exact but for time: a request with
 `deadline-ms` may be answered `deadline-exceeded`, and one error out of `LAST_WORDS` may end the
-conversation where no whole request awaits its reply before it.
+conversation where no whole request awaits its reply before it, or `shutting-down` in the place of the
+oldest that does, if the connection is then cut.
 
 Not here: what must hold beyond one conversation (`invariants`).
 """
@@ -90,7 +91,6 @@ class EchoConversation:
         self.sock: Any = None
         self.broken = False  # reset, by whoever it was
         self.rude = False  # the server closed it with a RST
-        self.stuck = False  # the peer had not taken what was sent when the server closed it
         self.accepted_at = self.closed_at = 0.0
         self.too_late: Callable[[], None] = lambda: None  # is told of bytes that came after the close
         self._unanswered = bytearray()
@@ -103,7 +103,6 @@ class EchoConversation:
         self.rude = rude
         if self.sock is not None:
             self.closed_at = self.sock.kernel.clock.now
-            self.stuck = bool(self.sock.tx.unsent)
 
     def was_reset(self) -> None:
         self.broken = True
@@ -129,6 +128,7 @@ class Conversation(EchoConversation):
         self.max_content = max_content
         self.message: Any = None  # the server's, once it has one
         self.last: str | None = None  # the reply after which none may follow
+        self.told_of_cut = False  # `shutting-down` stood for a reply that was owed
         self.answered = 0
         self.largest = 0  # content that it received
         self.expected: deque[Expected] = deque()
@@ -138,6 +138,7 @@ class Conversation(EchoConversation):
         self._persistent = False
         self._confirmed = 0
         self._fence = False  # bytes that come from here on come after the drain
+        self._begun = True  # the first byte of what is in `_in` came before it
 
     # --- what the socket tells -------------------------------------------------------------
 
@@ -149,10 +150,11 @@ class Conversation(EchoConversation):
             self._fence = connection.closing
         if self._deaf or not data:
             return
-        begun = not self._fence or bool(self._in)
+        if not self._in:
+            self._begun = not self._fence
         self._in += data
-        while not self._deaf and self._take_request(begun):
-            begun = not self._fence
+        while not self._deaf and self._take_request():
+            self._begun = not self._fence
 
     def sent(self, data: bytes) -> None:
         self._out += data
@@ -161,7 +163,7 @@ class Conversation(EchoConversation):
 
     # --- requests --------------------------------------------------------------------------
 
-    def _take_request(self, begun: bool) -> bool:
+    def _take_request(self) -> bool:
         data = self._in
         if len(data) < 2:
             return False
@@ -184,7 +186,7 @@ class Conversation(EchoConversation):
         word = header.get("connection")
         self._persistent = self._persistent or word == "keep-alive"
         last = word == "close" or not self._persistent
-        self.expected.append(self._answer(header, content)._replace(last=last, begun=begun))
+        self.expected.append(self._answer(header, content)._replace(last=last, begun=self._begun))
         self._deaf = last
         return True
 
@@ -244,7 +246,7 @@ class Conversation(EchoConversation):
             return
         code = _code(header, content)
         if code in LAST_WORDS:
-            self._check_last_words(code)
+            self._check_last_words(code, header)
             return
         if not self.expected:
             self.wrong(f"a reply answers nothing: {content[:80]!r}")
@@ -257,11 +259,13 @@ class Conversation(EchoConversation):
         if expected.last or header.get("connection") == "close":
             self.last = code or header.get("connection") or "one-shot"
 
-    def _check_last_words(self, code: str) -> None:
+    def _check_last_words(self, code: str, header: dict[str, Any]) -> None:
         before = [e for e in self.expected if e.begun or code != "shutting-down"]
         if code == "overloaded":
             if self.answered:
                 self.wrong("overloaded, after it was served")
+        elif before and code == "shutting-down" and header.get("id") == before[0].id:
+            self.told_of_cut = True
         elif before:
             self.wrong(f"{code} overtakes the reply to request {self.answered + 1}")
         self.last = code
