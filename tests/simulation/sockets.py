@@ -6,8 +6,9 @@ direction: send buffer, bytes under way, receive buffer, and a FIN at the end.
 
 Rules:
 
-* A stream keeps its order and loses nothing, unless the connection is reset. Streams know nothing of
-  each other: that is what reorders connections against each other.
+* A stream keeps its order and loses nothing, unless the connection is reset. What it loses then it loses to the
+  end: no byte arrives behind a gap. Streams know nothing of each other: that is what reorders connections
+  against each other.
 * Buffers are finite at both ends. What the receiver does not read fills its buffer, then the sender's,
   then `send` says EAGAIN.
 * What was sent with MSG_MORE waits for the next send or the FIN: for ever, where Linux waits 200 ms.
@@ -57,6 +58,7 @@ class Stream:
         "delay",
         "fin",
         "fin_sent",
+        "gone",
         "instant",
         "kernel",
         "receiver",
@@ -84,6 +86,7 @@ class Stream:
         self.under_way = 0
         self.unread = bytearray()
         self.fin = self.fin_sent = self.cut = False
+        self.gone = False  # what is sent from here on is lost
         self.arrives = 0.0  # when the last of what is under way does
         self.sent = 0
         self.reset_at = -1  # after so many bytes the connection is reset
@@ -95,7 +98,7 @@ class Stream:
 
     def transmit(self) -> None:
         """Send off as much as the receiver has room for; the FIN once everything is off."""
-        if self.corked:
+        if self.corked or self.gone:
             return
         faults = self.kernel.faults
         while self.unsent and not self.cut:
@@ -170,7 +173,8 @@ class Stream:
         self.kernel.schedule.after(self.kernel.latency(self.delay), self.sender.reset)
 
     def cut_off(self) -> None:
-        """Nothing more leaves."""
+        """Nothing more leaves, whatever is sent from here on: it would arrive behind what was lost."""
+        self.gone = True
         self.unsent.clear()
         self.fin = False
         self.reset_at = -1

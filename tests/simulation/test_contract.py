@@ -30,6 +30,10 @@ from .trace import Trace
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 BOTH = READ | WRITE
 
+#: linux/tcp.h: TCP_REPAIR_QUEUE's values, and TCP_REPAIR's "off, and say nothing to the peer". Python names none.
+TCP_REPAIR, TCP_REPAIR_QUEUE = 19, 20
+SEND_QUEUE, OFF_IN_SILENCE = 2, -1
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux' sockets are what is simulated")
 
 
@@ -58,6 +62,16 @@ class RealMachine:
 
     def selector(self) -> Any:
         return self._opened.enter_context(selectors.EpollSelector())
+
+    def lose(self, sock: Any, data: bytes) -> None:
+        """`sock` sends `data`, which is lost on its way: what is sent in repair mode counts as sent (TCP_REPAIR)."""
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+        except OSError as error:
+            pytest.skip(f"TCP_REPAIR needs CAP_NET_ADMIN and a kernel that has it: {error}")
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR_QUEUE, SEND_QUEUE)
+        assert sock.send(data) == len(data)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, OFF_IN_SILENCE)
 
     def until(self, done: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + 10
@@ -98,6 +112,11 @@ class SimulatedMachine:
             return selector.poll()
 
         return SimSelector(self.kernel, self.process, wait)
+
+    def lose(self, sock: Any, data: bytes) -> None:
+        """`sock` sends `data`, which is lost on its way: the connection breaks in front of it."""
+        sock.tx.reset_at = sock.tx.sent
+        assert sock.send(data) == len(data)
 
     def until(self, done: Callable[[], object], what: str) -> None:
         while not done():
@@ -349,6 +368,49 @@ def test_what_came_before_a_RST_can_still_be_read(machine: Any) -> None:
     machine.settle()
     assert server.recv(100) == b"before"
     assert number_of(lambda: server.recv(1)) == errno.ECONNRESET
+
+
+def received_until_it_breaks(machine: Any, sock: Any) -> bytes:
+    """Everything up to ECONNRESET."""
+    got = bytearray()
+
+    def broken() -> bool:
+        try:
+            while data := sock.recv(1 << 16):
+                got.extend(data)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+        raise AssertionError("EOF without a reset")
+
+    machine.until(broken, "RST")
+    return bytes(got)
+
+
+def test_no_byte_arrives_behind_a_gap(machine: Any) -> None:
+    for _ in range(20):  # who comes first, the RST or what was sent behind the gap, is chance
+        client, server = connected(machine)
+        client.send(b"before")
+        got = received(machine, server, 6)
+        machine.lose(client, b"GAP")
+        client.send(b"behind it")
+        reset(client)
+        got += received_until_it_breaks(machine, server)
+        assert b"beforeGAPbehind it".startswith(got)  # a real kernel may have had the time to send it again
+        assert server.recv(100) == b""
+
+
+def test_nothing_is_received_after_a_reset(machine: Any) -> None:
+    client, server = connected(machine)
+    sent = fill(machine, client)
+    reset(client)
+    got = received_until_it_breaks(machine, server)
+    assert len(got) < sent  # what still waited in the sender is lost
+    for _ in range(3):
+        machine.settle()
+        assert server.recv(100) == b""
+    assert ready(machine, server) == BOTH
 
 
 def test_after_a_RST_sending_tells_the_error_once_and_then_EPIPE(machine: Any) -> None:

@@ -16,7 +16,7 @@ from .__main__ import main
 from .bugs import BUGS
 from .clients import KINDS
 from .report import Report
-from .world import World
+from .world import AFTERMATH, World
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +68,19 @@ def test_worlds_are_full_of_faults_and_take_most_rows() -> None:
     assert len(total.faults) > 15
     assert len(total.reasons) > 8
     assert len(total.rows) > 0.6 * sum(len(machine.rows) for machine in MACHINES)
+
+
+def test_a_clock_that_leaps_after_the_servers_end_does_not_eat_the_clients_patience() -> None:
+    """Seed 932052: an hour's suspend, and the calls that were still waited for were said to be lost."""
+    world = World(0)
+    seen = []
+    world.schedule.after(1.0, world._leap, 3600.0)
+    world.schedule.after(AFTERMATH - 1.0, seen.append, "due within the hour")
+    world.schedule.after(3600.0 + AFTERMATH - 1.0, seen.append, "in time")
+    world.schedule.after(3600.0 + AFTERMATH + 1.0, seen.append, "too late")
+    world._others_run(lambda: False)
+    world.close()
+    assert seen == ["due within the hour", "in time"]
 
 
 # --- the command -----------------------------------------------------------------------------------------

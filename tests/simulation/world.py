@@ -114,6 +114,8 @@ class World:
         self.log = _Log()
         self.escaped: BaseException | None = None
         self.must_end_by: float | None = None
+        self.may_cut_from = math.inf  # who is still there then may be cut
+        self.patient_until = math.inf  # with what the clients still do after the server's end
         self.closing_down = False
         self.hurried = False  # it was ended before its end
         self.probe: Probe | None = None
@@ -290,6 +292,7 @@ class World:
 
     def _leap(self, seconds: float) -> None:
         self.clock.leap(seconds)
+        self.patient_until += seconds
         if self.must_end_by is not None:
             self.must_end_by += seconds
 
@@ -324,6 +327,7 @@ class World:
         drain = self.limits["drain_timeout"]
         if drain:
             self.must_end_by = self.clock.now + drain + 1.0
+            self.may_cut_from = self.clock.now + drain
         self.server.drain()
         if not drain or self.random.random() < 0.3:
             self.schedule.after((drain or 30.0) * self.random.random(), self._second_signal)
@@ -333,6 +337,7 @@ class World:
             self.faults.count("signal: a second one")
             self.trace.note("world", "second signal")
             self.must_end_by = min(self.must_end_by or math.inf, self.clock.now + 1.0)
+            self.may_cut_from = min(self.may_cut_from, self.clock.now)
             self.server.stop()
 
     # --- what is told ----------------------------------------------------------------------------
@@ -491,13 +496,13 @@ class World:
         self._others_run(lambda: all(c.over for c in self.clients))
 
     def _others_run(self, done: Callable[[], bool]) -> None:
-        until = self.clock.now + AFTERMATH
-        while not done() and not self.violations and self.clock.now < until:
+        self.patient_until = self.clock.now + AFTERMATH
+        while not done() and not self.violations and self.clock.now < self.patient_until:
             self.schedule.run_due()
             others = self._wanting()
             if others:
                 self._let_one_run(others)
-            elif not self._pass_time(until):
+            elif not self._pass_time(self.patient_until):
                 return
 
     def close(self) -> None:
