@@ -75,7 +75,7 @@ _settle = Replies.settle
 
 def settle_with_the_ones_before(self: Replies, owed: Any, outcome: object, failure: Any) -> None:
     first = self._owed[0]
-    _settle(self, first if not first.ready else owed, outcome, failure)
+    _settle(self, first if first.content is None else owed, outcome, failure)
 
 
 def close_at_eof(self: Message) -> None:
