@@ -245,11 +245,11 @@ class Pool:
             error = BadReply(f"the content of the reply from {self.address.endpoint} can't be read: {value}")
         else:
             error = error_in(value)
-            if isinstance(error, ErrorReply) and error.code == ShuttingDown.code and not message.usable:
-                if self._in_time(call) and call.idempotent:
-                    self.waiting.appendleft(call)
-                    self._wait_before_opening()  # it may go on to accept for as long as it stops
-                    return
+            stops = isinstance(error, ErrorReply) and error.code == ShuttingDown.code and not message.usable
+            if stops and call.idempotent and self._in_time(call):
+                self.waiting.appendleft(call)
+                self._wait_before_opening()  # it may go on to accept for as long as it stops
+                return
         call.value = value
         call.header = header
         self._finish(call, error)

@@ -682,7 +682,7 @@ class Message:
         transport.abort()
 
     def _last_words(self) -> bytes:
-        """What the oldest request that awaits its reply is told instead. Nothing is in the way: all before it has left."""
+        """What the oldest request that awaits its reply is told instead; all before it has left."""
         connection = self.connection
         pending = self.pending
         oldest = pending.held if pending.held is not None and not pending.replies else pending.replies.oldest
