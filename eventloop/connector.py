@@ -3,6 +3,14 @@
 A non-blocking `connect` returns at once; the socket becomes writable when the attempt is over,
 and SO_ERROR says how it went. A name may have several addresses: they are tried in turn.
 
+Two answers of the kernel's are not what they seem:
+
+* Where nobody listens on a port of the ephemeral range, TCP may pick that very port for our end, and
+  connect the socket to itself (simultaneous open, RFC 9293 3.5): it would echo whatever we send, and keep the
+  server that is meant from binding its port. That is a refused connection.
+* A UNIX socket whose queue of waiting connections is full says EAGAIN where TCP would wait. So we wait: it is
+  asked again, within the same time.
+
 Not here: resolving the name, what the connected socket is used for.
 """
 
@@ -12,6 +20,7 @@ import errno
 import os
 import selectors
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,11 +28,21 @@ from .loop import EventLoop
 from .timers import Timer
 from .transport import close_socket
 
-__all__ = ["Connector", "Endpoint"]
+__all__ = ["Connector", "Endpoint", "close_if_connected_to_itself"]
 
 #: The attempt goes on without us. Not EWOULDBLOCK: that is a UNIX socket whose backlog is full,
 #: and nothing is under way.
 _UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
+
+#: Seconds until a UNIX socket whose backlog is full is asked again: at first, and at most, doubling in between.
+_ASK_AGAIN = 0.005
+_ASK_AGAIN_AT_MOST = 0.1
+
+#: struct linger: on, for no time. The close is a RST, and leaves no TIME_WAIT that would keep the port.
+_AT_ONCE = (1).to_bytes(4, sys.byteorder) + bytes(4)
+
+
+_AF_UNIX = getattr(socket, "AF_UNIX", None)  # Windows has none
 
 
 class Endpoint(NamedTuple):
@@ -47,16 +66,32 @@ def open_socket(endpoint: Endpoint) -> Any:
     return sock
 
 
+def close_if_connected_to_itself(sock: Any, sockaddr: Any) -> bool:
+    """Is the INET socket `sock`, connected to `sockaddr`, its own peer? Then it is closed, at once."""
+    try:
+        own = sock.getsockname()
+        # The port first: it tells almost every other connection apart with one system call.
+        if own[1] != sockaddr[1] or own != sock.getpeername():
+            return False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    except OSError:
+        return False  # reset by now: whoever reads hears of it
+    close_socket(sock)
+    return True
+
+
 class Connector:
     """Tries `endpoints` in turn, each for at most `timeout` seconds.
 
     Exactly one of `connected(sock)` and `failed(errors)` is called, later: never from inside
-    the constructor. `errors` has one `OSError` per endpoint tried (a timeout is `ETIMEDOUT`).
-    `cancel` calls neither.
+    the constructor. `errors` has one `OSError` per endpoint tried: a timeout is `ETIMEDOUT`, or `EAGAIN` where
+    a UNIX socket's backlog was full all the time. `cancel` calls neither.
     """
 
     __slots__ = (
+        "_again",
         "_connected",
+        "_endpoint",
         "_endpoints",
         "_errors",
         "_failed",
@@ -87,6 +122,8 @@ class Connector:
         self._index = 0
         self._sock: Any = None
         self._timer: Timer | None = None
+        self._endpoint: Endpoint | None = None  # what `_sock` is to be connected to
+        self._again: Timer | None = None  # runs while a full backlog is waited for
         loop.call_soon(self._try_next)
 
     def _try_next(self) -> None:
@@ -106,15 +143,18 @@ class Connector:
                     self._loop.register(sock, selectors.EVENT_WRITE, self)
             except OSError as error:  # of `register` too: an attempt nobody watches would never end
                 code = error.errno or errno.EINVAL
-            if code == 0:
-                self._connected(sock)
-                return
-            if code in _UNDER_WAY:
-                self._sock = sock
+            full = code == errno.EAGAIN and endpoint.family == _AF_UNIX
+            if full or code in _UNDER_WAY:
+                self._sock, self._endpoint = sock, endpoint
                 self._timer = self._loop.call_later(self._timeout, self._timed_out)
+                if full:
+                    self._wait_for_room(_ASK_AGAIN)
                 return
-            self._errors.append(OSError(code, os.strerror(code)))
-            close_socket(sock)
+            if code == 0 and self._succeeded(sock, endpoint):
+                return
+            if code:
+                self._errors.append(OSError(code, os.strerror(code)))
+                close_socket(sock)
         if self._index == len(self._endpoints):  # else: cancelled
             self._failed(self._errors)
 
@@ -128,13 +168,48 @@ class Connector:
             code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         except OSError as error:
             code = error.errno or errno.EINVAL
-        if code == 0:
-            self._connected(self._release())
-        else:
+        self._answered(code)
+
+    def _answered(self, code: int) -> None:
+        if code:
             self._give_up_on_this(OSError(code, os.strerror(code)))
+            return
+        endpoint = self._endpoint
+        assert endpoint is not None  # it comes and goes with the socket
+        if not self._succeeded(self._release(), endpoint):
+            self._try_next()
+
+    def _succeeded(self, sock: Any, endpoint: Endpoint) -> bool:
+        """Hand over what is connected, unless it is so to itself."""
+        if endpoint.family != _AF_UNIX and close_if_connected_to_itself(sock, endpoint.sockaddr):
+            self._errors.append(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+            return False
+        self._connected(sock)
+        return True
+
+    def _wait_for_room(self, seconds: float) -> None:
+        self._again = self._loop.call_later(seconds, self._ask_again, min(2 * seconds, _ASK_AGAIN_AT_MOST))
+
+    def _ask_again(self, seconds: float) -> None:
+        self._again = None
+        if self._sock is None:
+            return  # stale: timed out, or cancelled, earlier in this turn
+        assert self._endpoint is not None
+        try:
+            code = self._sock.connect_ex(self._endpoint.sockaddr)
+        except OSError as error:
+            code = error.errno or errno.EINVAL
+        if code == errno.EAGAIN:
+            self._wait_for_room(seconds)
+        else:
+            self._answered(code)
 
     def _timed_out(self) -> None:
-        self._give_up_on_this(OSError(errno.ETIMEDOUT, f"no answer within {self._timeout:g} s"))
+        if self._again is None:
+            error = OSError(errno.ETIMEDOUT, f"no answer within {self._timeout:g} s")
+        else:
+            error = OSError(errno.EAGAIN, f"its queue of waiting connections was full for {self._timeout:g} s")
+        self._give_up_on_this(error)
 
     def _give_up_on_this(self, error: OSError) -> None:
         self._errors.append(error)
@@ -143,11 +218,14 @@ class Connector:
 
     def _release(self) -> Any:
         """Take the socket out of the loop's hands."""
-        sock, self._sock = self._sock, None
+        sock, self._sock, self._endpoint = self._sock, None, None
         self._loop.register(sock, 0, self)
         assert self._timer is not None  # it comes and goes with the socket
         self._timer.cancel()
         self._timer = None
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         return sock
 
     def cancel(self) -> None:

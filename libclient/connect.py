@@ -156,7 +156,10 @@ def _unix_failure(path: str, code: int) -> ConnectionFailed | None:
     if code in _PERMISSION:
         return NoPermission(f"no permission to connect to {path}; ask its owner, or run as a user who may write to it")
     if code == errno.EAGAIN:
-        return Refused(f"the server on {path} has too many connections waiting; try again, or open fewer at once")
+        return ConnectTimeout(
+            f"the server on {path} has too many connections waiting: its queue was full for all of the connect "
+            "timeout; raise its --backlog, open fewer at once, or allow a longer connect timeout"
+        )
     return None
 
 

@@ -16,6 +16,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, Protocol
 
 from eventloop import Address, Connector, Endpoint, EventLoop, Fifo, Transport
+from eventloop.connector import close_if_connected_to_itself
 
 from .connect import not_connected
 
@@ -155,6 +156,10 @@ class DatagramEcho(RawEcho):
             self.never_connected = True
             trouble = str(not_connected(self.many.address, [error]))
             self.many.loop.call_soon(self.finish, trouble)
+            return
+        if close_if_connected_to_itself(self.sock, endpoints[0].sockaddr):
+            self.sock = None
+            self.many.loop.call_soon(self.broken, OSError(errno.ECONNREFUSED, "connected to itself"))
             return
         self.many.patience.start(self)
         self.watch()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 
 from eventloop import Address
+from eventloop.addresses import UNIX
 from protocol.errors import BadHeader, HeaderTooLarge
 
 from ..connect import not_connected
@@ -37,7 +38,6 @@ __all__ = ["blame"]
 _CONNECT = {
     errno.ECONNREFUSED: CONNECT_REFUSED,
     errno.ECONNRESET: CONNECT_REFUSED,  # some systems' word for a full backlog
-    errno.EAGAIN: CONNECT_REFUSED,  # a UNIX socket's word for it
     errno.ETIMEDOUT: CONNECT_TIMEOUT,
     errno.EMFILE: FD_LIMIT,
     errno.ENFILE: FD_LIMIT,
@@ -58,7 +58,7 @@ def blame(ending: Ending, target: Address) -> tuple[str, str] | None:
         return (EOF_MID_MESSAGE, _unserved(ending)) if ending.unanswered else None
     detail = "; ".join(_words(error) for error in ending.errors)
     if reason is EndReason.NOT_CONNECTED:
-        names = [_connect_name(error) for error in ending.errors]
+        names = [_connect_name(error, target) for error in ending.errors]
         return next((name for name in names if name in _OURS), names[-1]), str(not_connected(target, ending.errors))
     if reason is EndReason.TRUNCATED:
         return EOF_MID_MESSAGE, "the server closed the connection inside a reply"
@@ -74,8 +74,10 @@ def blame(ending: Ending, target: Address) -> tuple[str, str] | None:
     return (BROKEN_PIPE if errno.EPIPE in codes else RESET), detail
 
 
-def _connect_name(error: Exception) -> str:
+def _connect_name(error: Exception, target: Address) -> str:
     code = error.errno if isinstance(error, OSError) else None
+    if code == errno.EAGAIN:  # a UNIX socket's queue was full for all of the time; of TCP: connect(2), "no more ports"
+        return CONNECT_TIMEOUT if target.scheme == UNIX else PORTS_EXHAUSTED
     return _CONNECT.get(code or 0, CONNECT_UNREACHABLE)
 
 

@@ -25,8 +25,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from .case import SOON, Failed, Informational, Options
-from .targets import CannotReach, Process, ServerRun, ServerTarget
+from .case import Failed, Informational, Options
+from .targets import CannotReach, Process, ServerRun, ServerTarget, dial
 from .wire import Peer
 
 __all__ = ["Spawned", "StartedTarget", "command_line", "connect", "spawn"]
@@ -80,7 +80,7 @@ class Spawned:
 
     def accepts(self) -> bool:
         try:
-            socket.create_connection((self.host, self.port), SOON).close()
+            dial(self.host, self.port).close()
         except OSError:
             return False
         return True
@@ -146,7 +146,7 @@ def spawn(run: ServerRun, port: int = 0, descriptors: int | None = None) -> Spaw
 
 def connect(run: ServerRun, server: Spawned) -> Peer:
     """A connection to it, closed when the case ends."""
-    sock = socket.create_connection((server.host, server.port), SOON)
+    sock = dial(server.host, server.port)
     run.closing(sock.close)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Peer(run, sock)

@@ -14,6 +14,7 @@ Not here: what is sent (`wire`, the cases), the order of the cases (`runner`).
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -91,6 +92,15 @@ class Process:
         return (self.cpu() - used) / (time.monotonic() - begun)
 
 
+def dial(host: str, port: int) -> socket.socket:
+    """A connection to whoever accepts there. Raises `OSError`, also if that is only we ourselves (RFC 9293 3.5)."""
+    sock = socket.create_connection((host, port), SOON)
+    if sock.getsockname() == sock.getpeername():
+        sock.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself: nobody listens")
+    return sock
+
+
 class ServerTarget:
     """The server at `host`, `port`. Raises `CannotReach` if it does not accept."""
 
@@ -99,7 +109,7 @@ class ServerTarget:
         self.jobs = max(1, min(JOBS, options.max_connections // CONNECTIONS_PER_JOB))
         self.name = f"server {host}:{port}"
         try:
-            socket.create_connection((host, port), SOON).close()
+            dial(host, port).close()
         except OSError as error:
             raise CannotReach(f"nothing accepts at {host}:{port} ({error.strerror or error})") from None
         self.process: Process | None = None

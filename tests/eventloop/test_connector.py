@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from eventloop import Connector, Endpoint, EventLoop
-from eventloop.connector import open_socket
+from eventloop.connector import close_if_connected_to_itself, open_socket
 from eventloop.loop import WRITE
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import Errno, FaultySocket
@@ -29,7 +29,13 @@ class Attempt:
     """A connector and what came of it. Its sockets are made up, one per endpoint: `socks`."""
 
     def __init__(
-        self, loop: EventLoop, selector: FakeSelector, *steps: Errno | None, sources: bool = False, timeout: float = 5.0
+        self,
+        loop: EventLoop,
+        selector: FakeSelector,
+        *steps: Errno | None,
+        sources: bool = False,
+        timeout: float = 5.0,
+        family: int = socket.AF_INET,
     ) -> None:
         """`steps`: what connecting to each endpoint answers; None: success at once."""
         self.loop = loop
@@ -39,7 +45,7 @@ class Attempt:
         self.cannot_open: set[int] = set()
         self.results: list[Any] = []
         self.on_result: Callable[[], object] = lambda: None
-        endpoints = [Endpoint(socket.AF_INET, i, "source" if sources else None) for i in range(len(steps))]
+        endpoints = [Endpoint(family, ("to", i), "source" if sources else None) for i in range(len(steps))]
         self.connector = Connector(loop, endpoints, self._note, self._note, timeout, open_socket=self._open)
         assert self.results == []
         assert self.socks == []
@@ -49,10 +55,11 @@ class Attempt:
         self.on_result()
 
     def _open(self, endpoint: Endpoint) -> FaultySocket:
-        if endpoint.sockaddr in self.cannot_open:
+        at = endpoint.sockaddr[1]
+        if at in self.cannot_open:
             raise OSError(errno.EMFILE, "no descriptor")
         sock = FaultySocket()
-        step = self.steps[endpoint.sockaddr]
+        step = self.steps[at]
         if step is not None:
             sock.script("connect_ex", step)
         self.socks.append(sock)
@@ -137,16 +144,18 @@ def test_a_refused_connection_is_told_with_its_error(real_loop: EventLoop) -> No
     assert isinstance(error, ConnectionRefusedError)
 
 
-def test_a_unix_socket_with_a_full_backlog_is_a_failure_not_a_wait(real_loop: EventLoop, unix_path: str) -> None:
+def test_a_unix_socket_with_a_full_backlog_is_waited_for(real_loop: EventLoop, unix_path: str) -> None:
     results: list[Any] = []
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
         listening.bind(unix_path)
         listening.listen(0)
         first.connect(unix_path)
-        Connector(real_loop, [Endpoint(socket.AF_UNIX, unix_path)], results.append, results.append)
+        Connector(real_loop, [Endpoint(socket.AF_UNIX, unix_path)], results.append, results.append, timeout=60.0)
         real_loop.run_once(0)
-        ((error,),) = results
-    assert error.errno == errno.EWOULDBLOCK
+        assert results == []
+        listening.accept()[0].close()
+        with wait_for(real_loop, results) as sock:
+            assert sock.getpeername() == unix_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 has to be configured first")
@@ -173,6 +182,62 @@ def test_sockets_are_opened_non_blocking(family: int) -> None:
     with open_socket(Endpoint(family, None)) as sock:
         assert sock.family == family
         assert not sock.getblocking()
+
+
+def self_connected() -> tuple[socket.socket, Any]:
+    """A socket that is its own peer: the kernel makes one as well where it picks the port itself."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(sock.getsockname())
+    return sock, sock.getsockname()
+
+
+def test_a_socket_that_is_its_own_peer_is_closed_and_leaves_the_port_free() -> None:
+    sock, name = self_connected()
+    assert close_if_connected_to_itself(sock, name)
+    assert sock.fileno() == -1
+    with socket.socket() as server:
+        server.bind(name)  # no TIME_WAIT is in the way, without SO_REUSEADDR too
+        server.listen()
+        with socket.create_connection(name) as other:
+            assert not close_if_connected_to_itself(other, name)
+            assert other.fileno() != -1
+
+
+def test_a_datagram_socket_may_be_its_own_peer_too() -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.connect(sock.getsockname())
+    assert close_if_connected_to_itself(sock, sock.getsockname())
+
+
+def test_connected_to_all_addresses_it_is_found_out_by_its_port() -> None:
+    sock, (_, port) = self_connected()
+    assert close_if_connected_to_itself(sock, ("0.0.0.0", port))
+
+
+def test_equal_ports_of_two_machines_are_no_connection_to_itself() -> None:
+    sock = FaultySocket()
+    sock.peername = ("192.0.2.1", 2)
+    assert not close_if_connected_to_itself(sock, ("192.0.2.1", 2))
+    assert not sock.closed
+
+
+def test_one_that_was_reset_meanwhile_is_left_to_its_reader() -> None:
+    sock = FaultySocket()
+    sock.closed = True  # getpeername says so
+    assert not close_if_connected_to_itself(sock, sock.getsockname())
+
+
+def test_a_connection_to_itself_is_a_refused_one(real_loop: EventLoop) -> None:
+    """The source is bound to the very port, as the kernel does by chance."""
+    results: list[Any] = []
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        name = bound.getsockname()
+    Connector(real_loop, [Endpoint(socket.AF_INET, name, name)], results.append, results.append)
+    (error,) = wait_for(real_loop, results)
+    assert isinstance(error, ConnectionRefusedError)
 
 
 # --- with sockets that say what the test wants ---------------------------------------
@@ -235,6 +300,91 @@ def test_when_all_fail_every_error_is_told_in_order(attempt: Callable[..., Attem
     ]
     assert all(sock.closed for sock in it.socks)
     assert it.nothing_is_left()
+
+
+@pytest.mark.parametrize("step", [None, UNDER_WAY], ids=["at once", "in progress"])
+def test_behind_a_connection_to_itself_the_next_endpoint_is_tried(
+    attempt: Callable[..., Attempt], step: Errno | None
+) -> None:
+    it = attempt(REFUSED, REFUSED, step, None)  # the third: its port is that of FaultySocket.getsockname
+    opened = it._open
+
+    def open_own_peer(endpoint: Endpoint) -> FaultySocket:
+        sock = opened(endpoint)
+        if len(it.socks) == 3:
+            sock.peername = sock.getsockname()
+        return sock
+
+    it.connector._open = open_own_peer
+    it.start()
+    if step is not None:
+        it.writable()
+    assert it.results == [it.socks[3]]
+    assert it.socks[2].closed
+    assert it.nothing_is_left()
+
+
+FULL = Errno(errno.EAGAIN)
+
+
+def on_unix(attempt: Callable[..., Attempt], *steps: Errno | None, **options: Any) -> Attempt:
+    return attempt(*steps, family=socket.AF_UNIX, **options)
+
+
+def test_a_full_backlog_is_asked_again_more_and_more_seldom(attempt: Callable[..., Attempt], clock: FakeClock) -> None:
+    it = on_unix(attempt, FULL, timeout=5.0)
+    it.start()
+    (sock,) = it.socks
+    sock.always("connect_ex", FULL)
+    began, asked = clock.now, []
+    while not it.results:
+        before = sock.count("connect_ex")
+        it.loop.run_once()
+        if sock.count("connect_ex") > before:
+            asked.append(clock.now - began)
+    pauses = [round(b - a, 3) for a, b in zip([0.0, *asked], asked, strict=False)]
+    assert pauses[:6] == [0.005, 0.01, 0.02, 0.04, 0.08, 0.1]
+    assert set(pauses[5:]) == {0.1}
+    assert clock.now == began + 5.0
+    assert it.errnos() == [errno.EAGAIN]
+    assert "was full for 5 s" in str(it.results[0][0])
+    assert sock.closed
+    assert it.nothing_is_left()
+
+
+@pytest.mark.parametrize("code", [0, errno.ECONNREFUSED])
+def test_what_a_full_backlog_says_later_counts(attempt: Callable[..., Attempt], code: int) -> None:
+    it = on_unix(attempt, FULL)
+    it.start()
+    if code:
+        it.socks[0].script("connect_ex", Errno(code))
+    it.loop.run_once()
+    if code:
+        assert it.errnos() == [code]
+    else:
+        assert it.results == it.socks
+    assert it.nothing_is_left()
+
+
+def test_a_path_that_can_not_be_asked_again_is_a_failure(attempt: Callable[..., Attempt]) -> None:
+    it = on_unix(attempt, FULL)
+    it.start()
+
+    def refuse(name: Any) -> int:
+        raise OSError("AF_UNIX path too long")  # as Python says it, without a number
+
+    it.socks[0].connect_ex = refuse  # type: ignore[method-assign]
+    it.loop.run_once()
+    assert it.errnos() == [errno.EINVAL]
+
+
+def test_cancelled_while_it_waits_for_room_it_asks_no_more(attempt: Callable[..., Attempt]) -> None:
+    it = on_unix(attempt, FULL, None)
+    it.start()
+    it.connector.cancel()
+    assert it.nothing_is_left()
+    assert it.results == []
+    assert len(it.socks) == 1
 
 
 def test_no_endpoint_at_all_is_a_failure_without_errors(attempt: Callable[..., Attempt]) -> None:

@@ -56,7 +56,7 @@ def os_error(number: int) -> OSError:
         (UNIX, errno.EPROTOTYPE, NoSuchSocket, "check the path"),
         (UNIX, errno.ECONNREFUSED, Refused, "no server listens on /run/app.sock"),
         (UNIX, errno.EACCES, NoPermission, "no permission to connect to /run/app.sock"),
-        (UNIX, errno.EAGAIN, Refused, "too many connections waiting"),
+        (UNIX, errno.EAGAIN, ConnectTimeout, "its queue was full for all of the connect timeout"),
         (UNIX, errno.EMFILE, NoDescriptors, "ulimit -n"),
     ],
 )

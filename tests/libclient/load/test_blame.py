@@ -42,7 +42,7 @@ def test_an_end_with_everything_answered_is_nobodys_fault(reason):
     ("code", "name"),
     [
         (errno.ECONNREFUSED, "connect_refused"),
-        (errno.EAGAIN, "connect_refused"),
+        (errno.EAGAIN, "ports_exhausted"),
         (errno.ETIMEDOUT, "connect_timeout"),
         (errno.ENETUNREACH, "connect_unreachable"),
         (errno.EHOSTUNREACH, "connect_unreachable"),
@@ -55,6 +55,13 @@ def test_an_end_with_everything_answered_is_nobodys_fault(reason):
 )
 def test_what_the_system_said_while_connecting_has_a_name(code, name):
     assert named(EndReason.NOT_CONNECTED, system(code)) == name
+
+
+def test_a_unix_sockets_full_queue_is_no_refusal():
+    target = Address("unix", path="/run/app.sock")
+    name, detail = blame(Ending(EndReason.NOT_CONNECTED, [system(errno.EAGAIN)], [], []), target)
+    assert name == "connect_timeout"
+    assert "its queue was full" in detail
 
 
 def test_of_several_addresses_the_last_is_told_unless_the_limit_is_ours():
