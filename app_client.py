@@ -8,10 +8,13 @@ library knows nothing of.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
 
-INTERRUPTED = 130
+import stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time each would cost a part of what a single request may
+    from collections.abc import Sequence
+    from typing import Any
 
 
 def record(path: str, vantage: str, **options: Any) -> Any:
@@ -23,13 +26,13 @@ def record(path: str, vantage: str, **options: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the command line's arguments."""
-    try:
+
+    def command() -> int:
         from libclient import cli  # here, so that Ctrl-C during the import is an exit code too
 
         return cli.main(argv, record)
-    except KeyboardInterrupt:
-        print("app_client.py: interrupted", file=sys.stderr)
-        return INTERRUPTED
+
+    return stdio.run("app_client.py", command)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,13 @@ writes in `study.recorder`, which the library knows nothing of.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
 
-INTERRUPTED = 130
+import stdio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 
 def record(path: str, vantage: str, **options: Any) -> Any:
@@ -23,13 +26,13 @@ def record(path: str, vantage: str, **options: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
-    try:
+
+    def command() -> int:
         from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
 
         return cli.main(argv, record)
-    except KeyboardInterrupt:
-        print("app_server.py: interrupted before it began", file=sys.stderr)
-        return INTERRUPTED
+
+    return stdio.run("app_server.py", command)
 
 
 if __name__ == "__main__":

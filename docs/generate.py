@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import stdio  # noqa: E402
 from libclient.arguments import CommandParser  # noqa: E402
 from libclient.cli import COMMANDS  # noqa: E402
 from libserver.cli import build_parser as server_parser  # noqa: E402
@@ -101,4 +102,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("docs/generate.py", main))

@@ -130,7 +130,9 @@ def _file_request(args: argparse.Namespace, id: str | int | None, deadline_ms: i
 def _read(path: str) -> bytes:
     try:
         if path == "-":
-            return sys.stdin.buffer.read() if sys.stdin is not None else b""
+            if sys.stdin is None:
+                raise UsageError("--file -: standard input is closed; name a file, or send one in")
+            return sys.stdin.buffer.read()
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:

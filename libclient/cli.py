@@ -5,14 +5,15 @@
 
 Rules:
 
-* Exit codes: 0 done, 1 internal error, 2 usage, 3 not connected (or the connection was lost), 4
-  the answer is an error or wrong, 130 interrupted. `load` has more of its own.
+* Exit codes: 0 done, 1 internal error, 2 usage or an output that can't be written, 3 not connected (or
+  the connection was lost), 4 the answer is an error or wrong, 130 interrupted, 141 nobody reads the
+  output. `load` has more of its own.
 * Whatever goes wrong is one line on stderr that says what happened and what to do; a traceback
   only with MULTICONN_TRACEBACK=1 in the environment, for whoever looks for a bug of ours.
 * A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Its module is
   imported when the command is asked for.
 
-Not here: what the commands do.
+Not here: what the commands do, the standard streams (`stdio`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+import stdio
+
 from . import version
 from .arguments import CommandParser, UsageError, program
 from .errors import ConnectionFailed, ErrorReply
@@ -32,7 +35,7 @@ from .tracing import Record
 
 __all__ = ["main"]
 
-INTERNAL_ERROR, USAGE, NOT_CONNECTED, ERROR_REPLY, INTERRUPTED = 1, 2, 3, 4, 130
+INTERNAL_ERROR, USAGE, NOT_CONNECTED, ERROR_REPLY = 1, 2, 3, 4
 
 #: command -> its module, and a line for the help
 COMMANDS = {
@@ -55,7 +58,7 @@ examples:
   {prog} load                                        starts the bundled server and loads it
 
 '{prog} COMMAND --help' tells more. Exit codes: 0 done, 1 internal error, 2 usage,
-3 not connected, 4 an error reply, 130 interrupted.
+3 not connected, 4 an error reply, 130 interrupted, 141 nobody reads the output.
 """
 
 #: What to do about an error reply, where the code alone tells.
@@ -71,30 +74,19 @@ ADVICE = {
 
 
 def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int:
-    """Run one command and return its exit code. Nothing is raised but `KeyboardInterrupt` at the worst moment.
+    """Run one command and return its exit code. To be called by `stdio.run`, which catches what this raises:
 
-    `record` starts what `--trace` asks for.
+    `SystemExit` (--help), `KeyboardInterrupt`, and an output that can't be written. `record` starts what
+    `--trace` asks for.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _tolerate_any_text()
     try:
-        code = _run(arguments, record)
-        _flush()
-        return code
-    except SystemExit as done:  # --help and --version
-        return _exit_code(done)
-    except KeyboardInterrupt:
-        _quietly_flush()
-        remark(f"{program()}: interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        _discard_stdout()
-        remark(f"{program()}: whoever read our output has gone; the rest of it is lost")
-        return INTERNAL_ERROR
+        return _run(arguments, record)
+    except stdio.OutputFailed:
+        raise
     except Exception as error:
         if os.environ.get("MULTICONN_TRACEBACK"):
             raise
-        _quietly_flush()
         return _failed(error)
 
 
@@ -179,41 +171,3 @@ def _failed(error: Exception) -> int:
 
 def _what_failed(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else f"the system says: {error.strerror or error}"
-
-
-def _exit_code(done: SystemExit) -> int:
-    _quietly_flush()
-    return done.code if isinstance(done.code, int) else 0 if done.code is None else INTERNAL_ERROR
-
-
-# --- the standard streams ----------------------------------------------------------------
-
-
-def _tolerate_any_text() -> None:
-    """Neither a reply that the terminal's encoding lacks nor a stray byte on stdin is an error."""
-    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, None)):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors=errors or "surrogateescape")
-
-
-def _flush() -> None:
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
-def _quietly_flush() -> None:
-    try:
-        _flush()
-    except OSError:
-        _discard_stdout()
-
-
-def _discard_stdout() -> None:
-    """Nobody reads it: the interpreter's own flush at exit must not complain."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError, AttributeError):
-        pass

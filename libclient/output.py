@@ -9,7 +9,6 @@ Not here: exit codes, errors (`libclient.cli`).
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -30,7 +29,7 @@ def remark(text: str) -> None:
 
 def show_text(text: str) -> None:
     """A text, plain; on a terminal its control characters, but for line breaks and tabs, as escapes."""
-    if sys.stdout is not None and sys.stdout.isatty():
+    if sys.stdout.isatty():
         text = printable(text, keep="\n\t")
     print(text, flush=True)
 
@@ -55,11 +54,7 @@ def save(content: bytes | bytearray, path: str) -> None:
     if path != "-":
         with open(path, "wb") as file:
             file.write(content)
-    elif sys.stdout is not None:
+    else:
         sys.stdout.flush()
-        out = getattr(sys.stdout, "buffer", None)
-        if out is None:  # a stand-in without bytes beneath
-            os.write(1, content)
-        else:
-            out.write(content)
-            out.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()

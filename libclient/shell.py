@@ -17,10 +17,13 @@ Not here: sending and retrying (`libclient.client`).
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+import stdio
 
 from .arguments import UsageError, add_timeouts, target
 from .client import Answer, Client
@@ -118,16 +121,14 @@ def _lines(by_hand: bool) -> Iterator[str]:
     """What is written, until it ends."""
     if sys.stdin is None:
         return
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a stray byte is no error: the server is told its escape
     if not by_hand:
         yield from sys.stdin
         return
-    try:
-        import readline  # noqa: F401  (editing and history, by being there)
-    except ImportError:
-        pass
     while True:
         try:
-            yield input(PROMPT)
+            yield stdio.ask(PROMPT)
         except EOFError:
             print(file=sys.stderr)  # the terminal's cursor stands behind the prompt
             return

@@ -8,19 +8,20 @@
     view TRACE [TRACE2] -o FILE   one page to step through: both ends, bytes, rows, masks, source lines
     export TRACE -o FILE.pcap     a capture that Wireshark opens (with study/multiconn.lua it understands it)
 
-Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage or a file that is no trace.
+Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage, a file that is no trace or an
+output that can't be written, 130 interrupted, 141 nobody reads the output.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 
+import stdio
 from protocol import CLIENT, SERVER
 from protocol.printable import printable
 from protocol.states import MACHINES
@@ -32,7 +33,7 @@ from .stepping import HELP, Session, Unexpected, run_script
 from .trace import BadTrace, Trace, load
 from .view import CannotView, page
 
-DONE, NO, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, NO, USAGE = 0, 1, 2
 
 #: Bytes of a page above which browsers need seconds to read it.
 LARGE = 60_000_000
@@ -131,12 +132,10 @@ def _step(options: argparse.Namespace) -> int:
 
 
 def _interactive(session: Session) -> int:
-    with suppress(ImportError):
-        import readline  # noqa: F401 (editing and history, where there is such a thing)
     _tell(["Write bytes and send them, in pieces if you like; help tells how. Begin with: frame search morpheus"])
     while True:
         try:
-            _tell("  " + line for line in session.do(input(session.prompt)))
+            _tell("  " + line for line in session.do(stdio.ask(session.prompt)))
         except Unexpected as failed:
             print(printable(f"  no: {failed}"))
         except (EOFError, StopIteration):
@@ -232,17 +231,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(error.code or 0)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
     except _Refused as refused:
         print(printable(f"study: {refused}"), file=sys.stderr)
         return USAGE
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("study", main))

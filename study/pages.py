@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import stdio
 from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
 
 from .diagram import mermaid
@@ -128,4 +129,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("study.pages", main))

@@ -502,7 +502,7 @@ def test_ones_own_actions_are_served_and_a_crash_is_in_the_log_only(tmp_path: Pa
         assert "crash" in failure["traceback"]
     else:
         assert "error: a handler failed" in "\n".join(lines)
-        assert "RuntimeError: secret" in lines
+        assert "    RuntimeError: secret" in lines
 
 
 def test_an_app_that_does_not_import_is_one_line(tmp_path: Path) -> None:
@@ -520,7 +520,7 @@ def test_ctrl_c_while_the_app_is_being_imported_is_one_line_and_130(tmp_path: Pa
         command.signal(signal.SIGINT)
         code, lines = command.end()
     assert code == 130
-    assert lines == ["app_server.py: interrupted before it began"]
+    assert lines == ["app_server.py: interrupted"]
 
 
 def test_the_log_level_is_heeded() -> None:

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import stdio
 from eventloop import EventLoop
 from libserver import Actions, Server
 from study.recorder import Recorder
@@ -464,4 +465,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("record.py", main))

@@ -12,6 +12,11 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import stdio
 
 REPLY = bytes(100_000)
 SECONDS = 10.0
@@ -63,4 +68,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("rst.py", main))

@@ -72,9 +72,6 @@ def run(args: argparse.Namespace) -> int:
         return _say(f"internal error: {error}", INTERNAL_ERROR)
     except Quit as quit:
         return _say("interrupted", 128 + quit.number)
-    except BrokenPipeError:  # `load | head`: nobody reads on, and the interpreter must not complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERNAL_ERROR
 
 
 @dataclass(slots=True)

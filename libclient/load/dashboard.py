@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import stdio
 from protocol.printable import printable
 
 from .report import time_text
@@ -215,6 +216,7 @@ class _Over(Exception):
 
 def main() -> int:
     """Draw until the input ends."""
+    stdio.prepare()  # a terminal in non-blocking mode is drawn on whole
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

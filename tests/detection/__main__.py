@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import stdio
 from tests.conformance.case import FAILED, Result
 
 from .detect import Finding, findings, naive_results, slow
@@ -62,4 +63,4 @@ def tell_naive(results: Sequence[Result]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(stdio.run("detection", lambda: main(sys.argv[1:])))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 
+import stdio
 from tests.faults.sweep import Tally, sweep
 from tests.faults.test_faults import ALL
 
@@ -38,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stdio.run("faults", main))

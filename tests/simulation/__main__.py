@@ -15,6 +15,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import stdio
+
 from .bugs import BUGS, Bug
 from .report import Report
 from .world import World
@@ -148,8 +150,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:  # `| head`
-        sys.stderr.close()
-        sys.exit(1)
+    sys.exit(stdio.run("simulation", main))

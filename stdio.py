@@ -1,0 +1,231 @@
+"""How does a command read and write its standard streams?
+
+    sys.exit(stdio.run("study", main))
+
+Whoever starts a command chooses what its descriptors 0, 1 and 2 are, and each choice is somebody's
+everyday: a pipe that a parent with an event loop has made non-blocking, a reader that has seen
+enough, a disk that is full, a stream that is closed. `run` makes all of them harmless, once for every
+command, by putting streams of its own in the place of `sys.stdin`, `sys.stdout` and `sys.stderr`.
+
+Rules:
+
+* All that is printed is written, and all that is sent is read: where a descriptor would block, the
+  stream waits. Its mode stays as it is, since others share it. Python's own streams lose the rest, or
+  raise in the middle of it.
+* What standard output can't take is one sentence on standard error and exit code 2. A reader that
+  has gone ends the command silently with 141, as SIGPIPE ends any other in the pipe.
+* What is said on standard error is said for whoever listens: that it can't be written changes nothing.
+* A descriptor that is closed is opened on /dev/null before anything else can become it: a socket
+  numbered 2 would be sent our remarks. (sudo and sshd do the same.) A closed standard output is an
+  error once something is written to it.
+* Streams that somebody else has put there (a test, `redirect_stdout`) are left alone.
+
+Not here: what is printed; how what came from elsewhere is made harmless (`protocol.printable`).
+It imports nothing that the interpreter has not, since `--help` and a single request wait for it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = ["CANT_WRITE", "INTERRUPTED", "READER_GONE", "OutputFailed", "ask", "prepare", "run"]
+
+#: Exit codes: standard output can't be written (the code of usage: it was given to us so), Ctrl-C, and
+#: nobody reads on (128 + SIGPIPE).
+CANT_WRITE, INTERRUPTED, READER_GONE = 2, 130, 141
+
+
+class OutputFailed(Exception):
+    """Standard output can't be written, and `run` tells so: whoever meets it lets it pass."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.reader_gone = isinstance(error, BrokenPipeError)
+
+
+class _Stream(io.RawIOBase):
+    """A descriptor."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+
+class _Input(_Stream):
+    """One that is read, to its end."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while True:
+            try:
+                return os.readv(self._number, [buffer])
+            except BlockingIOError:
+                _wait((self._number,), ())
+
+
+class _Remarks(_Stream):
+    """One that is written, if it can be."""
+
+    over = False  # nothing more is written: the interpreter's last flush has nothing to say, nor to wait for
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        while not self.over:
+            try:
+                return os.write(self._number, data)
+            except BlockingIOError:
+                _wait((), (self._number,))
+            except OSError as error:
+                self.over = True
+                self.failed(error)
+        return len(memoryview(data))
+
+    def failed(self, error: OSError) -> None:
+        """Nobody can be told."""
+
+
+class _Output(_Remarks):
+    """One that is written, or there is an error."""
+
+    failure: OutputFailed | None = None
+
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return super().write(data)
+        except BaseException:  # also a signal's, while nobody reads: what is left would wait once more
+            self.over = True
+            raise
+
+    def failed(self, error: OSError) -> None:
+        self.failure = OutputFailed(error)
+        raise self.failure
+
+
+def _wait(reading: tuple[int, ...], writing: tuple[int, ...]) -> None:
+    """Until there is something to read, or room to write."""
+    import select  # hardly ever needed
+
+    select.select(reading, writing, ())
+
+
+# --- putting them in place ---------------------------------------------------------------------
+
+
+def prepare() -> None:
+    """Make the standard streams ours. To be called before anything is opened; twice does no harm."""
+    # The mode that fails: what is read from a closed input, or written to a closed output, is an error.
+    for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            _open_nowhere(number, mode)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _writing(_Output(1), sys.__stdout__)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _writing(_Remarks(2), sys.__stderr__, line_buffering=True)
+    if sys.stdin is sys.__stdin__ and sys.__stdin__ is not None:
+        old = sys.__stdin__
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_Input(0)), old.encoding, old.errors)
+
+
+def _open_nowhere(number: int, mode: int) -> None:
+    """The lowest free descriptor is the one that was found closed."""
+    try:
+        opened = os.open(os.devnull, mode)
+    except OSError:
+        return  # a root directory without /dev: nothing better can be done
+    if opened != number:
+        os.close(opened)
+
+
+def _writing(raw: _Remarks, old: TextIO | None, line_buffering: bool = False) -> io.TextIOWrapper:
+    """A text stream over `raw`, as the interpreter's `old` one is; no character is an error in it."""
+    if old is not None:
+        old.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        "utf-8" if old is None else old.encoding,
+        "backslashreplace",
+        line_buffering=line_buffering or getattr(old, "line_buffering", False),
+        write_through=getattr(old, "write_through", False),
+    )
+
+
+# --- a command ---------------------------------------------------------------------------------
+
+
+def run(program: str, command: Callable[[], int | None]) -> int:
+    """Run `command` with the streams prepared; returns the exit code. `program` begins a sentence about them."""
+    code = 0
+    try:
+        prepare()
+        code = _exit_code(command)
+        sys.stdout.flush()
+    except OutputFailed:
+        pass
+    except KeyboardInterrupt:
+        if isinstance(output := _output(), _Output):
+            output.over = True  # the reader may be the very one that was waited for
+        print(f"{program}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    failure = getattr(_output(), "failure", None)  # even if somebody on the way has caught it
+    if failure is None:
+        return code
+    if failure.reader_gone:
+        return READER_GONE
+    print(f"{program}: standard output can't be written ({failure}); make room, or send it elsewhere", file=sys.stderr)
+    return CANT_WRITE
+
+
+def _exit_code(command: Callable[[], int | None]) -> int:
+    try:
+        return command() or 0
+    except SystemExit as done:  # argparse's
+        if isinstance(done.code, str):
+            print(done.code, file=sys.stderr)
+            return 1
+        return done.code or 0
+
+
+def _output() -> object:
+    """What is under `sys.stdout`: an `_Output`, unless somebody else has put a stream there."""
+    return getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+
+
+def ask(prompt: str) -> str:
+    """The next line of standard input, a terminal's. Raises `EOFError` at its end.
+
+    With the output on the terminal too, the line is edited by readline if there is such a thing. Else
+    the prompt goes to standard error, so that it does not get into a file that takes the answers;
+    readline, when it is imported, may write there as well.
+    """
+    if sys.stdout.isatty():
+        try:
+            import readline  # noqa: F401  (by being there)
+        except ImportError:
+            pass
+        return input(prompt)
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
