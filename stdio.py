@@ -80,7 +80,11 @@ class _Input(_Stream):
 
 
 class _Remarks(_Stream):
-    """One that is written, if it can be."""
+    """One that is written, if it can be.
+
+    A text stream stands right upon it, with no `BufferedWriter` between: that one keeps what it has given us
+    until we say that it is written, and would give it once more if a signal's exception comes just then.
+    """
 
     over = False  # nothing more is written: the interpreter's last flush has nothing to say, nor to wait for
 
@@ -88,9 +92,11 @@ class _Remarks(_Stream):
         return True
 
     def write(self, data: ReadableBuffer) -> int:
-        while not self.over:
+        """All of it."""
+        left = memoryview(data)
+        while left and not self.over:
             try:
-                return os.write(self._number, data)
+                left = left[os.write(self._number, left) :]
             except BlockingIOError:
                 _wait((), (self._number,))
             except OSError as error:
@@ -161,7 +167,7 @@ def _writing(raw: _Remarks, old: TextIO | None, line_buffering: bool = False) ->
     if old is not None:
         old.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        raw,  # type: ignore[arg-type]  # it needs no more of a buffer than `write`
         "utf-8" if old is None else old.encoding,
         "backslashreplace",
         line_buffering=line_buffering or getattr(old, "line_buffering", False),
@@ -207,7 +213,7 @@ def _exit_code(command: Callable[[], int | None]) -> int:
 
 def _output() -> object:
     """What is under `sys.stdout`: an `_Output`, unless somebody else has put a stream there."""
-    return getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return getattr(sys.stdout, "buffer", None)
 
 
 def ask(prompt: str) -> str:
