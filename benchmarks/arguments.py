@@ -16,6 +16,10 @@ from pathlib import Path
 __all__ = ["at_least", "counts", "duration", "output", "pause"]
 
 
+#: Of anything: no machine has more, no one waits longer, and every clock and call can be told so much.
+MOST = 10**9
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """An integer from `least`."""
 
@@ -24,8 +28,8 @@ def at_least(least: int) -> Callable[[str], int]:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
-            raise ArgumentTypeError(f"{text!r} is not an integer from {least}")
+        if not least <= number <= MOST:
+            raise ArgumentTypeError(f"{text[:40]!r} is not an integer from {least} to {MOST:.0e}")
         return number
 
     return integer
@@ -51,8 +55,8 @@ def pause(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ArgumentTypeError(f"{text!r} is not a number from 0")
+    if not 0 <= seconds <= MOST:
+        raise ArgumentTypeError(f"{text[:40]!r} is not a number from 0 to {MOST:.0e}")
     return seconds
 
 

@@ -241,6 +241,12 @@ class Deadlines(Generic[S]):
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+#: Hours: ten years. What waits longer waits for ever, and beyond some 24 days the kernel's own timeouts are
+#: asked for in pieces; but infinity (a number of 400 digits) is no time to calculate with.
+_LONGEST = 87600.0
+#: Characters that a person writes for a number.
+_MOST_DIGITS = 20
+
 
 def parse_duration(text: str) -> float:
     """Seconds from what a person writes: `10s`, `250ms`, `1.5m`, `2h`; a bare number is seconds.
@@ -252,5 +258,8 @@ def parse_duration(text: str) -> float:
     unit = word[len(number) :] or "s"
     digits = number.replace(".", "", 1)
     if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"{text!r} is not a time: write a number with ms, s, m or h, such as 250ms or 10s")
-    return float(number) * _UNITS[unit]
+        raise ValueError(f"{text[:40]!r} is not a time: write a number with ms, s, m or h, such as 250ms or 10s")
+    seconds = float(number) * _UNITS[unit]
+    if seconds > _LONGEST * 3600 or len(number) > _MOST_DIGITS:
+        raise ValueError(f"{text[:40]!r} is too long a time: write at most {_LONGEST:g}h, which is ten years")
+    return seconds

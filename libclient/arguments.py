@@ -16,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 from eventloop import Address, parse_duration
 from eventloop.addresses import ECHO, ECHO_UDP, TCP
-from protocol.limits import parse_size
+from protocol.limits import parse_count, parse_size
 
 from .connect import parse_target
 
@@ -27,6 +27,7 @@ __all__ = [
     "count",
     "duration",
     "echo_target",
+    "plain_number",
     "positive_duration",
     "program",
     "size",
@@ -91,9 +92,19 @@ def positive_duration(text: str) -> float:
 
 def count(text: str) -> int:
     """A number from 1."""
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count: write a number from 1")
-    return int(text)
+    number = _checked(parse_count, text)
+    if not number:
+        raise argparse.ArgumentTypeError("0 is not a count here: write a number from 1")
+    return number
+
+
+def plain_number(text: str, kilo: float = 1e3) -> float | None:
+    """What is written with an optional point, and k or m for thousands or millions (of `kilo`); None if it is none."""
+    factor = {"k": kilo, "m": kilo * kilo}.get(text[-1:].lower())
+    digits = text[:-1] if factor else text
+    if not digits.isascii() or not digits.replace(".", "", 1).isdigit() or len(digits) > 15:
+        return None
+    return float(digits) * (factor or 1)
 
 
 def size(text: str) -> int:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, Protocol
 from eventloop import Address, parse_address, parse_duration
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from protocol import Limits
-from protocol.limits import parse_size
+from protocol.limits import parse_count, parse_size
 from protocol.printable import printable
 from protocol.states import Observer
 
@@ -67,12 +67,6 @@ def _argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     return convert
 
 
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{text!r} is not a count: write a whole number")
-    return int(text)
-
-
 def _unix(text: str) -> Address:
     return parse_address(text if text.startswith("unix:") else f"unix:{text}", (UNIX,))
 
@@ -99,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Exit codes: 0 drained, 1 cannot start, 2 usage, 128+N stopped at once by a second signal N.",
     )
     add = parser.add_argument
-    size, time, count = _argument(parse_size), _argument(parse_duration), _argument(_count)
+    size, time, count = _argument(parse_size), _argument(parse_duration), _argument(parse_count)
     add("host", nargs="?", metavar="HOST", help=f"address to listen on (default: {DEFAULT_HOST})")
     add("port", nargs="?", metavar="PORT", type=_argument(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
     add(
@@ -199,7 +193,7 @@ def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int
 
 
 def _sample(text: str) -> int:
-    if not (number := _count(text)):
+    if not (number := parse_count(text)):
         raise ValueError("every 0th connection is none: write 1 for all of them")
     return number
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Limits", "parse_size"]
+__all__ = ["Limits", "parse_count", "parse_size"]
 
 #: The wire's own ceiling: the header's length travels in two bytes.
 WIRE_MAX_HEADER = 0xFFFF
@@ -61,6 +61,10 @@ class Limits:
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
+#: Of a number that a person writes. More are a slip of the keyboard, or somebody's attempt to see us stumble:
+#: beyond 4,300 Python itself refuses to read them, with words of its own.
+_MOST_DIGITS = 15
+
 
 def parse_size(text: str) -> int:
     """Bytes from what a person writes: `65535`, `64k`, `64m`, `1g` (units of 1024).
@@ -70,5 +74,14 @@ def parse_size(text: str) -> int:
     word = text.strip().lower()
     digits, unit = (word[:-1], word[-1]) if word[-1:].isalpha() else (word, "")
     if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"{text!r} is not a size: write bytes, or a number with k, m or g (1024), such as 64m")
+        raise ValueError(f"{text[:40]!r} is not a size: write bytes, or a number with k, m or g (1024), such as 64m")
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"{text[:40]!r} is too large a size: write at most {_MOST_DIGITS} digits")
     return int(digits) * _UNITS[unit]
+
+
+def parse_count(text: str) -> int:
+    """A whole number from 0, of at most 9 digits: what the system's calls take. Raises `ValueError` with a sentence."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise ValueError(f"{text[:40]!r} is not a count: write a whole number of at most 9 digits")
+    return int(text)

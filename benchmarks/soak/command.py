@@ -71,7 +71,7 @@ def _minutes(text: str) -> float:
     except ValueError:
         minutes = -1.0
     if not SHORTEST <= minutes < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r}: write minutes from {SHORTEST}, such as 0.1 or 20")
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: write minutes from {SHORTEST}, such as 0.1 or 20")
     return minutes
 
 

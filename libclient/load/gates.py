@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 from eventloop import parse_duration
 
+from ..arguments import plain_number
 from .histogram import Histogram
 from .progress import MEASURING, Interval, Plan
 
@@ -117,11 +118,10 @@ def _share(text: str, value: str) -> float:
 
 
 def _number(text: str, value: str) -> float:
-    factor = {"k": 1e3, "m": 1e6}.get(value[-1:].lower(), 1.0)
-    digits = value[:-1] if factor != 1.0 else value
-    if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
-        raise ValueError(f"{text!r} compares with {value!r}, which is no number: write one such as 0.01, 1% or 5k")
-    return float(digits) * factor
+    read = plain_number(value)
+    if read is None:
+        raise ValueError(f"{text[:80]!r} compares with what is no number: write one such as 0.01, 1% or 5k")
+    return read
 
 
 class Threshold(NamedTuple):

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from eventloop import Address, parse_duration
 
-from ..arguments import UsageError, program
+from ..arguments import UsageError, plain_number, program
 from ..connect import parse_target
 from ..tracing import add_arguments as add_trace_options
 from .beside import KINDS
@@ -198,7 +198,7 @@ def _add_turns(group: argparse._ArgumentGroup) -> None:
 
 
 def _refuse(text: str, why: str) -> argparse.ArgumentTypeError:
-    return argparse.ArgumentTypeError(f"{text!r} {why}")
+    return argparse.ArgumentTypeError(f"{text[:40]!r} {why}")
 
 
 def _checked(read: Callable[[str], T], text: str) -> T:
@@ -212,17 +212,8 @@ def _target(text: str) -> Address:
     return _checked(parse_target, text)
 
 
-def _number(text: str, kilo: float = 1e3) -> float | None:
-    """A number of digits with an optional point and k or m, or None."""
-    factor = {"k": kilo, "m": kilo * kilo}.get(text[-1:].lower())
-    digits = text[:-1] if factor else text
-    if not digits.isascii() or not digits.replace(".", "", 1).isdigit() or len(digits) > 15:
-        return None
-    return float(digits) * (factor or 1)
-
-
 def _count(text: str) -> int:
-    number = _number(text)
+    number = plain_number(text)
     if number is None or number < 1 or number != int(number):
         raise _refuse(text, "is not a count: write a whole number from 1, such as 100, 5k or 2m")
     return int(number)
@@ -232,10 +223,16 @@ def _workers(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
 
+#: Requests a second: a thousand times what a generator makes. Each that is due is counted one by one.
+_FASTEST = 10_000_000
+
+
 def _rate(text: str) -> float:
-    number = _number(text.removesuffix("/s"))
+    number = plain_number(text.removesuffix("/s"))
     if not number:
         raise _refuse(text, "is not a rate: write a number per second above 0, such as 500 or 2k/s")
+    if number > _FASTEST:
+        raise _refuse(text, f"is more than can be asked for: write at most {_FASTEST // 1_000_000}m")
     return number
 
 
@@ -275,8 +272,8 @@ def _percentiles(text: str) -> tuple[float, ...]:
 
 def _stage(text: str) -> Stage:
     time, colon, target = text.partition(":")
-    number = _number(target.removesuffix("/s"))
-    if not colon or number is None:
+    number = plain_number(target.removesuffix("/s"))
+    if not colon or number is None or number > _FASTEST:
         raise _refuse(text, "is not a stage: write a time and where to go, such as 10s:5k")
     return Stage(_time(time), number)
 
@@ -286,7 +283,7 @@ def _weighted(text: str, what: str, example: str) -> list[tuple[str, float]]:
     pairs = []
     for part in text.split(","):
         name, equals, weight = part.rpartition("=")
-        number = _number(weight)
+        number = plain_number(weight)
         if not equals or not name or not number:
             raise _refuse(text, f"is not {what}: write names and weights above 0, such as {example}")
         pairs.append((name, number))
@@ -305,7 +302,7 @@ _LARGEST = 64 << 20
 
 
 def _size(text: str, word: str) -> int:
-    number = _number(word, 1024)
+    number = plain_number(word, 1024)
     if number is None or number != int(number) or number > _LARGEST:
         raise _refuse(text, f"is not a size: write bytes up to {_LARGEST >> 20}m, such as 64, 64:4k or 64=9,4k=1")
     return int(number)

@@ -48,7 +48,7 @@ def load_cases() -> None:
 
 def size(text: str) -> int:
     number, unit = (text[:-1], _UNITS[text[-1].lower()]) if text[-1:].lower() in _UNITS else (text, 1)
-    if not number.isascii() or not number.isdigit():
+    if not number.isascii() or not number.isdigit() or len(number) > 15:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 65535, 512k or 64m")
     return int(number) * unit
 

@@ -555,3 +555,10 @@ def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_told_what_is(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time: write a number with ms, s, m or h"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["87600.1h", "9" * 400, "9" * 5000 + "ms", "0." + "0" * 30 + "1"])
+def test_a_duration_that_no_clock_can_be_told_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is too long a time: write at most 87600h"):
+        parse_duration(text)
+    assert parse_duration("87600h") == 10 * 365 * 86400

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from protocol import Limits, limits
-from protocol.limits import parse_size
+from protocol.limits import parse_count, parse_size
 
 
 def test_the_defaults_are_the_wires_ceiling_and_nats_max_payload():
@@ -70,3 +70,17 @@ def test_a_size_is_read_as_people_write_it(text, size):
 def test_anything_else_is_refused_with_what_would_be_accepted(text):
     with pytest.raises(ValueError, match="is not a size: write bytes, or a number with k, m or g"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["9" * 16, "9" * 400 + "k", "9" * 5000])
+def test_a_size_of_more_digits_than_anybody_means_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is too large a size: write at most 15 digits"):
+        parse_size(text)
+    assert parse_size("9" * 15) == 10**15 - 1
+
+
+def test_a_count_is_a_whole_number_of_at_most_nine_digits() -> None:
+    assert [parse_count(text) for text in ("0", "007", "999999999")] == [0, 7, 999_999_999]
+    for text in ("", "-1", "1.5", "1k", "\u0663", "1000000000", "9" * 5000):
+        with pytest.raises(ValueError, match="is not a count: write a whole number"):
+            parse_count(text)
