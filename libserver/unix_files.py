@@ -200,6 +200,6 @@ def _id(name: str, kind: str, look_up: Callable[[str], int]) -> int:
     try:
         return look_up(name)
     except KeyError:
-        if name.isascii() and name.isdigit() and int(name) < 2**32 - 1:
+        if name.isascii() and name.isdigit() and len(name) <= 10 and int(name) < 2**32 - 1:
             return int(name)
         raise ValueError(f"there is no {kind} {name!r} on this machine") from None

@@ -49,7 +49,7 @@ def test_an_option_refuses_a_number_that_has_no_end_in_a_sentence(read: Any) -> 
         try:
             value = read(text)
         except argparse.ArgumentTypeError as refused:
-            assert "int string conversion" not in str(refused), "Python's own words"
+            assert "string conversion" not in str(refused), "Python's own words"
         else:
             assert not isinstance(value, (int, float)), "such a number is none that anybody can mean"
             assert all(math.isfinite(number) for number in numbers_in(value))
@@ -62,7 +62,7 @@ def test_an_option_refuses_a_number_that_has_no_end_in_a_sentence(read: Any) -> 
 def test_so_does_a_threshold(shape: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"^'") as refused:
         parse(shape.format(text))
-    assert "int string conversion" not in str(refused.value)
+    assert "string conversion" not in str(refused.value)
 
 
 def test_the_longest_time_and_the_largest_numbers_are_taken() -> None:
