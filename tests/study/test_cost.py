@@ -14,23 +14,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import FrameType
-from typing import Any
+from functools import partial
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 import pytest
 
 from benchmarks.unobserved import blind
 from tests.libserver.harness import keep, turned
 
+R = TypeVar("R")
+
 #: By name: how many requests arrive at once, in which read of a connection, and what the questions may cost.
 #: One `is None` and its jump, with the attribute that is loaded for it, takes the interpreter about five.
 ARRIVALS = {"first": (1, 1, range(1, 30)), "alone": (1, 2, range(1)), "16 pipelined": (16, 2, range(1))}
 
 
-def instructions(requests: int, read: int) -> int:
-    """How many a server executes for such a read of so many requests, and their replies.
+def counted(call: Callable[[], R]) -> tuple[R, int]:
+    """What `call` returns, and how many instructions of Python that took, those of all that it calls included.
 
-    From the second on the connection is at rest before, and the caches know its header.
+    Since 3.12 they are counted by sys.monitoring. There `sys.settrace` is built upon it, and a function's opcode
+    events begin only after a frame of it has asked for them: it sees none of a first call, and half of a second.
     """
     count = 0
 
@@ -41,17 +45,41 @@ def instructions(requests: int, read: int) -> int:
         count += event == "opcode"
         return trace
 
+    def instruction(code: CodeType, offset: int) -> None:
+        nonlocal count
+        count += 1
+
+    if sys.version_info < (3, 12):
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return call(), count
+        finally:
+            sys.settrace(before)
+    monitoring = sys.monitoring
+    tool = next(number for number in range(6) if monitoring.get_tool(number) is None)
+    monitoring.use_tool_id(tool, "tests.study.test_cost")
+    monitoring.register_callback(tool, monitoring.events.INSTRUCTION, instruction)
+    monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+    try:
+        return call(), count
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, None)
+        monitoring.free_tool_id(tool)
+
+
+def instructions(requests: int, read: int) -> int:
+    """How many a server executes for such a read of so many requests, and their replies.
+
+    From the second on the connection is at rest before, and the caches know its header.
+    """
     with turned() as it:
         peer = it.peer()
         loop = it.server.loop
         for _ in range(read):
             peer.send(keep("search", "ring") * requests)
-            count, before = 0, sys.gettrace()
-            sys.settrace(trace)
-            try:
-                served = loop.run_once(1)
-            finally:
-                sys.settrace(before)
+            served, count = counted(partial(loop.run_once, 1))
             assert served == 1
             assert len({peer.reply().result for _ in range(requests)}) == 1
     return count
@@ -67,12 +95,12 @@ def test_off_it_costs_a_few_questions_or_none_for_a_read(name: str, monkeypatch:
 
 
 def _print() -> None:
-    counted = {name: [instructions(requests, read)] for name, (requests, read, _) in ARRIVALS.items()}
+    figures = {name: [instructions(requests, read)] for name, (requests, read, _) in ARRIVALS.items()}
     blind(setattr)
     for name, (requests, read, _) in ARRIVALS.items():
-        counted[name].append(instructions(requests, read))
+        figures[name].append(instructions(requests, read))
     version = ".".join(map(str, sys.version_info[:2]))
-    for name, (as_it_is, never_asked) in counted.items():
+    for name, (as_it_is, never_asked) in figures.items():
         print(f"{name}: {as_it_is:,} instructions of Python {version}, {as_it_is - never_asked} of them questions")
 
 
