@@ -40,7 +40,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *TOUR,
 ]
-PACKAGES = ("protocol", "eventloop", "libserver", "libclient", "study")
+PACKAGES = ("multiconn", "protocol", "eventloop", "libserver", "libclient", "study")
 
 TIMEOUT = 40.0  # seconds, for a command that should take one
 

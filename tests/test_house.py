@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PACKAGES = ("protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "tests")
+PACKAGES = ("multiconn", "protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "tests")
 COMMANDS = ("app_server.py", "app_client.py")
 #: What is a module and no package.
 ALONE = (*COMMANDS, "stdio.py")
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "libserver": {"protocol", "eventloop", "libserver", "stdio"},
     "libclient": {"protocol", "eventloop", "libclient", "stdio"},
     "study": {"protocol", "study", "stdio"},
+    "multiconn": {"protocol", "libserver", "libclient", "multiconn"},
 }
 #: What a part may not import although the standard library has it.
 MAY_NOT_IMPORT = {
@@ -36,6 +37,7 @@ MAY_NOT_IMPORT = {
     "eventloop": {"json", "struct", "logging", "asyncio"},
     "libserver": {"asyncio", "concurrent"},
     "libclient": {"asyncio", "concurrent"},
+    "multiconn": {"asyncio", "concurrent"},
 }
 
 

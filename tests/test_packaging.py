@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TYPED = ("protocol", "eventloop", "libserver", "libclient")
+TYPED = ("multiconn", "protocol", "eventloop", "libserver", "libclient")
 
 
 @pytest.fixture(scope="module")

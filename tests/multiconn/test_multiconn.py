@@ -1,0 +1,150 @@
+"""Are our names to be had under one name of our own, wherever a script lies?
+
+Each script runs in a process and a directory of its own: what is tested is what Python finds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import libclient
+import libserver
+import multiconn
+import protocol
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: The beginning of both of the tutorial's modules.
+TUTORIAL = """
+class Message:
+    def __init__(self, selector, sock, addr, request=None):
+        self.selector = selector
+        self.sock = sock
+        self.addr = addr
+        self.request = request
+"""
+
+SERVES_AND_ASKS = """
+import threading
+from multiconn import ActionError, Actions, Client, ErrorReply, Server
+
+actions = Actions()
+
+@actions.add("greet")
+def greet(request, session):
+    if "name" not in request:
+        raise ActionError("bad-request", "greet needs a name")
+    return f"Hello, {request['name']}!"
+
+with Server(["tcp://127.0.0.1:0"], actions) as server:
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with Client(str(server.addresses[0])) as client:
+        print(client.request_json({"action": "greet", "name": "Neo"})["result"])
+        try:
+            client.request_json({"action": "greet"})
+        except ErrorReply as error:
+            print(error)
+    server.drain()
+    thread.join()
+"""
+
+
+def run(script: str, directory: Path) -> list[str]:
+    """What it printed, in lines; it must succeed."""
+    (directory / "script.py").write_text(textwrap.dedent(script), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_it_has_every_public_name_of_the_client_and_the_server() -> None:
+    both = {*libclient.__all__, *libserver.__all__} - {"Message"}  # there are two of those
+    assert set(multiconn.__all__) == both | {"Limits"}
+    assert multiconn.__all__ == sorted(multiconn.__all__)
+    assert set(dir(multiconn)) >= both
+
+
+def test_a_name_is_the_very_same_object_by_either_way() -> None:
+    for name in multiconn.__all__:
+        homes = [part for part in (libclient, libserver, protocol) if hasattr(part, name)]
+        assert getattr(multiconn, name) is getattr(homes[0], name), name
+
+
+def test_another_name_is_an_attribute_error_like_any_module_s() -> None:
+    with pytest.raises(AttributeError, match="module 'multiconn' has no attribute 'Massage'"):
+        multiconn.Massage  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(ImportError):
+        from multiconn import Message  # type: ignore[attr-defined]  # noqa: F401
+
+
+def test_a_name_is_fetched_when_it_is_asked_for_and_a_client_loads_no_server(tmp_path: Path) -> None:
+    script = """
+        import sys
+        import multiconn
+        def loaded():
+            return sorted({"protocol", "eventloop", "libserver", "libclient", "json", "socket"} & set(sys.modules))
+        print(loaded())
+        multiconn.Client
+        print("libserver" in loaded(), "libclient" in loaded())
+        """
+    assert run(script, tmp_path) == ["[]", "False True"]
+
+
+def test_a_script_works_where_nobody_else_has_our_names(tmp_path: Path) -> None:
+    assert run(SERVES_AND_ASKS, tmp_path) == ["Hello, Neo!", "bad-request: greet needs a name"]
+
+
+@pytest.mark.parametrize("theirs", ["libclient", "libserver", "protocol", "eventloop", "stdio"])
+def test_a_script_works_beside_a_module_that_has_one_of_our_names(theirs: str, tmp_path: Path) -> None:
+    (tmp_path / f"{theirs}.py").write_text(TUTORIAL, encoding="utf-8")
+    assert run(SERVES_AND_ASKS, tmp_path) == ["Hello, Neo!", "bad-request: greet needs a name"]
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_beside_the_tutorial_s_modules_both_are_there(first: str, tmp_path: Path) -> None:
+    for name in ("libclient", "libserver"):
+        (tmp_path / f"{name}.py").write_text(TUTORIAL, encoding="utf-8")
+    both = ["import libclient, libserver", "from multiconn import Client, Server"]
+    more = """
+import sys
+print(libclient.Message(None, None, None).sock, libserver.Message.__module__)
+print(Client.__module__, Server.__module__)
+print([name for name in sys.modules if name.partition(".")[0] in ("libclient", "libserver", "protocol", "eventloop")])
+"""
+    out = run("\n".join(both if first == "theirs" else both[::-1]) + more, tmp_path)
+    assert out[0] == "None libserver"
+    assert out[1] == "multiconn.libclient.client multiconn.libserver.server"
+    assert sorted(out[2].strip("[]").split(", ")) == ["'libclient'", "'libserver'"]
+
+
+def test_what_a_function_imports_late_is_ours_too(tmp_path: Path) -> None:
+    """`libclient.load` is imported when a load test is asked for, and imports much of the rest."""
+    (tmp_path / "libclient.py").write_text(TUTORIAL, encoding="utf-8")
+    script = """
+        from multiconn.parts import part
+        import importlib
+        module = importlib.import_module(part("libclient").__name__ + ".cli")
+        try:
+            module.main(["load", "--help"])
+        except SystemExit as end:
+            assert not end.code
+        import sys
+        print("-", [name for name in sys.modules if name.startswith(("libclient", "protocol", "stdio"))])
+        """
+    out = run(script, tmp_path)
+    assert out[-1] == "- []"
+    assert any("--warmup" in line for line in out)
