@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from protocol.files import SHARED, replace
 from protocol.printable import printable, printable_json
 
 from .client import Answer
@@ -52,8 +53,7 @@ def show_binary(answer: Answer) -> None:
 def save(content: bytes | bytearray, path: str) -> None:
     """Write the bytes to a file, or for `-` to stdout as they are. Raises `OSError`."""
     if path != "-":
-        with open(path, "wb") as file:
-            file.write(content)
+        replace(path, [content], SHARED)  # a copy that was asked for, as any program writes one
     else:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)

@@ -39,6 +39,10 @@ class Recorder(Protocol):
 
     def selector(self, inner: BaseSelector | None = None) -> BaseSelector: ...
 
+    def open(self) -> None: ...
+
+    def discard(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -62,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trace",
         metavar="FILE",
-        help="write every step of the state machines there; takes ten times the processor time and more "
+        help="write every step of the state machines to this new file; takes ten times the processor time and more "
         "(see docs/trace-format.md)",
     )
     group.add_argument("--trace-sample", metavar="N", type=count, default=1, help="of every N-th connection (1)")
@@ -77,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def recording(args: argparse.Namespace) -> Iterator[Instruments]:
-    """Raises `UsageError` if the file can't be written."""
+    """Raises `UsageError` if the file can't be made. If the command is refused before it connects, none is left."""
     record: Record | None = getattr(args, "record", None)
     if args.trace is None or record is None:
         yield Instruments()
@@ -93,9 +97,13 @@ def recording(args: argparse.Namespace) -> Iterator[Instruments]:
             max_header=limits.max_header,
             max_content=limits.max_content,
         )
+        recorder.open()
     except OSError as error:
         raise UsageError(f"--trace {args.trace}: {error.strerror}") from None
     try:
         yield Instruments(recorder.selector, recorder.observer, recorder.tap)
+    except BaseException:
+        recorder.discard()
+        raise
     finally:
         recorder.close()

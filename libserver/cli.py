@@ -181,7 +181,7 @@ def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int
     trace.add_argument(
         "--trace",
         metavar="FILE",
-        help="write every step of the state machines there; takes ten times the processor time and more "
+        help="write every step of the state machines to this new file; takes ten times the processor time and more "
         "(see docs/trace-format.md)",
     )
     trace.add_argument(
@@ -309,6 +309,8 @@ class Recorder(Protocol):
 
     def selector(self) -> BaseSelector: ...
 
+    def open(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -329,7 +331,7 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
     try:
         recorder = _start_recording(arguments, record)
     except OSError as error:
-        return _cannot(parser, f"--trace {arguments.trace}: {error.strerror}", EXIT_CANNOT_START)
+        return _no_trace(parser, arguments, error)
     try:
         return _serve(parser, arguments, sizes, limits, recorder)
     finally:
@@ -370,6 +372,12 @@ def _serve(
         return _cannot(parser, str(error), EXIT_CANNOT_START)
     except OSError as error:  # of the loop's own descriptors
         return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", EXIT_CANNOT_START)
+    if recorder is not None:
+        try:
+            recorder.open()  # not before the listeners are bound: who finds the port taken has nothing to write
+        except OSError as error:
+            server.close()
+            return _no_trace(parser, arguments, error)
     signals = Signals(server)
     try:
         for address in server.addresses:
@@ -382,6 +390,10 @@ def _serve(
         # Handler threads may still be busy: they are daemons, and nothing waits for them.
         return EXIT_SIGNAL + signals.second
     return EXIT_DRAINED
+
+
+def _no_trace(parser: argparse.ArgumentParser, arguments: argparse.Namespace, error: OSError) -> int:
+    return _cannot(parser, f"--trace {arguments.trace}: {error.strerror}", EXIT_CANNOT_START)
 
 
 def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import stdio
 from protocol import CLIENT, SERVER
+from protocol.files import replace
 from protocol.printable import printable
 from protocol.states import MACHINES
 
@@ -73,7 +74,7 @@ def _diagram(options: argparse.Namespace) -> int:
         print(text, end="")
         return DONE
     try:
-        Path(options.output).write_text(text, encoding="utf-8")
+        replace(options.output, [text.encode()])
     except OSError as error:
         raise _Refused(f"{options.output}: {error.strerror}") from None
     return DONE
@@ -145,9 +146,7 @@ def _interactive(session: Session) -> int:
 def _export(options: argparse.Namespace) -> int:
     trace = _load(options.trace)
     try:
-        with open(options.output, "wb") as file:
-            for piece in pcap(trace):
-                file.write(piece)
+        replace(options.output, pcap(trace))
     except OSError as error:
         raise _Refused(f"{options.output}: {error.strerror}") from None
     return DONE
@@ -163,7 +162,7 @@ def _view(options: argparse.Namespace) -> int:
         raise _Refused(str(refused)) from None
     raw = made.html.encode()
     try:
-        Path(options.output).write_bytes(raw)
+        replace(options.output, [raw])
     except OSError as error:
         raise _Refused(f"{options.output}: {error.strerror}") from None
     both = f", {made.paired:,} seen from both ends" if len(traces) == 2 else ""

@@ -24,13 +24,16 @@ the parts of a frame (`study.parts`), what to make of it all.
 
 from __future__ import annotations
 
+import os
 import selectors
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from protocol import states
+from protocol.files import check_new, create
 from protocol.states import CLOSED, Machine, Row
 
 from . import taps
@@ -53,21 +56,25 @@ def _words(mask: int) -> str:
 
 
 def start(path: str, vantage: str, **options: Any) -> Recorder:
-    """A recorder that writes to a file at `path`. Raises `OSError` if there can't be one."""
-    return Recorder(open(path, "wb"), vantage, **options)
+    """A recorder that writes to a new file at `path` once it is told to `open` it.
+
+    Raises `OSError` if something is there: before whoever is to be recorded begins, and `open` makes sure of it.
+    """
+    check_new(path)
+    return Recorder(path, vantage, **options)
 
 
 class Recorder:
     """Writes a trace to `file`, of every `sample`-th connection.
 
-    `vantage` is "server" or "client". `clock` is the loop's, in seconds; `wall_clock` the time of
-    day when it began. `failed` is told, once, why recording ended early. `settings` stand in the
-    head: a replay needs `max_header` and `max_content`.
+    `file` is open, or a path: then nothing is recorded before `open`. `vantage` is "server" or "client". `clock` is the
+    loop's, in seconds; `wall_clock` the time of day when it began. `failed` is told, once, why recording ended early.
+    `settings` stand in the head: a replay needs `max_header` and `max_content`.
     """
 
     def __init__(
         self,
-        file: IO[bytes],
+        file: IO[bytes] | str,
         vantage: str,
         *,
         sample: int = 1,
@@ -80,16 +87,40 @@ class Recorder:
         self.max_bytes = max_bytes
         self.trails: dict[int, Trail] = {}  # by descriptor
         self.turn = 0
-        self._file = file
+        self._path = file if isinstance(file, str) else None
+        self._file = None if isinstance(file, str) else file
+        self._wall_clock = wall_clock
         self._sample = sample
         self._clock = clock
         self._failed = failed
         self._count = 0  # connections seen
         self._touched: dict[Trail, None] = {}  # in this turn
-        self._begun = self._flushed = clock()
+        self.on = False
+        self._vantage = vantage
+        self._settings = settings | {"sample": sample, "max_bytes": max_bytes}
+        if self._path is None:
+            self._begin()
+
+    def open(self) -> None:
+        """Create the file of that path, and begin. Raises `OSError`; then nothing is recorded."""
+        if self._path is not None and self._file is None:
+            self._file = create(self._path)
+            self._begin()
+
+    def _begin(self) -> None:
+        self._begun = self._flushed = self._clock()
         self.on = True
-        settings |= {"sample": sample, "max_bytes": max_bytes}
-        self._write(head(vantage, wall_clock(), f"multiconn {vantage}", **settings))
+        self._write(head(self._vantage, self._wall_clock(), f"multiconn {self._vantage}", **self._settings))
+
+    def discard(self) -> None:
+        """What was to be recorded never began: a trace of no connection only stands in the next one's way."""
+        if self._path is not None and self.on and not self._count:
+            self.close()
+            try:
+                if stat.S_ISREG(os.lstat(self._path).st_mode):
+                    os.unlink(self._path)
+            except OSError:
+                pass
 
     # --- the three places --------------------------------------------------------------------
 
@@ -127,6 +158,7 @@ class Recorder:
             now = self._clock()
             if self.on and now - self._flushed >= FLUSH_EVERY:
                 self._flushed = now
+                assert self._file is not None
                 self._file.flush()
         except Exception as error:
             self.fail(error)
@@ -134,6 +166,7 @@ class Recorder:
         self.turn += 1
 
     def _write(self, record: bytes) -> None:
+        assert self._file is not None
         try:
             self._file.write(record)
         except (OSError, ValueError) as error:  # full, gone, or closed by somebody else
@@ -149,7 +182,8 @@ class Recorder:
         """Write what is left. The file is the recorder's to close."""
         self.end_turn()
         try:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         except OSError as error:
             self.fail(error)
         self.on = False
