@@ -9,6 +9,7 @@ Not here: what a fault does (`sockets`, `kernel`, `world`).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 
 __all__ = ["NONE", "RATES", "Faults"]
@@ -34,23 +35,22 @@ RATES: dict[str, float] = {
 }
 
 #: No fault at all: what the contract test and calm worlds use.
-NONE: dict[str, float] = {}
+NONE: Mapping[str, float] = {}
 
 
 class Faults:
     """The chances of one world. `hits` counts by kind."""
 
-    def __init__(self, random: Random, rates: dict[str, float]) -> None:
+    def __init__(self, random: Random, rates: Mapping[str, float]) -> None:
         self.random = random
         self.rates = rates
         self.hits: Counter[str] = Counter()
 
-    @classmethod
-    def drawn(cls, random: Random) -> Faults:
-        """A third of the worlds is calm or nearly so; in the others each fault is there or not."""
+    @staticmethod
+    def drawn(random: Random) -> dict[str, float]:
+        """Rates: a third of the worlds is calm or nearly so; in the others each fault is there or not."""
         plague = random.choice((0.0, 0.3, 0.8))
-        rates = {name: most * random.random() for name, most in RATES.items() if random.random() < plague}
-        return cls(random, rates)
+        return {name: most * random.random() for name, most in RATES.items() if random.random() < plague}
 
     def hit(self, name: str) -> bool:
         rate = self.rates.get(name)

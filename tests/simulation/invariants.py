@@ -126,6 +126,22 @@ class GentleClose(Invariant):
         world.violated(self.name, f"{talk.sock} was closed with unread input {how}")
 
 
+class InTimeIsHeard(Invariant):
+    """Nobody is told to be late for what had come when the turn began: who is ready comes before who is late."""
+
+    name = "in-time-is-heard"
+
+    LATE = frozenset(
+        {CloseReason.IDLE_TIMEOUT, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
+    )
+
+    def ended(self, world: World, ending: Ending) -> None:
+        talk = ending.conversation
+        if talk is not None and talk.unheard_at_end and ending.reason in self.LATE:
+            words = f"{talk.sock} ended as {ending.reason.value}, and {talk.unheard_at_end} bytes had come in time"
+            world.violated(self.name, words)
+
+
 class OneReasonEach(Invariant):
     """Every connection ends once, with one reason; accepted = open + the sum over the reasons."""
 
@@ -324,6 +340,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     AnsweredInOrder,
     UnansweredHasReason,
     GentleClose,
+    InTimeIsHeard,
     OneReasonEach,
     NoDescriptorSurvives,
     NoTimerSurvives,

@@ -92,6 +92,8 @@ class EchoConversation:
         self.broken = False  # reset, by whoever it was
         self.rude = False  # the server closed it with a RST
         self.accepted_at = self.closed_at = 0.0
+        self.unheard: Callable[[Any], int] = lambda sock: 0  # bytes that had come and were not looked for
+        self.unheard_at_end = 0  # when it was told of a timeout, or closed
         self.too_late: Callable[[], None] = lambda: None  # is told of bytes that came after the close
         self._unanswered = bytearray()
 
@@ -103,6 +105,10 @@ class EchoConversation:
         self.rude = rude
         if self.sock is not None:
             self.closed_at = self.sock.kernel.clock.now
+            self._note_unheard()
+
+    def _note_unheard(self) -> None:
+        self.unheard_at_end = self.unheard_at_end or self.unheard(self.sock)
 
     def was_reset(self) -> None:
         self.broken = True
@@ -270,6 +276,8 @@ class Conversation(EchoConversation):
             self.wrong(f"{code} overtakes the reply to request {self.answered + 1}")
         self.last = code
         self.expected.clear()
+        if code == "timeout":
+            self._note_unheard()
 
     # --- the end ---------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SCRIPTS", "Peer", "Probe", "frame", "request"]
 
+#: Seconds after which a newcomer tries to connect anew: its SYN has been sent three times by then.
+CONNECT_PATIENCE = 5.0
+
 Script = Generator[float, None, None]
 
 
@@ -436,7 +439,7 @@ class Probe(Peer):
             until = world.clock.now + patience
             while not self.answered and world.clock.now < until:
                 try:
-                    yield from peer.connect(patience)
+                    yield from peer.connect(CONNECT_PATIENCE)
                     yield from peer.send(request("echo", "probe"))
                     while (data := peer.read()) is None:
                         yield from peer.wait(patience)

@@ -35,13 +35,14 @@ class Over(BaseException):
 
 
 class Program:
-    """`deadline` is when it wants to run even if nothing happens."""
+    """`deadline` is when it wants to run even if nothing happens; `interrupted` is whether it was stopped meanwhile."""
 
     def __init__(self, world: World, name: str, limit: int = 1024) -> None:
         self.world = world
         self.name = name
         self.process = Process(name, limit)
         self.deadline = math.inf
+        self.interrupted = False
         world.processes.append(self.process)
         self.selector = SimSelector(world.kernel, self.process, self._wait)
         self.loop = EventLoop(self.selector, world.clock, wakeup_pair=lambda: world.kernel.pair(self.process))
@@ -51,6 +52,11 @@ class Program:
 
     def _due(self, timeout: float | None) -> float:
         return math.inf if timeout is None else self.world.clock.now + timeout
+
+    def wakes_blind(self, deadline: float) -> bool:
+        """Its sleep until then was interrupted, and the time is up: it comes back without having looked (PEP 475)."""
+        interrupted, self.interrupted = self.interrupted, False
+        return interrupted and deadline <= self.world.clock.now
 
     @property
     def wants_to_run(self) -> bool:
@@ -75,8 +81,8 @@ class Turning(Program):
     """Turned by the world."""
 
     def _wait(self, selector: SimSelector, timeout: float | None) -> Ready:
-        self.deadline = self._due(timeout)
-        return selector.poll()
+        slept_until, self.deadline = self.deadline, self._due(timeout)
+        return [] if self.wakes_blind(slept_until) else selector.poll()
 
     def poke(self) -> None:
         """Something was asked of it from outside its loop."""
@@ -150,6 +156,8 @@ class Blocking(Program):
         self.deadline = self._due(timeout)
         if timeout != 0:
             self._hand_over()
+            if self.wakes_blind(self.deadline):
+                return []
         return selector.poll()
 
     def sleep(self, seconds: float) -> None:

@@ -56,14 +56,14 @@ class _Map(Mapping[Any, selectors.SelectorKey]):
 
 
 class SimSelector(selectors.BaseSelector):
-    """`injected` is whether the last readiness it gave was partly made up."""
+    """`injected` is whether the last readiness it gave was partly made up, `withheld` whether a part is told later."""
 
     def __init__(self, kernel: Kernel, process: Process, wait: Wait) -> None:
         self.kernel = kernel
         self.process = process
         self.keys: dict[int, selectors.SelectorKey] = {}
         self.hot: dict[int, None] = {}
-        self.injected = False
+        self.injected = self.withheld = False
         self.closed = False
         self._files: dict[int, Any] = {}
         self._wait = wait
@@ -150,7 +150,7 @@ class SimSelector(selectors.BaseSelector):
 
     def poll(self) -> Ready:
         """What is ready now, in any order, with what the kernel makes up or tells later."""
-        self.injected = False
+        self.injected = self.withheld = False
         ready: Ready = []
         for number in list(self.hot):
             events = self._events(number)
@@ -163,7 +163,9 @@ class SimSelector(selectors.BaseSelector):
             ready.sort(key=lambda pair: pair[0].fd)
             faults.random.shuffle(ready)
             if faults.hit("select: readiness told later"):
-                del ready[faults.random.randint(1, len(ready)) :]
+                told = faults.random.randint(1, len(ready))
+                self.withheld = told < len(ready)
+                del ready[told:]
         if faults.hit("select: spurious readiness"):
             self._make_one_up(ready)
         return ready

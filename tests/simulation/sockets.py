@@ -61,6 +61,7 @@ class Stream:
         "gone",
         "instant",
         "kernel",
+        "read_at",
         "receiver",
         "reset_at",
         "room_in",
@@ -69,6 +70,7 @@ class Stream:
         "sent",
         "under_way",
         "unread",
+        "unread_since",
         "unsent",
     )
 
@@ -85,6 +87,7 @@ class Stream:
         self.corked = False  # more is to come
         self.under_way = 0
         self.unread = bytearray()
+        self.unread_since = self.read_at = 0.0  # when the first of these came; when some were read
         self.fin = self.fin_sent = self.cut = False
         self.gone = False  # what is sent from here on is lost
         self.arrives = 0.0  # when the last of what is under way does
@@ -149,6 +152,8 @@ class Stream:
                 receiver.tap.came_too_late()
             self.send_rst_back()
             return
+        if not self.unread:
+            self.unread_since = self.kernel.clock.now
         self.unread += segment
         receiver.changed()
 
@@ -182,6 +187,7 @@ class Stream:
     def read(self, count: int) -> bytes:
         data = bytes(self.unread[:count])
         del self.unread[:count]
+        self.read_at = self.kernel.clock.now
         self.transmit()  # there is room again
         return data
 
@@ -245,6 +251,10 @@ class SimSocket:
         """It may be ready now: selectors shall look."""
         for selector, number in self.watchers:
             selector.hot[number] = None
+
+    def watched_for(self, events: int) -> bool:
+        """Does a selector look at it for one of these? Of one that nobody watches any more it is not known: True."""
+        return not self.watchers or any(selector.keys[number].events & events for selector, number in self.watchers)
 
     def poll(self) -> int:
         """epoll's bits."""

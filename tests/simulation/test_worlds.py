@@ -42,13 +42,13 @@ def test_the_same_seed_has_the_same_trace_and_another_seed_another() -> None:
 
 
 def test_the_trace_is_byte_identical_in_processes_that_hash_differently() -> None:
-    world = World(32)
+    world = World(17)
     kinds = {type(client) for client in world.clients}
     assert kinds == set(KINDS), "choose a seed with clients of every kind"
     world.close()
     traces = [
         subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--replay", "32", "--trace"],
+            [sys.executable, "-m", "tests.simulation", "--replay", "17", "--trace"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hashes},
             capture_output=True,
@@ -74,7 +74,7 @@ def test_a_clock_that_leaps_after_the_servers_end_does_not_eat_the_clients_patie
     """Seed 932052: an hour's suspend, and the calls that were still waited for were said to be lost."""
     world = World(0)
     seen = []
-    world.schedule.after(1.0, world._leap, 3600.0)
+    world.schedule.after(1.0, world.leap, 3600.0)
     world.schedule.after(AFTERMATH - 1.0, seen.append, "due within the hour")
     world.schedule.after(3600.0 + AFTERMATH - 1.0, seen.append, "in time")
     world.schedule.after(3600.0 + AFTERMATH + 1.0, seen.append, "too late")
@@ -128,7 +128,16 @@ def test_interrupted_it_tells_what_it_has(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--seeds", "5:5"], ["--seeds", "x"], ["--trace"], ["--bug", "none"], ["--replay", "1", "--seeds", "0:2"]],
+    [
+        ["--seeds", "5:5"],
+        ["--seeds", "x"],
+        ["--trace"],
+        ["--bug", "none"],
+        ["--replay", "1", "--seeds", "0:2"],
+        ["--replay", "1", "--shrink", "1"],
+        ["--replay", "1", "--resume", "x"],
+        ["--shrink", "1", "--resume", "x"],
+    ],
 )
 def test_what_makes_no_sense_is_refused_in_a_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:

@@ -1,7 +1,8 @@
 """What happens in the world of one seed?
 
-Everything here follows from the seed: the server's limits, who comes when and what for, what goes wrong
-and how often, when SIGTERM comes, and whose turn it is whenever several could go on.
+Everything here follows from a plan, which a seed draws or a test writes: the server's limits, who comes when and
+what for, what goes wrong and how often, when SIGTERM comes; and, drawn as it goes, whose turn it is whenever
+several could go on.
 
     world = World(seed)
     world.run()
@@ -14,7 +15,8 @@ aftermath in which the clients come to their ends.
 `server.run()` is called as the command does. Its select waits in here (`_server_waits`), and the world
 goes on from there.
 
-Not here: what must hold (`invariants`), what peers do (`peers`, `clients`).
+Not here: what is planned (`plan`, `happenings`), how the server is made (`served`), what must hold (`invariants`),
+what peers do (`peers`, `clients`).
 """
 
 from __future__ import annotations
@@ -27,26 +29,22 @@ from random import Random
 from typing import Any
 
 from eventloop import Address, Endpoint
-from libserver import Actions, Server
-from libserver.limits import ServerLimits
-from libserver.listeners import Bound
 from libserver.reasons import CloseReason
-from libserver.system import System
-from protocol import Limits
-from protocol.states import Machine, Observer, Row, Subject
+from protocol.states import Observer
 
-from .clients import KINDS
 from .clock import SimClock
 from .faults import Faults
+from .happenings import Terminate
 from .invariants import INVARIANTS, Ending, Invariant
 from .kernel import Kernel, Process
-from .oracle import BIG, Conversation, EchoConversation
-from .peers import SCRIPTS, Peer, Probe
-from .pool import SimPool
+from .oracle import Conversation, EchoConversation
+from .peers import Peer, Probe
+from .plan import PROBE_PATIENCE, Plan, drawn
 from .programs import Over, Program, Serving
 from .report import Report
 from .schedule import Schedule
-from .selector import Ready
+from .selector import READ, Ready
+from .served import Log, Watcher, open_server
 from .sockets import SimSocket
 from .trace import Trace
 
@@ -54,64 +52,32 @@ __all__ = ["Violation", "World"]
 
 #: Waits of the server after which a world has gone wrong, whatever the invariants say.
 MOST_TURNS = 100_000
-#: Seconds a newcomer has to be served in once all is well: a full accept queue costs 15 of them (SYN again).
-PROBE_PATIENCE = 40.0
 #: Seconds that clients have after the server's end, and then to close.
 AFTERMATH = 200.0
+#: Seconds in which everybody, raw peers too, hears of the server's end, and what they had sent comes too late.
+ECHO = 1.0
 
 Violation = tuple[str, str]
 
 
-class WatchedServer(Server):
-    """The server, telling the world of each end. Nothing it does is changed."""
-
-    def __init__(self, *args: Any, ended: Callable[[Any, CloseReason], None], **options: Any) -> None:
-        self._ended = ended
-        super().__init__(*args, **options)
-
-    def forget(self, accepted: Any, reason: CloseReason) -> None:
-        super().forget(accepted, reason)
-        self._ended(accepted, reason)
-
-
-class _Watcher:
-    """`protocol.states.Observer`: counts the rows that are taken."""
-
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
-        self._name = name
-
-    def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
-        self._world.report.rows[machine.name, row.state, row.input] += 1
-        self._world.trace.note(self._name, machine.name, row.state, row.input, row.target)
-
-
-class _Log(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-
 class World:
-    """One seed's world. `violations` is empty when nothing was wrong."""
+    """The world of a plan, or of a seed's. `violations` is empty when nothing was wrong."""
 
-    def __init__(self, seed: int, invariants: Sequence[type[Invariant]] = INVARIANTS) -> None:
-        self.seed = seed
-        self.random = random = Random(f"world {seed}")
+    def __init__(self, plan: Plan | int, invariants: Sequence[type[Invariant]] = INVARIANTS) -> None:
+        self.plan = plan if isinstance(plan, Plan) else drawn(plan)
+        self.seed = self.plan.seed
+        self.random = Random(f"world {self.seed}")
         self.clock = SimClock()
         self.schedule = Schedule(self.clock)
         self.trace = Trace(self.clock)
-        self.faults = Faults.drawn(Random(f"faults {seed}"))
+        self.faults = Faults(Random(f"faults {self.seed}"), self.plan.rates)
         self.kernel = Kernel(self.clock, self.schedule, self.faults, self.trace)
         self.report = Report()
         self.violations: list[Violation] = []
         self.invariants = [kind() for kind in invariants]
         self._watched = {invariant.name for invariant in self.invariants}
         self.processes: list[Process] = []
-        self.log = _Log()
+        self.log = Log()
         self.escaped: BaseException | None = None
         self.must_end_by: float | None = None
         self.may_cut_from = math.inf  # who is still there then may be cut
@@ -121,109 +87,32 @@ class World:
         self.probe: Probe | None = None
         self.turn_progressed = self.turn_injected = True
         self.turn_woken_by = "nothing"
+        self.turn_began = 0.0  # when select came back
+        self.turn_withheld = False  # it did not tell all that it could
         self._numbers: dict[object, int] = {}
         self._linked = 0
-        self._runnable: list[Any] = []
-        self._paused: dict[Program, float] = {}
+        self._crowd: list[Peer] = []
+        self._paused: dict[Program, float] = {}  # programs that are stopped, and until when
 
-        self.length = random.choice((3.0, 40.0, 600.0, 7200.0))
-        small = random.random() < 0.5
-        self.kernel.rooms = random.choice(((2048, 2048), (16_384, 8192))) if small else (65_536, 65_536)
-        self.kernel.delay = random.choice((0.00005, 0.002, 0.08))
+        self.length = self.plan.length
+        self.max_content = self.plan.max_content
+        self.kernel.rooms = self.plan.rooms
+        self.kernel.delay = self.plan.delay
         self.crowd = Process("crowd", 4096)
         self.processes.append(self.crowd)
-        self._open_server()
-        self.kernel.on_connection = self._connected
-        self.clients = [
-            kind(self, f"client{n}", Random(f"client {n} {seed}"))
-            for n, kind in enumerate(random.choices(KINDS, k=random.choice((0, 1, 2, 4))))
-        ]
-        self._plan()
-
-    # --- the server ------------------------------------------------------------------------
-
-    def _open_server(self) -> None:
-        random = self.random
-        self.server_program = Serving(self, "server", self._server_waits, limit=random.choice((60, 1024)))
-        self.limits = self._draw_limits()
-        self.max_content = random.choice((1000, 70_000, 300_000))
-        sizes = Limits(max_header=random.choice((400, 65_535)), max_content=self.max_content)
-        loop = self.server_program.loop
-        system = System(
-            listen=self._listen,
-            raise_descriptor_limit=lambda: 100_000,  # it shall meet EMFILE
-            open_reserve=self._open_reserve,
-            close_reserve=self.server_program.process.release,
-            pool=lambda threads, hand_back: SimPool(threads, hand_back, self.schedule, self.faults),
-        )
-        observed = random.choice((0.0, 0.5, 1.0))
-        self.server = WatchedServer(
-            ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],
-            self._actions(),
-            sizes,
-            loop,
-            observer=lambda: self.observer_for("server", observed),
-            system=system,
-            ended=self._ended,
-            **self.limits,
-        )
+        self.server_program = Serving(self, "server", self._server_waits, self.plan.descriptors)
+        self.server = open_server(self)
         self.server_address = self.server.addresses[0]
+        self.kernel.on_connection = self._connected
+        self.clients = [kind(self, name, Random(f"{name} {self.seed}")) for name, kind in self.plan.clients]
+        for happening in self.plan.timeline():
+            self.schedule.after(happening.at, happening.happen, self)
 
-    def _draw_limits(self) -> dict[str, Any]:
-        draw = self.random.choice
-        high = draw((2048, 16_384, 262_144))
-        limits = {
-            "max_connections": draw((2, 8, 40, 10_000)),
-            "max_connections_per_ip": draw((0, 0, 0, 3)),
-            "min_data_rate": draw((0, 20, 240)),
-            "header_timeout": draw((2.0, 10.0)),
-            "content_timeout": draw((3.0, 60.0)),
-            "idle_timeout": draw((0.0, 5.0, 60.0, 300.0)),
-            "send_timeout": draw((3.0, 60.0)),
-            "write_high": high,
-            "write_low": draw((0, high // 4, high)),
-            "output_limit": draw((0, high, 4 * high, 128 * 1024 * 1024)),
-            "requests_per_event": draw((1, 4, 1024)),
-            "handler_threads": draw((1, 4)),
-            "drain_timeout": draw((0.0, 1.0, 10.0)),
-            "backlog": draw((1, 8, 4096)),
-        }
-        ServerLimits(**limits)
-        return limits
-
-    def _actions(self) -> Actions:
-        actions = Actions()
-
-        def value(request: dict[str, Any]) -> object:
-            return request.get("value")
-
-        def stall(request: dict[str, Any]) -> object:
-            self.faults.count("handler: stalled in the loop")
-            self._leap(min(5000, request["value"]) / 1000)
-            return request["value"]
-
-        def boom(request: dict[str, Any]) -> object:
-            raise RuntimeError("as asked")
-
-        actions.add("slow", blocking=True)(value)
-        actions.add("stall")(stall)
-        actions.add("boom")(boom)
-        actions.add("big")(lambda request: "x" * min(BIG, request["value"]))
-        actions.add_binary("binary/slow", blocking=True)(lambda content: content)
-        return actions
-
-    def _listen(self, address: Address, limits: ServerLimits) -> list[Bound]:
-        sock = self.kernel.socket(self.server_program.process)
-        sock.bind((address.host, address.port))
-        sock.listen(limits.backlog)
-        return [Bound(sock, address._replace(port=sock.getsockname()[1]))]
-
-    def _open_reserve(self) -> int:
-        return self.server_program.process.open("reserve")
+    # --- what its programs ask of it ---------------------------------------------------------
 
     def observer_for(self, name: str, chance: float = 0.5) -> Observer | None:
         """Some are observed and walk through every row; the others take the fast step."""
-        return _Watcher(self, name) if self.random.random() < chance else None
+        return Watcher(self, name) if self.random.random() < chance else None
 
     def address(self, listener: int) -> tuple[str, int]:
         address = self.server.addresses[listener]
@@ -233,110 +122,94 @@ class World:
     def resolve(address: Address) -> list[Endpoint]:
         return [Endpoint(2, (address.host, address.port))]  # AF_INET
 
-    # --- what is planned ---------------------------------------------------------------------
+    # --- what happens (`happenings`) ---------------------------------------------------------
 
-    def _plan(self) -> None:
-        random, at, start = self.random, self.schedule.at, self.clock.now
-        busy = 0.7 * self.length
-        for n in range(random.choice((4, 12, 40))):
-            script = random.choice(SCRIPTS)
-            when = start + (busy * random.random() if random.random() < 0.7 else random.random())
-            at(when, self._arrive, script, Random(f"peer {n} {self.seed}"))
-        if random.random() < 0.3:
-            at(start + busy * random.random(), self._flood, random.choice((20, 80)))
-        for _ in range(random.choice((0, 0, 1, 4))):
-            at(start + busy * random.random(), self._famine, random.randint(0, 3), 5 * random.random())
-        for _ in range(random.choice((0, 0, 0, 2))):
-            at(start + busy * random.random(), self._suspend, random.choice((0.5, 20.0, 3600.0)))
-        for client in self.clients:
-            if random.random() < 0.3:
-                at(start + busy * random.random(), self._pause, client, 20 * random.random())
-        if random.random() < 0.3:
-            if random.random() < 0.5:
-                at(start + busy * random.random(), self._sigterm)
-            else:
-                self._sigterm_at_call(random.randint(1, 600))
-            at(start + self.length, self._sigterm)
-        else:
-            at(start + 0.75 * self.length, self._heal)
-
-    def _arrive(self, script: Callable[[Peer], Any], random: Random) -> None:
-        self._peers.append(Peer(self, script, random))
-
-    @property
-    def _peers(self) -> list[Peer]:
-        return self.__dict__.setdefault("_crowd", [])
-
-    def _flood(self, count: int) -> None:
-        """Many at once."""
-        self.faults.count("crowd: many at once")
-        script = self.random.choice(SCRIPTS)
+    def arrive(self, script: Callable[[Peer], Any], number: int, count: int) -> None:
+        if count > 1:
+            self.faults.count("crowd: many at once")
         for n in range(count):
-            self._arrive(script, Random(f"flood {n} {self.seed}"))
+            self._crowd.append(Peer(self, script, Random(f"peer {number} {n} {self.seed}")))
 
-    def _famine(self, spare: int, seconds: float) -> None:
-        """Somebody takes nearly all descriptors away, just as others come, and gives them back later."""
+    def starve(self, spare: int, seconds: float) -> None:
         process = self.server_program.process
         self.faults.count("server: out of descriptors for a while")
         process.limit = max(process.files, default=3) + 1 + spare
-        self.schedule.after(seconds, self._end_famine, 1024)
-        for n in range(self.random.choice((0, 3, 8))):
-            self._arrive(self.random.choice(SCRIPTS), Random(f"famine {n} {self.clock.now} {self.seed}"))
+        self.schedule.after(seconds, self._feed)
 
-    def _end_famine(self, limit: int) -> None:
-        self.server_program.process.limit = limit
+    def _feed(self) -> None:
+        self.server_program.process.limit = self.plan.descriptors
 
-    def _suspend(self, seconds: float) -> None:
+    def suspend(self, seconds: float) -> None:
         self.faults.count("clock: leaps forward")
-        self._leap(seconds)
+        self.leap(seconds)
 
-    def _leap(self, seconds: float) -> None:
+    def leap(self, seconds: float) -> None:
+        """Time goes by in which nobody could do anything."""
         self.clock.leap(seconds)
+        self._allow(seconds)
+
+    def _allow(self, seconds: float) -> None:
+        """Nobody is to be blamed for these seconds."""
         self.patient_until += seconds
         if self.must_end_by is not None:
             self.must_end_by += seconds
 
-    def _pause(self, program: Program, seconds: float) -> None:
-        self.faults.count("client: stopped for a while")
-        self._paused[program] = self.clock.now + seconds
+    def stop_server(self, seconds: float) -> None:
+        self.faults.count("server: stopped for a while")
+        self.trace.note("world", "stops the server")
+        self._stop(self.server_program, seconds)
+        self._allow(seconds)
 
-    def _heal(self) -> None:
+    def pause(self, name: str, seconds: float) -> None:
+        for client in self.clients:
+            if client.name == name:
+                self.faults.count("client: stopped for a while")
+                self._stop(client, seconds)
+
+    def _stop(self, program: Program, seconds: float) -> None:
+        self._paused[program] = max(self._paused.get(program, 0.0), self.clock.now + seconds)
+        program.interrupted = True
+
+    def heal(self, then: Terminate) -> None:
         """Nothing goes wrong any more; somebody new comes."""
+        stopped = self._paused.get(self.server_program, 0.0)
+        if stopped > self.clock.now:
+            self.schedule.at(stopped, self.heal, then)
+            return
         self.trace.note("world", "heals")
         self.faults.heal()
-        self._end_famine(1024)
+        self._feed()
         self.probe = Probe(self, Random(f"probe {self.seed}"), PROBE_PATIENCE)
-        self.schedule.after(PROBE_PATIENCE + 0.25 * self.length, self._sigterm)
+        self.schedule.after(then.at, then.happen, self)
 
-    # --- signals -------------------------------------------------------------------------------
-
-    def _sigterm_at_call(self, number: int) -> None:
+    def terminate_at_call(self, number: int, second: float | None) -> None:
         def called(process: Process) -> None:
             if process is self.server_program.process and process.calls >= number:
                 self.kernel.on_call = None
-                self._sigterm()
+                self.terminate(second)
 
         self.kernel.on_call = called
 
-    def _sigterm(self) -> None:
+    def terminate(self, second: float | None) -> None:
         if self.must_end_by is not None or self.closing_down:
             return
         self.faults.count("signal: SIGTERM")
         self.trace.note("world", "SIGTERM")
         self.must_end_by = math.inf
-        drain = self.limits["drain_timeout"]
+        drain = self.server.limits.drain_timeout
         if drain:
-            self.must_end_by = self.clock.now + drain + 1.0
+            self.must_end_by = max(self.clock.now, self._paused.get(self.server_program, 0.0)) + drain + 1.0
             self.may_cut_from = self.clock.now + drain
         self.server.drain()
-        if not drain or self.random.random() < 0.3:
-            self.schedule.after((drain or 30.0) * self.random.random(), self._second_signal)
+        if second is not None:
+            self.schedule.after(second, self._terminate_again)
 
-    def _second_signal(self) -> None:
+    def _terminate_again(self) -> None:
         if not self.closing_down:
             self.faults.count("signal: a second one")
             self.trace.note("world", "second signal")
-            self.must_end_by = min(self.must_end_by or math.inf, self.clock.now + 1.0)
+            at_once = max(self.clock.now, self._paused.get(self.server_program, 0.0)) + 1.0
+            self.must_end_by = min(self.must_end_by or math.inf, at_once)
             self.may_cut_from = min(self.may_cut_from, self.clock.now)
             self.server.stop()
 
@@ -364,8 +237,16 @@ class World:
             other.tap = Conversation(sizes.max_header, sizes.max_content, wrong)
         else:
             other.tap = EchoConversation(wrong)
+        other.tap.unheard = self._unheard
 
-    def _ended(self, message: Any, reason: CloseReason) -> None:
+    def _unheard(self, sock: SimSocket) -> int:
+        """Bytes that had come when this turn of the server began, and of which it has read none in it."""
+        rx = sock.rx
+        if rx is None or not rx.unread or sock.dead or self.turn_withheld or not sock.watched_for(READ):
+            return 0
+        return len(rx.unread) if max(rx.unread_since, rx.read_at) < self.turn_began else 0
+
+    def ended(self, message: Any, reason: CloseReason) -> None:
         talk = message.transport.sock.tap
         self.trace.note("server", "connection ends", reason.value)
         self.report.connections += 1
@@ -433,15 +314,18 @@ class World:
             self.schedule.run_due()
             self._stop_if_violated()
             others = self._wanting()
-            ready = selector.is_ready() or self.clock.now >= deadline
+            stopped = self._paused.get(self.server_program, 0.0) > self.clock.now
+            ready = not stopped and (selector.is_ready() or self.clock.now >= deadline)
             if ready and (not others or self.random.random() < 0.5):
                 break
             if others:
                 self._let_one_run(others)
             elif not self._pass_time(deadline):
                 self.violated("the-drain-ends-in-time", "the server sleeps for ever", always=True)
-        told = selector.poll()
+        self.turn_began = self.clock.now
+        told = [] if timeout != 0 and self.server_program.wakes_blind(deadline) else selector.poll()
         self.turn_injected = selector.injected
+        self.turn_withheld = selector.withheld
         self.turn_progressed = False
         self.kernel.progress = False
         self.turn_woken_by = ", ".join(str(key.fileobj) for key, _ in told) or "its own timers and callbacks"
@@ -476,12 +360,12 @@ class World:
     def _pass_time(self, deadline: float = math.inf) -> bool:
         """On to when the next thing is due; False if nothing ever is."""
         now = self.clock.now
-        times = [deadline, *(until for until in self._paused.values() if until > now)]
+        times = [until for until in (deadline, *self._paused.values()) if until > now]
         times += [c.deadline for c in self.clients if c.deadline > now]
         due = self.schedule.next_due()
         if due is not None:
             times.append(due)
-        soonest = min(times)
+        soonest = min(times, default=math.inf)
         if soonest == math.inf:
             return False
         self.clock.reach(soonest)
@@ -489,14 +373,15 @@ class World:
 
     def _aftermath(self) -> None:
         """The server is gone: clients come to their ends, each in its own way."""
+        self._others_run(lambda: False, ECHO)
         self._others_run(lambda: not any(getattr(c, "waits", not c.over) for c in self.clients))
         for client in self.clients:
             if hasattr(client, "finish"):
                 client.finish()
         self._others_run(lambda: all(c.over for c in self.clients))
 
-    def _others_run(self, done: Callable[[], bool]) -> None:
-        self.patient_until = self.clock.now + AFTERMATH
+    def _others_run(self, done: Callable[[], bool], seconds: float = AFTERMATH) -> None:
+        self.patient_until = self.clock.now + seconds
         while not done() and not self.violations and self.clock.now < self.patient_until:
             self.schedule.run_due()
             others = self._wanting()
@@ -507,7 +392,7 @@ class World:
 
     def close(self) -> None:
         """Whoever is left ends now, and every thread with it."""
-        for peer in self._peers:
+        for peer in self._crowd:
             peer.end()
         if self.probe is not None:
             self.probe.end()

@@ -1,0 +1,119 @@
+"""How is the real server put into a made-up world, and how does the world hear of it?
+
+Nothing of it is changed: it is given another system (listeners, descriptors, threads), actions that do what the
+crowd asks for, and a subclass that tells of each end.
+
+Not here: what it is told to do (`world`), what it must answer (`oracle`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from eventloop import Address
+from libserver import Actions, Server
+from libserver.limits import ServerLimits
+from libserver.listeners import Bound
+from libserver.reasons import CloseReason
+from libserver.system import System
+from protocol import Limits
+from protocol.states import Machine, Row, Subject
+
+from .oracle import BIG
+from .pool import SimPool
+
+if TYPE_CHECKING:
+    from .world import World
+
+__all__ = ["Log", "Watcher", "open_server"]
+
+#: The longest that the action `stall` holds up the loop, in milliseconds.
+LONGEST_STALL = 5000
+
+
+class WatchedServer(Server):
+    """The server, telling the world of each end. Nothing it does is changed."""
+
+    def __init__(self, *args: Any, ended: Callable[[Any, CloseReason], None], **options: Any) -> None:
+        self._ended = ended
+        super().__init__(*args, **options)
+
+    def forget(self, accepted: Any, reason: CloseReason) -> None:
+        super().forget(accepted, reason)
+        self._ended(accepted, reason)
+
+
+class Watcher:
+    """`protocol.states.Observer`: counts the rows that are taken."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world = world
+        self._name = name
+
+    def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
+        self._world.report.rows[machine.name, row.state, row.input] += 1
+        self._world.trace.note(self._name, machine.name, row.state, row.input, row.target)
+
+
+class Log(logging.Handler):
+    """What the server warned of since somebody looked."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def open_server(world: World) -> WatchedServer:
+    """On the world's loop, as its plan says."""
+    plan, kernel, process = world.plan, world.kernel, world.server_program.process
+
+    def listen(address: Address, limits: ServerLimits) -> list[Bound]:
+        sock = kernel.socket(process)
+        sock.bind((address.host, address.port))
+        sock.listen(limits.backlog)
+        return [Bound(sock, address._replace(port=sock.getsockname()[1]))]
+
+    system = System(
+        listen=listen,
+        raise_descriptor_limit=lambda: 100_000,  # it shall meet EMFILE
+        open_reserve=lambda: process.open("reserve"),
+        close_reserve=process.release,
+        pool=lambda threads, hand_back: SimPool(threads, hand_back, world.schedule, world.faults),
+    )
+    return WatchedServer(
+        ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],
+        _actions(world),
+        Limits(max_header=plan.max_header, max_content=plan.max_content),
+        world.server_program.loop,
+        observer=lambda: world.observer_for("server", plan.observed),
+        system=system,
+        ended=world.ended,
+        **plan.limits,
+    )
+
+
+def _actions(world: World) -> Actions:
+    actions = Actions()
+
+    def value(request: dict[str, Any]) -> object:
+        return request.get("value")
+
+    def stall(request: dict[str, Any]) -> object:
+        world.faults.count("handler: stalled in the loop")
+        world.leap(min(LONGEST_STALL, request["value"]) / 1000)
+        return request["value"]
+
+    def boom(request: dict[str, Any]) -> object:
+        raise RuntimeError("as asked")
+
+    actions.add("slow", blocking=True)(value)
+    actions.add("stall")(stall)
+    actions.add("boom")(boom)
+    actions.add("big")(lambda request: "x" * min(BIG, request["value"]))
+    actions.add_binary("binary/slow", blocking=True)(lambda content: content)
+    return actions
