@@ -1,0 +1,140 @@
+"""What seeds have found, each as a small world written by hand.
+
+A seed means another world as soon as anything changes; these keep their meaning. Each names the seeds that
+showed it first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .happenings import Arrival, Leap, Standstill, Terminate
+from .peers import Peer, Script, frame, request
+from .plan import Plan
+from .pool import SimPool
+from .world import World
+
+
+def ran(plan: Plan) -> World:
+    world = World(plan)
+    world.run()
+    assert world.violations == [], "\n".join(world.trace.lines(20))
+    return world
+
+
+def reasons(world: World) -> dict[str, int]:
+    return {reason: count for reason, count in world.report.reasons.items() if count}
+
+
+# --- peers that need names here -----------------------------------------------------------------------
+
+
+def breaks_off_behind_a_slow_request(peer: Peer) -> Script:
+    """A request that takes its time, then half a message and FIN."""
+    yield from peer.connect()
+    yield from peer.send(request("slow", 1, connection="keep-alive") + request("echo", 2)[:20])
+    peer.fin()
+    yield from peer.read_for(60.0)
+
+
+def talks_nonsense_behind_a_slow_request(peer: Peer) -> Script:
+    yield from peer.connect()
+    yield from peer.send(request("slow", 1, connection="keep-alive") + frame(b"[1, 2]"))
+    yield from peer.read_for(60.0)
+
+
+def asks_for_much_and_breaks_off(peer: Peer) -> Script:
+    yield from peer.connect()
+    yield from peer.send(request("big", 1000, connection="keep-alive") * 60 + request("echo", 2)[:20])
+    peer.fin()
+    yield from peer.wait(100.0)
+
+
+def goes_on_talking_nonsense(peer: Peer) -> Script:
+    yield from peer.connect()
+    yield from peer.send(frame(b"[1, 2]"))
+    for _ in range(100):
+        yield from peer.send(b"x" * 200)
+        yield 0.01
+    yield from peer.read_for(10.0)
+
+
+def asks_while_the_server_is_stopped(peer: Peer) -> Script:
+    """A request, silence for less than the idle timeout, and another one."""
+    yield from peer.connect()
+    yield from peer.send(request("echo", 1, connection="keep-alive"))
+    yield from peer.read_for(3.0)
+    yield from peer.send(request("echo", 2, connection="close"))
+    while (data := peer.read()) is None:
+        yield from peer.wait(60.0)
+    assert data
+
+
+@pytest.fixture
+def stuck_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handlers in threads never return."""
+    monkeypatch.setattr(SimPool, "_seconds", lambda self: 1e9)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> bytearray:
+    """All that peers have read."""
+    data = bytearray()
+    read = Peer.read
+
+    def heard_too(self: Peer, most: int = 1 << 16) -> bytes | None:
+        got = read(self, most)
+        data.extend(got or b"")
+        return got
+
+    monkeypatch.setattr(Peer, "read", heard_too)
+    return data
+
+
+# --- what they found -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", [breaks_off_behind_a_slow_request, talks_nonsense_behind_a_slow_request])
+@pytest.mark.parametrize("end", [Terminate(1.0, second=0.5), Terminate(1.0)], ids=["second signal", "drain timeout"])
+def test_a_cut_is_counted_and_told_although_the_input_had_failed(
+    stuck_pool: None, heard: bytearray, script: Any, end: Terminate
+) -> None:
+    """Seeds 900051, 910506, 911145, 911213, 920676, 921172, 922108, 922132, 938702."""
+    world = ran(Plan(happenings=(Arrival(0.1, script, 1),), end=end))
+    assert reasons(world) == {"cut": 1}
+    assert b"shutting-down" in heard
+
+
+def test_output_above_its_limit_is_the_reason_although_the_input_had_failed() -> None:
+    """Seed 934073: ended as header-timeout and owed 14 replies."""
+    limits = {"write_high": 16_384, "write_low": 0, "output_limit": 16_384, "requests_per_event": 4}
+    plan = Plan(rooms=(2048, 2048), limits=limits, happenings=(Arrival(0.1, asks_for_much_and_breaks_off, 1),))
+    assert reasons(ran(plan)) == {"output-limit": 1}
+
+
+def test_who_lingers_may_be_cut_by_a_second_signal() -> None:
+    """Seeds 933024, 934682, 934991, 935968, 939184, 940866: said its last words, was cut, and more came."""
+    plan = Plan(happenings=(Arrival(0.1, goes_on_talking_nonsense, 1),), end=Terminate(0.3, second=0.2))
+    world = ran(plan)
+    assert reasons(world) == {"bad-framing": 1}
+    assert any("is closed: RST" in line for line in world.trace.lines())
+
+
+def test_a_stopped_server_hears_what_came_before_it_looks_at_its_timers() -> None:
+    plan = Plan(
+        limits={"idle_timeout": 5.0},
+        happenings=(Arrival(0.1, asks_while_the_server_is_stopped, 1), Standstill(1.0, 20.0)),
+        end=Terminate(30.0),
+    )
+    assert reasons(ran(plan)) == {"served": 1}
+
+
+def test_an_hour_that_nobody_saw_is_nobodys_fault() -> None:
+    """Seed 932052, and 940866: a suspend after SIGTERM is no drain that took an hour."""
+    plan = Plan(
+        happenings=(Arrival(0.1, goes_on_talking_nonsense, 1), Terminate(0.3), Leap(0.4, 3600.0)),
+        end=Terminate(1.0),
+    )
+    assert "bad-framing" in reasons(ran(plan))
