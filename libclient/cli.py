@@ -64,7 +64,7 @@ examples:
 #: What to do about an error reply, where the code alone tells.
 ADVICE = {
     "unknown-action": "check the action's name",
-    "content-too-large": "send less, or raise the server's --max-content",
+    "content-too-large": "send less, or raise the server's --max-content (for JSON --max-json)",
     "overloaded": "try again later, or raise the server's --max-connections",
     "shutting-down": "try again once it has restarted",
     "handler-failed": "the server's log has the details",

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from protocol import BinaryReply, Handlers, Header, ProtocolError, Reply
 from protocol.errors import AnswerableError, BadRequest, UnknownAction
+from protocol.shown import shown
 
 __all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
 
@@ -176,7 +177,7 @@ class Actions:
         if not isinstance(name, str):
             return BadRequest("a request must be a JSON object with an 'action' string")
         if name not in self._json:
-            return UnknownAction(f"invalid action '{name}'.")
+            return UnknownAction(f"invalid action '{shown(name)}'.")
         return None
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol import BinaryReply, Reply
+from protocol.shown import shown
 
 if TYPE_CHECKING:
     from .actions import Actions
@@ -26,7 +27,7 @@ ENTRIES = {
 def search(request: dict[str, Any]) -> str:
     value = request.get("value")
     # Any JSON value may be searched for; only strings can be found, and not all others hash.
-    return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{value}'."
+    return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{shown(value)}'."
 
 
 def echo(request: dict[str, Any]) -> object:
@@ -36,7 +37,7 @@ def echo(request: dict[str, Any]) -> object:
 def confirm(request: dict[str, Any], session: dict[str, Any]) -> Reply:
     """The "test server": says what it received and how many on this connection that makes."""
     count = session["confirmed"] = session.get("confirmed", 0) + 1
-    return Reply(result=f"Received: {request.get('value')}", count=count)
+    return Reply(result=f"Received: {shown(request.get('value'))}", count=count)
 
 
 def first_ten_bytes(content: bytes | bytearray) -> BinaryReply:

@@ -131,6 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--max-connections-per-ip", count, "N", "of them from one IP address; 0: as many as there may be (0)")
     limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
     limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
+    limit("--max-json", size, "SIZE", "of that if it is JSON, which is decoded while nobody else is served (1m)")
     limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
     limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
     limit("--min-data-rate", size, "SIZE", "bytes a second, on average while a message arrives, after 5s (240)")
@@ -324,7 +325,7 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
     set_up_logging(arguments.log_level, arguments.log_format)
     limits = {name: getattr(arguments, name) for name in ServerLimits.__dataclass_fields__}
     try:
-        sizes = Limits(arguments.max_header, arguments.max_content)
+        sizes = Limits(arguments.max_header, arguments.max_content, arguments.max_json)
         ServerLimits(**limits)
     except ValueError as error:
         return _cannot(parser, str(error), EXIT_USAGE)
@@ -352,6 +353,7 @@ def _start_recording(arguments: argparse.Namespace, record: Callable[..., Record
         failed=lambda error: log.warning("the trace ends here, the server goes on: %s", error),
         max_header=arguments.max_header,
         max_content=arguments.max_content,
+        max_json=arguments.max_json,
     )
 
 

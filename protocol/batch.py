@@ -21,9 +21,7 @@ Rules:
   one-shot with more behind it, a deadline, an action that blocks, output enough) and says how
   many bytes it took. The walk goes on from there. So it may always give up, and is never the only way.
 * It must equal the walk: same bytes in, same calls, same replies, same state. Tests feed both
-  the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py). Only
-  how deep is too deep for a content is for the interpreter's stack to say, which differs by a few
-  levels of a thousand.
+  the same bytes whole, bytewise, at every cut and with a tail (tests/protocol/test_batch.py).
 * It builds no object per request or reply and calls nothing that it could do once for all: one
   slotted pair per message costs a fifth of the throughput at depth 16, and so does a scanner
   that is called for each content.

@@ -262,10 +262,11 @@ class Connection:
             header = self.codec.header(bytes(buffer[:end]))
         except BadHeader as error:
             return self._lose_framing(bare(error))
-        limit = self.codec.limits.max_content
+        limit = self.codec.content_limit(header)
         if header.content_length > limit:
             # Not shown in full: it may have four thousand digits.
-            return self._lose_framing(ContentTooLarge(f"the content is above the limit of {limit} bytes"), header)
+            what = "JSON content" if header.is_json else "content"
+            return self._lose_framing(ContentTooLarge(f"the {what} is above the limit of {limit} bytes"), header)
         advance(self, RECEIVE, HEADER_READ)
         if header.connection == KEEP_ALIVE:
             self.persistent = True

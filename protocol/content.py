@@ -24,7 +24,10 @@ from encodings.aliases import aliases
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
+from .collecting import Uncollected
 from .errors import BadContent, ProtocolError, UnsupportedEncoding
+from .limits import MAX_CONTENT_DEPTH, UNCOLLECTED
+from .nesting import is_deeper_than
 
 __all__ = [
     "JSON_TYPE",
@@ -129,15 +132,33 @@ def decode_json(data: bytes | bytearray, encoding: object) -> Any:
     except Exception as error:  # a codec may raise what it likes, and 100 of them do
         raise BadContent(f"the content is not valid {encoding!a} text") from error
     try:
-        return _decoder.decode(text)
-    except RecursionError as error:
-        raise BadContent("the content is nested too deeply") from error
+        return decode_text(text)
+    except (TooDeep, RecursionError) as error:
+        raise BadContent(f"the content is nested too deeply: more than {MAX_CONTENT_DEPTH} levels") from error
     except ValueError as error:
         raise BadContent(f"the content is not valid JSON: {_brief(error)}") from error
 
 
+class TooDeep(ValueError):
+    """A content is nested deeper than `MAX_CONTENT_DEPTH`."""
+
+
+#: A text that is not longer can't be nested too deeply: each level takes two characters.
+_SHALLOW = 2 * MAX_CONTENT_DEPTH
+
+
 def decode_text(text: str) -> Any:
-    """The value of a JSON text. Raises `ValueError` or `RecursionError`."""
+    """The value of a JSON text. Raises `ValueError` (`TooDeep` is one), or `RecursionError` on a stack that is full."""
+    size = len(text)
+    if size > _SHALLOW and is_deeper_than(MAX_CONTENT_DEPTH, text):
+        raise TooDeep
+    if size >= UNCOLLECTED:
+        with Uncollected():
+            return _scan(text)
+    return _scan(text)
+
+
+def _scan(text: str) -> Any:
     try:
         value, end = scan_once(text, 0)
     except StopIteration:
@@ -164,7 +185,13 @@ def decode_contents(contents: list[bytes]) -> list[Any]:
     count = len(contents)
     try:
         text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
-        elements, end = scan_once(text, 0)
+        if max(map(len, contents)) > _SHALLOW and is_deeper_than(1 + MAX_CONTENT_DEPTH, text):
+            return list(_decode_each(contents))
+        if len(text) < UNCOLLECTED:
+            elements, end = scan_once(text, 0)
+        else:
+            with Uncollected():
+                elements, end = scan_once(text, 0)
         if end == len(text) and len(elements) == 2 * count - 1 and elements[1::2].count(_SECRET) == count - 1:
             values: list[Any] = elements[::2]
             return values

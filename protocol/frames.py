@@ -306,12 +306,17 @@ class Codec:
         "json_reply_headers",
         "json_result_heads",
         "limits",
+        "max_json",
         "role",
     )
 
     def __init__(self, role: str, limits: Limits | None = None) -> None:
         self.role = role
         self.limits = limits or Limits()
+        #: of a client's replies as much as of any other: what it asked for it waits for
+        self.max_json = (
+            min(self.limits.max_json, self.limits.max_content) if role is SERVER else self.limits.max_content
+        )
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
         #: of those the common ones: JSON in UTF-8, with nothing that needs a second look -> content length
@@ -343,9 +348,13 @@ class Codec:
 
     def _parse(self, raw: bytes) -> Header:
         header = parse_header(raw, self.role)
-        if header.content_length > self.limits.max_content:
+        if header.content_length > self.content_limit(header):
             header.is_plain = header.is_common = False
         return header
+
+    def content_limit(self, header: Header) -> int:
+        """Bytes that a content with this header may have."""
+        return self.max_json if header.is_json else self.limits.max_content
 
     def common_around_id(self, framed: bytes) -> tuple[int | None, bytes]:
         """Of a header that is common but for its `id`: the content's length, and the id as written.

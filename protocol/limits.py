@@ -17,6 +17,14 @@ WIRE_MAX_HEADER = 0xFFFF
 #: recursive parser is never in danger.
 MAX_HEADER_DEPTH = 32
 
+#: Nesting a content may have: serde_json's number (Ruby's is 100, System.Text.Json's 64). All that handles a value
+#: takes a frame per level, of the thousand that Python has by default.
+MAX_CONTENT_DEPTH = 128
+
+#: Contents from this size on are decoded, answered and freed without the cyclic collector
+#: (`protocol.collecting`): below it that is called a few times at most.
+UNCOLLECTED = 8 * 1024
+
 #: An `id` is echoed in every reply, so it is kept short; integers stay exact in a double (RFC 7493).
 MAX_ID_LENGTH = 64
 MAX_ID_INTEGER = 2**53
@@ -43,20 +51,26 @@ class Limits:
     """What one message may measure, in bytes.
 
     `max_header` defaults to all that two bytes can say; `max_content` to NATS' 64 MiB ceiling
-    for `max_payload`. Both are decided from the *declared* size, before anything is buffered.
-    Neither can be turned off: a peer could then make us hold whatever it likes to send.
+    for `max_payload`. `max_json` is a server's, for the contents of requests that are JSON: those
+    are decoded in one piece, while it serves nobody else, into up to 52 times their size. It
+    defaults to a megabyte, NATS' default for `max_payload`; one above `max_content` says nothing. All are
+    decided from the *declared* size, before anything is buffered.
+    None can be turned off: a peer could then make us hold whatever it likes to send.
 
     Raises `ValueError` for a limit that can't hold.
     """
 
     max_header: int = WIRE_MAX_HEADER
     max_content: int = 64 * 1024 * 1024
+    max_json: int = 1024 * 1024
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_header <= WIRE_MAX_HEADER:
             raise ValueError(f"max_header must be from 1 to {WIRE_MAX_HEADER}, not {self.max_header}")
         if self.max_content < 1:
             raise ValueError(f"max_content must be at least 1 byte, not {self.max_content}")
+        if self.max_json < 1:
+            raise ValueError(f"max_json must be at least 1 byte, not {self.max_json}")
 
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

@@ -69,7 +69,7 @@ class Recorder:
 
     `file` is open, or a path: then nothing is recorded before `open`. `vantage` is "server" or "client". `clock` is the
     loop's, in seconds; `wall_clock` the time of day when it began. `failed` is told, once, why recording ended early.
-    `settings` stand in the head: a replay needs `max_header` and `max_content`.
+    `settings` stand in the head: a replay needs `max_header`, `max_content` and `max_json`.
     """
 
     def __init__(

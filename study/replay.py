@@ -92,7 +92,9 @@ def _limits(trace: Trace) -> Limits:
     """Those of the endpoint that was recorded: what is too large depends on them."""
     fields = trace.head["trace"]["common_fields"]
     default = Limits()
-    return Limits(fields.get("max_header", default.max_header), fields.get("max_content", default.max_content))
+    max_content = fields.get("max_content", default.max_content)
+    # A trace that does not name it is older than that limit.
+    return Limits(fields.get("max_header", default.max_header), max_content, fields.get("max_json", max_content))
 
 
 def _agree(verdict: Verdict, rows: list[Row], recorded: list[dict[str, str]]) -> bool:

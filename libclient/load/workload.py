@@ -37,6 +37,7 @@ from typing import Any
 
 from protocol import JSON_ENCODING, JSON_TYPE
 from protocol.frames import CLOSE, encode_header
+from protocol.shown import shown
 
 from ..outgoing import Outgoing, json_request
 from .config import FRAME, FULL, OFF, Config, Size
@@ -175,9 +176,9 @@ def expected_result(action: str, value: object) -> object:
     if not isinstance(value, str):
         return None
     if action == SEARCH:
-        return ENTRIES.get(value, f"No match for '{value}'.")
+        return ENTRIES.get(value, f"No match for '{shown(value)}'.")
     if action == CONFIRM:
-        return f"Received: {value}"
+        return f"Received: {shown(value)}"
     return None
 
 

@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument(
         "--max-content", type=size, default=TOLD.max_content, metavar="SIZE", help="its limit of a content (64m)"
     )
+    more.add_argument(
+        "--max-json", type=size, default=TOLD.max_json, metavar="SIZE", help="of a content that is JSON (1m)"
+    )
     more.add_argument("--max-header", type=size, default=TOLD.max_header, metavar="SIZE", help="of a header (65535)")
     more.add_argument(
         "--max-connections", type=size, default=TOLD.max_connections, metavar="N", help="of connections (10000)"
@@ -125,6 +128,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         pid=arguments.pid,
         command=arguments.command,
         max_content=arguments.max_content,
+        max_json=min(arguments.max_json, arguments.max_content),
         max_header=arguments.max_header,
         max_connections=arguments.max_connections,
         blocking_action=arguments.blocking_action,

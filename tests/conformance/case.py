@@ -110,6 +110,7 @@ class Options:
     pid: int | None = None  #: of the server, for what only /proc shows
     command: str | None = None  #: starts another server like it, for what ends one
     max_content: int = 64 * 1024 * 1024
+    max_json: int = 1024 * 1024
     max_header: int = 65535
     max_connections: int = 10_000
     blocking_action: str | None = None  #: an action that takes its time in another thread

@@ -17,6 +17,8 @@ from .wire import RING, Peer, binary, framed, header, message, search
 LIMITS = "Errors: content-too-large"
 TOO_LARGE = "content-too-large at once, then a lingering close"
 
+ECHO_ONE = b'{"action": "echo", "value": 1}'
+
 #: Contents larger than this are not sent: a run should fit a small machine.
 LARGEST_SENT = 128 * 1024 * 1024
 
@@ -25,6 +27,12 @@ def limit(run: ServerRun) -> int:
     if not 0 < run.options.max_content <= LARGEST_SENT:
         raise Informational(f"its --max-content is not between 1 and {LARGEST_SENT >> 20} MiB")
     return run.options.max_content
+
+
+def json_limit(run: ServerRun) -> int:
+    if not len(ECHO_ONE) < run.options.max_json <= LARGEST_SENT:
+        raise Informational(f"its --max-json is not between {len(ECHO_ONE)} and {LARGEST_SENT >> 20} MiB")
+    return run.options.max_json
 
 
 @case(
@@ -74,6 +82,42 @@ def sent_all_the_same(run: ServerRun) -> None:
     peer = run.connect()
     peer.send(header(run.options.max_content + 1) + b"x" * (4 << 20))
     peer.refused("content-too-large")
+
+
+@case(
+    "LM9", "JSON of exactly --max-json", star=True, heavy=True,
+    mechanism="content of the limit", section=LIMITS, expected="the right reply",
+)
+def exactly_the_limit_of_json(run: ServerRun) -> None:
+    peer = run.kept()
+    padding = b" " * (json_limit(run) - len(ECHO_ONE))
+    peer.send(message(ECHO_ONE + padding), within=SOON * 6)
+    peer.result(1, within=SOON * 6)
+    peer.usable()
+
+
+@case(
+    "LM9.2", "JSON of one byte more declared, not sent", star=True,
+    mechanism="decided from the declared size", section=LIMITS, expected=TOO_LARGE,
+)
+def one_more_of_json_declared(run: ServerRun) -> None:
+    peer = run.connect()
+    peer.send(header(json_limit(run) + 1, id="json"))
+    peer.refused("content-too-large", id="json")
+
+
+@case(
+    "LM9.3", "bytes of one more than --max-json", star=True, heavy=True,
+    mechanism="the limit of JSON is JSON's alone", section=LIMITS, expected="the same bytes back",
+)
+def bytes_above_the_limit_of_json(run: ServerRun) -> None:
+    size = json_limit(run) + 1
+    if size > run.options.max_content:
+        raise Informational("its --max-json is its --max-content")
+    peer = run.kept()
+    peer.send(binary(b"x" * size), within=SOON * 6)
+    peer.content(b"x" * size, "binary/echo", within=SOON * 6)
+    peer.usable()
 
 
 @case(

@@ -47,10 +47,11 @@ def fail(request):
 #: Short timers, so that none of them is INFORMATIONAL for want of patience, and small limits.
 SHORT = (
     "--header-timeout 3s --idle-timeout 4s --content-timeout 3s --send-timeout 3s --drain-timeout 2s "
-    "--max-connections 1000 --max-header 8k --max-content 1m --output-limit 16m --app conformance_actions:actions"
+    "--max-connections 1000 --max-header 8k --max-content 1m --max-json 512k --output-limit 16m "
+    "--app conformance_actions:actions"
 )
 TOLD = (
-    "--patience 7 --max-connections 1000 --max-header 8k --max-content 1m "
+    "--patience 7 --max-connections 1000 --max-header 8k --max-content 1m --max-json 512k "
     "--blocking-action slow --failing-action fail"
 )
 

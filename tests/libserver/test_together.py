@@ -15,7 +15,7 @@ from eventloop import Transport
 from eventloop.transport import RECV_SIZE
 from libserver import Actions, CloseReason, Message, Server
 from libserver.together import TOGETHER, WITHIN, Together
-from protocol import Codec
+from protocol import Codec, Limits
 from protocol.batch import PARTS, answer_each
 from tests.libserver.harness import Peer, Turned, arrived, ask, binary, keep, small_buffers, turned
 
@@ -430,7 +430,7 @@ def test_a_drain_takes_no_part_of_a_content_for_a_request(home: Turned, actions:
 
 
 def test_a_drain_finishes_what_has_begun_on_a_connection_that_keeps_output(house_of: HouseOf) -> None:
-    home = house_of(write_high=8 * 1024 * 1024, write_low=1024)
+    home = house_of(sizes=Limits(max_json=8 * 1024 * 1024), write_high=8 * 1024 * 1024, write_low=1024)
     peer, other = home.peer(small_buffers), home.peer()
     for one in (peer, other):
         one.send(keep("echo", 0))

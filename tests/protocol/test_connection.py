@@ -214,6 +214,22 @@ def test_a_content_of_exactly_the_limit_is_read():
     assert kinds(every_way(message(b"x" * 101, "x/y"), max_content=100)[0]) == ["Failed"]
 
 
+def test_a_json_content_has_a_lower_limit_on_a_server_and_bytes_have_not():
+    limits = {"max_json": 100, "max_content": 200}
+    for data, kind in (
+        (message(b"1" + b" " * 99), "Request"),
+        (message(b"1" + b" " * 100), "Failed"),
+        (message(b"1" + b" " * 100, connection="keep-alive"), "Failed"),
+        (message(b"1" + b" " * 100, id=1), "Failed"),
+        (message(b"1" + b" " * 100, encoding="rot13"), "Failed"),
+        (message(b"x" * 200, "x/y"), "Request"),
+        (message(b"x" * 201, "x/y"), "Failed"),
+    ):
+        assert kinds(every_way(data, **limits)[0])[-1] == kind
+    assert kinds(every_way(message(b"1" + b" " * 199), CLIENT, expecting=1, **limits)[0])[-1] == "Response"
+    assert kinds(every_way(message(b"1" + b" " * 150), max_json=300, max_content=100)[0]) == ["Failed"]
+
+
 def test_an_error_about_a_huge_length_is_short():
     [event] = server().receive_data(header(10**4000))
     assert isinstance(event, Failed)

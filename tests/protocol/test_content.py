@@ -200,10 +200,25 @@ def test_text_that_is_not_json_is_bad_content(text):
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_content_nested_too_deeply_is_bad_content(opening, closing):
-    deep = opening * 100_000 + "1" + closing * 100_000
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_content_nested_too_deeply_is_bad_content(opening, closing, encoding):
+    for levels in (129, 900, 100_000):
+        deep = opening * levels + "1" + closing * levels
+        with pytest.raises(BadContent, match="nested too deeply: more than 128 levels"):
+            decode_json(deep.encode(encoding), encoding)
+    deep = opening * 128 + "1" + closing * 128
+    assert decode_json(deep.encode(encoding), encoding)
+
+
+def test_a_content_that_finds_no_room_on_the_stack_is_bad_content():
+    def deeper(levels):
+        return deeper(levels - 1) if levels else decode_json(b"[" * 128 + b"]" * 128, "utf-8")
+
+    if sys.version_info >= (3, 12):
+        assert deeper(sys.getrecursionlimit() - 200)  # the scanner's recursion is not Python's there
+        return
     with pytest.raises(BadContent, match="nested too deeply"):
-        decode_json(deep.encode(), "utf-8")
+        deeper(sys.getrecursionlimit() - 150)
 
 
 def test_a_number_too_long_for_the_parser_is_bad_content_and_tells_nothing_of_our_settings():
@@ -251,8 +266,12 @@ def test_contents_are_read_up_to_the_first_that_is_bad():
         assert decode_contents([good, good, bad, good]) == [{"a": "é"}] * 2
         assert decode_contents([bad]) == decode_contents([bad, good]) == []
     assert decode_contents([]) == []
-    deep = b"[" * 300 + b"]" * 300
-    assert decode_contents([deep, good])[1] == {"a": "é"}
+    deep = b"[" * 128 + b"]" * 128
+    assert decode_contents([deep, good] * 3)[5] == {"a": "é"}
+    assert decode_contents([deep, good, b"[" + deep + b"]", good])[1:] == [{"a": "é"}]
+    small = [b"[[[[]]]]"] * 64  # many brackets, and no content is long enough to be deep
+    assert decode_contents(small) == [[[[[]]]]] * 64
+    assert decode_contents([*small, deep, good])[65:] == [{"a": "é"}]
 
 
 # --- JSON out ---------------------------------------------------------------------------------

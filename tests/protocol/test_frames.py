@@ -379,6 +379,16 @@ def test_a_cached_header_is_still_held_to_the_limit():
     assert not codec.headers[header(11)].is_plain
 
 
+def test_a_json_header_above_its_own_limit_is_neither_plain_nor_common_however_often_it_comes():
+    codec = Codec(SERVER, Limits(max_json=10))
+    for _ in range(3):
+        assert not codec.header(header(11)).is_plain
+        assert codec.header(header(11, "x/y")).is_plain
+        assert codec.common_around_id(header(11, id=1))[0] is None
+        assert codec.common_around_id(header(10, id=1))[0] == 10
+    assert list(codec.common) == []
+
+
 def test_no_split_of_a_stream_lets_a_short_tail_match_a_longer_header():
     """Whatever part of a stream is at hand, a header is found under its own prefix or not at all."""
     chance = random.Random(1)

@@ -31,6 +31,13 @@ def test_a_content_limit_from_one_byte_holds(value):
     assert Limits(max_content=value).max_content == value
 
 
+def test_json_has_a_limit_of_its_own():
+    assert Limits().max_json == 1024 * 1024
+    assert Limits(max_json=1).max_json == 1
+    with pytest.raises(ValueError, match="max_json must be at least 1 byte, not 0"):
+        Limits(max_json=0)
+
+
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_content_limit_that_would_refuse_everything_is_refused(value):
     with pytest.raises(ValueError, match="max_content must be at least 1 byte"):
