@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from eventloop import Address, Endpoint, parse_address
 from eventloop.addresses import zone_trouble
+from protocol.errors import FatalError
 
 from .errors import (
     BadReply,
@@ -201,7 +202,8 @@ def broken(address: Address, reason: EndReason, errors: Sequence[Exception], tim
     elif reason is EndReason.RESET:
         failure = ConnectionReset(f"{where} reset the connection before it answered the request{_UNSURE}")
     elif reason in (EndReason.BAD_FRAMING, EndReason.MISMATCH, EndReason.REFUSED):
-        why = f" ({errors[0]})" if errors else ""
+        said = errors[0] if errors else None
+        why = f" ({said.with_guess() if isinstance(said, FatalError) else said})" if said is not None else ""
         failure = BadReply(f"what {where} sent is not a reply to our request{why}; is it a server of this protocol?")
     elif reason in (EndReason.ABORTED, EndReason.DONE):
         failure = ConnectionFailed(f"the connection to {where} was closed on our side before the reply{_UNSURE}")

@@ -432,6 +432,8 @@ class Message:
             self._reply(event.header, event.error, replies)
         elif isinstance(event, Failed):
             self._because(CloseReason.BAD_FRAMING)
+            if event.error.looks_like is not None:
+                self.server.sent_foreign(self, event.error.looks_like)
             self._reply(event.header, event.error, replies)
         elif isinstance(event, EndOfInput):
             self._because(CloseReason.TRUNCATED if event.truncated else CloseReason.PEER_CLOSED)

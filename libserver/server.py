@@ -38,6 +38,7 @@ from protocol.states import Guarded, Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
+from .foreign import advice_for
 from .inputs import Arrivals
 from .limits import (
     DESCRIPTORS_KEPT_BACK,
@@ -69,6 +70,9 @@ STARVED_QUIET = 10.0
 #: those of Linux's printk_ratelimit).
 FAILURES_TOLD = 10
 FAILURES_WITHIN = 5.0
+
+#: The same for peers that speak one other protocol.
+FOREIGN_QUIET = 10.0
 
 #: Polls before the loop sleeps, about 100 microseconds: as long as a client on the same machine
 #: takes to ask again (benchmarks: one connection, depth 1).
@@ -169,6 +173,7 @@ class Server:
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self._tell_starved_from = self.loop.now
+        self._tell_foreign_from: dict[str, float] = {}  # of each kind; there are a handful
         self._failures = 0  # of handlers, since `_tell_failures` was last due
 
         self._listeners: list[Listener | EchoDatagrams] = []
@@ -323,6 +328,13 @@ class Server:
         if self.loop.now >= self._tell_starved_from:  # it may go on for hours, ten times a second
             self._tell_starved_from = self.loop.now + STARVED_QUIET
             log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
+
+    def sent_foreign(self, message: Message, looks_like: str) -> None:
+        """It sent no message, but what looks like another protocol: somebody has the wrong port."""
+        if self.loop.now >= self._tell_foreign_from.get(looks_like, self.loop.now):
+            self._tell_foreign_from[looks_like] = self.loop.now + FOREIGN_QUIET
+            peer = message.transport.peer_name()
+            log.warning("%s sent no message: it looks like %s; %s", peer, looks_like, advice_for(looks_like))
 
     # --- what a message asks of its server -------------------------------------------------
 

@@ -13,6 +13,7 @@ Rules:
 * RECEIVE (`protocol.states`) decides which parser reads next; each state has its own.
 * Replies are encoded in the order they are sent, because whether one of them grants
   `keep-alive` or says `close` depends on those before it.
+* What can't be a header is refused at its first byte, not when its length has come (`protocol.foreign`).
 * Memory: at most the limits' worth of one message, plus what was fed and not yet taken.
 
 Not here: the batch path that does the same for many whole requests at once
@@ -36,6 +37,7 @@ from .errors import (
     bare,
 )
 from .events import EndOfInput, Event, Failed, HeaderReceived, Notification, Rejected, Request, Response
+from .foreign import JSON_SPACE, SAMPLE, looks_like
 from .frames import CLOSE, KEEP_ALIVE, PREFIX_LENGTH, SERVER, Codec, Header, encode_header
 from .limits import DIRECT_CONTENT, MAX_CONTENT_TYPE
 from .states import (
@@ -81,6 +83,7 @@ class Connection:
         "_fence",
         "_filled",
         "_header",
+        "_white",
         "closing",
         "codec",
         "granted",
@@ -104,6 +107,7 @@ class Connection:
         self._header: Header | None = None  # of the message whose content is being read
         self._content: bytearray | None = None  # a large content, received in place
         self._filled = 0  # bytes of _content that have arrived
+        self._white = 0  # bytes at the buffer's front that are a prefix and white space, or need no second look
         self._fence = 0  # bytes at the buffer's front that were there when `closing` was set
         begin(self, RECEIVE, PROTOHEADER)
 
@@ -248,8 +252,11 @@ class Connection:
             return self._lose_framing(BadHeader("the header is empty"))
         limit = self.codec.limits.max_header
         if length > limit:
-            return self._lose_framing(HeaderTooLarge(f"a header of {length} bytes is above the limit of {limit}"))
+            too_large = HeaderTooLarge(f"a header of {length} bytes is above the limit of {limit}")
+            too_large.looks_like = looks_like(bytes(buffer[:SAMPLE]))
+            return self._lose_framing(too_large)
         advance(self, RECEIVE, PREFIX_READ)
+        self._white = PREFIX_LENGTH
         return None
 
     def _read_header(self) -> Event | None:
@@ -257,11 +264,12 @@ class Connection:
         assert buffer is not None  # the prefix stays in it until the header is whole
         end = PREFIX_LENGTH + int.from_bytes(buffer[:PREFIX_LENGTH], "big")
         if len(buffer) < end:
-            return None
+            return self._look_at_beginning(buffer, end) if len(buffer) > self._white else None
         try:
             header = self.codec.header(bytes(buffer[:end]))
         except BadHeader as error:
-            return self._lose_framing(bare(error))
+            begun = bytes(buffer[PREFIX_LENGTH:end]).lstrip(JSON_SPACE)
+            return self._lose_framing(bare(error) if begun[:1] in (b"", b"{") else _no_object(buffer))
         limit = self.codec.content_limit(header)
         if header.content_length > limit:
             # Not shown in full: it may have four thousand digits.
@@ -275,6 +283,17 @@ class Connection:
         if header.content_length >= DIRECT_CONTENT:
             self._begin_large(header.content_length)
         return HeaderReceived(header)
+
+    def _look_at_beginning(self, buffer: bytearray, end: int) -> Event | None:
+        """Of a header that is not whole: can it become one? Each byte is looked at once, however they come."""
+        begun = bytes(buffer[self._white :]).lstrip(JSON_SPACE)
+        if not begun:
+            self._white = len(buffer)
+            return None
+        if begun.startswith(b"{"):
+            self._white = end  # nothing more to look at
+            return None
+        return self._lose_framing(_no_object(buffer))
 
     def _read_content(self) -> Event | None:
         header = self._header
@@ -493,6 +512,14 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.codec.role} {self.state} in_flight={self.in_flight}>"
+
+
+def _no_object(buffer: bytearray) -> BadHeader:
+    """The error for a header that does not begin as a JSON object."""
+    error = BadHeader("the header must be a JSON object, and so begin with '{'")
+    # Not in the words: they must not depend on how much has come by now.
+    error.looks_like = looks_like(bytes(buffer[:SAMPLE]))
+    return error
 
 
 #: Each state picks its parser; a state without one reads nothing.

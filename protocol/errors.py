@@ -61,7 +61,16 @@ def bare(error: P) -> P:
 
 
 class FatalError(ProtocolError):
-    """Consequence: error reply, then lingering close."""
+    """Consequence: error reply, then lingering close.
+
+    `looks_like`: what was sent looks like this other protocol (`protocol.foreign`), or None. It is for the people on
+    this side: `with_guess` says it behind the error's own words, which the peer gets.
+    """
+
+    looks_like: str | None = None
+
+    def with_guess(self) -> str:
+        return f"{self}; it looks like {self.looks_like}" if self.looks_like is not None else str(self)
 
 
 class AnswerableError(ProtocolError):

@@ -12,7 +12,7 @@ import errno
 
 from eventloop import Address
 from eventloop.addresses import UNIX
-from protocol.errors import BadHeader, HeaderTooLarge
+from protocol.errors import BadHeader, FatalError, HeaderTooLarge
 
 from ..connect import not_connected
 from ..owner import Ending
@@ -83,6 +83,8 @@ def _connect_name(error: Exception, target: Address) -> str:
 
 def _words(error: Exception) -> str:
     """Without the number that Python puts before a system error's words."""
+    if isinstance(error, FatalError):
+        return error.with_guess()
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 

@@ -276,3 +276,21 @@ def no_result(run: ClientRun, what: str, content: bytes) -> None:
     caller.send(caller.message(content))
     caller.finish()
     run.ends()
+
+
+@each(
+    {
+        "CH15.1": ("an HTTP reply", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+        "CH15.2": ("a TLS alert", b"\x15\x03\x03\x00\x02\x02\x28"),
+        "CH15.3": ("a text", b"Who are you?\r\n"),
+    },
+    "what answers is {0}, and keeps the connection",
+    mechanism="reply can't become an object",
+    section=WIRE,
+    expected="failure at once: exit code other than 0",
+    role=CLIENT,
+)
+def foreign(run: ClientRun, what: str, data: bytes) -> None:
+    caller = run.asked()
+    caller.send(data)
+    run.fails()

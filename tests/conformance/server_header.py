@@ -463,3 +463,45 @@ def event_on_a_request(run: ServerRun, literal: str) -> None:
     if peer.result(RING).header.get("event", ABSENT) is not ABSENT:
         run.deviates("a reply without event", "event on an answer")
     peer.fin()
+
+
+#: What comes to a wrong port, as far as its sender goes before it waits for an answer. Read as a prefix its
+#: first two bytes say how much the header has: more than comes.
+FOREIGN = {
+    "HV26": ("an HTTP request", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "HV26.2": ("a TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x11" * 60),
+    "HV26.3": ("a PROXY header", b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 65432\r\n"),
+    "HV26.4": ("a PROXY header, version 2", b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00"),
+    "HV26.5": ("a text, as an echo client's", b"Message 1 from client."),
+    "HV26.6": ("JSON without a header", CONTENT),
+    "HV26.7": ("a byte order mark", b"\x01\x00\xef\xbb\xbf{"),
+    "HV26.8": ("white space, then a list", b"\x01\x00 \r\n\t["),
+}
+
+
+@each(
+    FOREIGN,
+    "a message that begins with {0}, and no more", star=True,
+    mechanism="header can't become an object", section=MESSAGE,
+    expected="bad-header at the first byte behind the prefix that is no white space, then a lingering close",
+)
+def foreign(run: ServerRun, what: str, data: bytes) -> None:
+    peer = run.connect()
+    peer.send(data)
+    length = int.from_bytes(data[:2], "big")
+    peer.refused("bad-header" if length <= run.options.max_header else "header-too-large")
+
+
+@case(
+    "HV27", "white space before the header's object, each byte in a segment of its own",
+    mechanism="white space before the object", section=MESSAGE, expected=RIGHT,
+)
+def white_space_first(run: ServerRun) -> None:
+    peer = run.connect()
+    data = framed(b" \t\r\n" + plain().encode()) + CONTENT
+    for byte in data[:8]:
+        peer.send(bytes([byte]))
+        time.sleep(0.01)
+    peer.send(data[8:])
+    peer.result(RING)
+    peer.fin()

@@ -113,6 +113,12 @@ def test_each_end_has_its_class_and_says_that_the_request_may_have_been_carried_
     assert "192.0.2.1:80" in str(failure)
 
 
+def test_what_is_no_reply_is_told_for_what_it_looks_like() -> None:
+    error = BadHeader("no object")
+    error.looks_like = "TLS"
+    assert "(no object; it looks like TLS)" in str(broken(TCP, EndReason.BAD_FRAMING, [error], 2.5))
+
+
 def test_timeouts_are_timeouts_to_python_too() -> None:
     assert isinstance(broken(TCP, EndReason.REPLY_TIMEOUT, [], 2.5), TimeoutError)
     assert "2.5 s" in str(broken(TCP, EndReason.REPLY_TIMEOUT, [], 2.5))

@@ -57,6 +57,11 @@ class Sent:
     id: Any = None
     fatal: bool = False
 
+    @property
+    def decided(self) -> int:
+        """After so many bytes its answer is known: what can't become a header is not waited for."""
+        return 3 if self.data[2:3] not in (b"", b"{") else len(self.data)
+
 
 class Model:
     """One connection, as wire.md has it."""
@@ -81,7 +86,7 @@ class Model:
         if not self.arrived and self.replies:
             self.began = now  # the first message's time runs from accept
         self.arrived += count
-        while self.serving and self.stream and self.arrived >= len(self.stream[0].data):
+        while self.serving and self.stream and self.arrived >= self.stream[0].decided:
             sent = self.stream.pop(0)
             self.arrived -= len(sent.data)
             self.began = now

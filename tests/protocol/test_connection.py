@@ -196,6 +196,66 @@ def test_lost_framing_is_told_at_once_and_nothing_behind_it_is_served(role, data
         assert event.header is None
 
 
+@pytest.mark.parametrize("role", [SERVER, CLIENT])
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"GET / HTTP/1.1\r\n", "an HTTP request"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "an HTTP reply"),
+        (b"\x16\x03\x01\x06\xc0\x01", "TLS"),
+        (b"PROXY TCP4 ", "a PROXY header"),
+        (b"\r\n\r\n\0\r\nQUIT\n", "a PROXY header"),
+        (b"Message 1 from client.", "raw text"),
+        (b"\x10\0\xff\xfe", None),
+        (b"\x10\0[1, 2]", None),
+        (b"\x10\0\xef\xbb\xbf{", None),  # a byte order mark
+        (b"\x10\0 \t\r\n\0", None),
+        (b"\x10\0\x0b{", None),  # white space, but not JSON's
+    ],
+)
+def test_a_header_that_does_not_begin_as_an_object_is_refused_at_its_first_byte(role, data, name):
+    enough = len(data) - len(data[2:].lstrip(b" \t\r\n")) + 1
+    connection = (server if role is SERVER else client)()
+    for byte in data[: enough - 1]:
+        assert connection.receive_data(bytes([byte])) == []
+    [event] = connection.receive_data(data[enough - 1 : enough])
+    assert event.error.code == "bad-header"
+    assert event.error.looks_like == name
+    assert "must be a JSON object" in str(event.error)
+    assert event.error.with_guess() == str(event.error) + (f"; it looks like {name}" if name else "")
+    assert (connection.state, connection.buffered) == ("FAILED", 0)
+
+
+@pytest.mark.parametrize("data", [framed(b"[]"), framed(b"\xff\xfe"), framed(b" \n0 "), framed(b"nonsense" * 100)])
+def test_what_is_said_of_it_does_not_depend_on_how_it_came(data):
+    [whole] = server().receive_data(data)
+    [cut] = server().receive_data(data[:-1])
+    assert str(whole.error) == str(cut.error)
+    assert "must be a JSON object, and so begin with '{'" in str(cut.error)
+
+
+def test_what_is_too_large_a_header_is_told_for_what_it_looks_like_too():
+    [event] = server(max_header=1000).receive_data(b"GET / HTTP/1.1\r\n")
+    assert (event.error.code, event.error.looks_like) == ("header-too-large", "an HTTP request")
+
+
+def test_white_space_before_a_header_is_looked_at_once(monkeypatch):
+    """A peer may send 64 KiB of it, byte by byte."""
+    looked = []
+    real = Connection._look_at_beginning
+
+    def look(self, buffer, end):
+        looked.append(len(buffer) - self._white)
+        return real(self, buffer, end)
+
+    monkeypatch.setattr(Connection, "_look_at_beginning", look)
+    raw = b" " * 500 + header()[2:]
+    connection = server()
+    events = [event for byte in framed(raw) for event in connection.receive_data(bytes([byte]))]
+    assert kinds(events) == ["HeaderReceived", "Rejected"]  # no bytes are no JSON
+    assert looked == [1] * 501
+
+
 def test_requests_before_the_broken_one_are_served_first():
     events, connection = every_way(NEXT + NEXT + b"\0\0", tail=NEXT)
     assert kinds(events)[-3:] == ["HeaderReceived", "Request", "Failed"]

@@ -176,6 +176,8 @@ class Conversation(EchoConversation):
         length = int.from_bytes(data[:2], "big")
         if length == 0 or length > self.max_header:
             return self._framing_lost("header-too-large" if length else "bad-header", None)
+        if bytes(data[2 : 2 + length]).lstrip(b" \t\r\n")[:1] not in (b"", b"{"):
+            return self._framing_lost("bad-header", None)  # at once: it can't become an object
         if len(data) < 2 + length:
             return False
         header = _header(bytes(data[2 : 2 + length]))

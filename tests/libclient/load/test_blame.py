@@ -82,6 +82,15 @@ def test_framing_is_blamed_on_the_prefix_or_the_header(error: FatalError, name):
     assert named(EndReason.BAD_FRAMING, error) == name
 
 
+def test_what_another_protocol_answered_is_told_for_what_it_looks_like():
+    error = BadHeader("no object")
+    error.looks_like = "an HTTP reply"
+    assert blame(Ending(EndReason.BAD_FRAMING, [error], [], []), HERE) == (
+        "bad_header",
+        "no object; it looks like an HTTP reply",
+    )
+
+
 def test_a_broken_pipe_is_told_from_a_reset():
     assert named(EndReason.RESET, system(errno.EPIPE)) == "broken_pipe"
     assert named(EndReason.RESET, system(errno.ECONNRESET)) == "reset"

@@ -1,0 +1,76 @@
+"""Is an operator told who speaks another protocol to a listener, and what that one wants?"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from libserver.foreign import advice_for
+from libserver.server import FOREIGN_QUIET
+from tests.libserver.harness import turned
+
+HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if "looks like" in record.message]
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (HTTP, "it looks like an HTTP request; this listener speaks messages"),
+        (b"HTTP/1.1 200 OK\r\n", "it looks like an HTTP reply; this listener speaks messages"),
+        (b"\x16\x03\x01\x06\xc0", "it looks like TLS; there is no listener for TLS: let a proxy in front end it"),
+        (b"PROXY TCP4 ", "it looks like a PROXY header; there is no listener for it: switch it off"),
+        (b"Message 1 from client.", "it looks like raw text; what echoes raw bytes is --listen echo://HOST:PORT"),
+        (b'{"action": "search"}', "it looks like JSON without prefix and header; a message has a prefix and a header"),
+        (b"SSH-2.0-x\r\n", "it looks like SSH; this listener speaks messages"),
+    ],
+)
+def test_who_speaks_another_protocol_is_refused_at_once_and_told_in_the_log(
+    caplog: pytest.LogCaptureFixture, sent: bytes, words: str
+) -> None:
+    with turned() as home:
+        peer = home.peer()
+        peer.send(sent)
+        assert peer.reply().code == "bad-header"
+        peer.eof()
+        peer.close()
+        assert home.ended() == {"bad-framing": 1}
+    (line,) = said(caplog)
+    assert line.startswith("127.0.0.1:")
+    assert words in line
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_flood_of_them_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    with turned() as home:
+        for sent in (HTTP, HTTP, b"PROXY TCP4 ", HTTP):
+            peer = home.peer()
+            peer.send(sent)
+            peer.reply()
+            peer.close()
+        assert len(said(caplog)) == 2
+        home.advance(FOREIGN_QUIET)
+        peer = home.peer()
+        peer.send(HTTP)
+        peer.reply()
+        peer.close()
+        home.ended()
+    assert len(said(caplog)) == 3
+
+
+def test_a_broken_header_is_no_other_protocol(caplog: pytest.LogCaptureFixture) -> None:
+    with turned() as home:
+        peer = home.peer()
+        peer.send(b"\0\x05{nope")
+        assert peer.reply().code == "bad-header"
+        peer.close()
+        home.ended()
+    assert said(caplog) == []
+
+
+def test_what_nobody_knows_gets_advice_too() -> None:
+    assert advice_for("a riddle") == "this listener speaks messages (docs/wire.md): check the port"
