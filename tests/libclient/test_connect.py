@@ -28,6 +28,7 @@ from libclient import (
     Unreachable,
 )
 from libclient.connect import broken, not_connected, parse_target, raise_descriptor_limit, resolve
+from protocol.errors import BadHeader
 
 TCP = parse_address("192.0.2.1:80")
 UNIX = parse_address("unix:/run/app.sock")

@@ -8,13 +8,13 @@ import pytest
 
 from libserver.foreign import advice_for
 from libserver.server import FOREIGN_QUIET
-from tests.libserver.harness import turned
+from tests.libserver.harness import Turned, turned
 
 HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if "looks like" in record.message]
+def said(home: Turned) -> list[str]:
+    return [text for text in home.log.texts(logging.WARNING) if "looks like" in text]
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
         (b"SSH-2.0-x\r\n", "it looks like SSH; this listener speaks messages"),
     ],
 )
-def test_who_speaks_another_protocol_is_refused_at_once_and_told_in_the_log(
-    caplog: pytest.LogCaptureFixture, sent: bytes, words: str
-) -> None:
+def test_who_speaks_another_protocol_is_refused_at_once_and_told_in_the_log(sent: bytes, words: str) -> None:
     with turned() as home:
         peer = home.peer()
         peer.send(sent)
@@ -39,37 +37,34 @@ def test_who_speaks_another_protocol_is_refused_at_once_and_told_in_the_log(
         peer.eof()
         peer.close()
         assert home.ended() == {"bad-framing": 1}
-    (line,) = said(caplog)
+        (line,) = said(home)
     assert line.startswith("127.0.0.1:")
     assert words in line
-    assert caplog.records[0].levelno == logging.WARNING
 
 
-def test_a_flood_of_them_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flood_of_them_is_told_once_in_a_while() -> None:
     with turned() as home:
         for sent in (HTTP, HTTP, b"PROXY TCP4 ", HTTP):
             peer = home.peer()
             peer.send(sent)
             peer.reply()
             peer.close()
-        assert len(said(caplog)) == 2
+        assert len(said(home)) == 2
         home.advance(FOREIGN_QUIET)
         peer = home.peer()
         peer.send(HTTP)
         peer.reply()
         peer.close()
-        home.ended()
-    assert len(said(caplog)) == 3
+        assert len(said(home)) == 3
 
 
-def test_a_broken_header_is_no_other_protocol(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_header_is_no_other_protocol() -> None:
     with turned() as home:
         peer = home.peer()
         peer.send(b"\0\x05{nope")
         assert peer.reply().code == "bad-header"
         peer.close()
-        home.ended()
-    assert said(caplog) == []
+        assert said(home) == []
 
 
 def test_what_nobody_knows_gets_advice_too() -> None:
