@@ -67,6 +67,13 @@ __all__ = ["Connection", "Frame"]
 Frame = tuple[bytes, bytes | bytearray | memoryview]
 
 
+def _no_object(begun: bytearray) -> BadHeader | None:
+    """The error for what can't become a header, in one piece or in many; None if it may."""
+    if begun.lstrip(JSON_SPACE)[:1] in (b"", b"{"):
+        return None
+    return BadHeader("the header must be a JSON object, and so begin with '{'")
+
+
 class Connection:
     """One end of a connection, sans I/O.
 
@@ -252,11 +259,9 @@ class Connection:
             return self._lose_framing(BadHeader("the header is empty"))
         limit = self.codec.limits.max_header
         if length > limit:
-            too_large = HeaderTooLarge(f"a header of {length} bytes is above the limit of {limit}")
-            too_large.looks_like = looks_like(bytes(buffer[:SAMPLE]))
-            return self._lose_framing(too_large)
-        advance(self, RECEIVE, PREFIX_READ)
+            return self._lose_framing(HeaderTooLarge(f"a header of {length} bytes is above the limit of {limit}"))
         self._white = PREFIX_LENGTH
+        advance(self, RECEIVE, PREFIX_READ)
         return None
 
     def _read_header(self) -> Event | None:
@@ -268,8 +273,7 @@ class Connection:
         try:
             header = self.codec.header(bytes(buffer[:end]))
         except BadHeader as error:
-            begun = bytes(buffer[PREFIX_LENGTH:end]).lstrip(JSON_SPACE)
-            return self._lose_framing(bare(error) if begun[:1] in (b"", b"{") else _no_object(buffer))
+            return self._lose_framing(_no_object(buffer[PREFIX_LENGTH:end]) or bare(error))
         limit = self.codec.content_limit(header)
         if header.content_length > limit:
             # Not shown in full: it may have four thousand digits.
@@ -286,14 +290,12 @@ class Connection:
 
     def _look_at_beginning(self, buffer: bytearray, end: int) -> Event | None:
         """Of a header that is not whole: can it become one? Each byte is looked at once, however they come."""
-        begun = bytes(buffer[self._white :]).lstrip(JSON_SPACE)
-        if not begun:
-            self._white = len(buffer)
-            return None
-        if begun.startswith(b"{"):
-            self._white = end  # nothing more to look at
-            return None
-        return self._lose_framing(_no_object(buffer))
+        new = buffer[self._white :]
+        error = _no_object(new)
+        if error is not None:
+            return self._lose_framing(error)
+        self._white = end if new.lstrip(JSON_SPACE) else len(buffer)  # the end: there is nothing more to look for
+        return None
 
     def _read_content(self) -> Event | None:
         header = self._header
@@ -339,6 +341,9 @@ class Connection:
         return Request(header, value) if server else Response(header, value)
 
     def _lose_framing(self, error: FatalError, header: Header | None = None) -> Event:
+        if self._buffer is not None:
+            # Not in the error's words: these must not depend on how much has come by now.
+            error.looks_like = looks_like(bytes(self._buffer[:SAMPLE]))
         advance(self, RECEIVE, FRAMING_LOST)
         self._forget()
         if self.codec.role is SERVER:
@@ -512,14 +517,6 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.codec.role} {self.state} in_flight={self.in_flight}>"
-
-
-def _no_object(buffer: bytearray) -> BadHeader:
-    """The error for a header that does not begin as a JSON object."""
-    error = BadHeader("the header must be a JSON object, and so begin with '{'")
-    # Not in the words: they must not depend on how much has come by now.
-    error.looks_like = looks_like(bytes(buffer[:SAMPLE]))
-    return error
 
 
 #: Each state picks its parser; a state without one reads nothing.
