@@ -69,7 +69,8 @@ Frame = tuple[bytes, bytes | bytearray | memoryview]
 
 def _no_object(begun: bytearray) -> BadHeader | None:
     """The error for what can't become a header, in one piece or in many; None if it may."""
-    if begun.lstrip(JSON_SPACE)[:1] in (b"", b"{"):
+    first = begun.lstrip(JSON_SPACE)[:1]
+    if not first or first == b"{":
         return None
     return BadHeader("the header must be a JSON object, and so begin with '{'")
 
