@@ -5,10 +5,13 @@ No json, no struct, no protocol. Start reading at `eventloop.loop`, then `eventl
 
 from .addresses import Address, parse_address
 from .connector import Connector, Endpoint
-from .listener import Listener
 from .loop import EventHandler, EventLoop
 from .timers import Deadlines, Fifo, Timer, Timers, parse_duration
 from .transport import StreamProtocol, Transport, WaterMarks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .listener import Listener
 
 __all__ = [
     "Address",
@@ -27,3 +30,12 @@ __all__ = [
     "parse_address",
     "parse_duration",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`Listener`, when a server asks for it: a client that asks once would wait for it."""
+    if name != "Listener":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .listener import Listener
+
+    return Listener

@@ -28,7 +28,6 @@ Small loop over small backends: Redis' `ae.c`.
 from __future__ import annotations
 
 import selectors
-import signal
 import socket
 import time
 from collections import deque
@@ -150,6 +149,8 @@ class EventLoop:
         last one before `select` sleeps is written down and heard of only when the sleep ends,
         which without this may be never.
         """
+        import signal  # a server's; it takes a while
+
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._wakes_on_signals = True
 
@@ -247,6 +248,8 @@ class EventLoop:
     def close(self) -> None:
         """Give back the descriptors. What is registered is forgotten, not closed."""
         if self._wakes_on_signals:
+            import signal
+
             signal.set_wakeup_fd(-1)
             self._wakes_on_signals = False
         self._waker.close()

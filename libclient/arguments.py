@@ -9,8 +9,6 @@ Not here: which options a command has.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -19,6 +17,8 @@ from eventloop.addresses import ECHO, ECHO_UDP, TCP
 from protocol.limits import parse_count, parse_size
 
 from .connect import parse_target
+from .errors import UsageError
+from .output import program
 
 __all__ = [
     "CommandParser",
@@ -35,16 +35,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-class UsageError(Exception):
-    """The command line can't be meant so; the sentence says what to write."""
-
-
-def program() -> str:
-    """What the user typed to run us."""
-    name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else ""
-    return name if name.startswith("app") else "app_client.py"
 
 
 class CommandParser(argparse.ArgumentParser):

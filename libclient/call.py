@@ -6,7 +6,6 @@ Full jitter: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Bl
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,14 @@ from protocol import Header
 from .errors import ErrorReply
 from .outgoing import Outgoing
 
-__all__ = ["Backoff", "Call", "error_in"]
+__all__ = ["Backoff", "Call", "chance", "error_in"]
+
+
+def chance() -> float:
+    """A number from 0 to 1."""
+    import random  # takes a while, and a call that succeeds never needs it
+
+    return random.random()
 
 
 class Backoff:
@@ -27,7 +33,7 @@ class Backoff:
 
     __slots__ = ("base", "cap", "random")
 
-    def __init__(self, base: float = 0.1, cap: float = 1.0, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, base: float = 0.1, cap: float = 1.0, random: Callable[[], float] = chance) -> None:
         self.base = base
         self.cap = cap
         self.random = random

@@ -10,28 +10,28 @@ Rules:
   output. `load` has more of its own.
 * Whatever goes wrong is one line on stderr that says what happened and what to do; a traceback
   only with MULTICONN_TRACEBACK=1 in the environment, for whoever looks for a bug of ours.
-* A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Its module is
-  imported when the command is asked for.
+* A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Its module, and all that only
+  some commands need, is imported when it is asked for: the tutorial's form is to start as fast as the tutorial's.
 
-Not here: what the commands do, the standard streams (`stdio`).
+Not here: what the commands do, what is said without one (`libclient.usage`), the standard streams (`stdio`).
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 import stdio
 
-from . import version
-from .arguments import CommandParser, UsageError, program
-from .errors import ConnectionFailed, ErrorReply
-from .output import remark
-from .tracing import Record
+from .errors import ConnectionFailed, ErrorReply, UsageError
+from .output import program, remark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .tracing import Record
 
 __all__ = ["main"]
 
@@ -46,20 +46,6 @@ COMMANDS = {
     "report": (".load.saved", "make the page of a saved load test once more"),
     "compare": (".load.compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
-
-EXAMPLES = """\
-examples:
-  {prog} 127.0.0.1 65432 search morpheus             as in the tutorial
-  {prog} request 127.0.0.1:65432 search morpheus
-  {prog} request unix:/tmp/app.sock echo --json-value '[1, 2]'
-  {prog} request 127.0.0.1:65432 echo --file photo.jpg -o copy.jpg
-  {prog} shell                                       127.0.0.1:65432 is the default
-  {prog} echo 127.0.0.1:65432 -c 10                  a plain echo server, such as multiconn-server.py
-  {prog} load                                        starts the bundled server and loads it
-
-'{prog} COMMAND --help' tells more. Exit codes: 0 done, 1 internal error, 2 usage,
-3 not connected, 4 an error reply, 130 interrupted, 141 nobody reads the output.
-"""
 
 #: What to do about an error reply, where the code alone tells.
 ADVICE = {
@@ -92,56 +78,23 @@ def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int
 
 def _run(arguments: list[str], record: Record | None) -> int:
     first = arguments[0] if arguments else ""
+    if len(arguments) == 4 and not first.startswith("-") and first not in COMMANDS:
+        from . import tutorial  # without argparse, and what else the commands need
+
+        return tutorial.run(*arguments)
     if first in COMMANDS:
+        import argparse
+
+        from .arguments import CommandParser
+
         module = import_module(COMMANDS[first][0], __package__)
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
         code: int = module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record)))
         return code
-    if len(arguments) == 4 and not first.startswith("-"):
-        from . import tutorial
+    from .usage import no_command
 
-        return tutorial.run(*arguments)
-    return _no_command(arguments)
-
-
-def _no_command(arguments: list[str]) -> int:
-    """--help, --version, or neither."""
-    parser = _TopParser()
-    if not arguments:
-        parser.error(f"write a command ({', '.join(COMMANDS)}), or HOST PORT ACTION VALUE as in the tutorial")
-    parser.parse_known_args(arguments)  # exits for --help and --version
-    first = arguments[0]
-    if first.startswith("-"):
-        parser.error(f"unknown option {first!r}: options come after the command")
-    parser.error(
-        f"{first!r} is no command (there are {', '.join(COMMANDS)}), and the tutorial's form has exactly four "
-        "arguments: HOST PORT ACTION VALUE"
-    )
-
-
-class _TopParser(CommandParser):
-    """`app_client.py --help`."""
-
-    def __init__(self) -> None:
-        super().__init__(program(), "Talk to a message server: one request, many, or a load test.")
-        self.usage = f"{program()} COMMAND ...\n       {program()} HOST PORT ACTION VALUE"
-        self.epilog = EXAMPLES.format(prog=program())
-        self.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
-        commands = self.add_argument_group("commands")
-        for name, (_, words) in COMMANDS.items():
-            commands.add_argument(name, nargs="?", help=words, default=argparse.SUPPRESS)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {program()} --help")
-
-
-class _Version(argparse.Action):
-    """Like argparse's own, which would have us look the version up at each start."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(program(), version.installed() or "(a clone, not installed)")
-        parser.exit()
+    return no_command(arguments, COMMANDS)
 
 
 # --- how it ended ----------------------------------------------------------------------

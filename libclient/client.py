@@ -26,7 +26,6 @@ Not here: which connection takes which call, trying again (`libclient.pool`).
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Sequence
 from selectors import BaseSelector
 from types import TracebackType
@@ -37,7 +36,7 @@ from eventloop.connector import open_socket as open_stream_socket
 from protocol import Header, Limits
 from protocol.states import Observer
 
-from .call import Backoff, Call
+from .call import Backoff, Call, chance
 from .connect import parse_target, raise_descriptor_limit, resolve
 from .errors import BadReply
 from .message import Message
@@ -84,7 +83,7 @@ class Client:
         depth: int = 64,
         retry_for: float = 5.0,
         backoff: tuple[float, float] = (0.1, 1.0),
-        random: Callable[[], float] = random.random,
+        random: Callable[[], float] = chance,
         keep_alive: bool = True,
         limits: Limits | None = None,
         loop: EventLoop | None = None,

@@ -9,18 +9,27 @@ Not here: exit codes, errors (`libclient.cli`).
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from protocol.files import SHARED, replace
 from protocol.printable import printable, printable_json
 
-from .client import Answer
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .client import Answer
 
-__all__ = ["remark", "save", "show_binary", "show_json", "show_text"]
+__all__ = ["program", "remark", "save", "show_binary", "show_json", "show_text"]
 
 #: Bytes of a binary reply that are shown: about three lines of a terminal.
 SHOWN_BYTES = 200
+
+
+def program() -> str:
+    """What the user typed to run us."""
+    name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else ""
+    return name if name.startswith("app") else "app_client.py"
 
 
 def remark(text: str) -> None:

@@ -8,7 +8,6 @@ Not here: what a message does (`libclient.message`).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "Owner", "Pair", "Shared", "UnaskedReply"]
 
-log = logging.getLogger("multiconn.client")
 
 #: A request and the owner's own token for it.
 Pair = tuple[Outgoing, Any]
@@ -133,6 +131,9 @@ class Shared:
 
 
 def _observer_failed(error: Exception) -> None:
+    import logging  # hardly ever needed, and it takes longer than a request
+
+    log = logging.getLogger("multiconn.client")
     log.error("an observer failed; its connection goes on without it", exc_info=error)
 
 

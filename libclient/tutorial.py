@@ -16,9 +16,8 @@ from typing import Any
 from eventloop import Address
 from eventloop.addresses import parse_port
 
-from .arguments import UsageError
 from .client import Client
-from .errors import ErrorReply
+from .errors import ErrorReply, UsageError
 from .outgoing import Outgoing, action_request
 from .output import show_text
 

@@ -3,29 +3,20 @@
 `text/json` is JSON in a text encoding that the header names; every other type is opaque
 bytes. Replies are always UTF-8, non-ASCII unescaped, a lone surrogate escaped.
 
-Which encodings: every text codec Python has, except those whose decoding is not a matter of
-text (idna, punycode, unicode_escape, raw_unicode_escape), or is ambiguous (utf-7), or is no
-codec at all (undefined). Names are looked up in a table made once: `codecs.lookup` remembers
-each spelling it is asked for and looks for a module of each name it doesn't know, so a peer
-could make it grow and search the disk.
-
-Not here: framing (`protocol.frames`), what a reply says (`libserver.actions`).
+Not here: which encodings (`protocol.encodings`), framing (`protocol.frames`), what a reply says (`libserver.actions`).
 """
 
 from __future__ import annotations
 
 import codecs
-import encodings
 import json
 import os
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from encodings.aliases import aliases
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
 from .collecting import Uncollected
-from .errors import BadContent, ProtocolError, UnsupportedEncoding
+from .errors import BadContent, ProtocolError
 from .limits import MAX_CONTENT_DEPTH, UNCOLLECTED
 from .nesting import is_deeper_than
 
@@ -51,60 +42,23 @@ JSON_ENCODING = "utf-8"
 RESULT_HEAD = b'{"result": '
 RESULT_TAIL = b"}"
 
-_NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
-_NOT_CODECS = {"aliases"}
+Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 
 # --- encodings -----------------------------------------------------------------------
 
-_MODULES = {m.name for m in pkgutil.iter_modules(encodings.__path__)} - _NOT_TEXT - _NOT_CODECS
-_ALIASES = {alias: module for alias, module in aliases.items() if module in _MODULES}
-_SPELLINGS = {name: name for name in _MODULES} | _ALIASES
-_LONGEST_SPELLING = 64
-
-Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
-
-
-def _module_of(name: str) -> str | None:
-    """The codec module behind a spelling, normalised as Python's own lookup does."""
-    spelling = encodings.normalize_encoding(name).lower()
-    return _SPELLINGS.get(spelling) or _ALIASES.get(spelling.replace(".", "_"))
-
-
 _decode_utf_8: Decode = codecs.lookup(JSON_ENCODING).decode
-_decoders: dict[str, Decode | None] = {}  # by module: bounded by _MODULES
 
 
 def text_codec(name: object) -> Decode:
     """The decoder of a text encoding, from whatever stood in `content-encoding`.
 
-    Raises `UnsupportedEncoding` for a non-string, a NUL, an unknown name, and for codecs that
-    are not from bytes to text.
+    Raises `UnsupportedEncoding` for what names none (see `protocol.encodings`).
     """
     if name == JSON_ENCODING:
         return _decode_utf_8
-    if not isinstance(name, str):
-        raise UnsupportedEncoding("content-encoding must be the name of a text encoding, as a string")
-    module = None
-    if len(name) <= _LONGEST_SPELLING and "\0" not in name:
-        module = _module_of(name)
-    if module is not None:
-        try:
-            decode = _decoders[module]
-        except KeyError:
-            decode = _decoders[module] = _load(module)
-        if decode is not None:
-            return decode
-    shown = ascii(name[:_LONGEST_SPELLING])
-    raise UnsupportedEncoding(f"content-encoding {shown} is not a text encoding known here; use utf-8")
+    from .encodings import other_codec  # a client hardly ever meets one; a server's `Codec` has it ready
 
-
-def _load(module: str) -> Decode | None:
-    try:
-        info = codecs.lookup(module)
-    except LookupError:  # a codec of another operating system, such as mbcs
-        return None
-    decode: Decode = info.decode
-    return decode if getattr(info, "_is_text_encoding", True) else None
+    return other_codec(name)
 
 
 # --- JSON in -------------------------------------------------------------------------

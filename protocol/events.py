@@ -2,11 +2,12 @@
 
 `Connection.receive_data` turns bytes into these. They are plain slotted records; the batch path
 (`protocol.batch`) builds none of them. Not here: how they are made, what is done about them.
+
+Written out, and no dataclasses: to import `dataclasses` (with `inspect`) and have it write seven classes
+takes a client that asks once as long as all that it has to say.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from .errors import AnswerableError, FatalError
 from .frames import Header
@@ -23,64 +24,98 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class HeaderReceived:
+class _Record:
+    """Two of one kind with equal fields are equal; `repr` shows the fields."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Record) or other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self.__slots__, self._fields(), strict=True))
+        return f"{self.__class__.__name__}({fields})"
+
+
+class HeaderReceived(_Record):
     """A header is whole and valid; its content follows. A `deadline-ms` is counted from here."""
 
-    header: Header
+    __slots__ = ("header",)
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
 
 
-@dataclass(slots=True)
-class Request:
+class Request(_Record):
     """A whole request. `content` is the decoded JSON value, or bytes-like for every other type.
 
     Bytes-like: `bytes`, or the `bytearray` a large content was received into.
     """
 
-    header: Header
-    content: object
+    __slots__ = ("content", "header")
+
+    def __init__(self, header: Header, content: object) -> None:
+        self.header = header
+        self.content = content
 
 
-@dataclass(slots=True)
-class Response:
+class Response(_Record):
     """A whole reply to the oldest unanswered request; `content` as in `Request`."""
 
-    header: Header
-    content: object
+    __slots__ = ("content", "header")
+
+    def __init__(self, header: Header, content: object) -> None:
+        self.header = header
+        self.content = content
 
 
-@dataclass(slots=True)
-class Notification:
+class Notification(_Record):
     """A message with an `event` name: it answers no request. A client skips what it did not ask for.
 
     `content` is None if it can't be decoded.
     """
 
-    header: Header
-    content: object
+    __slots__ = ("content", "header")
+
+    def __init__(self, header: Header, content: object) -> None:
+        self.header = header
+        self.content = content
 
 
-@dataclass(slots=True)
-class Rejected:
+class Rejected(_Record):
     """A message whose frame was whole and whose content can't be decoded: answer `error`, go on."""
 
-    header: Header
-    error: AnswerableError
+    __slots__ = ("error", "header")
+
+    def __init__(self, header: Header, error: AnswerableError) -> None:
+        self.header = header
+        self.error = error
 
 
-@dataclass(slots=True)
-class Failed:
+class Failed(_Record):
     """Nothing more can be read: answer `error`, then lingering close. `header` if it had validated."""
 
-    header: Header | None
-    error: FatalError
+    __slots__ = ("error", "header")
+
+    def __init__(self, header: Header | None, error: FatalError) -> None:
+        self.header = header
+        self.error = error
 
 
-@dataclass(slots=True)
-class EndOfInput:
+class EndOfInput(_Record):
     """The peer sends no more. `truncated`: it stopped inside a message."""
 
-    truncated: bool
+    __slots__ = ("truncated",)
+
+    def __init__(self, truncated: bool) -> None:
+        self.truncated = truncated
 
 
 Event = HeaderReceived | Request | Response | Notification | Rejected | Failed | EndOfInput

@@ -284,9 +284,7 @@ def encode_header(
 #: Splits a header at a member `"id": value` as clients write it: an integer, or printable ASCII
 #: that needs no escape. Gives what stands before, the value as written, and what stands behind;
 #: the white space between is JSON's own, which is less than `\s`.
-_split_at_id = re.compile(
-    rb'"id"[ \t\n\r]*:[ \t\n\r]*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=[ \t\n\r]*[,}])'
-).split
+_AT_ID = rb'"id"[ \t\n\r]*:[ \t\n\r]*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=[ \t\n\r]*[,}])'
 
 _pack_prefix = struct.Struct(">H").pack
 
@@ -308,6 +306,7 @@ class Codec:
         "limits",
         "max_json",
         "role",
+        "split_at_id",
     )
 
     def __init__(self, role: str, limits: Limits | None = None) -> None:
@@ -317,6 +316,12 @@ class Codec:
         self.max_json = (
             min(self.limits.max_json, self.limits.max_content) if role is SERVER else self.limits.max_content
         )
+        if role == SERVER:
+            # Made ready at the start of an endpoint that peers may ask anything, and not at the import: one that
+            # asks once needs neither. What lies on the disk can't be had once no descriptor is left.
+            from . import encodings  # noqa: F401
+
+            self.split_at_id = re.compile(_AT_ID).split
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
         #: of those the common ones: JSON in UTF-8, with nothing that needs a second look -> content length
@@ -366,7 +371,7 @@ class Codec:
         """
         if len(framed) > CACHED_HEADER_LENGTH or len(framed) - PREFIX_LENGTH > self.limits.max_header:
             return None, b""
-        parts = _split_at_id(framed, 1)
+        parts = self.split_at_id(framed, 1)
         if len(parts) != 3:
             return None, b""
         before, id, behind = parts

@@ -6,7 +6,7 @@ Only sizes of a message live here; everything with time or sockets is in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Limits", "parse_count", "parse_size"]
 
@@ -46,8 +46,13 @@ CACHED_REPLY_HEADERS = 4096
 DIRECT_CONTENT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class _Sizes(NamedTuple):
+    max_header: int
+    max_content: int
+    max_json: int
+
+
+class Limits(_Sizes):
     """What one message may measure, in bytes.
 
     `max_header` defaults to all that two bytes can say; `max_content` to NATS' 64 MiB ceiling
@@ -60,17 +65,18 @@ class Limits:
     Raises `ValueError` for a limit that can't hold.
     """
 
-    max_header: int = WIRE_MAX_HEADER
-    max_content: int = 64 * 1024 * 1024
-    max_json: int = 1024 * 1024
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.max_header <= WIRE_MAX_HEADER:
-            raise ValueError(f"max_header must be from 1 to {WIRE_MAX_HEADER}, not {self.max_header}")
-        if self.max_content < 1:
-            raise ValueError(f"max_content must be at least 1 byte, not {self.max_content}")
-        if self.max_json < 1:
-            raise ValueError(f"max_json must be at least 1 byte, not {self.max_json}")
+    def __new__(
+        cls, max_header: int = WIRE_MAX_HEADER, max_content: int = 64 * 1024 * 1024, max_json: int = 1024 * 1024
+    ) -> Limits:
+        if not 1 <= max_header <= WIRE_MAX_HEADER:
+            raise ValueError(f"max_header must be from 1 to {WIRE_MAX_HEADER}, not {max_header}")
+        if max_content < 1:
+            raise ValueError(f"max_content must be at least 1 byte, not {max_content}")
+        if max_json < 1:
+            raise ValueError(f"max_json must be at least 1 byte, not {max_json}")
+        return super().__new__(cls, max_header, max_content, max_json)
 
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

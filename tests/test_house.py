@@ -212,7 +212,7 @@ def test_no_file_is_named_after_nothing() -> None:
 
 def test_the_libraries_do_not_print() -> None:
     """What is said is for the commands to say; the libraries return, raise or log."""
-    talkers = {"cli", "call", "raw", "shell", "output", "pages", "tutorial", "ask", "echo"}
+    talkers = {"cli", "usage", "raw", "shell", "output", "tutorial", "ask", "echo"}
     wrong = [
         f"{name(path)}:{node.lineno}"
         for part in ("protocol", "eventloop", "libserver", "libclient")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from protocol import Limits, limits
@@ -45,7 +43,7 @@ def test_a_content_limit_that_would_refuse_everything_is_refused(value):
 
 
 def test_limits_cannot_be_changed_once_they_are_in_force():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Limits().max_content = 1
 
 
