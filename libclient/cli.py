@@ -18,6 +18,7 @@ Not here: what the commands do, what is said without one (`libclient.usage`), th
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -30,6 +31,7 @@ from .output import program, remark
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from .tracing import Record
 
@@ -79,22 +81,31 @@ def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int
 def _run(arguments: list[str], record: Record | None) -> int:
     first = arguments[0] if arguments else ""
     if len(arguments) == 4 and not first.startswith("-") and first not in COMMANDS:
-        from . import tutorial  # without argparse, and what else the commands need
-
-        return tutorial.run(*arguments)
+        code: int = _imported(".tutorial").run(*arguments)  # without argparse, and what else the commands need
+        return code
     if first in COMMANDS:
         import argparse
 
         from .arguments import CommandParser
 
-        module = import_module(COMMANDS[first][0], __package__)
+        module = _imported(COMMANDS[first][0])
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record)))
+        code = module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record)))
         return code
     from .usage import no_command
 
     return no_command(arguments, COMMANDS)
+
+
+def _imported(name: str) -> Any:
+    """A command's module. What is imported stays: to search it for garbage again and again is a part of the start."""
+    gc.disable()
+    try:
+        return import_module(name, __package__)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 # --- how it ended ----------------------------------------------------------------------

@@ -41,6 +41,9 @@ __all__ = ["broken", "not_connected", "parse_target", "raise_descriptor_limit", 
 #: Descriptors beside those for connections: the standard three, the selector, the wake-up pair.
 SPARE_DESCRIPTORS = 32
 
+#: What IP addresses are written with.
+_IN_NUMBERS = frozenset("0123456789abcdefABCDEF.:")
+
 _NAME_SERVER_SILENT = getattr(socket, "EAI_AGAIN", None)
 
 
@@ -61,8 +64,10 @@ def resolve(address: Address) -> list[Endpoint]:
         return [Endpoint(socket.AF_UNIX, address.unix_name)]
     if trouble := zone_trouble(address.host):
         raise UnknownHost(trouble)
+    # A text goes through IDNA first, whose tables take as long to import as a request; an IP address has no use for it.
+    host = address.host.encode() if _IN_NUMBERS.issuperset(address.host) else address.host
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno == _NAME_SERVER_SILENT:
             advice = "no name server answers: check this machine's network, or use an IP address"

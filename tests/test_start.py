@@ -1,0 +1,72 @@
+"""What is imported before a command can begin: a request from the command line waits for every module of it.
+
+Modules are counted, not milliseconds, which a busy machine makes: `python -m benchmarks startup` has those.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import eventloop
+import libclient
+import libserver
+import protocol
+from tests.libclient.load.servers import ScriptedServer, correct
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = ("libclient", "libserver", "protocol", "eventloop", "study", "stdio", "multiconn")
+
+#: What a single request has no use for, and what it is for.
+HEAVY = {
+    "argparse": "options: the tutorial's form has none",
+    "asyncio": "nobody's",
+    "dataclasses": "imports inspect, and writes each class's methods at every start",
+    "encodings.idna": "names: an IP address is none",
+    "importlib.metadata": "--version",
+    "inspect": "nobody's",
+    "libclient.load": "load tests",
+    "libclient.tracing": "--trace",
+    "logging": "an observer that fails",
+    "pkgutil": "other encodings than UTF-8",
+    "protocol.batch": "the server's",
+    "eventloop.listener": "the server's",
+    "random": "a second try",
+    "signal": "the server's",
+    "study": "--trace",
+    "subprocess": "the load tester's",
+    "threading": "the server's",
+    "traceback": "logging's",
+}
+
+
+def imported(*words: str) -> list[str]:
+    """The modules that a command imports, in order; without site-packages, whose own are not ours to count."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", *words],
+        cwd=ROOT, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return lines[1:]
+
+
+def test_a_request_in_the_tutorial_s_form_imports_what_it_needs_and_no_more() -> None:
+    with ScriptedServer(correct) as server:
+        host, _, port = server.target.rpartition(":")
+        modules = imported("app_client.py", host.removeprefix("tcp://"), port, "search", "morpheus")
+    assert [f"{name} ({HEAVY[name]})" for name in modules if name in HEAVY] == []
+    assert len([name for name in modules if name.partition(".")[0] in OURS]) <= 33
+    assert len(modules) <= 100
+
+
+@pytest.mark.parametrize("package", [protocol, eventloop, libclient, libserver], ids=lambda package: package.__name__)
+def test_every_public_name_is_there_also_if_it_is_fetched_late(package: ModuleType) -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is getattr(package, name)
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nonsense'"):
+        package.nonsense  # noqa: B018
