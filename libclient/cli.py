@@ -81,8 +81,7 @@ def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int
 def _run(arguments: list[str], record: Record | None) -> int:
     first = arguments[0] if arguments else ""
     if len(arguments) == 4 and not first.startswith("-") and first not in COMMANDS:
-        code: int = _imported(".tutorial").run(*arguments)  # without argparse, and what else the commands need
-        return code
+        return int(_imported(".tutorial").run(*arguments))  # without argparse, and what else the commands need
     if first in COMMANDS:
         import argparse
 
@@ -91,8 +90,7 @@ def _run(arguments: list[str], record: Record | None) -> int:
         module = _imported(COMMANDS[first][0])
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
-        code = module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record)))
-        return code
+        return int(module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record))))
     from .usage import no_command
 
     return no_command(arguments, COMMANDS)
