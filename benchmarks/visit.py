@@ -105,6 +105,7 @@ def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, se
         said, complaint = process.communicate()
     if server.ended:
         return Visit(load.name, peer, round, broken=f"the server ended: {server.said().strip()[-300:]}")
+    samples.append((time.monotonic(), server.cpu_seconds()))  # however seldom we got to look before
     try:
         told: dict[str, Any] = json.loads(said)
     except ValueError:

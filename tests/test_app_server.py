@@ -575,8 +575,8 @@ def test_a_log_that_nobody_reads_does_not_hold_the_server_and_its_end_waits_a_se
 
 
 def test_each_limit_is_kept_as_its_option_says_and_the_end_tells_why_everyone_went() -> None:
-    times = ["--header-timeout", "200ms", "--content-timeout", "200ms", "--idle-timeout", "300ms"]
-    sizes = ["--send-timeout", "200ms", "--write-high", "64k", "--write-low", "1k", "--output-limit", "8m"]
+    times = ["--header-timeout", "1s", "--content-timeout", "1s", "--idle-timeout", "1s"]
+    sizes = ["--send-timeout", "1s", "--write-high", "64k", "--write-low", "1k", "--output-limit", "8m"]
     counts = ["--max-connections-per-ip", "5", "--requests-per-event", "2", "--min-data-rate", "1k"]
     megabyte = 1024 * 1024
     with running("127.0.0.1", "0", *times, *sizes, *counts) as command:

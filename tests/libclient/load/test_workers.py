@@ -161,7 +161,7 @@ def test_the_first_hundred_of_each_error_are_kept_and_their_connections_have_one
     """However many books there are: of the warm-up, of what was measured, of connections; of each worker."""
     out = tmp_path / "run"
     with ScriptedServer(servers.wrong_once_in(2)) as server:
-        done = load(server.target, "-c", "5", "-r", "1k", "-d", "500ms", "--warmup", "300ms", "--interval", "100ms",
+        done = load(server.target, "-c", "5", "-r", "1k", "-n", "500", "--warmup", "300ms", "--interval", "100ms",
                     "-w", str(workers), "-o", str(out), "--ui", "none")  # fmt: skip
     assert done.returncode == 4, done.stderr
     run = read_run(out)
