@@ -1,17 +1,47 @@
-"""How many workers does `-n auto` start?
+"""How many workers does `-n auto` start, and which tests are slow?
 
 Three for two cores: a third of the suite's time is waiting, for a timer or a peer, and one worker's wait is
 another's processor.
+
+Slow is what starts many processes, draws pages in a browser, or goes through cases by the hundred: `-m "not slow"` is
+the rest, in a minute.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+HERE = Path(__file__).resolve().parent
+SLOW = (
+    "benchmarks",
+    "conformance",
+    "detection",
+    "faults",
+    "libclient/load",
+    "model",
+    "simulation",
+    "study/test_dissector.py",
+    "study/test_tour.py",
+    "study/test_view.py",
+    "test_app_client.py",
+    "test_app_server.py",
+    "test_ci.py",
+    "test_docs.py",
+    "test_end_to_end.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
 def pytest_xdist_auto_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + cores // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(HERE)
+        if any(path.is_relative_to(slow) for slow in SLOW):
+            item.add_marker("slow")
