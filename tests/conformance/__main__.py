@@ -20,8 +20,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import stdio
-
 from . import report
 from .case import CASES, CLIENT, FAILED, SERVER, Case, Options, Target
 from .runner import run
@@ -213,4 +211,4 @@ def _run(cases: Sequence[Case], target: Target, arguments: argparse.Namespace) -
 
 
 if __name__ == "__main__":
-    sys.exit(stdio.run("conformance", main))
+    sys.exit(main())

@@ -132,7 +132,7 @@ def connecting(loop: EventLoop, *socks: FaultySocket) -> list[Any]:
     waiting = list(socks)
     for sock in socks:
         sock.script("connect_ex", Errno(errno.EINPROGRESS))
-    endpoints = [Endpoint(socket.AF_INET, "x")] * len(socks)
+    endpoints = [Endpoint(socket.AF_INET, ("127.0.0.1", 1))] * len(socks)
     Connector(loop, endpoints, told.append, told.append, open_socket=lambda _: waiting.pop(0))
     loop.run_once(0)
     return told
