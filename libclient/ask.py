@@ -21,6 +21,7 @@ from .arguments import UsageError, add_timeouts, duration, target
 from .client import Answer, Client
 from .outgoing import BINARY_ENCODING, Outgoing, json_request
 from .output import remark, save, show_binary, show_json
+from .signals import ended_by_signals
 from .tracing import add_arguments as add_trace_options
 from .tracing import recording
 from .tutorial import CONTENT_TYPE
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Raises `UsageError`, `ErrorReply` or `ConnectionFailed`."""
     request = outgoing(args)
     _check_output(args.output)
-    with recording(args) as seen:
+    with ended_by_signals(), recording(args) as seen:
         client = Client(
             args.target,
             timeout=args.timeout,

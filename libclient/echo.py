@@ -5,6 +5,8 @@ all messages without waiting, as `multiconn-client.py` of the tutorial does, and
 back byte for byte as it comes. For UDP each message is a datagram, which may get lost: nothing is
 sent again, and what did not come back in time is missing.
 
+An interrupted run (Ctrl-C, SIGTERM, a terminal that closes) tells what had come back by then.
+
 Exit codes: 0 all came back, 3 a connection could not be made, 4 something was different or missing.
 
 Not here: one connection (`libclient.raw`), messages with headers (`libclient.message`). A server of
@@ -22,6 +24,7 @@ from .arguments import UsageError, count, echo_target, positive_duration
 from .connect import raise_descriptor_limit, resolve
 from .output import remark, show_text
 from .raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plural
+from .signals import ended_by_signals
 
 __all__ = ["add_arguments", "run"]
 
@@ -74,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     raise_descriptor_limit(args.connections)
     loop = EventLoop()
     try:
-        many = _Many(loop, args, messages, resolve(args.target))
-        many.run()
+        with ended_by_signals():
+            many = _Many(loop, args, messages, resolve(args.target))
+            many.run()
     finally:
         loop.close()
     return many.report()
@@ -102,6 +106,11 @@ class _Many:
         try:
             while self.to_do:
                 self.loop.run_once()
+        except (KeyboardInterrupt, SystemExit):
+            for one in self.all:
+                one.finish(f"interrupted when {one.so_far()} had come back")
+            self.tell()
+            raise
         finally:
             for one in self.all:
                 one.close()
@@ -111,8 +120,8 @@ class _Many:
         self.to_do -= 1
         self.patience.stop(one)
 
-    def report(self) -> int:
-        """A line per connection and the total; the exit code."""
+    def tell(self) -> list[RawEcho]:
+        """A line per connection and the total; returns those that failed."""
         for one in self.all:
             show_text(f"connection {one.number}: {one.outcome()}")
         wrong = [one for one in self.all if one.trouble]
@@ -123,6 +132,11 @@ class _Many:
             f"{back} of {sent} bytes came back"
         )
         show_text(f"total: {total}" + (f"; {len(wrong)} failed" if wrong else ", all as sent"))
+        return wrong
+
+    def report(self) -> int:
+        """What there is to tell; the exit code."""
+        wrong = self.tell()
         if not wrong:
             return 0
         remark(f"app_client.py echo: {len(wrong)} of {len(self.all)} failed; the first: {wrong[0].trouble}")

@@ -31,6 +31,7 @@ from .connect import parse_target
 from .errors import ConnectionFailed, ErrorReply
 from .outgoing import Outgoing, action_request, json_request
 from .output import remark, show_binary, show_json
+from .signals import ended_by_signals
 from .tracing import add_arguments as add_trace_options
 from .tracing import recording
 
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     """Raises `ConnectionFailed` if there is nobody to talk to."""
     by_hand = sys.stdin is not None and sys.stdin.isatty()
     with (
+        ended_by_signals(),
         recording(args) as seen,
         Client(
             args.target,

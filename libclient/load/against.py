@@ -38,22 +38,24 @@ from pathlib import Path
 from typing import Any
 
 from eventloop import Address, Endpoint
+from protocol.files import replace
 from protocol.printable import printable_json
 
 from ..arguments import UsageError, program
 from ..connect import resolve
+from ..output import remark
 from . import report
 from .bootstrap import FEWEST
 from .child import ChildServer, server_command
 from .compare import Comparison, Piece, Side, blocks_of, compare, piece_of, said, to_object
 from .config import Config
-from .files import DirectoryTaken, Writer, write_summary
+from .files import DirectoryTaken, Writer, claim
 from .gates import Abort, parse
-from .outcome import COMPLETED, INTERNAL_ERROR, INVALID, USAGE, Outcome, exit_code, summary
-from .preflight import PreflightError, preflight
+from .outcome import COMPLETED, FILES_LOST, INTERNAL_ERROR, INVALID, USAGE, Outcome, exit_code, summary
+from .preflight import PreflightError, check_actions, preflight
 from .progress import MEASURING, OVER, Interval, Plan, Sink
 from .runner import Runner
-from .saved import draw
+from .saved import finish
 from .signals import Interrupts
 from .workload import Workload
 
@@ -69,7 +71,7 @@ USUAL = 20
 SETTLING = 0.2
 
 #: load.md's order of exit codes: the first that applies to either run is the command's.
-_ORDER = (INTERNAL_ERROR, USAGE, 130, 143, 3, 4, INVALID, 99, COMPLETED)
+_ORDER = (INTERNAL_ERROR, USAGE, 130, 143, 3, 4, INVALID, 99, FILES_LOST, COMPLETED)
 
 
 def order_of(pairs: int, chance: random.Random) -> str:
@@ -203,20 +205,27 @@ class Turns:
 # --- the command ---------------------------------------------------------------------
 
 
-def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack: ExitStack) -> int:
-    """`load A --against B`; the exit code. Raises what `load.cli` knows how to say."""
+def run(
+    args: argparse.Namespace, config: Config, interrupts: Interrupts, stack: ExitStack, claims: ExitStack
+) -> int:
+    """`load A --against B`; the exit code. Raises what `load.cli` knows how to say.
+
+    What is in `stack` ends with the runs, what is in `claims` with the command.
+    """
     block, pairs = block_of(config, args.block)
-    Workload(config)
+    workload = Workload(config)
     theirs = resolve(args.against)
     ours = resolve(args.target) if args.target is not None else []
     _preflight(args, config, {end.sockaddr for end in ours} & {end.sockaddr for end in theirs})
-    writers = dict(_writers(args, config, stack))
+    writers = dict(_writers(args, config, stack, claims))
     targets = {"a": args.target, "b": args.against}
     child = None
     if args.target is None:
         child = ChildServer(server_command(config.sockets))
         targets["a"] = stack.enter_context(child)
         ours = resolve(targets["a"])
+    for address, ends in ((targets["a"], ours), (targets["b"], theirs)):
+        check_actions(config, workload, address, ends)
     sinks: dict[str, list[Sink]] = {side: [writers[side]] if side in writers else [] for side in targets}
     try:
         turns = Turns(config, {"a": (targets["a"], ours), "b": (targets["b"], theirs)}, sinks, block, pairs)
@@ -251,14 +260,20 @@ def _preflight(args: argparse.Namespace, config: Config, common: set[Any]) -> No
         preflight(both if common else config.sockets, address, config.source_ips, in_one_process=both)
 
 
-def _writers(args: argparse.Namespace, config: Config, stack: ExitStack) -> Iterator[tuple[str, Writer]]:
+def _writers(
+    args: argparse.Namespace, config: Config, stack: ExitStack, claims: ExitStack
+) -> Iterator[tuple[str, Writer]]:
     if args.out is None:
         return
     out = Path(args.out)
-    if (out / COMPARISON).exists():
+    ours = claim(out)
+    if ours is not None:
+        claims.callback(os.close, ours)
+    if os.path.lexists(out / COMPARISON):
         raise DirectoryTaken(f"{out} has a comparison already; name another directory, or remove it")
     for side in ("a", "b"):
         writer = Writer(out / side, config.percentiles)
+        claims.callback(writer.release)
         stack.callback(writer.close)
         yield side, writer
 
@@ -294,33 +309,35 @@ def _tell(
         told = summary(outcome, sys.argv)
         told["run"]["turns"] = {"pair": pair, "side": side, "order": turns.order, "block_s": turns.block}
         sides[side] = Side(outcome.target, told, blocks_of(turns.pieces[side], visits=True))
-        if side in writers:
-            _complete(writers[side], told)
     comparison = compare(sides["a"], sides["b"], interleaved=True, seed=outcomes["a"].config.seed)
-    if writers:
-        path = Path(args.out) / COMPARISON
-        try:
-            path.write_text(printable_json(to_object(comparison), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise DirectoryTaken(f"{path} can't be written ({error.strerror})") from error
     words = "\n".join(_screens(outcomes, comparison))
-    if args.json:
-        if args.ui != "none":
-            print(words, file=sys.stderr, flush=True)
-        both: dict[str, Any] = {side: of_one.summary for side, of_one in sides.items()}
-        print(printable_json({**both, "comparison": to_object(comparison)}), flush=True)
-    else:
-        print(words, flush=True)
-    for writer in writers.values():
-        draw(writer.directory, interrupts)
+    whole = True
+    try:
+        if args.json:
+            if args.ui != "none":
+                print(words, file=sys.stderr, flush=True)
+            both: dict[str, Any] = {side: of_one.summary for side, of_one in sides.items()}
+            print(printable_json({**both, "comparison": to_object(comparison)}), flush=True)
+        else:
+            print(words, flush=True)
+    finally:
+        if writers:
+            whole = _save(Path(args.out) / COMPARISON, comparison)
+            for side, writer in writers.items():
+                told = sides[side].summary or {}
+                whole = finish(writer, told, interrupts) and whole
     codes = [exit_code(outcome) for outcome in outcomes.values()]
-    return min([*codes, comparison.exit_code()], key=lambda code: _ORDER.index(code) if code in _ORDER else 2)
+    codes += [comparison.exit_code(), COMPLETED if whole else FILES_LOST]
+    return min(codes, key=lambda code: _ORDER.index(code) if code in _ORDER else 2)
 
 
-def _complete(writer: Writer, told: dict[str, Any]) -> None:
-    write_summary(writer.directory, told)
-    if writer.trouble:
-        print(f"app_client.py load: {writer.trouble}", file=sys.stderr, flush=True)
+def _save(path: Path, comparison: Comparison) -> bool:
+    try:
+        replace(path, [(printable_json(to_object(comparison), indent=1) + "\n").encode()])
+    except OSError as error:
+        remark(f"app_client.py load: {path} can't be written ({error.strerror}); keep what is printed here")
+        return False
+    return True
 
 
 def _screens(outcomes: dict[str, Outcome], comparison: Comparison) -> Iterator[str]:

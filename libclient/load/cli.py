@@ -4,7 +4,7 @@ What goes where:
 
 * stdout: the report, or with `--json` the summary object and nothing else;
 * stderr: what is about to be done, a line per interval or the dashboard, and with `--json` the report;
-* `-o DIR`: the run's files.
+* `-o DIR`: the run's files. They come after the report, which therefore is never lost with them.
 
 Not here: the options (`load.options`), the run (`load.runner`), the words of the report (`load.report`).
 """
@@ -32,15 +32,15 @@ from ..tracing import Instruments, recording
 from . import report
 from .child import ChildError, ChildServer, server_command
 from .config import Config
-from .files import DirectoryTaken, Writer, write_summary
+from .files import DirectoryTaken, Writer
 from .gates import Abort, parse
 from .neighbour import Neighbour
 from .options import add_arguments, config_from
 from .outcome import INTERNAL_ERROR, USAGE, Outcome, exit_code, summary
-from .preflight import PreflightError, preflight
+from .preflight import PreflightError, check_actions, preflight
 from .progress import Interval, Plan, Sink
 from .runner import Runner
-from .saved import draw
+from .saved import finish
 from .signals import Interrupts, Quit
 from .stats import AccountingError
 from .workers import WorkerError, Workers
@@ -53,19 +53,19 @@ _REFUSALS = (PreflightError, NoDescriptors, UnknownHost, ChildError, DirectoryTa
 
 def run(args: argparse.Namespace) -> int:
     """Do what the options say; the exit code is load.md's."""
-    config = config_from(args, os.cpu_count() or 1)
     try:
-        with Interrupts() as interrupts, ExitStack() as stack:
+        with Interrupts() as interrupts, ExitStack() as claims, ExitStack() as stack:
+            config = config_from(args, os.cpu_count() or 1)
             if args.against is not None:
                 from . import against
 
-                return against.run(args, config, interrupts, stack)
+                return against.run(args, config, interrupts, stack, claims)
             attempt = _Attempt(args, config)
-            attempt.prepare(stack)
+            attempt.prepare(stack, claims)
             outcome = attempt.load(interrupts)
             stack.close()  # the child is gone before the report: nothing is left behind whoever reads it
-            attempt.tell(outcome, interrupts)
-            return exit_code(outcome)
+            whole = attempt.tell(outcome, interrupts)
+            return exit_code(outcome, files_lost=not whole)
     except _REFUSALS as error:
         return _say(str(error), USAGE)
     except (AccountingError, WorkerError) as error:
@@ -87,10 +87,13 @@ class _Attempt:
     seen: Instruments = field(default_factory=Instruments)
     watchers: list[Sink] = field(default_factory=list)
 
-    def prepare(self, stack: ExitStack) -> None:
-        """Everything that can be refused, before anything is written or started."""
+    def prepare(self, stack: ExitStack, claims: ExitStack) -> None:
+        """Everything that can be refused, before anything is written or loaded.
+
+        What is in `stack` ends with the run, what is in `claims` with the command.
+        """
         config = self.config
-        Workload(config)  # the data file, before anything is started
+        workload = Workload(config)  # what is in the data file, before anything is started
         self.target = self.args.target
         if self.args.trace is not None and config.workers != 1:
             raise PreflightError("--trace is of one process: leave --workers out")
@@ -100,14 +103,17 @@ class _Attempt:
         if self.target is not None:
             self.endpoints = resolve(self.target)
         self.watchers = _watchers(self.args.ui, stack)
-        self.seen = stack.enter_context(recording(self.args))
         if self.args.out is not None:
             self.writer = Writer(Path(self.args.out), config.percentiles)
+            claims.callback(self.writer.release)
             stack.callback(self.writer.close)
+        self.seen = stack.enter_context(recording(self.args))
         if self.target is None:
             self.child = ChildServer(server_command(config.sockets))
             self.target = stack.enter_context(self.child)
             self.endpoints = resolve(self.target)
+        assert self.endpoints is not None
+        check_actions(config, workload, self.target, self.endpoints)
 
     def load(self, interrupts: Interrupts) -> Outcome:
         config, target = self.config, self.target
@@ -138,13 +144,10 @@ class _Attempt:
             self.child.tell_if_died()
         return outcome
 
-    def tell(self, outcome: Outcome, interrupts: Interrupts) -> None:
-        """The report and the files."""
+    def tell(self, outcome: Outcome, interrupts: Interrupts) -> bool:
+        """The report, and then the files, whether or not it could be printed; returns whether those are whole."""
         told = summary(outcome, sys.argv)
-        if self.writer is not None:
-            write_summary(self.writer.directory, told)
-            if self.writer.trouble:
-                _say(self.writer.trouble, 0)
+        whole = True
         try:
             if self.args.json:
                 if self.args.ui != "none":
@@ -154,7 +157,8 @@ class _Attempt:
                 print(report.report(outcome), flush=True)
         finally:
             if self.writer is not None:
-                draw(self.writer.directory, interrupts)
+                whole = finish(self.writer, told, interrupts)
+        return whole
 
 
 class Lines:

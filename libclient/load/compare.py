@@ -34,9 +34,10 @@ from typing import Any, NamedTuple
 from protocol.printable import printable, printable_json
 
 from ..arguments import UsageError
+from ..output import remark
 from . import hdr
 from .bootstrap import CONFIDENCE, MARGIN, METRICS, Block, Change, changes
-from .files import SavedRun, read_run
+from .files import SavedRun, Told, read_run
 from .histogram import Histogram
 from .outcome import COMPLETED, FAILED_GATE, INVALID
 from .progress import DRAINING, MEASURING, Interval
@@ -345,7 +346,7 @@ def run(args: argparse.Namespace) -> int:
     if a.resolve() == b.resolve():
         raise UsageError(f"{a} and {b} are the same run: name two")
     try:
-        comparison = compare_saved(a, b)
+        comparison = compare_saved(a, b, lambda words: remark(f"app_client.py compare: {words}"))
     except (KeyError, TypeError) as error:
         raise UsageError(f"one of them is no whole run ({error}); name directories that load -o wrote") from None
     except (ValueError, OSError) as error:
@@ -360,9 +361,12 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def compare_saved(a: Path, b: Path) -> Comparison:
-    """Compare two directories. Raises `ValueError` or `OSError` if one is no run."""
-    runs = read_run(a), read_run(b)
+def compare_saved(a: Path, b: Path, told: Told = lambda words: None) -> Comparison:
+    """Compare two directories; what is not whole in them is `told`.
+
+    Raises `ValueError` or `OSError` if one is no run.
+    """
+    runs = read_run(a, told), read_run(b, told)
     marks = [(saved.summary or {}).get("run", {}).get("turns") for saved in runs]
     interleaved = (
         None not in marks and marks[0]["pair"] == marks[1]["pair"] and marks[0]["side"] != marks[1]["side"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .schedule import CONSTANT, POISSON, Profile, Stage
 
-__all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Size"]
+__all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Data", "Size"]
 
 #: The words with which every closed run is labelled (load.md): coordinated omission is never silent.
 CLOSED_LABEL = "closed: latency does not include waiting the schedule would have seen"
@@ -28,6 +28,19 @@ class Size(NamedTuple):
     low: int
     high: int
     weight: float = 1.0
+
+
+class Data(NamedTuple):
+    """A file of requests: the `name` that was typed, and its `content`.
+
+    Kept, and handed to the workers, since it may be a pipe, of which nobody can read twice.
+    """
+
+    name: str
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<Data {self.name!r} of {len(self.content)} bytes>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class Config:
     on_overrun: str = QUEUE
     mix: tuple[tuple[str, float], ...] = ()
     sizes: tuple[Size, ...] = ()
-    data: str | None = None
+    data: Data | None = None
     think: tuple[float, float] = (0.0, 0.0)
     verify: str = FULL
     reconnect_every: int | None = None
@@ -138,6 +151,7 @@ class Config:
 
     def as_dict(self) -> dict[str, object]:
         """For the summary: the names are the options' own."""
-        told = {"model": self.model, **asdict(self), "percentiles": list(self.percentiles)}
+        told = {"model": self.model, **asdict(replace(self, data=None)), "percentiles": list(self.percentiles)}
+        told["data"] = None if self.data is None else self.data.name
         del told["share"]
         return told

@@ -26,6 +26,7 @@ from .beside import KINDS
 from .config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
 from .gates import parse
 from .schedule import CONSTANT, POISSON, Stage
+from .workload import load_data
 
 __all__ = ["add_arguments", "config_from"]
 
@@ -39,9 +40,9 @@ UNITS = """\
 Counts take k and m (1000s), sizes k (1024), times ms, s, m and h. Rates are totals, never per
 connection.
 
-Exit codes: 0 completed, 1 internal error, 2 usage or preflight, 3 never connected, 4 a reply was
-wrong, 5 not valid (with --require-valid or a threshold), 99 a threshold failed or --abort-on,
-130 and 143 interrupted."""
+Exit codes: 0 completed, 1 internal error, 2 usage or preflight, 3 never connected or answered, 4 a
+reply was wrong or none was right, 5 not valid (with --require-valid or a threshold), 6 files of -o
+that are not whole, 99 a threshold failed or --abort-on, 130 and 143 interrupted."""
 
 T = TypeVar("T")
 
@@ -105,7 +106,8 @@ def _add_workload(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="text of so many bytes for other actions than search: 64, 64:4k (a range) or 64=9,4k=1 (by weight)",
     )
-    add("--data", metavar="FILE", help="requests from a file in turn, a JSON object per line; expect has the result")
+    add("--data", metavar="FILE", help="requests from a file in turn (- is stdin), a JSON object per line; expect has "
+        "the result")
     add("--think", type=_think, default=(0.0, 0.0), metavar="T[:T]", help="without --rate, wait after a reply (0)")
     add(
         "--verify",
@@ -352,7 +354,7 @@ def _expression(text: str) -> str:
 
 
 def config_from(args: argparse.Namespace, cores: int) -> Config:
-    """The run that the options ask for. Raises `UsageError` if they contradict each other."""
+    """The run that the options ask for. Raises `UsageError` if they contradict each other, `BadData` for --data."""
     config = _config(args, cores)
     for wrong, why in _contradictions(args, config):
         if wrong:
@@ -364,7 +366,7 @@ def config_from(args: argparse.Namespace, cores: int) -> Config:
                 raise ValueError(f"{text}: no interval has connect times; --threshold judges them at the end")
         except ValueError as error:
             raise UsageError(f"{error}; see {program()} load --help") from None
-    return config
+    return config if args.data is None else replace(config, data=load_data(args.data))
 
 
 def _config(args: argparse.Namespace, cores: int) -> Config:
@@ -393,7 +395,6 @@ def _config(args: argparse.Namespace, cores: int) -> Config:
         value=args.value,
         mix=args.mix,
         sizes=args.size,
-        data=args.data,
         think=args.think,
         verify=args.verify,
         timeout=args.timeout,
@@ -438,7 +439,7 @@ def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[
         (closed and args.max_in_flight, "--max-in-flight needs --rate: in a closed run it is connections x pipeline"),
         (closed and args.on_overrun, "--on-overrun needs --rate: a closed run never sends what finds no room"),
         (not closed and config.think[1], "--think is the closed model's: leave it out, or --rate"),
-        (config.data and (args.action or args.value or config.mix or config.sizes), "--data says it all: leave "
+        (args.data and (args.action or args.value or config.mix or config.sizes), "--data says it all: leave "
          "--action, --value, --mix and --size out"),
         (config.mix and args.action, "--mix names the actions: leave --action out"),
         (config.sizes and args.value is not None, "--size makes the values: leave --value out"),

@@ -26,11 +26,13 @@ from .histogram import Histogram
 from .stats import Accounting, Connections, Ledger
 from .verdict import Figures, Verdict, judge
 
-__all__ = ["INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary", "together"]
+__all__ = ["FILES_LOST", "INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary", "together"]
 
 SCHEMA = "appload/1"
 
 COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY, INVALID, FAILED_GATE = 0, 1, 2, 3, 4, 5, 99
+#: All is well but the files of `--out`. It comes last: whoever reads a code wants to know of the run first.
+FILES_LOST = 6
 
 _SECOND = 1e9  # nanoseconds
 
@@ -43,7 +45,8 @@ class Outcome:
     that a wrong reply is noticed there too, but part of no number. `window_ok` and `window_replies`
     came within the window. `interrupted` is the signal that ended the run, `aborted` the words of
     `--abort-on`, `stopped` the reason if the runner gave up. `local`: the server is on this machine, whose
-    `cores` it shares with the generator; `server_cpu` is the bundled server's share of one.
+    `cores` it shares with the generator; `server_cpu` is the bundled server's share of one. `unknown` are the
+    actions of which the right answer is not known, so that their replies can only be whole.
     """
 
     config: Config
@@ -70,6 +73,7 @@ class Outcome:
     local: bool = False
     cores: int = 0
     server_cpu: float | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def errors(self) -> dict[str, int]:
@@ -156,20 +160,26 @@ class Outcome:
         return count / self.duration_s if self.duration_s > 0 else 0.0
 
 
-def exit_code(outcome: Outcome) -> int:
-    """The first that applies, in load.md's order (1 and 2 are decided before there is an outcome)."""
+def exit_code(outcome: Outcome, *, files_lost: bool = False) -> int:
+    """The first that applies, in load.md's order (1 and 2 are decided before there is an outcome).
+
+    A run in which no request succeeded never completes: nothing answered is as never connected, nothing
+    but errors as a wrong reply.
+    """
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
     if not outcome.connections.opened:
         return NEVER_CONNECTED
     if any(outcome.errors[name] or outcome.warmup.errors.counts[name] for name in WRONG):
         return WRONG_REPLY
+    if not outcome.measured.ok:
+        return WRONG_REPLY if outcome.measured.replies else NEVER_CONNECTED
     config = outcome.config
     if (config.require_valid or config.thresholds) and not outcome.verdict.valid:
         return INVALID
     if outcome.aborted is not None or not all(threshold.ok for threshold in outcome.thresholds):
         return FAILED_GATE
-    return COMPLETED
+    return FILES_LOST if files_lost else COMPLETED
 
 
 def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> Outcome:

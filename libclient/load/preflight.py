@@ -9,6 +9,10 @@ look like the server's (vegeta#219, k6#2006). Two walls:
   system has ports to choose from; on Linux some 28,000. To another address or port it may use the
   same ones again.
 
+And does the server know what it will be asked? One request of each action goes ahead on a connection of its own: a
+slip of the keyboard would otherwise be a fast and useless run of errors. A server that does not answer at all is
+the run's to tell.
+
 Each refusal names the limit, the number and what to do. Not here: the server's own limits.
 """
 
@@ -18,12 +22,21 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from eventloop import Address
+from eventloop import Address, Endpoint
 from eventloop.addresses import numeric_sockaddr, zone_trouble
 
+from ..client import Client
 from ..connect import raise_descriptor_limit
+from ..errors import ConnectionFailed, ErrorReply
+from .config import OFF, Config
+from .workload import Prepared, Workload
 
-__all__ = ["PreflightError", "available_ports", "check_ports", "preflight"]
+__all__ = ["PreflightError", "available_ports", "check_actions", "check_ports", "preflight"]
+
+#: Seconds to wait for an answer before the run: a server that takes longer is one to be measured, not asked first.
+PATIENCE = 2.0
+#: Actions that are asked for before the run: a data file may have any number of them.
+MOST_ACTIONS = 50
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
@@ -100,3 +113,46 @@ def _overlap(part: str, low: int, high: int) -> int:
     """How many ports of `part` (`8080` or `9000-9010`) lie within the range."""
     first, _, last = part.partition("-")
     return max(0, min(int(last or first), high) - max(int(first), low) + 1)
+
+
+# --- what the server knows ---------------------------------------------------------------
+
+
+def check_actions(config: Config, workload: Workload, target: Address, endpoints: Sequence[Endpoint]) -> None:
+    """Raises `PreflightError` if the server says of an action that it does not know it.
+
+    Not asked with `--verify off`: who wants any reply at all may want those.
+    """
+    if config.verify == OFF:
+        return
+    first: dict[str, Prepared] = {}
+    for request in workload.requests:
+        first.setdefault(request.action, request)
+    asked = [request for _, request in zip(range(MOST_ACTIONS), first.values(), strict=False)]
+    with Client(
+        target,
+        timeout=min(config.timeout, PATIENCE),
+        connect_timeout=min(config.connect_timeout, PATIENCE),
+        retry_for=0,
+        resolve=lambda address: list(endpoints),
+    ) as client:
+        for request in asked:
+            try:
+                value = client.call(request.outgoing).value
+            except ErrorReply as error:
+                unknown = error.code == "unknown-action"
+            except ConnectionFailed:
+                return
+            else:
+                unknown = _is_the_tutorials_refusal(value)
+            if unknown:
+                raise PreflightError(
+                    f"{target} does not know the action {request.action!r} (unknown-action): check --action, --mix or "
+                    "--data; --verify off loads it all the same"
+                )
+
+
+def _is_the_tutorials_refusal(value: object) -> bool:
+    """Its server has no error codes: `{"result": "Error: invalid action \\"serch\\"."}`."""
+    result = value.get("result") if isinstance(value, dict) else None
+    return isinstance(result, str) and result.startswith("Error: invalid action")

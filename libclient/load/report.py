@@ -109,9 +109,7 @@ def _figures(outcome: Outcome) -> Iterator[str]:
 
 def _requests(outcome: Outcome) -> str:
     accounting = outcome.accounting
-    full = outcome.config.verify == FULL
-    verified = ", every reply verified" if accounting.ok and full else ""
-    parts = [f"{accounting.ok:,} ok{verified}", f"{accounting.failed:,} failed"]
+    parts = [f"{accounting.ok:,} ok{_verified(outcome) if accounting.ok else ''}", f"{accounting.failed:,} failed"]
     if accounting.dropped:
         parts.append(f"{accounting.dropped:,} never sent (dropped)")
     if accounting.in_flight_at_end:
@@ -119,6 +117,17 @@ def _requests(outcome: Outcome) -> str:
     if outcome.warmup.failed:
         parts.append(f"{outcome.warmup.failed:,} failed in the warm-up, not counted")
     return ", ".join(parts)
+
+
+def _verified(outcome: Outcome) -> str:
+    """How much is known of the replies that count as right."""
+    unknown, actions = outcome.unknown, outcome.measured.by_action
+    if outcome.config.verify != FULL or (unknown and len(unknown) == len(actions)):
+        return ", every reply whole"
+    if not unknown:
+        return ", every reply verified"
+    named = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+    return f", verified where the right answer is known and whole where not ({named})"
 
 
 def _latency(name: str, histogram: Histogram, percents: tuple[float, ...]) -> str:

@@ -215,6 +215,7 @@ class Runner:
             slip=self.slip,
             local=self.local,
             cores=usable_cores(),
+            unknown=self.workload.unknown,
         )
 
     def _fingerprint(self) -> str:

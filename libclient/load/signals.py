@@ -1,8 +1,11 @@
-"""What do Ctrl-C and SIGTERM do to a run?
+"""What do Ctrl-C, SIGTERM and a terminal that closes do to a run?
 
 The first one stops it: no more requests, wait for replies, print what there is. The second one,
 or the first while there is nothing to stop gently yet, quits at once: `Quit` is raised wherever
 the program is, and everything that must not be left behind is in a `finally`.
+
+SIGHUP is as SIGTERM, in its exit code too: whoever closes the window still wants the results, which `-o` keeps. Under
+`nohup`, which has it ignored, it stays ignored.
 
 Not here: stopping gently (`load.runner`), exit codes (`load.outcome`).
 """
@@ -25,7 +28,7 @@ class Quit(BaseException):
 
 
 class Interrupts:
-    """SIGINT and SIGTERM, for as long as the `with` block lasts.
+    """SIGINT, SIGTERM and SIGHUP, for as long as the `with` block lasts.
 
     `stop` is set while a run can be stopped gently; it is called from a signal handler with the
     signal's number. Outside the main thread Python has no signal handlers and this does nothing.
@@ -37,6 +40,8 @@ class Interrupts:
         self._before: dict[int, object] = {}
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            number = signal.SIGTERM
         if self._first is not None or self.stop is None:
             raise Quit(self._first or number)
         self._first = number
@@ -44,8 +49,9 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._caught)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._caught)
         except ValueError:  # not the main thread
             pass
         return self

@@ -14,7 +14,7 @@ Rules:
 
 * Workers begin together, and share one schedule (`load.schedule`), one seed and one clock.
 * Whoever watches sees one interval out of all workers'. One that a worker has gone beyond is not waited for.
-* A worker whose parent has gone reads the end of its pipe and ends. SIGINT and SIGTERM are the parent's.
+* A worker whose parent has gone reads the end of its pipe and ends. SIGINT, SIGTERM and SIGHUP are the parent's.
 * A worker that dies without a word makes the run worth nothing: `WorkerError`.
 
 Not here: what one of them does (`load.runner`).
@@ -181,8 +181,8 @@ class _Merge:
 
 @contextmanager
 def _signals_are_ours() -> Iterator[None]:
-    """What is started within never sees SIGINT: the terminal sends Ctrl-C to all of a group."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """What is started within never sees SIGINT and SIGHUP: the terminal sends both to all of a group."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

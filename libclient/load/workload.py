@@ -30,9 +30,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, cycle
-from pathlib import Path
 from typing import Any
 
 from protocol import JSON_ENCODING, JSON_TYPE
@@ -40,10 +40,10 @@ from protocol.frames import CLOSE, encode_header
 from protocol.shown import shown
 
 from ..outgoing import Outgoing, json_request
-from .config import FRAME, FULL, OFF, Config, Size
+from .config import FRAME, FULL, OFF, Config, Data, Size
 from .errors import BAD_CONTENT, SERVER_ERROR, VERIFY_MISMATCH
 
-__all__ = ["DEFAULT_VALUE", "ENTRIES", "BadData", "Prepared", "Workload", "expected_result", "read_data"]
+__all__ = ["DEFAULT_VALUE", "ENTRIES", "BadData", "Prepared", "Workload", "expected_result", "load_data", "read_data"]
 
 #: The tutorial's three entries: facts of its server, which ours repeats.
 ENTRIES = {
@@ -194,13 +194,18 @@ class Workload:
         self.requests: tuple[Prepared, ...]
         self._weights: list[float] | None = None  # None: in turn
         if config.data is not None:
-            self.requests = tuple(read_data(Path(config.data), config.verify))
+            self.requests = tuple(read_data(config.data, config.verify))
         else:
             self._prepare(config)
         for number, request in enumerate(self.requests):
             request.number = number
         self.actions = tuple(dict.fromkeys(request.action for request in self.requests))
         self._seed = None if self._weights is None else config.seed  # what is sent in turn leaves nothing to chance
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The actions with a request whose right answer only the application knows."""
+        return tuple(dict.fromkeys(request.action for request in self.requests if request.expected is None))
 
     def _prepare(self, config: Config) -> None:
         made, weights = [], []
@@ -257,25 +262,37 @@ def _text(size: int) -> str:
     return (word * (size // len(word) + 1))[:size]
 
 
-def read_data(path: Path, verify: str) -> list[Prepared]:
+def load_data(name: str) -> Data:
+    """Read a `--data` file, whatever it is: a file, a FIFO, `/dev/stdin`; `-` is standard input. Raises `BadData`."""
+    try:
+        if name == "-":
+            if sys.stdin is None:
+                raise BadData("--data -: standard input is closed; name a file, or send one in")
+            content = sys.stdin.buffer.read(MAX_DATA + 1)
+        else:
+            with open(name, "rb") as file:
+                content = file.read(MAX_DATA + 1)
+    except OSError as error:
+        raise BadData(f"{name} can't be read ({error.strerror}); check the name") from error
+    if len(content) > MAX_DATA:
+        raise BadData(f"{name} is larger than {MAX_DATA >> 20} MB, which is what is kept ready to send; use a part")
+    return Data(name, content)
+
+
+def read_data(data: Data, verify: str) -> list[Prepared]:
     """The requests of a `--data` file: a line is the request's content, but for `expect`, its right result.
 
     Raises `BadData`.
     """
-    made: list[Prepared] = []
     try:
-        if path.stat().st_size > MAX_DATA:
-            raise BadData(f"{path} is larger than {MAX_DATA >> 20} MB, which is what is kept ready to send; use a part")
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    made.append(_from_line(line, f"{path}:{number}", verify))
-    except OSError as error:
-        raise BadData(f"{path} can't be read ({error.strerror}); check the name") from error
+        lines = data.content.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise BadData(f"{path} is not UTF-8 ({error.reason}); write it as UTF-8") from error
+        raise BadData(f"{data.name} is not UTF-8 ({error.reason}); write it as UTF-8") from error
+    made = [
+        _from_line(line, f"{data.name}:{number}", verify) for number, line in enumerate(lines, 1) if line.strip()
+    ]
     if not made:
-        raise BadData(f"{path} has no requests: write one JSON object with an action per line")
+        raise BadData(f"{data.name} has no requests: write one JSON object with an action per line")
     return made
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from .. import hdr
 from ..errors import NAMES
-from ..files import TIMESERIES, read_intervals
+from ..files import TIMESERIES, Told, read_intervals
 from ..histogram import Histogram, bounds_of
 from ..progress import DRAINING, MEASURED, MEASURING
 
@@ -125,12 +125,15 @@ def whole_of(summary: dict[str, Any] | None, kind: str) -> Histogram | None:
 # --- over time ------------------------------------------------------------------------------------
 
 
-def read_series(directory: Path, points: int = POINTS) -> Series:
-    """Read a directory's time series. Raises `ValueError` with a sentence if a line of it is none of ours."""
+def read_series(directory: Path, told: Told = lambda words: None, points: int = POINTS) -> Series:
+    """Read a directory's time series; what is not whole is `told`.
+
+    Raises `ValueError` with a sentence if a line of it is none of ours.
+    """
     intervals = 0
     longest = 0.0
     is_open = False
-    for interval in _checked(directory):
+    for interval in _checked(directory, told):
         intervals += 1
         longest = max(longest, float(interval["seconds"]))
         is_open = is_open or interval.get("target") is not None
@@ -141,8 +144,8 @@ def read_series(directory: Path, points: int = POINTS) -> Series:
     return made
 
 
-def _checked(directory: Path) -> Iterator[dict[str, Any]]:
-    for number, interval in enumerate(read_intervals(directory), 1):
+def _checked(directory: Path, told: Told = lambda words: None) -> Iterator[dict[str, Any]]:
+    for number, interval in enumerate(read_intervals(directory, told), 1):
         try:
             float(interval["t"]), float(interval["seconds"]), interval["counts"], interval["connections"]
             interval["latency_s"]["response"]["hdr"], interval["errors"], interval["generator"]["cpu"]

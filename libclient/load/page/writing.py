@@ -16,7 +16,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..files import read_errors, read_summary
+from protocol.files import replace
+
+from ..files import Told, read_errors, read_summary
 from .series import read_series
 from .words import text_of
 
@@ -27,25 +29,22 @@ PAGE = "report.html"
 _HERE = Path(__file__).resolve().parent
 
 
-def write_html(directory: Path) -> Path:
-    """Write the page of a run, whole or killed, beside its files; its path.
+def write_html(directory: Path, told: Told = lambda words: None) -> Path:
+    """Write the page of a run, whole or killed, beside its files; its path. What is not whole is `told`.
 
     Raises `ValueError` with a sentence if it is no run, `OSError` if it can't be read or written.
     """
     path = directory / PAGE
-    text = render(directory)
-    draft = directory / (PAGE + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)  # whoever looks sees the old page or the new one
+    replace(path, [render(directory, told).encode()])
     return path
 
 
-def render(directory: Path) -> str:
+def render(directory: Path, told: Told = lambda words: None) -> str:
     """The page as text."""
-    summary = read_summary(directory)
-    series = read_series(directory)
+    summary = read_summary(directory, told)
+    series = read_series(directory, told)
     first: dict[str, dict[str, Any]] = {}
-    for failure in read_errors(directory):
+    for failure in read_errors(directory, told):
         first.setdefault(str(failure.get("name")), failure)
     style, script = _part("report.css"), _part("charts.js") + _part("report.js")
     return Template(_part("report.html")).substitute(

@@ -1,7 +1,9 @@
 """A run's files: written as it goes, read back whole, and never over another run's."""
 
+import errno
 import json
 import re
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -32,6 +34,7 @@ def writer(tmp_path):
     writer.begin(Plan(Config(), "tcp://127.0.0.1:1", 1_700_000_000.25))
     yield writer
     writer.close()
+    writer.release()
 
 
 def test_an_interval_is_on_disk_as_soon_as_it_is_told(writer):
@@ -78,8 +81,84 @@ def test_incidents_are_written_with_their_details(writer):
 
 
 def test_a_directory_with_a_run_is_refused(writer):
+    writer.release()
     with pytest.raises(files.DirectoryTaken, match=r"has a run already \(timeseries.jsonl\)"):
         files.Writer(writer.directory, PERCENTS)
+
+
+def test_two_runs_at_a_time_do_not_share_a_directory(tmp_path):
+    first = files.Writer(tmp_path, PERCENTS)
+    with pytest.raises(files.DirectoryTaken, match=r"another run is writing to .*; name another directory"):
+        files.Writer(tmp_path, PERCENTS)
+    first.release()
+    first.release()
+    files.Writer(tmp_path, PERCENTS).release()
+    assert list(tmp_path.iterdir()) == [], "the lock leaves no file"
+
+
+def test_where_a_directory_can_not_be_locked_files_are_made_anew_or_not_at_all(tmp_path, monkeypatch):
+    def flock(descriptor, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("libclient.load.files.fcntl.flock", flock)
+    plan = Plan(Config(), "tcp://127.0.0.1:1", 1.0)
+    first, second = files.Writer(tmp_path, PERCENTS), files.Writer(tmp_path, PERCENTS)
+    first.begin(plan)
+    with pytest.raises(files.DirectoryTaken, match="is there already"):
+        second.begin(plan)
+    first.interval(interval(1.0))
+    first.close()
+    assert len(list(files.read_intervals(tmp_path))) == 1
+
+
+def test_the_files_are_for_their_owner_alone_and_no_link_is_followed(writer, tmp_path):
+    writer.interval(interval(1.0, MEASURING, 5))
+    writer.end(None)
+    writer.complete({"schema": "appload/1"})
+    made = sorted(writer.directory.iterdir())
+    assert len(made) == 6
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / files.ERRORS).symlink_to(tmp_path / "victim")
+    with pytest.raises(files.DirectoryTaken, match=r"has a run already \(errors.jsonl\)"):
+        files.Writer(tmp_path / "other", PERCENTS)
+    later = files.Writer(tmp_path / "later", PERCENTS)
+    (tmp_path / "later" / files.ERRORS).symlink_to(tmp_path / "victim")
+    with pytest.raises(files.DirectoryTaken, match="is a symbolic link"):
+        later.begin(Plan(Config(), "t", 1.0))
+    later.close()
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_directory_that_is_removed_is_told_and_raises_nothing(writer):
+    writer.interval(interval(1.0, MEASURING, 5))
+    shutil.rmtree(writer.directory)
+    writer.interval(interval(2.0, MEASURING, 5))
+    writer.end(None)
+    writer.complete({"schema": "appload/1"})
+    assert "are not whole (response.hgrm: No such file or directory)" in writer.trouble
+
+
+@pytest.mark.parametrize("summary", [b"", b'{"schema": "appl', b"\xff\xfe"])
+def test_without_a_whole_summary_a_run_is_read_as_one_that_was_killed(writer, summary):
+    writer.interval(interval(1.0))
+    (writer.directory / files.SUMMARY).write_bytes(summary)
+    with (writer.directory / files.TIMESERIES).open("a") as file:
+        file.write('{"t": 2.0, "pha')
+    told = []
+    run = files.read_run(writer.directory, told.append)
+    assert run.summary is None
+    assert [line["t"] for line in run.intervals] == [1.0]
+    assert len(told) == 2
+    assert "summary.json is not whole" in told[0]
+    assert "timeseries.jsonl: line 2, the last, is cut; it is left out" in told[1]
+
+
+def test_half_a_summary_alone_is_no_run(tmp_path):
+    (tmp_path / files.SUMMARY).write_text("")
+    with pytest.raises(ValueError, match=r"summary.json is not whole and no timeseries.jsonl is there"):
+        files.read_run(tmp_path)
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
@@ -89,7 +168,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
 
 
 def test_a_run_that_is_refused_before_it_begins_leaves_no_file(tmp_path):
-    files.Writer(tmp_path, PERCENTS).close()
+    files.Writer(tmp_path, PERCENTS).release()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +237,7 @@ def test_intervals_of_several_workers_add_up():
 
 
 def test_a_summary_is_read_back(writer):
-    files.write_summary(writer.directory, {"schema": "appload/1", "name": "\U0001f436"})
+    writer.complete({"schema": "appload/1", "name": "\U0001f436"})
     assert files.read_run(writer.directory).summary["name"] == "\U0001f436"
     assert json.loads((writer.directory / files.SUMMARY).read_text())["schema"] == "appload/1"
 

@@ -10,6 +10,7 @@ from libclient.connect import resolve
 from libclient.load.config import DROP, FRAME, Config, Size
 from libclient.load.runner import Runner
 from libclient.load.schedule import POISSON, Schedule, Stage
+from libclient.load.workload import load_data
 
 ADDRESS = parse_address("unix:/nowhere")  # nobody connects
 
@@ -85,7 +86,7 @@ def test_what_the_data_file_says_is_in_it_and_its_name_is_not(tmp_path):
     for name, line in (("a", '{"action": "echo", "value": 1}'), ("b", '{"action": "echo", "value": 1}'),
                        ("c", '{"action": "echo", "value": 2}')):  # fmt: skip
         (tmp_path / name).write_text(line)
-        prints.append(fingerprint(replace(CLOSED, data=str(tmp_path / name))))
+        prints.append(fingerprint(replace(CLOSED, data=load_data(str(tmp_path / name)))))
     assert prints[0] == prints[1] != prints[2]
 
 

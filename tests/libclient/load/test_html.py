@@ -43,7 +43,7 @@ def save(tmp_path):
             writer.interval(each)
         writer.end(None)
         if summary is not None:
-            files.write_summary(writer.directory, summary)
+            writer.complete(summary)
         return writer.directory
 
     return write

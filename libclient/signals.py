@@ -1,0 +1,40 @@
+"""What do SIGTERM, and a terminal that closes, do to a command that is under way?
+
+They end it as Ctrl-C does: by an exception, so that every `finally` on the way is reached, a trace
+is written to its end and what has come back so far is told. SIGHUP is as SIGTERM, in its exit code
+too; under `nohup`, which has it ignored, it stays ignored.
+
+Not here: `load`, which first waits for its replies (`libclient.load.signals`).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["ended_by_signals"]
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP raise `SystemExit`. Outside the main thread, which has no signals, nothing changes."""
+    before = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, _end)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
