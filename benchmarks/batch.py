@@ -51,7 +51,7 @@ def nanoseconds(requests: Sequence[bytes], depth: int, seconds: float, clock: Ca
     handlers = Actions().handlers
     session: dict[str, object] = {}
 
-    def failed(error: BaseException) -> None:
+    def failed(error: BaseException, asked: object) -> None:
         raise error
 
     shortest = float("inf")

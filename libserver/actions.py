@@ -21,7 +21,9 @@ Not here: the built-in actions (`libserver.builtin`), when and where handlers ru
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 from protocol import BinaryReply, Handlers, Header, ProtocolError, Reply
@@ -52,22 +54,36 @@ class ActionError(AnswerableError):
 
 
 class Action:
-    """A registered handler: the function, whether it may block, whether it wants the session."""
+    """A registered handler: the function, whether it may block, whether it wants the session.
 
-    __slots__ = ("blocking", "builtin", "function", "name", "wants_session")
+    `str()` says which it is, in a sentence; `registered` is where that was done: `FILE:LINE`.
+    """
 
-    def __init__(self, name: str, function: Function, blocking: bool, builtin: bool = False) -> None:
+    __slots__ = ("blocking", "builtin", "function", "name", "registered", "wants_session", "words")
+
+    def __init__(
+        self, name: str, words: str, function: Function, blocking: bool, builtin: bool, registered: str
+    ) -> None:
         self.name = name
+        self.words = words
         self.function = function
         self.blocking = blocking
         self.builtin = builtin
+        self.registered = registered
         self.wants_session = _parameters(function) > 1
+
+    def __str__(self) -> str:
+        return self.words
 
     def call(self, content: object, session: Callable[[], dict[str, Any]]) -> object:
         """Run the handler; `session` makes or gets the session, only if it is wanted."""
         if self.wants_session:
             return self.function(content, session())
         return self.function(content)
+
+
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _parameters(function: Function) -> int:
@@ -119,8 +135,11 @@ class Actions:
         if not isinstance(name, str):
             raise TypeError('an action has a name: write @actions.add("name")')
 
+        place = _place(sys._getframe(1))
+
         def register(function: F) -> F:
-            action = self._register(self._json, name, function, blocking, builtin)
+            action = Action(name, f"action {name!r}", function, blocking, builtin, place)
+            self._register(self._json, action)
             self.handlers.plain.pop(name, None)
             self.handlers.with_session.pop(name, None)
             if not blocking:
@@ -142,8 +161,12 @@ class Actions:
         if content_type == "text/json":
             raise ValueError("text/json requests are answered by actions: use add(NAME)")
 
+        place = _place(sys._getframe(1))
+        words = f"the handler of {content_type!r}" if content_type else "the handler of binary contents"
+
         def register(function: F) -> F:
-            action = self._register(self._binary, content_type, function, blocking, builtin)
+            action = Action(content_type, words, function, blocking, builtin, place)
+            self._register(self._binary, action)
             in_batch = not blocking and not action.wants_session
             self.handlers.binary[content_type] = function if in_batch else None
             return function
@@ -151,11 +174,11 @@ class Actions:
         return register
 
     @staticmethod
-    def _register(table: dict[str, Action], name: str, function: Function, blocking: bool, builtin: bool) -> Action:
-        if name in table and not table[name].builtin:
-            raise ValueError(f"there is a handler for {name!r} already")
-        action = table[name] = Action(name, function, blocking, builtin)
-        return action
+    def _register(table: dict[str, Action], action: Action) -> None:
+        earlier = table.get(action.name)
+        if earlier is not None and not earlier.builtin:
+            raise ValueError(f"there is a handler for {action.name!r} already, registered at {earlier.registered}")
+        table[action.name] = action
 
     # --- finding -------------------------------------------------------------------
 
@@ -170,6 +193,13 @@ class Actions:
         if refusal is not None:
             raise refusal
         return self._json[content["action"]]
+
+    def of(self, asked: object) -> Action | None:
+        """The handler that is given this, a JSON value or the header of bytes; None if there is none."""
+        if isinstance(asked, Header):
+            return self._binary.get(asked.content_type) or self._binary.get(ANY_TYPE)
+        name = asked.get("action") if isinstance(asked, dict) else None
+        return self._json.get(name) if isinstance(name, str) else None
 
     def _refusal(self, content: Any) -> ProtocolError | None:
         """Why there is no handler for this JSON value; None if there is one."""

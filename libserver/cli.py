@@ -29,7 +29,7 @@ from protocol.states import Observer
 from .actions import Actions
 from .limits import ServerLimits
 from .listeners import CannotListen
-from .log import ANSWERS, FORMATS, LEVELS, flush_log, set_up_logging
+from .log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
 from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
@@ -368,7 +368,10 @@ def _serve(
     if recorder is not None:
         more = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
     try:
-        actions = load_actions(arguments.app) if arguments.app else Actions()
+        actions = Actions()
+        if arguments.app:
+            actions = load_actions(arguments.app)
+            check_logging(arguments.log_level, arguments.log_format)
         server = Server(addresses_of(arguments), actions, sizes, **more, **limits)
     except (CannotLoad, CannotListen) as error:
         return _cannot(parser, str(error), EXIT_CANNOT_START)

@@ -99,6 +99,10 @@ class EchoConnection:
             self.reason = CloseReason.RESET
         self.server.forget(self, self.reason)
 
+    def facts(self) -> dict[str, object]:
+        """As `Message.facts`; nothing here is a request."""
+        return self.server.facts(self, 0)
+
     def describe(self, since: float, now: float) -> str:
         """One line for the connection list, in `Message.describe`'s fields: it keeps no input and owes no replies."""
         transport = self.transport

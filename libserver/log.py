@@ -1,8 +1,9 @@
 """What does a line of the log look like?
 
-On stderr, one line per event. `text` is for people, `json` (one object per line) for machines.
-The level `info` says what a person starting and stopping a server wants to know; a line per
-connection is `debug`.
+On stderr, one line per event. `text` is for people, `json` (one object per line) for machines; both
+have the words and, beside them, the fields that `extra={...}` gave the record: which event, which
+connection, whose. The level `info` says what a person starting and stopping a server wants to know;
+a line per connection is `debug`. The application's own loggers write here too.
 
 Rule: the loop never waits for whoever reads the log. A line is written by a thread of its own;
 while nobody reads (a pipe into a program that has stopped, a terminal with Ctrl-S) at most
@@ -15,6 +16,7 @@ Not here: what is logged, and when.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import select
@@ -25,7 +27,7 @@ from typing import Any
 
 from protocol.printable import printable, printable_json
 
-__all__ = ["ANSWERS", "FORMATS", "LEVELS", "flush_log", "set_up_logging"]
+__all__ = ["ANSWERS", "FORMATS", "LEVELS", "check_logging", "flush_log", "set_up_logging"]
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -33,42 +35,97 @@ FORMATS = ("text", "json")
 #: The logger of what was asked for (where it listens, the list of connections): said at every level.
 ANSWERS = "multiconn.answers"
 
+#: The project's own loggers begin so.
+OURS = "multiconn"
+
 #: Characters that may wait to be written: a list of a hundred thousand connections.
 MOST_WAITING = 16 * 1024 * 1024
 #: Seconds that the end of the program may wait for them.
 FLUSH_WITHIN = 1.0
 
 
+#: What a record has of itself. Everything else was given to it by `extra={...}`: its fields.
+_OWN = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
+
+#: Characters of a field's value in a line of text. In JSON all are there.
+FIELD = 200
+
+
+def _is_ours(name: str) -> bool:
+    return name == OURS or name.startswith(f"{OURS}.")
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """What was logged beside the words, by name."""
+    return {name: value for name, value in vars(record).items() if name not in _OWN}
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `time` (seconds since the epoch), `level`, `logger`, `message`, `traceback`."""
+    """One JSON object per line: `time` (seconds since the epoch), `level`, `logger`, `message`, then the
+    record's fields, and `traceback`. A field that is neither text nor number is written as text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {
+        line: dict[str, object] = {
             "time": round(record.created, 6),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        for name, value in fields_of(record).items():
+            line.setdefault(name, value)  # the four are always what they say
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return printable_json(fields)
+            line["traceback"] = self.formatException(record.exc_info)
+        return printable_json({name: _carried(value) for name, value in line.items()})
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # whatever an application put there must not cost the line
+        return f"({type(error).__name__})"
+
+
+def _carried(value: object) -> object:
+    if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _text(value)
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00 warning: message`; information comes bare, as an answer to the command.
+    """`2026-01-31T12:00:00.000 warning: message; field=value field=value`.
 
-    A traceback follows, indented: what an exception says can't begin a line of the log.
+    What was asked for (`ANSWERS`) comes bare, as an answer to the command; what another logger than
+    the server's says bears its name. A traceback follows, indented: what an exception says can't begin
+    a line of the log.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         text = printable(record.getMessage())
-        if record.levelno != logging.INFO:
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
-            text = f"{stamp} {record.levelname.lower()}: {text}"
+        if record.name != ANSWERS:
+            level = record.levelname.lower()
+            if not _is_ours(record.name):
+                level += f" {printable(record.name)}"
+            text = f"{_stamp(record)} {level}: {text}"
+        if fields := fields_of(record):
+            text += "; " + " ".join(f"{printable(name)}={_value(value)}" for name, value in fields.items())
         if record.exc_info:
             lines = self.formatException(record.exc_info).split("\n")
             text += "".join(f"\n    {printable(line)}" for line in lines)
         return text
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    """Local time, to the millisecond."""
+    seconds, millis = divmod(int(record.created * 1000), 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(seconds))}.{millis:03d}"
+
+
+def _value(value: object) -> str:
+    """In quotes where it would not be clear where it ends."""
+    text = printable(_text(value), FIELD)
+    if text and not any(char in text for char in ' "='):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'
 
 
 class Writer(logging.Handler):
@@ -89,6 +146,7 @@ class Writer(logging.Handler):
         self._put = 0  # characters
         self._taken = 0
         self._told = 0  # lines that were lost and said to be
+        self.closed = False
         threading.Thread(target=self._work, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -111,6 +169,7 @@ class Writer(logging.Handler):
 
     def close(self) -> None:
         """End the thread once all is written; nobody waits for it."""
+        self.closed = True
         self._lines.put(None)
         super().close()
 
@@ -151,17 +210,34 @@ class Writer(logging.Handler):
 
 
 def set_up_logging(level: str, form: str) -> None:
-    """Send the project's log to stderr. A log that can't be written never harms the server."""
+    """Send the log of project and application to stderr. A log that can't be written never harms the server."""
     handler = Writer(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    logger = logging.getLogger("multiconn")
+    root, logger = logging.root, logging.getLogger(OURS)
     for old in logger.handlers:
+        root.removeHandler(old)
         old.close()
     logger.handlers = [handler]
-    logger.setLevel(level.upper())
     logger.propagate = False
     logging.getLogger(ANSWERS).setLevel(logging.INFO)
+    root.addHandler(handler)  # before the application is imported: its own `basicConfig` then changes nothing
+    for one in (root, logger):
+        one.setLevel(level.upper())
     logging.raiseExceptions = False
+
+
+def check_logging(level: str, form: str) -> None:
+    """The application has been imported: if its `dictConfig` took our log away with all others, set ours up again."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if _is_ours(name) and isinstance(logger, logging.Logger):
+            logger.disabled = False
+    if any(handler.closed for handler in logging.getLogger(OURS).handlers if isinstance(handler, Writer)):
+        root = logging.root
+        own = None if any(isinstance(handler, Writer) for handler in root.handlers) else ([*root.handlers], root.level)
+        set_up_logging(level, form)
+        if own is not None:  # the application has handlers of its own, and they are enough
+            root.handlers = own[0]
+            root.setLevel(own[1])
 
 
 def flush_log() -> None:

@@ -39,6 +39,7 @@ from protocol import (
     Failed,
     Header,
     HeaderReceived,
+    ProtocolError,
     Rejected,
     Request,
     answer_batch,
@@ -268,7 +269,7 @@ class Message:
             data,
             server.actions.handlers,
             self.session,
-            self.server.failure,
+            self.failure,
             limits.requests_per_event,
             limits.write_high,
         )
@@ -442,6 +443,7 @@ class Message:
 
     def _request(self, event: Request, replies: list[BytesLike]) -> None:
         outcome: object
+        asked = event.content if event.header.is_json else event.header
         deadline = self._take_deadline()
         try:
             _check_deadline(self.server.loop.clock, deadline)
@@ -451,15 +453,19 @@ class Message:
                 return
             outcome = action.call(event.content, self.session)
         except BaseException as error:  # its handler's own, whatever that is, must not end the server
-            outcome = self.server.failure(error)
+            outcome = self.failure(error, asked)
         self.requests += 1
-        self._reply(event.header, outcome, replies)
+        self._reply(event.header, outcome, replies, asked)
 
     def _take_deadline(self) -> float | None:
         if self._pending is None:
             return None
         deadline, self._pending.deadline = self._pending.deadline, None
         return deadline
+
+    def failure(self, error: BaseException, asked: object) -> ProtocolError:
+        """What its peer is told of what a handler raised that was asked this (see `libserver.failures`)."""
+        return self.server.failure(error, self, asked)
 
     # --- blocking handlers -----------------------------------------------------------------
 
@@ -475,10 +481,11 @@ class Message:
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
-        pool.submit(partial(_call_in_time, clock, deadline, action.function, *arguments), self._handler_returned, owed)
+        call = partial(_call_in_time, clock, deadline, action.function, *arguments)
+        pool.submit(call, self._handler_returned, action, owed)
         pending.replies.owe(owed)
 
-    def _handler_returned(self, owed: Owed, result: object, error: Exception | None) -> None:
+    def _handler_returned(self, action: Action, owed: Owed, result: object, error: Exception | None) -> None:
         self.server.handler_returned()
         if self.state is CLOSED:
             return
@@ -486,25 +493,28 @@ class Message:
         if error is None and _is_past(self.server.loop.clock, owed.deadline):
             error = _outlived()
         if error is not None:
-            result = self.server.failure(error)
-        self.pending.replies.settle(owed, result, self.server.failure)
+            result = self.failure(error, action)
+        self.pending.replies.settle(owed, result, partial(self.failure, asked=action))
         self._serve([], 0)
 
     # --- replies out -----------------------------------------------------------------------
 
-    def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike]) -> None:
-        """Reply now, or after those that are owed before."""
+    def _reply(
+        self, header: Header | None, outcome: object, replies: list[BytesLike], asked: object = None
+    ) -> None:
+        """Reply now, or after those that are owed before. `asked` is what a handler was asked whose result it is."""
+        failure = partial(self.failure, asked=asked)
         if self._pending is None or not self._pending.replies:
-            replies += encode(self.connection, header, outcome, self.server.failure)
+            replies += encode(self.connection, header, outcome, failure)
             return
         owed = Owed(header)
         self._pending.replies.owe(owed)
-        self._pending.replies.settle(owed, outcome, self.server.failure)
+        self._pending.replies.settle(owed, outcome, failure)
 
     def _release(self, owed: Replies) -> None:
         """Send what is ready of what is owed, as far as the water mark lets it."""
         while not (self.transport.above_high or self.transport.closed):
-            parts = owed.release(self.connection, self.server.failure, self.server.limits.write_high)
+            parts = owed.release(self.connection, self.server.limits.write_high)
             if not parts:
                 break
             self._give_up_if_last()
@@ -709,6 +719,10 @@ class Message:
         self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
 
     # --- for people --------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, object]:
+        """What a line of the log says of it: its number, peer, age in seconds and requests."""
+        return self.server.facts(self, int(self.requests))
 
     def describe(self, since: float, now: float) -> str:
         """One line for the connection list: peer, states, age and idle seconds, bytes buffered."""

@@ -52,14 +52,11 @@ class Owed:
         except BaseException as error:
             self.content = encode_error(failure(error))
 
-    def frame(self, connection: Connection, failure: Failure) -> Frame:
+    def frame(self, connection: Connection) -> Frame:
         """The reply's bytes, once its turn has come."""
         assert self.content is not None
         if self.content_type is not None and self.header is not None:
-            try:
-                return connection.send_binary(self.header, self.content_type, self.content)
-            except Exception as error:  # a type too long
-                self.content = encode_error(failure(error))
+            return connection.send_binary(self.header, self.content_type, self.content)
         return connection.send_json(self.header, bytes(self.content))
 
 
@@ -91,7 +88,7 @@ class Replies:
         owed.settle(outcome, failure)
         self.size += owed.size
 
-    def release(self, connection: Connection, failure: Failure, most: int) -> list[BytesLike]:
+    def release(self, connection: Connection, most: int) -> list[BytesLike]:
         """Frame what is ready at the front; nothing more once that holds `most` bytes."""
         parts: list[BytesLike] = []
         room = most
@@ -99,7 +96,7 @@ class Replies:
             owed = self._owed.popleft()
             self.size -= owed.size
             room -= owed.size
-            parts += owed.frame(connection, failure)
+            parts += owed.frame(connection)
         return parts
 
 

@@ -33,11 +33,12 @@ from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX, host_of
 from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
-from protocol.errors import AnswerableError, HandlerFailed, Overloaded, ProtocolError, bare
+from protocol.errors import Overloaded
 from protocol.states import Guarded, Observer
 
 from .actions import Actions
 from .echo import EchoConnection, EchoDatagrams
+from .failures import Failures
 from .foreign import advice_for
 from .inputs import Arrivals
 from .limits import (
@@ -50,6 +51,7 @@ from .limits import (
 )
 from .listeners import cannot_listen
 from .message import Message
+from .notices import Notices
 from .reasons import CloseReason
 from .system import System
 from .together import Together
@@ -64,12 +66,6 @@ KEPT_BLOCK = 32 * 1024 * 1024 - 64 * 1024
 
 #: Seconds for which a listener that keeps running out of descriptors is not reported again.
 STARVED_QUIET = 10.0
-
-#: Handlers' failures that are told with their traceback in so many seconds; the rest are counted.
-#: A peer may find a request that makes one fail, and must not fill the disk with it (the numbers are
-#: those of Linux's printk_ratelimit).
-FAILURES_TOLD = 10
-FAILURES_WITHIN = 5.0
 
 #: The same for peers that speak one other protocol.
 FOREIGN_QUIET = 10.0
@@ -164,6 +160,9 @@ class Server:
         #: open connections, each with the time it was accepted at, on the loop's clock
         self.connections: dict[Accepted, float] = {}
         self.refused: dict[Message, float] = {}
+        #: of those that a line of the log was about: the number that all lines about it have
+        self._numbers: dict[Accepted, int] = {}
+        self._numbered = 0
         #: messages that are on their way out, each with the reason
         self.ending: dict[Message, CloseReason] = {}
         #: only while there is a limit on them: the source addresses of open connections, and how many each has
@@ -174,7 +173,9 @@ class Server:
         self.draining = False
         self._tell_starved_from = self.loop.now
         self._tell_foreign_from: dict[str, float] = {}  # of each kind; there are a handful
-        self._failures = 0  # of handlers, since `_tell_failures` was last due
+        self.notices = Notices(self.loop)
+        #: what a peer is told of what a handler raised
+        self.failure = Failures(self.actions, self.notices).answer
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
@@ -358,28 +359,28 @@ class Server:
         """It has said its last: how long may it wait for the peer to have read it?"""
         (self.refused_timer if message in self.refused else self.linger_timer).start(message)
 
-    def failure(self, error: BaseException) -> ProtocolError:
-        """What a peer is told of a handler's exception: its own words only if they were meant for it.
-
-        The log has its traceback, unless there are too many: then a number, later.
-        """
-        if isinstance(error, AnswerableError):
-            return bare(error)
-        if not self._failures:
-            self.loop.call_later(FAILURES_WITHIN, self._tell_failures)
-        self._failures += 1
-        if self._failures <= FAILURES_TOLD:
-            log.error("a handler failed", exc_info=error)
-        return HandlerFailed("the handler failed; the server's log has the details")
-
-    def _tell_failures(self) -> None:
-        untold, self._failures = self._failures - FAILURES_TOLD, 0
-        if untold > 0:
-            log.error("handler failures within %g s that are not shown: %d", FAILURES_WITHIN, untold)
+    def facts(self, accepted: Accepted, requests: int) -> dict[str, object]:
+        """What a line of the log says of a connection. Its number it gets when it is first logged."""
+        number = self._numbers.get(accepted)
+        if number is None:
+            self._numbered += 1
+            number = self._numbers[accepted] = self._numbered
+        now = self.loop.clock()
+        since = self.connections.get(accepted)
+        if since is None and isinstance(accepted, Message):
+            since = self.refused.get(accepted)
+        return {
+            "connection": number,
+            "peer": accepted.transport.peer_name(),
+            "seconds": round(now - since, 3) if since is not None else 0.0,
+            "requests": requests,
+        }
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
         self.connections.pop(accepted, None)
+        if self._numbers:
+            self._numbers.pop(accepted, None)
         if self._ip_of:
             self._forget_ip(accepted)
         self.send_timer.stop(accepted)
@@ -510,7 +511,7 @@ class Server:
         """Close everything at once; safe to call twice."""
         self._close_listeners()
         self._abort_all()
-        self._tell_failures()
+        self.notices.sum_up()
         self.pool.close()
         if self._owns_loop:
             if self.connections or self.refused:

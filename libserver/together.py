@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from protocol import ProtocolError
 from protocol.batch import PARTS, BytesLike, answer_each
 
 from .message import Message
@@ -113,12 +114,16 @@ class Together:
         taken: list[int] = []
         replies: list[BytesLike] = []
         messages = [*self._waiting]
+
+        def failed(error: BaseException, asked: object) -> ProtocolError:
+            return messages[taken[len(replies) // PARTS]].failure(error, asked)
+
         try:
             answer_each(
                 server.codec,
                 self._waiting.values(),
                 server.actions.handlers,
-                server.failure,
+                failed,
                 taken,
                 replies,
                 self._clock,

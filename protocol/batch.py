@@ -42,9 +42,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .connection import Connection, Frame
-from .content import RESULT_TAIL, decode_contents, decode_text, encode_error, encode_result, quote, to_bytes
+from .content import (
+    RESULT_TAIL,
+    UnsendableResult,
+    decode_contents,
+    decode_text,
+    encode_error,
+    encode_result,
+    quote,
+    to_bytes,
+)
 from .errors import BadHeader, ProtocolError
 from .frames import Codec, Header
+from .limits import MAX_CONTENT_TYPE
 from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
 
 __all__ = ["BinaryReply", "Handlers", "answer_batch", "answer_each", "binary_reply", "can_batch", "send_binary_result"]
@@ -56,6 +66,10 @@ BytesLike = bytes | bytearray | memoryview
 TOGETHER = 32
 
 Session = Callable[[], dict[str, Any]]
+
+#: Turns what a handler raised into the error to reply. It is given what the handler was asked, too: a JSON
+#: value, or the header of bytes.
+Failed = Callable[[BaseException, object], ProtocolError]
 
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
@@ -104,7 +118,7 @@ def answer_batch(
     data: bytes,
     handlers: Handlers,
     session: Session,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
     max_requests: int,
     max_output: int,
 ) -> tuple[int, list[BytesLike], int]:
@@ -112,8 +126,9 @@ def answer_batch(
 
     Returns how many bytes of `data` were taken, the replies in `PARTS` parts each, and the bytes
     of output: of all middle parts. Requires `can_batch(connection)`. `session` makes or gets the
-    session; `failed` turns what a handler raised into the error to reply. At most `max_requests`
-    are answered, and none is begun behind `max_output` bytes.
+    session; `failed` turns whatever a handler raised into the error to reply, or raises it again if
+    it is not the handler's (Ctrl-C). At most `max_requests` are answered, and none is begun behind
+    `max_output` bytes.
     """
     codec = connection.codec
     granted = connection.granted
@@ -168,7 +183,7 @@ def answer_each(
     codec: Codec,
     requests: Iterable[bytes],
     handlers: Handlers,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
     taken: list[int],
     replies: list[BytesLike],
     clock: Callable[[], float],
@@ -180,8 +195,8 @@ def answer_each(
     taken, their numbers put into `taken`; of these the first are answered, `PARTS` parts each put
     into `replies`. Not answered, though taken, are those behind bad content, from one on that
     is not for the batch or needs a session, and those left when the clock is beyond `until`.
-    Where an interrupt comes between two handlers the replies before it are there, and perhaps a part
-    of the next.
+    Where an interrupt comes between two handlers, or `failed` raises, the replies before it are there,
+    and perhaps a part of the next.
     """
     common = codec.common
     headers = codec.headers
@@ -272,7 +287,7 @@ def _answer(
     ids: dict[int, bytes] | None,
     handlers: Handlers,
     session: Session | None,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
     replies: list[BytesLike],
     max_output: int,
     clock: Callable[[], float] | None = None,
@@ -312,7 +327,7 @@ def _answer(
                     else:
                         content = encode_result(result)
                 except BaseException as error:  # sys.exit() in a handler must not end the server
-                    content = encode_error(failed(error))
+                    content = encode_error(failed(error, value))
             if head is not None:
                 replies.append(head)
                 replies.append(content)
@@ -337,7 +352,7 @@ def _content(
     value: Any,
     handlers: Handlers,
     session: Session | None,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
 ) -> bytes | None:
     """What answers a JSON value; None if its handler is not for the batch."""
     try:
@@ -354,7 +369,7 @@ def _content(
                 return None
             return encode_result(with_session(value, session()))
     except BaseException as error:  # sys.exit() in a handler must not end the server
-        return encode_error(failed(error))
+        return encode_error(failed(error, value))
     refusal = handlers.refuse(value)
     return None if refusal is None else encode_error(refusal)
 
@@ -366,7 +381,7 @@ def _answer_other(
     start: int,
     handlers: Handlers,
     session: Session,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
     replies: list[BytesLike],
 ) -> int:
     """Answer a request that is ordinary and not common; where it ends, or 0 if it is not for the batch.
@@ -415,7 +430,7 @@ def _answer_binary(
     header: Header,
     content: bytes,
     handlers: Handlers,
-    failed: Callable[[BaseException], ProtocolError],
+    failed: Failed,
 ) -> Frame | None:
     """The reply to a binary request, or None if its handler is not for the batch."""
     binary = handlers.binary
@@ -426,11 +441,11 @@ def _answer_binary(
     try:
         return send_binary_result(connection, header, handler(content))
     except BaseException as error:
-        return connection.send_error(header, failed(error))
+        return connection.send_error(header, failed(error, header))
 
 
 def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:
-    """Frame what a binary handler returned. Raises `TypeError`, with the reply still owed, as `binary_reply`."""
+    """Frame what a binary handler returned. Raises `UnsendableResult`, with the reply still owed, as `binary_reply`."""
     reply = binary_reply(request, result)
     return connection.send_binary(request, reply.content_type, reply.content)
 
@@ -438,13 +453,19 @@ def send_binary_result(connection: Connection, request: Header, result: object) 
 def binary_reply(request: Header, result: object) -> BinaryReply:
     """What a binary handler returned, bytes-like in the request's own type or a `BinaryReply`, as the latter.
 
-    Its content's length is that in bytes. Raises `TypeError` for anything else.
+    Its content's length is that in bytes. Raises `UnsendableResult` for anything else.
     """
-    content_type = request.content_type
+    content_type, returned = request.content_type, result
     if isinstance(result, BinaryReply):
         content_type, result = result.content_type, result.content
     if not isinstance(result, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a binary handler must return bytes or a BinaryReply, not {type(result).__name__}")
+        words = f"a binary handler must return bytes or a BinaryReply, not {type(result).__name__}"
+        raise UnsendableResult(words, returned)
+    if not isinstance(content_type, str) or len(content_type) > MAX_CONTENT_TYPE:
+        raise UnsendableResult(f"a content type is a string of at most {MAX_CONTENT_TYPE} characters", returned)
     if isinstance(result, memoryview):
-        result = result.cast("B")  # of bytes, as content-length is; refuses (TypeError) what is not contiguous
+        try:
+            result = result.cast("B")  # of bytes, as content-length is
+        except TypeError as error:
+            raise UnsendableResult(f"{error}", returned) from error  # it is not contiguous
     return BinaryReply(result, content_type)

@@ -224,13 +224,24 @@ def encode_json(value: object) -> bytes:
     return to_bytes("".join(_iterencode(value, 0)))
 
 
+class UnsendableResult(TypeError):
+    """A handler returned what no reply can carry: `result`. The words say why not."""
+
+    def __init__(self, words: str, result: object) -> None:
+        super().__init__(words)
+        self.result = result
+
+
 def encode_result(result: object) -> bytes:
-    """The content of a success reply; raises as `encode_json`."""
+    """The content of a success reply. Raises `UnsendableResult` if JSON can't carry it."""
     if result.__class__ is str:
         return RESULT_HEAD + to_bytes(quote(result)) + RESULT_TAIL
-    if isinstance(result, Reply):
-        return encode_json(result.fields)
-    return RESULT_HEAD + encode_json(result) + RESULT_TAIL
+    try:
+        if isinstance(result, Reply):
+            return encode_json(result.fields)
+        return RESULT_HEAD + encode_json(result) + RESULT_TAIL
+    except Exception as error:  # an object in it may have a `__str__` or an iterator of its own
+        raise UnsendableResult(f"{error}", result) from error
 
 
 def encode_error(error: ProtocolError) -> bytes:

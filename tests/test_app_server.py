@@ -35,6 +35,11 @@ def peer_of(sock: socket.socket) -> Peer:
     return Peer(sock, lambda: select.select([sock], [], [], 0.01))
 
 
+def news(line: str) -> str:
+    """A line of level `info` without the time and the level in front."""
+    return re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} info: ", "", line)
+
+
 class Command:
     """A running `app_server.py`. `lines` is what it wrote before it listened; `addresses` where it listens."""
 
@@ -43,11 +48,11 @@ class Command:
         self.peers: list[Peer] = []
 
     def line(self) -> str:
-        """The next line on its stderr."""
+        """The next line on its stderr; the time is taken off what it says of itself (see `news`)."""
         assert self.process.stderr is not None
         text = self.process.stderr.readline()
         assert text.endswith("\n"), f"it ended with code {self.process.wait()}"
-        return text[:-1]
+        return news(text[:-1])
 
     def address(self) -> Any:
         """The next listener that it says it has."""
@@ -67,7 +72,7 @@ class Command:
         """Wait for its end; its exit code and what it still wrote."""
         out, err = self.process.communicate(timeout=30)
         assert out == ""
-        return self.process.returncode, err.splitlines()
+        return self.process.returncode, [news(line) for line in err.splitlines()]
 
 
 @contextlib.contextmanager
@@ -501,7 +506,7 @@ def test_ones_own_actions_are_served_and_a_crash_is_in_the_log_only(tmp_path: Pa
         assert "RuntimeError: secret" in failure["traceback"]
         assert "crash" in failure["traceback"]
     else:
-        assert "error: a handler failed" in "\n".join(lines)
+        assert "error: action 'crash' failed: RuntimeError: secret; event=handler-failed " in "\n".join(lines)
         assert "    RuntimeError: secret" in lines
 
 

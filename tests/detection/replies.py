@@ -6,6 +6,7 @@ Not here: reading (`framing`), when and for how long (`flow`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from libserver import message
@@ -92,8 +93,10 @@ def swapped_replies() -> None:
     options=("--app", "tests.detection.slow:actions"),
 )
 def overtakes() -> None:
-    def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any]) -> None:
-        replies += encode(self.connection, header, outcome, self.server.failure)
+    def at_once(
+        self: message.Message, header: Any, outcome: object, replies: list[Any], asked: object = None
+    ) -> None:
+        replies += encode(self.connection, header, outcome, partial(self.failure, asked=asked))
 
     message.Message._reply = at_once  # type: ignore[method-assign]
 

@@ -288,6 +288,28 @@ def caught() -> Iterator[Caught]:
         logger.propagate = propagate
 
 
+@contextlib.contextmanager
+def logging_as_before() -> Iterator[None]:
+    """What is set up within is taken down again."""
+    logger, root = logging.getLogger("multiconn"), logging.root
+    before = [*logger.handlers, *root.handlers]
+    levels, propagate, raised = (logger.level, root.level), logger.propagate, logging.raiseExceptions
+    try:
+        yield
+    finally:
+        for one, level in zip((logger, root), levels, strict=True):
+            one.setLevel(level)
+            for handler in [*one.handlers]:
+                # pytest's own come and go with each phase of a test
+                if handler not in before and type(handler).__module__.partition(".")[0] in ("libserver", "logging"):
+                    one.removeHandler(handler)
+                    handler.close()
+        for other in root.manager.loggerDict.values():
+            if isinstance(other, logging.Logger):
+                other.disabled = False
+        logger.propagate, logging.raiseExceptions = propagate, raised
+
+
 def check_books(server: Server) -> None:
     """accepted = open + ended, each for exactly one reason."""
     opened = len(server.connections) + len(server.refused)

@@ -11,6 +11,7 @@ import pytest
 from eventloop import Address
 from libserver import Actions, ServerLimits
 from libserver.cli import CannotLoad, addresses_of, build_parser, load_actions, main
+from tests.libserver.harness import logging_as_before
 
 LATER = [
     ["--tls-cert", "x"],
@@ -25,6 +26,12 @@ LATER = [
     ["--listen", "tls://127.0.0.1:1"],
     ["--listen", "fd://3"],
 ]
+
+
+@pytest.fixture(autouse=True)
+def logging_untouched() -> Iterator[None]:
+    with logging_as_before():
+        yield
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -7,29 +7,29 @@ import fcntl
 import io
 import json
 import logging
+import logging.config
 import os
+import re
 import select
 import signal
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 import libserver.log
-from libserver.log import FORMATS, LEVELS, flush_log, set_up_logging
+from libserver.log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
+from tests.libserver.harness import logging_as_before
 
 log = logging.getLogger("multiconn.server")
+answers = logging.getLogger(ANSWERS)
 
 
 @pytest.fixture
 def stderr() -> Iterator[io.StringIO]:
-    logger = logging.getLogger("multiconn")
-    before = logger.handlers, logger.level, logger.propagate, logging.raiseExceptions
-    yield io.StringIO()
-    for handler in logger.handlers:
-        if handler not in before[0]:
-            handler.close()
-    logger.handlers, logger.level, logger.propagate, logging.raiseExceptions = before
+    with logging_as_before():
+        yield io.StringIO()
 
 
 def set_up(stderr: io.StringIO, level: str, form: str) -> None:
@@ -46,16 +46,107 @@ def fail() -> None:
     raise ValueError("the cause\nin two lines")
 
 
-def test_information_comes_bare_and_trouble_with_time_and_level(stderr: io.StringIO) -> None:
+def test_what_was_asked_for_comes_bare_and_all_else_with_time_and_level(stderr: io.StringIO) -> None:
     set_up(stderr, "info", "text")
-    log.info("Listening on %s", "here")
+    answers.info("Listening on %s", "here")
+    log.info("news")
     log.warning("trouble")
     log.debug("unseen")
-    first, second = written(stderr).splitlines()
+    first, *others = written(stderr).splitlines()
     assert first == "Listening on here"
-    stamp, _, rest = second.partition(" ")
-    assert rest == "warning: trouble"
-    assert len(stamp) == len("2026-01-31T12:00:00")
+    stamps, texts = zip(*(line.split(" ", 1) for line in others), strict=True)
+    assert texts == ("info: news", "warning: trouble")
+    for stamp in stamps:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", stamp)
+        assert abs(datetime.fromisoformat(stamp).timestamp() - time.time()) < 3600 * 25
+
+
+def test_fields_stand_behind_the_words_and_in_the_object(stderr: io.StringIO) -> None:
+    fields = {"event": "met", "peer": "[::1]:5", "seconds": 0.25, "words": "two words", "quote": 'a"b', "none": None}
+    for form in FORMATS:
+        set_up(stderr, "info", form)
+        log.warning("met %s", "it", extra=fields)
+        flush_log()
+    text, line = written(stderr).splitlines()
+    assert text.endswith(
+        ' warning: met it; event=met peer=[::1]:5 seconds=0.25 words="two words" quote="a\\"b" none=None'
+    )
+    found = json.loads(line)
+    assert {name: found[name] for name in fields} == fields
+    assert [*found][:4] == ["time", "level", "logger", "message"]
+
+
+class NoWords:
+    def __str__(self) -> str:
+        raise RuntimeError("none")
+
+
+def test_whatever_a_field_is_it_costs_no_line(stderr: io.StringIO) -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    fields = {"time": "not ours", "list": [1], "circle": circle, "nan": float("nan"), "no words": NoWords()}
+    for form in FORMATS:
+        set_up(stderr, "info", form)
+        log.warning("met", extra=fields)
+        flush_log()
+    text, line = written(stderr).splitlines()
+    assert text.endswith(' no words=(RuntimeError)')
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert found["time"] > 1e9
+    assert found["list"] == "[1]"
+    assert found["nan"] == "nan"
+    assert found["no words"] == "(RuntimeError)"
+
+
+# --- the application's own loggers -----------------------------------------------------------
+
+
+def test_the_applications_loggers_write_there_too_under_their_names(stderr: io.StringIO) -> None:
+    set_up(stderr, "info", "text")
+    logging.basicConfig(level=logging.DEBUG, format="its own")  # as it may do when it is imported
+    logging.getLogger("greeting.db").info("connected", extra={"rows": 3})
+    logging.getLogger("greeting").debug("unseen")
+    logging.warning("by the root")
+    first, second = written(stderr).splitlines()
+    assert first.endswith(" info greeting.db: connected; rows=3")
+    assert second.endswith(" warning root: by the root")
+    set_up(stderr, "info", "json")
+    logging.getLogger("greeting").info("in JSON", extra={"rows": 3})
+    found = json.loads(written(stderr).splitlines()[-1])
+    assert (found["logger"], found["message"], found["rows"]) == ("greeting", "in JSON", 3)
+
+
+def test_an_application_that_configures_logging_does_not_take_ours_away(stderr: io.StringIO) -> None:
+    set_up(stderr, "info", "text")
+    own = io.StringIO()
+    handler = {"class": "logging.StreamHandler", "stream": own}
+    with contextlib.redirect_stderr(stderr):
+        logging.config.dictConfig({"version": 1, "handlers": {"own": handler}, "root": {"handlers": ["own"]}})
+        check_logging("info", "text")
+    logging.getLogger("made later").warning("to its own")
+    log.warning("to ours")
+    assert written(stderr).endswith(" warning: to ours\n")
+    assert own.getvalue() == "to its own\n"
+
+
+def test_an_application_that_configures_its_own_loggers_only_leaves_the_rest_to_us(stderr: io.StringIO) -> None:
+    set_up(stderr, "info", "text")
+    with contextlib.redirect_stderr(stderr):
+        logging.config.dictConfig({"version": 1})
+        check_logging("info", "text")
+    logging.getLogger("made still later").warning("met")
+    log.warning("to ours")
+    assert [line.partition(" ")[2] for line in written(stderr).splitlines()] == [
+        "warning made still later: met",
+        "warning: to ours",
+    ]
+
+
+def test_without_a_configuration_nothing_is_set_up_anew(stderr: io.StringIO) -> None:
+    set_up(stderr, "info", "text")
+    before = [*logging.root.handlers]
+    check_logging("info", "text")
+    assert logging.root.handlers == before
 
 
 def test_a_traceback_follows_its_line(stderr: io.StringIO) -> None:
@@ -106,7 +197,8 @@ def test_setting_up_twice_does_not_log_twice(stderr: io.StringIO) -> None:
     for _ in range(2):
         set_up(stderr, "info", "text")
     log.info("once")
-    assert written(stderr) == "once\n"
+    logging.getLogger("greeting").info("and once")
+    assert [line.split()[-1] for line in written(stderr).splitlines()] == ["once", "once"]
 
 
 # --- a log that nobody reads -----------------------------------------------------------------
@@ -151,7 +243,7 @@ def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
     monkeypatch.setattr(libserver.log, "MOST_WAITING", 50_000)
     line = "x" * 999
     for n in range(200):
-        log.info("%03d%s", n, line)
+        answers.info("%03d%s", n, line)
     text = pipe.read_until("nobody read it for a while\n")
     lines = text.splitlines()
     written = [int(line[:3]) for line in lines[:-1]]
@@ -159,7 +251,7 @@ def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
     assert written[:50] == list(range(50))
     assert len(written) < 100
     assert f"warning: {200 - len(written)} lines of the log were lost" in lines[-1]
-    log.info("read again")
+    answers.info("read again")
     assert pipe.read_until("again\n") == "read again\n"
 
 
@@ -208,7 +300,7 @@ def test_a_line_may_be_logged_from_a_signal_handler_at_any_moment(stderr: io.Str
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    texts = written(stderr).splitlines()
+    texts = [line.partition(" info: ")[2] for line in written(stderr).splitlines()]
     assert texts.count("a line") == lines
     assert texts.count("from the handler") == len(caught)
 

@@ -13,7 +13,7 @@ import pytest
 
 from eventloop import Transport
 from eventloop.transport import RECV_SIZE
-from libserver import Actions, CloseReason, Message, Server
+from libserver import Actions, CloseReason, Message
 from libserver.together import TOGETHER, WITHIN, Together
 from protocol import Codec, Limits
 from protocol.batch import PARTS, answer_each
@@ -60,7 +60,7 @@ def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def interrupted(home: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C comes while a handler's failure is noted: behind the handler, where it is nobody's failure."""
 
-    def failure(error: BaseException) -> None:
+    def failure(*failed: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(home.server, "failure", failure)
@@ -226,7 +226,7 @@ def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: p
                 raise RuntimeError("a bug")
             return original(self, *args)
 
-        kind = Server if where == "failure" else Message
+        kind = Message
         original: Callable[..., Any] = getattr(kind, where)
         with monkeypatch.context() as patch:
             patch.setattr(kind, where, broken)

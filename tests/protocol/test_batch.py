@@ -214,7 +214,7 @@ class Batch:
         return value.get("value")
 
     def answer(self, data: bytes, max_requests: int = 100, max_output: int = 2**20) -> tuple[int, list, int]:
-        def failed(error: Exception) -> HandlerFailed:
+        def failed(error: BaseException, asked: object) -> HandlerFailed:
             raise AssertionError("no handler here fails") from error
 
         return answer_batch(self.connection, data, self.handlers, dict, failed, max_requests, max_output)
@@ -234,7 +234,7 @@ def taken_of(data: bytes) -> int:
     handlers = Handlers(plain=PLAIN, with_session=WITH_SESSION, binary=binary)
     before = summary(connection)
     taken, _, _ = answer_batch(
-        connection, data, handlers, lambda: session, lambda error: HandlerFailed("x"), 100, 2**30
+        connection, data, handlers, lambda: session, lambda *_: HandlerFailed("x"), 100, 2**30
     )
     assert summary(connection) == before
     return taken
@@ -351,9 +351,11 @@ def test_whatever_a_handler_raises_is_its_failure(kind):
 
     handlers = Handlers(plain={"echo": raises}, with_session={"confirm": raises}, binary={"x/y": raises})
     told: list[type] = []
+    asked_for: list[str] = []
 
-    def failed(error: BaseException) -> HandlerFailed:
+    def failed(error: BaseException, asked: object) -> HandlerFailed:
         told.append(type(error))
+        asked_for.append(asked.content_type if isinstance(asked, Header) else asked["action"])
         return HandlerFailed("words")
 
     for data in (ECHO, ECHO * 2, request({"action": "confirm"}, **KEPT), message(b"", "x/y", **KEPT)):
@@ -361,6 +363,7 @@ def test_whatever_a_handler_raises_is_its_failure(kind):
         assert taken == len(data)
         assert b"handler-failed" in b"".join(replies)
     assert told == [kind] * 5
+    assert asked_for == ["echo", "echo", "echo", "confirm", "x/y"]
 
 
 def test_a_short_tail_never_matches_a_longer_header_seen_before():

@@ -11,7 +11,14 @@ import pytest
 
 from protocol import Reply, content
 from protocol import encodings as table
-from protocol.content import decode_contents, decode_json, encode_error, encode_json, encode_result
+from protocol.content import (
+    UnsendableResult,
+    decode_contents,
+    decode_json,
+    encode_error,
+    encode_json,
+    encode_result,
+)
 from protocol.errors import BadContent, BadRequest
 from tests.protocol.test_encodings import TEXT
 
@@ -230,8 +237,11 @@ def deep() -> object:
 def test_what_json_cannot_carry_is_refused_and_leaves_nothing_behind(make, error):
     value = make()
     for encode in (encode_json, encode_result, lambda v: encode_result(Reply(result=v))):
-        with pytest.raises(error):
+        with pytest.raises(error if encode is encode_json else UnsendableResult) as met:
             encode(value)
+        if isinstance(met.value, UnsendableResult):
+            assert isinstance(met.value.__cause__, error)
+            assert met.value.result is value or met.value.result.fields["result"] is value
         assert encode({"fine": 1}).endswith(b'{"fine": 1}' if encode is encode_json else b'{"fine": 1}}')
 
 

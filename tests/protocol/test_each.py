@@ -18,7 +18,7 @@ HANDLERS = Handlers(plain=PLAIN, with_session=WITH_SESSION, binary={**BINARY, "b
 NEVER = float("inf")
 
 
-def failed(error: BaseException) -> ProtocolError:
+def failed(error: BaseException, asked: object) -> ProtocolError:
     return HandlerFailed(f"the handler failed: {error}")
 
 
@@ -135,7 +135,7 @@ def test_an_interrupt_leaves_the_replies_of_those_before_it():
         calls.append(value["value"])
         return "reply" if value["value"] != 3 else 1 / 0
 
-    def failed(error):
+    def failed(error, asked):
         raise KeyboardInterrupt
 
     requests = [request({"action": "echo", "value": number}, id=number, **KEPT) for number in range(5)]

@@ -43,7 +43,7 @@ class Outcome:
 
     replies: bytes = b""
     calls: list[tuple[str, object]] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    failures: list[tuple[str, object]] = field(default_factory=list)
     session: dict[str, Any] = field(default_factory=dict)
     connection: dict[str, Any] = field(default_factory=dict)
 
@@ -157,8 +157,8 @@ class Endpoint:
     def session(self) -> dict[str, Any]:
         return self.outcome.session
 
-    def failed(self, error: Exception) -> ProtocolError:
-        self.outcome.failures.append(type(error).__name__)
+    def failed(self, error: BaseException, asked: object) -> ProtocolError:
+        self.outcome.failures.append((type(error).__name__, getattr(asked, "content_type", asked)))
         return error if isinstance(error, AnswerableError) else HandlerFailed("the handler failed")
 
     # --- the walk --------------------------------------------------------------------
@@ -181,7 +181,8 @@ class Endpoint:
                 else:
                     frame = send_binary_result(connection, event.header, result)
             except Exception as error:
-                frame = connection.send_error(event.header, self.failed(error))
+                asked = event.content if event.header.is_json else event.header
+                frame = connection.send_error(event.header, self.failed(error, asked))
             self.send(frame)
 
     def _find(self, event: Request) -> Callable[[], object]:
