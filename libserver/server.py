@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from selectors import BaseSelector
 from typing import Any, TypeVar
 
@@ -82,6 +82,7 @@ A = TypeVar("A", Message, Accepted)
 SCHEMES = (TCP, UNIX, ECHO, ECHO_UDP)
 
 
+@cache
 def keep_large_blocks() -> None:
     """Have malloc keep the memory of large contents for the next one.
 
@@ -89,7 +90,7 @@ def keep_large_blocks() -> None:
     page by page, a moment later: half the cost of echoing a megabyte. When a block that was
     mapped is freed, its thresholds for that rise to the block's size (mallopt(3),
     M_MMAP_THRESHOLD): freeing one untouched block says how much is worth keeping. Elsewhere it
-    does nothing.
+    does nothing. Once per process: a second such block would come from the heap, and be zeroed.
     """
     del_me = bytes(KEPT_BLOCK)
     del del_me

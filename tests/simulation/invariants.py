@@ -17,6 +17,7 @@ Not here: how it is brought about (`world`).
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventloop import Fifo
@@ -196,12 +197,16 @@ class NoTimerSurvives(Invariant):
 
     name = "no-timer-survives-its-connection"
 
+    def __init__(self) -> None:
+        self._queues: dict[str, Mapping[Any, Any]] = {}  # those of the world's server
+
     def swept(self, world: World) -> None:
         server = world.server
-        queues = {name: queue._due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
-        queues["arrivals"] = server.arrivals._arrivals
-        queues["its deadlines"] = server.arrivals._deadlines._slot_of
-        for name, subjects in queues.items():
+        if not self._queues:
+            self._queues = {name: queue._due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
+            self._queues["arrivals"] = server.arrivals._arrivals
+            self._queues["its deadlines"] = server.arrivals._deadlines._slot_of
+        for name, subjects in self._queues.items():
             for subject in subjects:
                 if subject not in server.connections and subject not in server.refused:
                     world.violated(self.name, f"{name} holds connection {world.number_of(subject)}, which is over")

@@ -75,6 +75,8 @@ class World:
         self.report = Report()
         self.violations: list[Violation] = []
         self.invariants = [kind() for kind in invariants]
+        self._look = [i.turned for i in self.invariants if type(i).turned is not Invariant.turned]
+        self._sweep = [i.swept for i in self.invariants if type(i).swept is not Invariant.swept]
         self._watched = {invariant.name for invariant in self.invariants}
         self.processes: list[Process] = []
         self.log = Log()
@@ -335,11 +337,11 @@ class World:
         self.report.turns += 1
         self.turn_progressed = self.turn_progressed or self.kernel.progress
         self._link()
-        for invariant in self.invariants:
-            invariant.turned(self)
+        for turned in self._look:
+            turned(self)
         if self.report.turns % (1 + len(self.server.connections) // 4) == 0:
-            for invariant in self.invariants:
-                invariant.swept(self)
+            for swept in self._sweep:
+                swept(self)
         if self.report.turns > MOST_TURNS:
             self.violated("no-turn-without-progress", f"{MOST_TURNS} turns and no end", always=True)
         self._stop_if_violated()
