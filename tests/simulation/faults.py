@@ -1,7 +1,8 @@
 """What goes wrong, how often, and how often did it?
 
 Each seed draws its own rates, so that some worlds are calm, some have one plague and some have all.
-`hit` decides by the seed's random numbers and counts what it decided.
+`hit` decides by the seed's random numbers and counts what it decided. Each connection has luck of its own
+(`SimSocket.luck`), so that it stays the same whoever else is there: that is what a world is shrunk by.
 
 Not here: what a fault does (`sockets`, `kernel`, `world`).
 """
@@ -52,9 +53,10 @@ class Faults:
         plague = random.choice((0.0, 0.3, 0.8))
         return {name: most * random.random() for name, most in RATES.items() if random.random() < plague}
 
-    def hit(self, name: str) -> bool:
+    def hit(self, name: str, luck: Random | None = None) -> bool:
+        """Does it happen now? `luck` is that of the connection it would happen to, None the world's."""
         rate = self.rates.get(name)
-        if rate is None or self.random.random() >= rate:
+        if rate is None or (luck or self.random).random() >= rate:
             return False
         self.hits[name] += 1
         return True

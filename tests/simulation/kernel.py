@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import heapq
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from .clock import SimClock
@@ -83,8 +84,9 @@ class Kernel:
         self._ports = 40_000
         self._unborn = 0
 
-    def socket(self, process: Process) -> SimSocket:
-        return SimSocket(self, process)
+    def socket(self, process: Process, luck: Random | None = None) -> SimSocket:
+        """`luck` goes with the connection, to its other end too; None: the world's."""
+        return SimSocket(self, process, luck)
 
     def pair(self, process: Process) -> tuple[SimSocket, SimSocket]:
         """`socket.socketpair`: no network in between."""
@@ -107,12 +109,11 @@ class Kernel:
             if self.on_call is not None:
                 self.on_call(process)
 
-    def latency(self, base: float) -> float:
+    def latency(self, base: float, luck: Random) -> float:
         """Seconds for one segment over a way that takes `base`."""
-        random = self.faults.random
-        seconds = base * (1 + random.random())
-        if self.faults.hit("segment: delayed"):
-            seconds += random.choice((0.01, 0.2, 1.0, 5.0)) * random.random()
+        seconds = base * (1 + luck.random())
+        if self.faults.hit("segment: delayed", luck):
+            seconds += luck.choice((0.01, 0.2, 1.0, 5.0)) * luck.random()
         return seconds
 
     # --- listening ---------------------------------------------------------------------
@@ -185,44 +186,43 @@ class Kernel:
             self._ports += 1
             sock.address = (f"127.0.0.{1 + self._ports % 3}", self._ports)
         sock.peer_address = address
-        if self.faults.hit("connect: SYN swallowed"):
+        if self.faults.hit("connect: SYN swallowed", sock.luck):
             return  # a firewall that says nothing
-        first = 1.0 if self.faults.hit("connect: first SYN lost") else 0.0
-        self.schedule.after(first + self.latency(self.delay), self._syn, sock, address, 1)
+        first = 1.0 if self.faults.hit("connect: first SYN lost", sock.luck) else 0.0
+        self.schedule.after(first + self.latency(self.delay, sock.luck), self._syn, sock, address, 1)
 
     def _syn(self, sock: SimSocket, address: tuple[str, int], tries: int) -> None:
         if sock.closed:
             return
         listener = self._listeners.get(address)
         if listener is None:
-            self.schedule.after(self.latency(self.delay), sock.reset)
+            self.schedule.after(self.latency(self.delay, sock.luck), sock.reset)
         elif len(listener.queue) < listener.backlog:
             self._establish(sock, listener)
         elif tries < SYN_TRIES:
             self.faults.count("connect: accept queue full")
-            seconds = 2.0 ** (tries - 1) * (0.8 + 0.4 * self.faults.random.random())  # not all at once again
+            seconds = 2.0 ** (tries - 1) * (0.8 + 0.4 * sock.luck.random())  # not all at once again
             self.schedule.after(seconds, self._syn, sock, address, tries + 1)
 
     def _establish(self, sock: SimSocket, listener: SimSocket) -> None:
-        other = SimSocket(self, None)
+        other = SimSocket(self, None, sock.luck)
         other.address, other.peer_address = listener.address, sock.address
         self._join(sock, other, self.rooms, self.delay)
         sock.state = CONNECTING  # until the SYN-ACK has come back
-        random, faults = self.faults.random, self.faults
+        random, faults = sock.luck, self.faults
         for stream in (sock.tx, sock.rx):
             assert stream is not None
-            if "connection: reset at a byte" in faults.rates and random.random() < faults.rates[
-                "connection: reset at a byte"
-            ]:
+            rate = faults.rates.get("connection: reset at a byte")
+            if rate is not None and random.random() < rate:  # it is counted when it happens
                 stream.reset_at = random.choice((0, 1, 2, 50, 400, 4000, 40_000)) + random.randrange(100)
-            if faults.hit("connection: stalled for seconds"):
+            if faults.hit("connection: stalled for seconds", random):
                 stream.arrives = self.clock.now + random.choice((1.0, 8.0, 70.0)) * random.random()
         if self.on_connection is not None:
             self.on_connection(sock, other)
         self.trace.note("kernel", sock, "is connected to", other)
         listener.queue.append(other)
         listener.changed()
-        self.schedule.after(self.latency(self.delay), self._established, sock)
+        self.schedule.after(self.latency(self.delay, sock.luck), self._established, sock)
 
     @staticmethod
     def _established(sock: SimSocket) -> None:
@@ -244,4 +244,4 @@ class Kernel:
         for end in (stream.sender, stream.receiver):
             assert end.tx is not None
             end.tx.cut_off()
-            self.schedule.after(self.latency(stream.delay), end.reset)
+            self.schedule.after(self.latency(stream.delay, end.luck), end.reset)

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from protocol import Limits
 from protocol.states import ENDED, FAILED, FINISHED
 
 __all__ = ["BIG", "Conversation", "EchoConversation", "Expected"]
@@ -33,6 +34,8 @@ ENTRIES = {
 
 #: Errors that answer no whole request and end a connection.
 LAST_WORDS = ("timeout", "overloaded", "shutting-down")
+#: Levels of arrays and objects in a content.
+DEEPEST = 128
 #: The most characters that the action `big` returns.
 BIG = 1000
 
@@ -128,10 +131,11 @@ class EchoConversation:
 class Conversation(EchoConversation):
     """What one accepted connection's program read and wrote."""
 
-    def __init__(self, max_header: int, max_content: int, wrong: Callable[[str], None]) -> None:
+    def __init__(self, limits: Limits, wrong: Callable[[str], None]) -> None:
         super().__init__(wrong)
-        self.max_header = max_header
-        self.max_content = max_content
+        self.max_header = limits.max_header
+        self.max_content = limits.max_content
+        self.max_json = min(limits.max_json, limits.max_content)
         self.message: Any = None  # the server's, once it has one
         self.last: str | None = None  # the reply after which none may follow
         self.told_of_cut = False  # `shutting-down` stood for a reply that was owed
@@ -183,7 +187,8 @@ class Conversation(EchoConversation):
         header = _header(bytes(data[2 : 2 + length]))
         if header is None:
             return self._framing_lost("bad-header", None)
-        if header["content-length"] > self.max_content:
+        most = self.max_json if header["content-type"] == "text/json" else self.max_content
+        if header["content-length"] > most:
             return self._framing_lost("content-too-large", header.get("id"))
         end = 2 + length + header["content-length"]
         if len(data) < end:
@@ -217,7 +222,10 @@ class Conversation(EchoConversation):
         if info.name == "zlib":
             return right._replace(code="unsupported-encoding")
         try:
-            request = json.loads(content.decode(info.name))
+            text = content.decode(info.name)
+            if _depth(text) > DEEPEST:
+                return right._replace(code="bad-content")
+            request = json.loads(text)
         except ValueError:
             return right._replace(code="bad-content")
         action = request.get("action") if isinstance(request, dict) else None
@@ -294,6 +302,25 @@ def _code(header: dict[str, Any], content: bytes) -> str | None:
         return None
     body = json.loads(content)
     return body["error"]["code"] if isinstance(body.get("error"), dict) else None
+
+
+def _depth(text: str) -> int:
+    """How many arrays and objects are open at once, at the most; of JSON."""
+    depth = deepest = 0
+    at = 0
+    while at < len(text):
+        character = text[at]
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+        elif character == '"':
+            at += 1
+            while at < len(text) and text[at] != '"':
+                at += 2 if text[at] == "\\" else 1
+        at += 1
+    return deepest
 
 
 def _header(raw: bytes) -> dict[str, Any] | None:

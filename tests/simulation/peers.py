@@ -92,6 +92,7 @@ class Peer:
     def __init__(self, world: World, script: Callable[[Peer], Script], random: Random) -> None:
         self.world = world
         self.random = random
+        self.luck = Random(random.random())
         self.sock: Any = None
         self.name = script.__name__
         self.sent = 0
@@ -146,7 +147,7 @@ class Peer:
                 self.sock.watchers.remove((self, 0))
 
     def connect(self, patience: float = 20.0, port: int = 0) -> Script:
-        self.sock = self.world.kernel.socket(self.world.crowd)
+        self.sock = self.world.kernel.socket(self.world.crowd, self.luck)
         self.sock.connect_ex(self.world.address(port))
         until = self.world.clock.now + patience
         while self.sock.state is not CONNECTED:
@@ -395,6 +396,19 @@ def uploader(peer: Peer) -> Script:
     yield from peer.read_for(30.0)
 
 
+def talks_at_length(peer: Peer) -> Script:
+    """Large JSON, wide or deep, and more behind it."""
+    yield from peer.connect()
+    for _ in range(peer.random.choice((1, 3))):
+        width = peer.random.choice((1, 500, 19_000, 60_000))
+        depth = peer.random.choice((0, 1, 126, 127, 128, 5000))
+        value = "[" * depth + json.dumps("[{\\\"" + "x" * width) + "]" * depth
+        content = f'{{"action": "echo", "value": {value}}}'.encode()
+        yield from peer.send(message(content, "text/json", "utf-8", connection="keep-alive"), 20_000, 0.001)
+        yield from peer.send(peer.requests(2))
+    yield from peer.read_for(20.0)
+
+
 def echoer(peer: Peer) -> Script:
     """Of the raw echo listener."""
     yield from peer.connect(port=1)
@@ -424,6 +438,7 @@ SCRIPTS: tuple[Callable[[Peer], Script], ...] = (
     greedy,
     staller,
     uploader,
+    talks_at_length,
     echoer,
 )
 

@@ -44,6 +44,7 @@ class Plan:
     limits: Mapping[str, Any] = field(default_factory=dict)  #: of the server, where they are not the defaults
     max_header: int = 65_535
     max_content: int = 300_000
+    max_json: int = 1024 * 1024
     observed: float = 0.0  #: the share of the server's connections that an observer walks with
     rates: Mapping[str, float] = field(default_factory=dict)  #: what may go wrong, and how often
     clients: tuple[tuple[str, type[Any]], ...] = ()  #: of the library, by name
@@ -85,6 +86,7 @@ def drawn(seed: int) -> Plan:
         limits=limits,
         max_header=draw((400, 65_535)),
         max_content=draw((1000, 70_000, 300_000)),
+        max_json=draw((600, 20_000, 1024 * 1024)),
         observed=draw((0.0, 0.5, 1.0)),
         rates=Faults.drawn(random),
         clients=tuple((name, draw(KINDS)) for name in names),

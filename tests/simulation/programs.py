@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from eventloop import Endpoint, EventLoop
@@ -43,6 +44,7 @@ class Program:
         self.process = Process(name, limit)
         self.deadline = math.inf
         self.interrupted = False
+        self.luck = Random(f"luck of {name} {world.seed}")
         world.processes.append(self.process)
         self.selector = SimSelector(world.kernel, self.process, self._wait)
         self.loop = EventLoop(self.selector, world.clock, wakeup_pair=lambda: world.kernel.pair(self.process))
@@ -63,7 +65,7 @@ class Program:
         return self.deadline <= self.world.clock.now or self.selector.is_ready()
 
     def open_socket(self, endpoint: Endpoint) -> Any:
-        return self.world.kernel.socket(self.process)
+        return self.world.kernel.socket(self.process, self.luck)
 
 
 class Serving(Program):

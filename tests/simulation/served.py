@@ -88,7 +88,7 @@ def open_server(world: World) -> WatchedServer:
     return WatchedServer(
         ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],
         _actions(world),
-        Limits(max_header=plan.max_header, max_content=plan.max_content),
+        Limits(max_header=plan.max_header, max_content=plan.max_content, max_json=plan.max_json),
         world.server_program.loop,
         observer=lambda: world.observer_for("server", plan.observed),
         system=system,

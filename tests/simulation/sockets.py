@@ -27,6 +27,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterable
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,14 +104,14 @@ class Stream:
         """Send off as much as the receiver has room for; the FIN once everything is off."""
         if self.corked or self.gone:
             return
-        faults = self.kernel.faults
+        faults, luck = self.kernel.faults, self.sender.luck
         while self.unsent and not self.cut:
             room = self.room_in - len(self.unread) - self.under_way
             if room <= 0:
                 return
             size = min(len(self.unsent), room)
-            if not self.instant and size > 1 and faults.hit("segment: cut small"):
-                size = faults.random.randint(1, size)
+            if not self.instant and size > 1 and faults.hit("segment: cut small", luck):
+                size = luck.randint(1, size)
             if 0 <= self.reset_at <= self.sent + size:
                 size = self.reset_at - self.sent
                 self.reset_at = -1
@@ -137,7 +138,7 @@ class Stream:
         if self.instant:
             act(*args)
             return
-        when = self.kernel.clock.now + self.kernel.latency(self.delay)
+        when = self.kernel.clock.now + self.kernel.latency(self.delay, self.sender.luck)
         self.arrives = max(self.arrives, when)  # never before what went off earlier
         self.kernel.schedule.at(self.arrives, act, *args)
 
@@ -175,7 +176,7 @@ class Stream:
 
     def send_rst_back(self) -> None:
         """The receiver is no more: tell the sender."""
-        self.kernel.schedule.after(self.kernel.latency(self.delay), self.sender.reset)
+        self.kernel.schedule.after(self.kernel.latency(self.delay, self.sender.luck), self.sender.reset)
 
     def cut_off(self) -> None:
         """Nothing more leaves, whatever is sent from here on: it would arrive behind what was lost."""
@@ -205,6 +206,7 @@ class SimSocket:
         "fd",
         "fin_arrived",
         "kernel",
+        "luck",
         "name",
         "options",
         "peer_address",
@@ -219,9 +221,10 @@ class SimSocket:
         "watchers",
     )
 
-    def __init__(self, kernel: Kernel, process: Process | None) -> None:
+    def __init__(self, kernel: Kernel, process: Process | None, luck: Random | None = None) -> None:
         self.kernel = kernel
         self.process = process
+        self.luck = luck or kernel.faults.random
         self.state = NEW
         self.fd = process.open(self) if process is not None else -1
         self.name = kernel.next_name(process, self.fd)
@@ -309,8 +312,9 @@ class SimSocket:
     def _receive(self, call: str, size: int) -> bytes:
         rx = self.rx
         if rx is not None and rx.unread and size:
-            if not rx.instant and len(rx.unread) > 1 and self.kernel.faults.hit("recv: fewer bytes than there are"):
-                size = min(size, self.kernel.faults.random.randint(1, len(rx.unread)))
+            faults, luck = self.kernel.faults, self.luck
+            if not rx.instant and len(rx.unread) > 1 and faults.hit("recv: fewer bytes than there are", luck):
+                size = min(size, luck.randint(1, len(rx.unread)))
             data = rx.read(size)
             self.kernel.progress = True
             self._note(call, len(data))
@@ -365,12 +369,12 @@ class SimSocket:
         faults = self.kernel.faults
         if not len(data):
             return 0
-        if tx.free <= 0 or (not tx.instant and faults.hit("send: refused (EAGAIN) though there is room")):
+        if tx.free <= 0 or (not tx.instant and faults.hit("send: refused (EAGAIN) though there is room", self.luck)):
             self.changed()
             raise self._fail(call, errno.EAGAIN)
         count = min(tx.free, len(data))
-        if count > 1 and not tx.instant and faults.hit("send: fewer bytes than there is room"):
-            count = faults.random.randint(1, count)
+        if count > 1 and not tx.instant and faults.hit("send: fewer bytes than there is room", self.luck):
+            count = self.luck.randint(1, count)
         taken = bytes(memoryview(data)[:count])
         tx.unsent += taken
         tx.corked = more and count == len(data)
@@ -442,7 +446,7 @@ class SimSocket:
         if self.tx is not None and self.rx is not None:
             self.tx.cut_off()
             self.tx.cut = self.rx.cut = True
-            if self.rx.unread and self.kernel.faults.hit("reset: what was unread is lost"):
+            if self.rx.unread and self.kernel.faults.hit("reset: what was unread is lost", self.luck):
                 self.rx.unread.clear()
         self._note("is reset")
         if self.tap is not None:

@@ -46,10 +46,14 @@ def story(seed: int, first: Plan, shrunk: Shrunk) -> Iterator[str]:
 def _size(plan: Plan) -> str:
     peers = sum(getattr(happening, "count", 0) for happening in plan.happenings)
     others = sum(not hasattr(happening, "count") for happening in plan.happenings)
-    return (
-        f"{peers} peers, {len(plan.clients)} clients, {others} other happenings, {len(plan.rates)} kinds of faults, "
-        f"{plan.length:g} s"
-    )
+    counts = {"peer": peers, "client": len(plan.clients), "other happening": others, "kind of fault": len(plan.rates)}
+    words = [f"{count} {_plural(word) if count != 1 else word}" for word, count in counts.items()]
+    return f"{', '.join(words)}, {plan.length:.3g} s"
+
+
+def _plural(word: str) -> str:
+    head, _, tail = word.partition(" of ")
+    return f"{head}s of {tail}s" if tail else f"{word}s"
 
 
 def _events(plan: Plan, world: World) -> Iterator[tuple[str, str]]:
@@ -67,7 +71,7 @@ def _events(plan: Plan, world: World) -> Iterator[tuple[str, str]]:
 def _set(plan: Plan) -> Iterator[tuple[str, object]]:
     """What is not as it is by itself."""
     yield from plan.limits.items()
-    for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "observed"):
+    for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "max_json", "observed"):
         if getattr(plan, name) != getattr(PLAIN, name):
             yield name, getattr(plan, name)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from protocol import Limits
 from protocol.states import PROTOHEADER
 
-from .oracle import Conversation
+from .oracle import Conversation, _depth
 from .peers import frame, request
 
 
@@ -19,7 +20,7 @@ class Judged:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
-        self.talk = Conversation(65_535, 100_000, self.complaints.append)
+        self.talk = Conversation(Limits(max_content=100_000), self.complaints.append)
         self.connection = SimpleNamespace(state=PROTOHEADER, closing=False)
         self.talk.message = SimpleNamespace(connection=self.connection)
 
@@ -84,3 +85,11 @@ def test_nobody_is_told_of_a_cut_in_the_place_of_another_reply(judged: Judged) -
     judged.fails("shutting-down", id=2, connection="close")
     assert judged.complaints == ["shutting-down overtakes the reply to request 1"]
     assert not judged.talk.told_of_cut
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [("1", 0), ("[]", 1), ('{"a": [[], [[]]]}', 4), (r'["[[[", "\"[[", "\\", [2]]', 2), ('"[[', 0), ('["\\', 1)],
+)
+def test_the_depth_of_a_text_is_that_of_its_brackets_outside_of_strings(text: str, depth: int) -> None:
+    assert _depth(text) == depth

@@ -6,37 +6,52 @@ import pytest
 
 from . import clients, happenings, peers
 from .__main__ import main
-from .bugs import BUGS, Bug
-from .happenings import Arrival, Standstill
+from .bugs import BUGS
+from .clients import MessageClient, PoolClient
+from .happenings import Arrival, Leap, Pause, Standstill, Terminate
 from .plan import Plan, drawn
 from .shrink import Shrunk, shrunk
 from .story import source, story
+from .test_found import asks_while_the_server_is_stopped
 from .world import World
 
-#: A bug that needs one peer, one stop and one timeout.
+#: A bug that needs one peer, one stop and one timeout,
 TIMERS_FIRST = next(bug for bug in BUGS if bug.name == "timers-first")
-
-
-def shrunk_with(bug: Bug, seed: int, **bounds: float) -> Shrunk:
-    with bug.applied():
-        return shrunk(drawn(seed), **bounds)  # type: ignore[arg-type]
+#: and a world in which these are the least of what happens.
+FIRST = Plan(
+    seed=1,
+    length=40.0,
+    rooms=(16_384, 8192),
+    delay=0.002,
+    limits={"idle_timeout": 5.0, "header_timeout": 2.0, "max_connections": 60, "requests_per_event": 4},
+    observed=0.5,
+    rates={"segment: cut small": 0.2, "send: fewer bytes than there is room": 0.2, "select: spurious readiness": 0.01},
+    clients=(("client0", PoolClient), ("client1", MessageClient)),
+    happenings=(
+        *(Arrival(0.1 + n / 7, script, n) for n, script in enumerate(peers.SCRIPTS)),
+        Arrival(0.5, asks_while_the_server_is_stopped, 100),
+        Pause(0.7, "client1", 3.0),
+        Standstill(1.5, 20.0),
+        Leap(30.0, 20.0),
+    ),
+    end=Terminate(60.0, second=1.0),
+)
 
 
 @pytest.fixture(scope="module")
 def found() -> Shrunk:
-    return shrunk_with(TIMERS_FIRST, TIMERS_FIRST.seed)
+    with TIMERS_FIRST.applied():
+        return shrunk(FIRST)
 
 
 def test_a_seed_is_shrunk_to_the_few_things_that_the_bug_needs(found: Shrunk) -> None:
-    first = drawn(TIMERS_FIRST.seed)
-    assert len(first.happenings) > 10
     stops = [happening for happening in found.plan.happenings if isinstance(happening, Standstill)]
     others = [happening for happening in found.plan.happenings if not isinstance(happening, Standstill)]
     assert len(stops) == 1
     assert len(others) + len(found.plan.clients) == 1  # somebody who asks meanwhile
     assert len(found.plan.limits) <= 1  # the timeout that runs out
     assert found.plan.rates == {}
-    assert found.plan.length < first.length
+    assert found.plan.length < FIRST.length
     assert found.whole
 
 
@@ -57,16 +72,18 @@ def test_nothing_more_can_be_left_out(found: Shrunk) -> None:
 
 
 def test_the_same_seed_shrinks_to_the_same_plan(found: Shrunk) -> None:
-    again = shrunk_with(TIMERS_FIRST, TIMERS_FIRST.seed)
+    with TIMERS_FIRST.applied():
+        again = shrunk(FIRST)
     assert (again.plan, again.runs) == (found.plan, found.runs)
 
 
 def test_it_is_bounded_in_runs_and_in_time() -> None:
-    few = shrunk_with(TIMERS_FIRST, TIMERS_FIRST.seed, most_runs=5)
+    with TIMERS_FIRST.applied():
+        few = shrunk(FIRST, most_runs=5)
+        none = shrunk(FIRST, most_seconds=0.0)
     assert (few.runs, few.whole) == (5, False)
-    none = shrunk_with(TIMERS_FIRST, TIMERS_FIRST.seed, most_seconds=0.0)
     assert (none.runs, none.whole) == (1, False)
-    assert none.plan == drawn(TIMERS_FIRST.seed)
+    assert none.plan == FIRST
     assert none.world is not None
 
 
@@ -96,7 +113,7 @@ def test_a_crowd_becomes_as_small_as_it_can_be() -> None:
 
 
 def test_the_story_says_what_it_needs_and_what_was_seen_last(found: Shrunk) -> None:
-    lines = list(story(44, drawn(TIMERS_FIRST.seed), found))
+    lines = list(story(44, FIRST, found))
     text = "\n".join(lines)
     assert lines[0].startswith(f"seed 44 FAILED  {TIMERS_FIRST.breaks}: ")
     assert lines[1] == f"shrunk in {found.runs} runs"
@@ -107,7 +124,8 @@ def test_the_story_says_what_it_needs_and_what_was_seen_last(found: Shrunk) -> N
 
 
 def test_the_plan_as_python_is_the_plan(found: Shrunk) -> None:
-    names = {**vars(clients), **vars(happenings), **vars(peers), "Plan": Plan}
+    mine = {"Plan": Plan, "asks_while_the_server_is_stopped": asks_while_the_server_is_stopped}
+    names = {**vars(clients), **vars(happenings), **vars(peers), **mine}
     assert eval("\n".join(source(found.plan)), names) == found.plan
     for seed in range(20):
         assert eval("\n".join(source(drawn(seed))), names) == drawn(seed)
@@ -116,7 +134,7 @@ def test_the_plan_as_python_is_the_plan(found: Shrunk) -> None:
 def test_the_command_shrinks_a_seed_and_offers_to_do_it_for_one_that_failed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    seed, name = TIMERS_FIRST.seed, TIMERS_FIRST.name
+    seed, name = 0, "replies-swapped"
     assert main(["--seeds", f"{seed}:{seed + 1}", "--bug", name]) == 1
     assert f"shrink: python -m tests.simulation --shrink {seed} --bug {name}" in capsys.readouterr().out
     assert main(["--shrink", str(seed), "--bug", name]) == 1

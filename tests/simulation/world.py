@@ -98,6 +98,7 @@ class World:
 
         self.length = self.plan.length
         self.max_content = self.plan.max_content
+        self.max_json = self.plan.max_json
         self.kernel.rooms = self.plan.rooms
         self.kernel.delay = self.plan.delay
         self.crowd = Process("crowd", 4096)
@@ -235,8 +236,7 @@ class World:
             self.violated("answered-once-rightly-in-order", f"{other}: {words}")
 
         if other.address == self.address(0):
-            sizes = self.server.codec.limits
-            other.tap = Conversation(sizes.max_header, sizes.max_content, wrong)
+            other.tap = Conversation(self.server.codec.limits, wrong)
         else:
             other.tap = EchoConversation(wrong)
         other.tap.unheard = self._unheard
