@@ -9,6 +9,8 @@ Rules:
 * Survive: an error that concerns one connection (ECONNABORTED and the network errors that
   Linux hands to accept) costs that connection only, not the rest of the batch. Many in one
   batch are no one connection's: then it pauses, since one that stays would be met every turn.
+* Tell of a full queue: a batch that took as many connections as may wait came too late for the next one, whose
+  SYN the kernel drops without a word; its client hears nothing for a second.
 
 Not here: binding and listening (`libserver.listeners`), what an accepted socket becomes.
 The traps are libuv's, Redis' and CPython's (joyent/libuv#690, cpython#127529).
@@ -20,13 +22,14 @@ import errno
 import os
 import selectors
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from .loop import EventLoop
 from .transport import close_socket
 
-__all__ = ["ACCEPT_BUDGET", "Listener"]
+__all__ = ["ACCEPT_BUDGET", "Listener", "accept_queue"]
 
 #: Connections accepted per event: a few milliseconds' work.
 ACCEPT_BUDGET = 256
@@ -78,12 +81,33 @@ def acceptor(listening: Any) -> Callable[[], tuple[Any, Any]]:
     return accept_alike
 
 
+def accept_queue(listening: Any) -> tuple[int, int] | None:
+    """How many connections wait to be accepted, and how many may: Recv-Q and Send-Q of `ss -ltn`.
+
+    None for what is no TCP socket of Linux'.
+    """
+    if type(listening) is not socket.socket or not sys.platform.startswith("linux"):
+        return None
+    try:
+        info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE)
+    except OSError:
+        return None  # a UNIX socket
+    # struct tcp_info: of a listening socket these two have another meaning (tcp_diag.c, tcp_get_info)
+    waiting, room = info[_UNACKED : _UNACKED + 4], info[_SACKED : _SACKED + 4]
+    return int.from_bytes(waiting, sys.byteorder), int.from_bytes(room, sys.byteorder)
+
+
+#: Where tcpi_unacked and tcpi_sacked stand: behind eight bytes and four numbers.
+_UNACKED, _SACKED, _INFO_SIZE = 24, 28, 32
+
+
 class Listener:
     """A listening socket on a loop.
 
     `accepted(sock, peer)` gets each connected socket, already non-blocking, and its peer's
     address as accept gave it. `refused(sock)` gets one that must be closed at once, accepted
-    with the reserve descriptor. `starved(error)` is told when the listener pauses.
+    with the reserve descriptor. `starved(error)` is told when the listener pauses. `crowded(sock, taken)` is told of
+    an event that took more connections than `queue`, or its whole budget.
     `open_reserve` and `close_reserve` are of the reserve descriptor.
 
     Raises `OSError`, the socket still the caller's, if the selector has no room for it.
@@ -93,6 +117,7 @@ class Listener:
         "_accept",
         "_accepted",
         "_close_reserve",
+        "_crowded",
         "_loop",
         "_open_reserve",
         "_refused",
@@ -100,6 +125,7 @@ class Listener:
         "_retry",
         "_starved",
         "budget",
+        "queue",
         "sock",
     )
 
@@ -111,6 +137,8 @@ class Listener:
         *,
         refused: Callable[[Any], None] | None = None,
         starved: Callable[[OSError], None] | None = None,
+        crowded: Callable[[Any, int], None] | None = None,
+        queue: int = sys.maxsize,
         budget: int = ACCEPT_BUDGET,
         open_reserve: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),
         close_reserve: Callable[[int], None] = os.close,
@@ -122,6 +150,8 @@ class Listener:
         self._accepted = accepted
         self._refused = refused
         self._starved = starved
+        self._crowded = crowded
+        self.queue = queue
         self._open_reserve = open_reserve
         self._close_reserve = close_reserve
         self._reserve: int | None = None
@@ -132,12 +162,14 @@ class Listener:
 
     def on_readable(self) -> None:
         spoiled = 0
-        for _ in range(self.budget):
+        for taken in range(self.budget):
             if self.sock is None:
                 return  # closed by what an accepted connection did
             try:
                 sock, peer = self._accept()
             except (BlockingIOError, InterruptedError):
+                if taken > self.queue and self._crowded is not None:
+                    self._crowded(self.sock, taken)
                 return
             except OSError as error:
                 if error.errno in _THIS_ONE_ONLY:
@@ -154,6 +186,8 @@ class Listener:
                 return
             sock.setblocking(False)
             self._accepted(sock, peer)
+        if self.sock is not None and self._crowded is not None:
+            self._crowded(self.sock, self.budget)
 
     def on_writable(self) -> None:
         """Never asked for."""

@@ -28,7 +28,7 @@ from protocol.states import Observer
 
 from .actions import Actions
 from .limits import ServerLimits
-from .listeners import CannotListen
+from .listeners import CannotListen, handed_over, refuse_handed_over
 from .log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
 from .message import Message
 from .reasons import CloseReason
@@ -368,6 +368,7 @@ def _serve(
     if recorder is not None:
         more = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
     try:
+        refuse_handed_over(handed_over())
         actions = Actions()
         if arguments.app:
             actions = load_actions(arguments.app)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from .holders import Holder, who_holds
 from .limits import ServerLimits
 from .unix_files import SocketFile, UnixFileError, bind_unix
 
-__all__ = ["Bound", "CannotListen", "cannot_listen", "listen"]
+__all__ = ["Bound", "CannotListen", "cannot_listen", "handed_over", "listen", "refuse_handed_over"]
 
 #: What a C int holds; the kernel cuts it down to net.core.somaxconn.
 MAX_BACKLOG = 2**31 - 1
@@ -118,6 +118,24 @@ def _listen_on(address: Address, limits: ServerLimits, who: Who) -> Bound:
         if sock is not None:
             sock.close()
         raise cannot_listen(address, error, limits, who) from error
+
+
+def handed_over(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> int:
+    """How many listening sockets a service manager has given to this process (sd_listen_fds(3))."""
+    if environ.get("LISTEN_PID") != str(os.getpid() if pid is None else pid):
+        return 0  # somebody else's, who started us
+    count = environ.get("LISTEN_FDS", "")
+    return int(count) if count.isascii() and count.isdigit() and len(count) < 6 else 0
+
+
+def refuse_handed_over(count: int) -> None:
+    """Raises `CannotListen` if there are any: to bind their addresses anew would collide with them."""
+    if count:
+        what = "1 listening socket" if count == 1 else f"{count} listening sockets"
+        raise CannotListen(
+            f"started by socket activation with {what} (LISTEN_FDS), and to take them over (fd://) is not built yet; "
+            "start it as a service without a .socket unit, so that it binds its addresses itself"
+        )
 
 
 def cannot_listen(

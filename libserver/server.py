@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX, host_of
+from eventloop.listener import accept_queue
 from eventloop.loop import LATELY
 from eventloop.transport import close_socket
 from protocol import SERVER, Codec, Connection, Limits
@@ -67,6 +68,8 @@ KEPT_BLOCK = 32 * 1024 * 1024 - 64 * 1024
 #: Seconds for which a listener that keeps running out of descriptors is not reported again.
 STARVED_QUIET = 10.0
 
+#: The same for one whose queue of waiting connections is full.
+CROWDED_QUIET = 10.0
 #: The same for peers that speak one other protocol.
 FOREIGN_QUIET = 10.0
 
@@ -173,6 +176,7 @@ class Server:
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self._tell_starved_from = self.loop.now
+        self._tell_crowded_from = self.loop.now
         self._tell_foreign_from: dict[str, float] = {}  # of each kind; there are a handful
         self.notices = Notices(self.loop)
         #: what a peer is told of what a handler raised
@@ -247,6 +251,8 @@ class Server:
             accepted,
             refused=refused,
             starved=self._starved,
+            crowded=self._crowded,
+            queue=queue[1] if (queue := accept_queue(sock)) is not None else self.limits.backlog,
             open_reserve=self._system.open_reserve,
             close_reserve=self._system.close_reserve,
         )
@@ -330,6 +336,19 @@ class Server:
         if self.loop.now >= self._tell_starved_from:  # it may go on for hours, ten times a second
             self._tell_starved_from = self.loop.now + STARVED_QUIET
             log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
+
+    def _crowded(self, sock: Any, taken: int) -> None:
+        """So many were accepted in one go: is that all that the queue holds?"""
+        if self.loop.now < self._tell_crowded_from:
+            return
+        waiting, room = accept_queue(sock) or (0, self.limits.backlog)
+        if waiting + taken > room:
+            self._tell_crowded_from = self.loop.now + CROWDED_QUIET
+            what = "--backlog" if room >= self.limits.backlog else "net.core.somaxconn"
+            log.warning(
+                "accept: the queue of waiting connections was full (%d): the next ones are dropped, and their "
+                "clients try again after 1 s and more; raise %s, or start more servers (--reuse-port)", room, what
+            )
 
     def sent_foreign(self, message: Message, looks_like: str) -> None:
         """It sent no message, but what looks like another protocol: somebody has the wrong port."""

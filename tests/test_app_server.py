@@ -353,6 +353,22 @@ def test_reuse_port_lets_two_servers_share_one() -> None:
 # --- what keeps it from starting --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_started_by_socket_activation_it_says_that_this_is_not_built(count: int) -> None:
+    """With the address bound already, as systemd does it; LISTEN_PID is known only behind the exec."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        start = f'LISTEN_PID=$$ LISTEN_FDS={count} exec "$@"'
+        command = ["sh", "-c", start, "sh", sys.executable, "app_server.py", "127.0.0.1", str(port)]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False, pass_fds=[held.fileno()]
+        )
+    assert done.returncode == 1
+    assert "started by socket activation with " in done.stderr
+    assert "(fd://) is not built yet" in done.stderr
+    assert "in use" not in done.stderr
+
+
 def test_a_port_in_use_is_told_with_the_process_that_holds_it() -> None:
     with running("127.0.0.1", "0") as holder:
         address = holder.address()

@@ -18,8 +18,9 @@ from datetime import datetime
 from typing import Any
 
 from .. import version
+from .accept_queue import retried
 from .config import Config
-from .errors import FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
+from .errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
 from .files import latency_object, percent_key
 from .gates import Measured, Threshold, parse
 from .histogram import Histogram
@@ -47,6 +48,8 @@ class Outcome:
     `--abort-on`, `stopped` the reason if the runner gave up. `local`: the server is on this machine, whose
     `cores` it shares with the generator; `server_cpu` is the bundled server's share of one. `unknown` are the
     actions of which the right answer is not known, so that their replies can only be whole.
+    `listen_overflows`: by how much this machine's count of connections that found an accept queue full rose; None
+    if the server is elsewhere.
     """
 
     config: Config
@@ -74,6 +77,7 @@ class Outcome:
     cores: int = 0
     server_cpu: float | None = None
     unknown: tuple[str, ...] = ()
+    listen_overflows: int | None = None
 
     @property
     def errors(self) -> dict[str, int]:
@@ -112,6 +116,9 @@ class Outcome:
             response_p50_s=self.measured.response.percentile(50) / _SECOND,
             think_s=sum(self.config.think) / 2,
             connections_failed=self.connections.errors.total,
+            syn_retries=retried(self.connections.connect),
+            connect_timeouts=self.connections.errors.counts[CONNECT_TIMEOUT],
+            listen_overflows=self.listen_overflows,
         )
 
     @property
@@ -210,6 +217,8 @@ def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> O
         bytes_received=sum(outcome.bytes_received for outcome in outcomes),
         cpu=max(outcome.cpu for outcome in outcomes),
         run_delay=max(outcome.run_delay for outcome in outcomes),
+        # one count for the whole machine, which each of them has seen rise
+        listen_overflows=max((o.listen_overflows for o in outcomes if o.listen_overflows is not None), default=None),
     )
 
 
@@ -251,6 +260,8 @@ def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, Any]:
             "peak": connections.peak,
             "reconnects": connections.reconnects,
             "closed_by_peer": connections.closed_by_peer,
+            "syn_retries": retried(connections.connect),
+            "listen_overflows": outcome.listen_overflows,
         },
         "errors": outcome.errors,
         "generator": {

@@ -38,6 +38,7 @@ from eventloop import Address, Endpoint, EventLoop, Timer
 
 from ..owner import Shared
 from ..tracing import Instruments
+from .accept_queue import listen_overflows
 from .beside import Beside
 from .collector import Collector
 from .config import Config
@@ -133,6 +134,7 @@ class Runner:
         self._held: int | None = None  # when the last visit's load ended
         self._started_at = datetime.now(UTC)
         self._cut = Cut(self)
+        self._overflows: int | None = None  # of accept queues on this machine, before the first connection
         self._timer: Timer | None = None  # of the interval
         self._due = 0.0
         self.slip = Histogram()
@@ -167,6 +169,7 @@ class Runner:
     def _open(self) -> None:
         config = self.config
         self._started_at = datetime.now(UTC)
+        self._overflows = listen_overflows()
         if config.connections / config.connect_rate > SPEAK_FROM:
             self.places.greeting = self._greet
         self.gauges.probe()
@@ -216,7 +219,13 @@ class Runner:
             local=self.local,
             cores=usable_cores(),
             unknown=self.workload.unknown,
+            listen_overflows=self._overflowed(),
         )
+
+    def _overflowed(self) -> int | None:
+        """By how much the count rose since the run began."""
+        now = listen_overflows() if self.local else None
+        return now - self._overflows if now is not None and self._overflows is not None else None
 
     def _fingerprint(self) -> str:
         """Of the options that make the schedule, the requests, and (open) all intended times."""

@@ -12,6 +12,8 @@ with its number, in the order they are looked at:
   `LAG_FLOOR`): what it measured is in good part itself. Not valid; bottleneck `client`.
 * Open: requests that had room left later than that. The same.
 * Descriptors or ports of this machine ran out. Not valid; bottleneck `client`.
+* Connections took as long as the kernel waits before it sends a SYN again, or timed out while this machine's count of
+  full accept queues rose: the server did not accept as fast as they came. Not valid; bottleneck `server`.
 * Fewer connections were open than were asked for: another test than that. Not valid.
 * Open: less than `SENT` of the schedule was sent. The percentiles leave out what waited longest.
   Not valid; bottleneck `server`, for the generator was none of the above.
@@ -87,7 +89,8 @@ class Figures(NamedTuple):
     request. `achieved` is replies per second of the window. `connections_failed` did so without a request;
     `refused_by_us` are those for which this machine had no descriptor or port. `workers` generator processes
     had `cores` to run on (0: unknown); `local`: the server is on this machine; `server_cpu` is its share of a
-    core, None where it isn't known.
+    core, None where it isn't known. `syn_retries` connections took as long as a SYN that is sent again;
+    `listen_overflows`: by how much this machine's count of full accept queues rose, None if the server is elsewhere.
     """
 
     duration_s: float
@@ -113,6 +116,9 @@ class Figures(NamedTuple):
     response_p50_s: float = 0.0
     think_s: float = 0.0
     connections_failed: int = 0
+    syn_retries: int = 0
+    connect_timeouts: int = 0
+    listen_overflows: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -131,8 +137,12 @@ def judge(figures: Figures) -> Verdict:
         reasons.append("no connection ever succeeded")
     elif not f.replies:
         reasons.append("no reply was received while it measured")
+    queue = _full_queue(f)
+    if queue is not None:
+        reasons.append(queue)
     if not f.replies:
-        return Verdict(False, reasons, CLIENT if f.run_delay >= STARVED else UNKNOWN)
+        bottleneck = CLIENT if f.run_delay >= STARVED else SERVER if queue is not None else UNKNOWN
+        return Verdict(False, reasons, bottleneck)
     own = _own_faults(f) if f.duration_s >= SHORTEST else []
     reasons += own
     if f.refused_by_us:
@@ -148,17 +158,37 @@ def judge(figures: Figures) -> Verdict:
             f"only {f.sent:,} of {f.scheduled:,} scheduled requests were sent: the percentiles leave out the rest"
             + ("" if own else f"; {_more_server(f)}")
         )
-    return Verdict(not reasons, reasons, _bottleneck(f, bool(own) or f.refused_by_us > 0, unsent))
+    return Verdict(not reasons, reasons, _bottleneck(f, bool(own) or f.refused_by_us > 0, unsent, queue is not None))
 
 
-def _bottleneck(f: Figures, own: bool, unsent: bool) -> str:
+def _bottleneck(f: Figures, own: bool, unsent: bool, queue: bool) -> str:
     if f.duration_s < SHORTEST:
         return UNKNOWN
     if own:
         return UNKNOWN if _both_at_their_limit(f) and not f.refused_by_us else CLIENT
+    if queue:
+        return SERVER
     if (f.think_s > f.response_p50_s) if f.target is None else (not unsent and _kept_up(f)):
         return NONE
     return SERVER if f.cpu < IDLE else UNKNOWN
+
+
+def _full_queue(f: Figures) -> str | None:
+    """Connections that the server's kernel did not let in, and what to do."""
+    if not f.syn_retries and not (f.connect_timeouts and f.listen_overflows):
+        return None
+    if f.syn_retries:
+        who = f"{f.syn_retries:,} connections took as long as a SYN that is sent again (1 s, 3 s, 7 s)"
+    else:
+        who = f"{f.connect_timeouts:,} connections were not made in time"
+    if f.listen_overflows:
+        why = f"the server's accept queue was full (ListenOverflows rose by {f.listen_overflows:,})"
+    elif f.listen_overflows is None:
+        why = "the server's accept queue was full, or packets were lost"
+    else:
+        why = "packets were lost"  # on this machine, and no queue was full
+    advice = "raise its backlog (--backlog, net.core.somaxconn), or connect more slowly (--connect-rate)"
+    return f"{who}: {why}" + (f"; {advice}" if f.listen_overflows != 0 else "")
 
 
 def _kept_up(f: Figures) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventloop import EventLoop, Listener
-from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER, acceptor
+from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER, accept_queue, acceptor
 from eventloop.loop import READ
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, INTERRUPTED, OK, Errno, FaultySocket
@@ -105,6 +106,41 @@ def test_the_budget_has_a_default(desk: Desk) -> None:
     desk.waiting(ACCEPT_BUDGET + 1)
     desk.turn()
     assert len(desk.accepted) == ACCEPT_BUDGET == desk.listener.budget
+
+
+def crowded_desk(loop: EventLoop, selector: FakeSelector, **options: Any) -> tuple[Desk, list[tuple[Any, int]]]:
+    told: list[tuple[Any, int]] = []
+    desk = Desk(loop, selector, crowded=lambda sock, taken: told.append((sock, taken)), **options)
+    return desk, told
+
+
+def test_an_event_that_takes_more_than_may_wait_is_told(loop: EventLoop, selector: FakeSelector) -> None:
+    desk, told = crowded_desk(loop, selector, queue=3)
+    for number in (1, 3):
+        desk.waiting(number)
+        desk.turn()
+    assert told == []
+    desk.waiting(4)
+    desk.turn()
+    assert told == [(desk.sock, 4)]
+    desk.listener.close()
+
+
+def test_an_event_that_uses_up_its_budget_is_told_too(loop: EventLoop, selector: FakeSelector) -> None:
+    desk, told = crowded_desk(loop, selector, budget=5)
+    desk.waiting(6)
+    desk.turn()
+    desk.turn()
+    assert told == [(desk.sock, 5)]
+    desk.listener.close()
+
+
+def test_one_that_was_closed_with_the_last_of_its_budget_tells_nothing(loop: EventLoop, selector: FakeSelector) -> None:
+    desk, told = crowded_desk(loop, selector, budget=2)
+    desk.on_accepted = lambda: desk.listener.close() if len(desk.accepted) == 2 else None
+    desk.waiting(3)
+    desk.turn()
+    assert told == []
 
 
 @pytest.mark.parametrize("answer", [AGAIN, INTERRUPTED])
@@ -403,6 +439,28 @@ def test_close_inside_starved_never_comes_back(loop: EventLoop, selector: FakeSe
     assert desk.sock.closed
     assert not desk.held()
     assert desk.loop.run_once(10 * RETRY_AFTER) == 0
+
+
+# --- the kernel's queue ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_the_kernel_tells_how_many_wait_and_how_many_may(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=5) as listening:
+        assert accept_queue(listening) == (0, 5)
+        with socket.create_connection(listening.getsockname()), socket.create_connection(listening.getsockname()):
+            assert accept_queue(listening) == (2, 5)
+            listening.accept()[0].close()
+            assert accept_queue(listening) == (1, 5)
+
+
+def test_of_other_sockets_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as unix:
+        assert accept_queue(unix) is None
+    assert accept_queue(FaultySocket()) is None
+    with socket.socket() as tcp:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert accept_queue(tcp) is None
 
 
 # --- with less ado -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from eventloop import Address, parse_address
 from libserver import CannotListen, Server, ServerLimits
 from libserver.holders import Holder
-from libserver.listeners import MAX_KEEPIDLE, Bound, listen
+from libserver.listeners import MAX_KEEPIDLE, Bound, handed_over, listen
 from libserver.server import SCHEMES
 from tests.libserver.harness import connected, descriptors, keep, serving
 
@@ -309,6 +309,22 @@ def test_a_link_local_address_without_its_zone_or_with_none_of_ours_says_so() ->
     with pytest.raises(CannotListen, match=r"fe80::1 is a link-local address.*write which, such as fe80::1%eth0"):
         listen(Address("tcp", "fe80::1", 0), ServerLimits())
     assert "there is no network interface 'nope' here" in sentence("tcp://[fe80::1%nope]:0")
+
+
+@pytest.mark.parametrize(
+    ("environ", "count"),
+    [
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "2"}, 2),
+        ({"LISTEN_PID": "8", "LISTEN_FDS": "2"}, 0),  # of whoever started us
+        ({"LISTEN_FDS": "2"}, 0),
+        ({"LISTEN_PID": "7"}, 0),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "many"}, 0),
+        ({"LISTEN_PID": "7", "LISTEN_FDS": "-1"}, 0),
+        ({}, 0),
+    ],
+)
+def test_sockets_that_a_service_manager_hands_over_are_seen(environ: dict[str, str], count: int) -> None:
+    assert handed_over(environ, pid=7) == count
 
 
 def test_an_unknown_host_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from eventloop import Address, EventLoop
 from eventloop.listener import RETRY_AFTER
 from libserver import Actions, CannotListen, CloseReason, Message, Server
 from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
-from libserver.server import ip_of
+from libserver.server import CROWDED_QUIET, ip_of
 from libserver.system import System
 from protocol import Limits
 from protocol.states import DRAINING
@@ -648,6 +648,51 @@ def test_without_resources_the_listener_pauses_does_not_spin_and_recovers(house:
     assert waiting.reply().result == 2
     (warning,) = home.log.texts(logging.WARNING)  # once, not ten times a second
     assert "not accepting for a moment" in warning
+
+
+@pytest.mark.parametrize("kernels", [True, False], ids=["as the kernel tells", "where it does not"])
+def test_a_full_queue_of_waiting_connections_is_told_but_not_all_the_time(
+    house: OpenHouse, monkeypatch: pytest.MonkeyPatch, kernels: bool
+) -> None:
+    if not kernels:
+        monkeypatch.setattr("libserver.server.accept_queue", lambda sock: None)
+    home = house(backlog=2)
+    (address,) = home.server.addresses
+
+    def burst(number: int) -> None:
+        """So many wait at once: the server looks when all are there."""
+        for sock in [connected(address) for _ in range(number)]:
+            home.peers.append(Peer(sock, home.turn))
+        home.turn()
+        home.quiet()
+
+    burst(2)
+    assert home.log.texts(logging.WARNING) == []
+    burst(3)
+    burst(3)
+    (warning,) = home.log.texts(logging.WARNING)
+    assert "the queue of waiting connections was full (2)" in warning
+    assert "raise --backlog, or start more servers" in warning
+    home.advance(CROWDED_QUIET)
+    burst(3)
+    assert len(home.log.texts(logging.WARNING)) == 2
+
+
+def test_where_the_kernel_cuts_the_queue_its_own_limit_is_named(
+    house: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = house(backlog=100)
+    monkeypatch.setattr("libserver.server.accept_queue", lambda sock: (20, 16))
+    home.server._crowded(None, 16)
+    (warning,) = home.log.texts(logging.WARNING)
+    assert "raise net.core.somaxconn" in warning
+
+
+def test_a_long_batch_of_accepts_is_no_full_queue(house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = house()
+    monkeypatch.setattr("libserver.server.accept_queue", lambda sock: (1000, 4096))
+    home.server._crowded(None, 256)
+    assert home.log.texts(logging.WARNING) == []
 
 
 def test_a_request_that_makes_a_handler_fail_can_not_fill_the_log() -> None:

@@ -59,7 +59,7 @@ SUMMARY = {
     "latency_s": {"response", "service", "connect", "failed"},
     "by_action": {"confirm"},
     "bytes": {"sent", "received"},
-    "connections": {"opened", "peak", "reconnects", "closed_by_peer"},
+    "connections": {"opened", "peak", "reconnects", "closed_by_peer", "syn_retries", "listen_overflows"},
     "errors": set(NAMES),
     "generator": {"cpu_max", "loop_lag_p99_s", "schedule_slip_p99_s"},
     "server": None,

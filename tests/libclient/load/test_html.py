@@ -66,7 +66,8 @@ def summary_of(model="open", **changes):
         "rate": {"target": 100.0 if model == "open" else None, "offered": 100.0, "achieved": 99.5, "ok_per_s": 99.0},
         "latency_s": dict.fromkeys(("response", "service", "connect", "failed"), latency),
         "by_action": {}, "bytes": {"sent": 2048, "received": 4096},
-        "connections": {"opened": 5, "peak": 5, "reconnects": 0, "closed_by_peer": 0},
+        "connections": {"opened": 5, "peak": 5, "reconnects": 0, "closed_by_peer": 0}
+        | {"syn_retries": 0, "listen_overflows": None},
         "errors": {"reset": 10, "read_timeout": 0},
         "generator": {"cpu_max": 0.5, "loop_lag_p99_s": 0.001, "schedule_slip_p99_s": 0.0001},
         "server": None,

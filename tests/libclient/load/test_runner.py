@@ -287,6 +287,9 @@ def test_a_backlog_that_is_full_is_a_connect_timeout():
         with socket.create_connection(listener.getsockname()):  # the one that fits
             outcome = run(f"127.0.0.1:{listener.getsockname()[1]}", requests=1, connections=3, connect_timeout=0.2)
     assert occurred(outcome).get("connect_timeout", 0) >= 2
+    if outcome.listen_overflows is not None:  # Linux
+        assert outcome.listen_overflows >= 2
+        assert any("accept queue was full (ListenOverflows rose by" in reason for reason in outcome.verdict.reasons)
 
 
 def test_a_server_that_dies_in_the_middle_leaves_no_request_unaccounted_for():

@@ -56,6 +56,33 @@ def test_connections_that_never_came_make_it_another_test_than_asked_for():
     assert "7 of 10" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("overflows", "why", "advice"),
+    [
+        (12, "the server's accept queue was full (ListenOverflows rose by 12)", True),
+        (None, "the server's accept queue was full, or packets were lost", True),
+        (0, "packets were lost", False),
+    ],
+)
+def test_connections_that_waited_for_a_second_syn_name_the_queue(overflows, why, advice):
+    verdict = judge(FINE._replace(syn_retries=97, listen_overflows=overflows))
+    assert (verdict.valid, verdict.bottleneck) == (False, "server")
+    (reason,) = verdict.reasons
+    assert reason.startswith(f"97 connections took as long as a SYN that is sent again (1 s, 3 s, 7 s): {why}")
+    assert ("raise its backlog (--backlog, net.core.somaxconn)" in reason) == advice
+
+
+def test_connections_that_timed_out_name_the_queue_if_one_was_full():
+    verdict = judge(FINE._replace(connect_timeouts=5, listen_overflows=3))
+    assert "5 connections were not made in time: the server's accept queue was full" in verdict.reasons[0]
+    for overflows in (0, None):
+        assert judge(FINE._replace(connect_timeouts=5, listen_overflows=overflows)).valid
+
+
+def test_a_full_queue_of_somebody_else_is_not_ours():
+    assert judge(FINE._replace(listen_overflows=1000)).valid
+
+
 def test_a_run_that_was_given_up_says_why():
     assert judge(FINE._replace(stopped="the server has gone")).reasons == ["the server has gone"]
 
