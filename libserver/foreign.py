@@ -1,6 +1,6 @@
 """What is said about a peer that speaks another protocol: which listener, or what else, does it want?
 
-The guess is `protocol.foreign`'s. Not here: how often it is said (`libserver.server`).
+The guess is `protocol.foreign`'s. Not here: how often it is said (`libserver.notices`).
 """
 
 from __future__ import annotations

@@ -70,8 +70,6 @@ STARVED_QUIET = 10.0
 
 #: The same for one whose queue of waiting connections is full.
 CROWDED_QUIET = 10.0
-#: The same for peers that speak one other protocol.
-FOREIGN_QUIET = 10.0
 
 #: Polls before the loop sleeps, about 100 microseconds: as long as a client on the same machine
 #: takes to ask again (benchmarks: one connection, depth 1).
@@ -177,7 +175,6 @@ class Server:
         self.draining = False
         self._tell_starved_from = self.loop.now
         self._tell_crowded_from = self.loop.now
-        self._tell_foreign_from: dict[str, float] = {}  # of each kind; there are a handful
         self.notices = Notices(self.loop)
         #: what a peer is told of what a handler raised
         self.failure = Failures(self.actions, self.notices).answer
@@ -352,10 +349,13 @@ class Server:
 
     def sent_foreign(self, message: Message, looks_like: str) -> None:
         """It sent no message, but what looks like another protocol: somebody has the wrong port."""
-        if self.loop.now >= self._tell_foreign_from.get(looks_like, self.loop.now):
-            self._tell_foreign_from[looks_like] = self.loop.now + FOREIGN_QUIET
-            peer = message.transport.peer_name()
-            log.warning("%s sent no message: it looks like %s; %s", peer, looks_like, advice_for(looks_like))
+        self.notices.tell(
+            "foreign",
+            "no message came: it looks like %s; %s",
+            looks_like,
+            advice_for(looks_like),
+            facts=partial(self.facts, message, int(message.requests)),
+        )
 
     # --- what a message asks of its server -------------------------------------------------
 

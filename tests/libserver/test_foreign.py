@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from libserver.foreign import advice_for
-from libserver.server import FOREIGN_QUIET
+from libserver.notices import TOLD, WITHIN
 from tests.libserver.harness import Turned, turned
 
 HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -38,24 +38,23 @@ def test_who_speaks_another_protocol_is_refused_at_once_and_told_in_the_log(sent
         peer.close()
         assert home.ended() == {"bad-framing": 1}
         (line,) = said(home)
-    assert line.startswith("127.0.0.1:")
+        (record,) = [record for record in home.log.records if record.levelno == logging.WARNING]
+    assert line.startswith("no message came: ")
     assert words in line
+    assert vars(record)["event"] == "foreign"
+    assert vars(record)["peer"].startswith("127.0.0.1:")
 
 
-def test_a_flood_of_them_is_told_once_in_a_while() -> None:
+def test_a_flood_of_them_is_counted() -> None:
     with turned() as home:
-        for sent in (HTTP, HTTP, b"PROXY TCP4 ", HTTP):
+        for _ in range(TOLD + 3):
             peer = home.peer()
-            peer.send(sent)
+            peer.send(HTTP)
             peer.reply()
             peer.close()
-        assert len(said(home)) == 2
-        home.advance(FOREIGN_QUIET)
-        peer = home.peer()
-        peer.send(HTTP)
-        peer.reply()
-        peer.close()
-        assert len(said(home)) == 3
+        assert len(said(home)) == TOLD
+        home.advance(WITHIN)
+        assert home.log.texts(logging.WARNING)[-1] == f"foreign: 3 more within {WITHIN:g} s"
 
 
 def test_a_broken_header_is_no_other_protocol() -> None:
