@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from benchmarks.arguments import at_least, duration, output, pause
+from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
@@ -144,7 +144,7 @@ def main(argv: Sequence[str]) -> int:
         code = 1
     print("\n".join(lines(outcome)))
     if options.json is not None:
-        options.json.write_text(json.dumps(outcome.as_json(), indent=1) + "\n")
+        code = save(options.json, json.dumps(outcome.as_json(), indent=1) + "\n") or code
     return code
 
 

@@ -1,4 +1,4 @@
-"""What may stand behind an option of `python -m benchmarks`?
+"""What may stand behind an option of `python -m benchmarks`, and how is the file written that it names?
 
 Checked before anything is measured: a run of an hour that can't be written, or that measures
 nothing, is refused in its first second. Each is an argparse `type`, and raises
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["at_least", "counts", "duration", "output", "pause"]
+from protocol.files import SHARED, replace
+
+__all__ = ["at_least", "counts", "duration", "output", "pause", "save"]
 
 
 #: Of anything: no machine has more, no one waits longer, and every clock and call can be told so much.
@@ -68,3 +71,13 @@ def output(text: str) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ArgumentTypeError(f"{text!r} can't be written: is there such a directory, and is it yours?")
     return path
+
+
+def save(path: Path, text: str) -> int:
+    """Write a file that `output` named; returns an exit code. What was measured is printed, and not lost with it."""
+    try:
+        replace(path, [text.encode()], SHARED)
+    except OSError as error:
+        print(f"benchmarks: {path} can't be written ({error.strerror}); keep what is printed", file=sys.stderr)
+        return 1
+    return 0

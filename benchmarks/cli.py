@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from benchmarks import ablation, batch, generating, growth, memory, scale, stall, table
-from benchmarks.arguments import at_least, duration, output, pause
+from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
@@ -39,7 +39,7 @@ from benchmarks.restart import command as restart
 from benchmarks.rounds import run
 from benchmarks.soak import command as soak
 from benchmarks.soak import exposure
-from benchmarks.stored import Run, write
+from benchmarks.stored import Run, as_text
 from benchmarks.visit import Settings, Visit
 
 __all__ = ["main"]
@@ -145,9 +145,9 @@ def _measure(loads: Sequence[Load], peers: Sequence[Peer], options: argparse.Nam
     _say("")
     print("\n".join(lines(summaries)))
     if options.json is not None:
-        write(options.json, outcome)
+        code = save(options.json, as_text(outcome)) or code
     if options.plot is not None:
-        options.plot.write_text(svg(summaries, outcome.loads, outcome.caption()))
+        code = save(options.plot, svg(summaries, outcome.loads, outcome.caption())) or code
     return code
 
 

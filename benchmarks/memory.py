@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from benchmarks.arguments import at_least, output, pause
+from benchmarks.arguments import at_least, output, pause, save
 from benchmarks.crowd import Crowd, CrowdFailed
 from benchmarks.environment import environment
 from benchmarks.peers import PEERS, Peer, chosen
@@ -111,5 +111,5 @@ def main(argv: Sequence[str]) -> int:
             "settle": options.settle,
             "footprints": {name: asdict(footprint) for name, footprint in found.items()},
         }
-        options.json.write_text(json.dumps(everything, indent=1) + "\n")
+        code = save(options.json, json.dumps(everything, indent=1) + "\n") or code
     return code

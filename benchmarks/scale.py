@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.accepting import SLICES, Accepted, accept_many
-from benchmarks.arguments import at_least, counts, duration, output
+from benchmarks.arguments import at_least, counts, duration, output, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.crowd import CrowdFailed
 from benchmarks.environment import environment
@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         code = 1
     if options.json is not None:
         everything = {"kind": "scale", "environment": environment(), "measured": found, "tables": tables}
-        options.json.write_text(json.dumps(everything, indent=1) + "\n")
+        code = save(options.json, json.dumps(everything, indent=1) + "\n") or code
     return code
 
 

@@ -20,7 +20,7 @@ from math import log10
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from benchmarks.arguments import at_least, duration, output, pause
+from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.environment import environment
 from libclient.connect import resolve
 from libclient.load.child import ChildError, ChildServer, server_command
@@ -128,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
     if options.plot is not None:
         what = f"the same server, stopped for {options.stall:g} of {options.seconds:g} s"
         caption = f"{what}; {options.connections} connections; {_where()}"
-        options.plot.write_text(svg(lines, caption), encoding="utf-8")
+        return save(options.plot, svg(lines, caption))
     return 0
 
 

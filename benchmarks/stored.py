@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from benchmarks.results import Summary, summarize
 from benchmarks.visit import Visit
 
-__all__ = ["FORMAT", "Run", "read", "visits_of", "write"]
+__all__ = ["FORMAT", "Run", "as_text", "read", "visits_of"]
 
 FORMAT = 1
 
@@ -46,7 +45,8 @@ class Run:
         )
 
 
-def write(path: Path, run: Run) -> None:
+def as_text(run: Run) -> str:
+    """What the file says."""
     everything = {
         "kind": "loads",
         "format": FORMAT,
@@ -59,7 +59,7 @@ def write(path: Path, run: Run) -> None:
         "summaries": [summary.as_json() for summary in run.summaries()],
         "visits": [asdict(visit) for visit in run.visits],
     }
-    path.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
+    return json.dumps(everything, indent=1, ensure_ascii=False) + "\n"
 
 
 def read(found: Mapping[str, Any]) -> Run:

@@ -26,6 +26,7 @@ from benchmarks import ablation
 from benchmarks.report import ranked
 from benchmarks.results import Ratio, Summary
 from benchmarks.stored import Run, read
+from protocol.files import SHARED, replace
 
 __all__ = ["main", "put_into", "tables"]
 
@@ -254,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"<!-- benchmarks: {name} -->\n{table}\n<!-- /benchmarks: {name} -->\n")
             return 0
         document, homeless = put_into(options.into.read_text(), made)
-        options.into.write_text(document)
+        replace(options.into, [document.encode()], SHARED)
     except (OSError, ValueError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2

@@ -157,7 +157,7 @@ def _view(options: argparse.Namespace) -> int:
         raise _Refused("a page shows one trace, or two: a client's and a server's")
     traces = [(path, _load(path)) for path in options.trace]
     try:
-        made = page([(Path(path).name, trace) for path, trace in traces])
+        made = page([(printable(Path(path).name), trace) for path, trace in traces])
     except CannotView as refused:
         raise _Refused(str(refused)) from None
     raw = made.html.encode()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from benchmarks.arguments import at_least, duration, output, pause
+from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.environment import environment
 from benchmarks.processes import CannotStart
 from benchmarks.restart.clients import KINDS
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         print(file=sys.stderr)
     print("\n".join(table(outcomes)))
     if options.json is not None:
-        options.json.write_text(json.dumps(_as_json(outcomes), indent=1) + "\n")
+        code = save(options.json, json.dumps(_as_json(outcomes), indent=1) + "\n") or code
     if code == EXIT_HELD and not (outcomes and all(outcome.holds for outcome in outcomes)):
         code = EXIT_NOT
     return code

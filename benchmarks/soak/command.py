@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from benchmarks.arguments import output
+from benchmarks.arguments import output, save
 from benchmarks.environment import environment
 from benchmarks.processes import CannotStart
 from benchmarks.soak.figures import Check, Figures, checks, growth, last_two_thirds, percentile
@@ -53,8 +52,7 @@ def main(argv: Sequence[str]) -> int:
             return EXIT_INTERRUPTED
     found = checks(soak.figures)
     print(report(soak.figures, found))
-    if options.json is not None:
-        _write(options.json, settings, soak.figures, found)
+    unsaved = 0 if options.json is None else save(options.json, _as_text(settings, soak.figures, found))
     if interrupt.came:
         print("interrupted: this is a part", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -62,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     if broken:
         print(f"not held: {', '.join(broken)}", file=sys.stderr)
         return EXIT_NOT
-    return EXIT_HELD
+    return unsaved or EXIT_HELD
 
 
 def _minutes(text: str) -> float:
@@ -109,7 +107,7 @@ def report(figures: Figures, found: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, settings: Settings, figures: Figures, found: Sequence[Check]) -> None:
+def _as_text(settings: Settings, figures: Figures, found: Sequence[Check]) -> str:
     latencies = {"quiet": figures.quiet_us, "chaos": figures.chaos_us, "control": figures.control_us}
     numbers = asdict(figures)
     for name in latencies:
@@ -127,4 +125,4 @@ def _write(path: Path, settings: Settings, figures: Figures, found: Sequence[Che
         "checks": [check._asdict() for check in found],
         "figures": numbers | {"samples": [sample._asdict() for sample in figures.samples]},
     }
-    path.write_text(json.dumps(everything, indent=1) + "\n")
+    return json.dumps(everything, indent=1) + "\n"

@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.arguments import save
 from benchmarks.environment import environment
 from benchmarks.processes import CannotStart, ServerProcess, cores, raise_descriptor_limit, resident_bytes
 from benchmarks.requests import echoed, frame, repeated
@@ -242,5 +243,5 @@ def main(argv: Sequence[str]) -> int:
         code = 1
     if options.json is not None:
         everything = {"kind": "exposure", "environment": environment(), "rows": [asdict(row) for row in rows]}
-        options.json.write_text(json.dumps(everything, indent=1) + "\n")
+        code = save(options.json, json.dumps(everything, indent=1) + "\n") or code
     return code

@@ -39,7 +39,7 @@ OFTENEST = 0.25
 
 
 class Interrupt:
-    """The first Ctrl-C ends the phase; a second one is `KeyboardInterrupt`."""
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the phase; a second one is `KeyboardInterrupt`."""
 
     def __init__(self) -> None:
         self.came = False
@@ -51,8 +51,9 @@ class Interrupt:
         self.came = True
 
     def __enter__(self) -> Interrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exc: object) -> None:

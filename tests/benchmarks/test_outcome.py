@@ -11,7 +11,7 @@ import pytest
 from benchmarks import table
 from benchmarks.plot import svg
 from benchmarks.report import lines
-from benchmarks.stored import Run, read, write
+from benchmarks.stored import Run, as_text, read
 from benchmarks.visit import Visit
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -36,7 +36,7 @@ def run() -> Run:
 
 
 def test_a_run_survives_its_file(run: Run, tmp_path: Path) -> None:
-    write(tmp_path / "run.json", run)
+    (tmp_path / "run.json").write_text(as_text(run))
     found = json.loads((tmp_path / "run.json").read_text())
     assert read(found) == run
     assert len(found["summaries"]) == len(run.summaries())
@@ -83,7 +83,7 @@ def test_an_empty_run_can_be_drawn_and_told() -> None:
 
 
 def test_the_tables_have_a_row_for_each_load(run: Run, tmp_path: Path) -> None:
-    write(tmp_path / "run.json", run)
+    (tmp_path / "run.json").write_text(as_text(run))
     made = table.tables(json.loads((tmp_path / "run.json").read_text()))
     assert made["ratios"].count("\n") == 3
     assert "| `64x1` | 2.31 | 1.00 | 3.00 | 0.50 |" in made["ratios"]
@@ -92,7 +92,7 @@ def test_the_tables_have_a_row_for_each_load(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_was_aimed_at_stands_beside_what_was_reached(run: Run, tmp_path: Path) -> None:
-    write(tmp_path / "run.json", run)
+    (tmp_path / "run.json").write_text(as_text(run))
     rows = table.tables(json.loads((tmp_path / "run.json").read_text()))["aims"].splitlines()[2:]
     assert rows == [
         "| `64x1` | uvloop | yes | 2.00 | **2.31** (2.30 to 2.32) |",
@@ -123,7 +123,7 @@ def test_memorys_figures_become_a_table() -> None:
 
 
 def test_the_command_writes_into_a_document(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "run.json", run)
+    (tmp_path / "run.json").write_text(as_text(run))
     (tmp_path / "doc.md").write_text("<!-- benchmarks: ratios -->\n<!-- /benchmarks: ratios -->\n")
     assert table.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "doc.md")]) == 0
     assert "| `64x1` |" in (tmp_path / "doc.md").read_text()
@@ -131,7 +131,7 @@ def test_the_command_writes_into_a_document(run: Run, tmp_path: Path, capsys: py
 
 
 def test_only_some_tables_are_made(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path / "run.json", run)
+    (tmp_path / "run.json").write_text(as_text(run))
     assert table.main([str(tmp_path / "run.json"), "--only", "aims-environment"]) == 0
     assert capsys.readouterr().out.startswith("<!-- benchmarks: aims-environment -->\nPython ")
     assert table.main([str(tmp_path / "run.json"), "--only", "aims,none"]) == 2

@@ -5,7 +5,8 @@
     python -m tests.conformance --client COMMAND
     python -m tests.conformance --list
 
-Exit codes: 0 nothing FAILED, 1 something did, 2 usage, 3 the target can't be reached, 130 interrupted.
+Exit codes: 0 nothing FAILED, 1 something did, 2 usage or a report that can't be
+written, 3 the target can't be reached, 130 interrupted.
 
 Not here: the cases, and everything they do.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -197,18 +199,22 @@ def _run(cases: Sequence[Case], target: Target, arguments: argparse.Namespace) -
         progress.end()
         target.close()
     took = time.monotonic() - begun
+    print(report.summary(results, took) + ("" if complete else " (interrupted)"), flush=True)  # the files may fail
+    unwritten = 0
     for path, write in ((arguments.json, report.as_json), (arguments.html, report.as_html)):
         if path is not None:
             try:
                 path.write_text(write(results, target.name, took, complete), encoding="utf-8")
             except OSError as error:
                 print(f"conformance: {path} can't be written: {error.strerror}", file=sys.stderr)
-                return USAGE
-    print(report.summary(results, took) + ("" if complete else " (interrupted)"))
+                unwritten = USAGE
     if not complete:
         return INTERRUPTED
-    return int(any(result.verdict == FAILED for result in results))
+    return unwritten or int(any(result.verdict == FAILED for result in results))
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what is known by then is told, as at Ctrl-C
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     sys.exit(main())
