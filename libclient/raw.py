@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from eventloop import Address, Connector, Endpoint, EventLoop, Fifo, Transport
 from eventloop.connector import close_if_connected_to_itself
+from protocol.foreign import HTTP_REPLY, SSH, TLS, looks_like
 
 from .connect import not_connected
 
@@ -108,7 +109,8 @@ class StreamEcho(RawEcho):
         self.matched += same
         if same < len(wanted):
             got, sent = data[same : same + 20], wanted[same : same + 20]
-            self.finish(f"byte {self.matched + 1} came back different: sent {sent!r}, got {got!r}")
+            hint = _other_protocol(data) if not self.matched else ""
+            self.finish(f"byte {self.matched + 1} came back different: sent {sent!r}, got {got!r}{hint}")
         else:
             self.finish(f"more came back than was sent: {data[same : same + 20]!r}")
 
@@ -214,6 +216,14 @@ class DatagramEcho(RawEcho):
             self.many.loop.register(self.sock, 0, self)
             self.sock.close()
             self.sock = None
+
+
+def _other_protocol(data: bytes) -> str:
+    """What answers at all, if it is no echo server: the other end of the wrong port."""
+    if data[2:3] == b"{":
+        return "; it answers in messages: use request, or the server's --listen echo://HOST:PORT"
+    what = looks_like(data)
+    return f"; it looks like {what}" if what in (HTTP_REPLY, TLS, SSH) else ""
 
 
 def _words(error: Exception) -> str:

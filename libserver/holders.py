@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from eventloop import Address
 from eventloop.addresses import ECHO_UDP, UNIX, endpoint_text
+from protocol.printable import printable
 
 from .sock_diag import bound_sockets
 
@@ -157,5 +158,4 @@ def _descriptors(directory: Path) -> Iterator[str]:
 
 
 def _command(cmdline: bytes) -> str:
-    text = b" ".join(cmdline.split(b"\0")).decode(errors="replace").strip()
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:80])
+    return printable(b" ".join(cmdline.split(b"\0")).decode(errors="replace").strip(), 80)
