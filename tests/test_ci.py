@@ -27,6 +27,9 @@ STAND_IN = f"""#!/bin/sh
 command="$(basename "$0") $*"
 echo "$command" >> "$COMMANDS"
 case "$command" in
+    python3.*) case " $NEWER " in *" ${{command%% *}} "*) ;; *) exit 127 ;; esac ;;
+esac
+case "$command" in
     "sudo -n "*) shift; exec "$@" ;;
     *"-m venv "*)
         mkdir -p "$3/bin"
@@ -49,7 +52,8 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
     (tree / ".ci").mkdir(parents=True)
     tools.mkdir()
     shutil.copy(RUN, tree / ".ci" / "run")
-    for tool in ("python3", "apt-get", "sudo", "chromium", "tshark"):
+    newer = ("python3.12", "python3.13", "python3.14")  # of which NEWER names those that work, as with pyenv's shims
+    for tool in ("python3", *newer, "apt-get", "sudo", "chromium", "tshark", "haproxy"):
         (tools / tool).write_text(STAND_IN, encoding="utf-8")
         (tools / tool).chmod(0o755)
     commands = tmp_path / "commands"
@@ -62,6 +66,8 @@ def ci(tmp_path: Path, **environment: str) -> tuple[subprocess.CompletedProcess[
             "FAIL": "",
             "STOP": "",
             "SILENT": "",
+            "NEWER": "",
+            "PYENV_ROOT": str(tmp_path / "no-pyenv"),
             "TMPDIR": str(tmp_path),
             **environment,
         },
@@ -180,12 +186,41 @@ def test_a_machine_without_venv_gets_it(tmp_path: Path) -> None:
     assert wanted[1].endswith(" python3 python3-venv")
 
 
-def test_a_machine_without_a_browser_gets_it_or_does_without(tmp_path: Path) -> None:
-    done, commands = ci(tmp_path, FAIL="chromium --version")
+@pytest.mark.parametrize(("program", "asked"), [("chromium", "--version"), ("tshark", "--version"), ("haproxy", "-v")])
+def test_a_machine_without_a_program_of_some_tests_gets_it_or_does_without(
+    program: str, asked: str, tmp_path: Path
+) -> None:
+    done, commands = ci(tmp_path, FAIL=f"{program} {asked}")
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = [command for command in commands if command.startswith("apt-get ")]
     assert [command.split()[1] for command in wanted] == ["update", "install"]
-    assert wanted[1].endswith(" chromium")
+    assert wanted[1].endswith(f" {program}")
+
+
+def test_the_quick_tests_run_on_every_newer_python_that_works(tmp_path: Path) -> None:
+    done, commands = ci(tmp_path, NEWER="python3.12 python3.14")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.findall(r"^== quick tests on Python (\S+)$", done.stdout, re.M) == ["3.12", "3.14"]
+    assert [command.split()[0] for command in commands if command.startswith("python3.") and "-m venv" in command] == [
+        "python3.12",
+        "python3.14",
+    ]
+    assert commands.count("python -m pytest -q -p no:cacheprovider -n auto -m not slow") == 2
+
+
+def test_pyenv_s_are_found_where_its_shims_do_not_work(tmp_path: Path) -> None:
+    python = tmp_path / "pyenv" / "versions" / "3.13.7" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(STAND_IN, encoding="utf-8")
+    python.chmod(0o755)
+    done, _ = ci(tmp_path, PYENV_ROOT=str(tmp_path / "pyenv"))
+    assert re.findall(r"^== quick tests on Python (\S+)$", done.stdout, re.M) == ["3.13"]
+
+
+def test_without_a_newer_python_it_says_so(tmp_path: Path) -> None:
+    done, _ = ci(tmp_path)
+    assert "ci: there is no python3.12, 3.13 or 3.14 here" in done.stdout
+    assert "quick tests" not in done.stdout
 
 
 def test_a_machine_that_has_all_is_left_alone(tmp_path: Path) -> None:

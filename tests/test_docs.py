@@ -115,6 +115,7 @@ NOT_RUN = {
     r"python3 (app|echo|multiconn)-client\.py ": "the tutorial's own program; the transcripts are in the tests",
     r"python3 -m venv": "what .ci/run does (tests/test_ci.py)",
     r"\.venv/bin/(ruff|mypy|coverage) ": "what .ci/run does (tests/test_ci.py)",
+    r"\.venv/bin/python -m pytest ": "what .ci/run does (tests/test_ci.py)",
     r"(ss|netstat) -": "the system's own program",
     r"kill -USR1 PID": "see tests/libserver",
     r"python3 docs/generate\.py": "see below",
