@@ -25,6 +25,12 @@ REFUSED_LINGER = 1.0
 MAX_IN_FLIGHT = 1024
 #: Seconds that a message has before its data rate is judged (Kestrel's).
 RATE_GRACE = 5.0
+#: Seconds of one turn of the loop in which what it brought is answered; then it asks who else is ready. Long
+#: enough for the ordinary requests of a thousand connections, so that a busy server rarely asks in vain.
+TURN = 0.02
+#: Bytes of one read from which on it waits when a turn is over (a small request is answered before): in time
+#: that its size bounds, but for handlers.
+LIGHT = 1024
 #: How much later than its time an idle connection may be closed, as a part of that time.
 IDLE_SLACK = 1 / 16
 

@@ -27,6 +27,7 @@ and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ from protocol import (
     can_batch,
 )
 from protocol.batch import PARTS, BytesLike
+from protocol.collecting import Uncollected
 from protocol.errors import (
     DeadlineExceeded,
     FatalError,
@@ -53,7 +55,7 @@ from protocol.errors import (
     ShuttingDown,
     TimedOut,
 )
-from protocol.limits import DIRECT_CONTENT
+from protocol.limits import DIRECT_CONTENT, UNCOLLECTED
 from protocol.states import (
     ABORTED,
     CLOSED,
@@ -76,7 +78,7 @@ from protocol.states import (
 )
 
 from .actions import Action
-from .limits import MAX_IN_FLIGHT
+from .limits import LIGHT, MAX_IN_FLIGHT
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
 from .session import Session
@@ -222,6 +224,9 @@ class Message:
                 self.write(*self.answer(data))
             return
         server.together.hurry()
+        if len(data) >= LIGHT and server.together.spent:
+            self.wait_its_turn(data)
+            return
         if not can_batch(connection):
             connection.feed(data)
             self._serve([], 0)
@@ -250,29 +255,42 @@ class Message:
             return [], 0
         return replies, size
 
+    def wait_its_turn(self, data: bytes) -> None:
+        """Serve `data` when the others had their turn."""
+        self._wake().feed(data)
+        self._yield()
+        self._serve([], 0)
+
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
         self._serve([], 0)
 
     def eof_received(self) -> None:
-        if self.server.together:
-            self.server.together.answer()  # it may be among those that wait
-        self._wake().feed_eof()
+        connection = self._wake()
+        connection.feed(self.server.together.take(self))  # it may be among those that wait
+        connection.feed_eof()
         self._serve([], 0)
 
     def _answer_batch(self, data: bytes) -> tuple[int, list[BytesLike], int]:
         """Answer the ordinary requests at the front of `data`: bytes taken, replies, their size."""
         server = self.server
         limits = server.limits
-        batch = answer_batch(
-            self.connection,
-            data,
-            server.actions.handlers,
-            self.session,
-            self.failure,
-            limits.requests_per_event,
-            limits.write_high,
-        )
+        collects = len(data) < UNCOLLECTED or not gc.isenabled()
+        if not collects:
+            gc.disable()
+        try:
+            batch = answer_batch(
+                self.connection,
+                data,
+                server.actions.handlers,
+                self.session,
+                self.failure,
+                limits.requests_per_event,
+                limits.write_high,
+            )
+        finally:
+            if not collects:
+                gc.enable()
         answered = len(batch[1]) // PARTS
         self.requests += answered
         if answered >= limits.requests_per_event:
@@ -312,15 +330,27 @@ class Message:
 
     # --- serving what is buffered --------------------------------------------------------
 
-    def _serve(self, replies: list[BytesLike], size: int) -> None:
+    def _serve(self, replies: list[BytesLike], size: int, its_turn: bool = False) -> None:
         """Serve what is here as far as it may be served now, and prepare for the rest.
 
-        `replies`, of `size` bytes, were made in the batch and are still to be sent.
+        `replies`, of `size` bytes, were made in the batch and are still to be sent. `its_turn`: it
+        has waited for this while others were served.
         """
-        self.server.together.hurry()
+        together = self.server.together
+        together.hurry()
         if self._pending is not None and self._pending.replies:
             self._release(self._pending.replies)
-        completed, header_size = self._walk(replies, size)
+        undecoded = self.connection.undecoded
+        if undecoded < UNCOLLECTED:
+            completed, header_size = self._walk(replies, size)
+        elif not its_turn and together.spent:
+            self._yield()
+            completed, header_size = self._walk(replies, size)  # what was made leaves
+        else:
+            with Uncollected():
+                completed, header_size = self._walk(replies, size)
+            if undecoded >= DIRECT_CONTENT:
+                together.spend()
         if completed:
             self.server.arrivals.stop(self)  # the next has its own time
         self._settle()
@@ -404,15 +434,21 @@ class Message:
         return self.connection.next_event()
 
     def _yield(self) -> None:
-        """It had its share of this turn: the others first."""
-        self.pending.yielded = True
-        self.server.loop.call_soon(self.go_on)
+        """It had its share of this turn, or the turn is over: the others first."""
+        if not self.pending.yielded:
+            self.pending.yielded = True
+            self.server.together.later(self, self.connection.undecoded)
+
+    def pool_has_room(self) -> None:
+        """Serve on where serving had stopped for want of a thread."""
+        if self.state is not CLOSED:
+            self._serve([], 0)
 
     def go_on(self) -> None:
-        """Serve on where serving had stopped: the others had their turn, or the pool has room."""
+        """Serve on where serving had stopped: the others had their turn."""
         if self.state is not CLOSED:
             self.pending.yielded = False
-            self._serve([], 0)
+            self._serve([], 0, its_turn=True)
 
     # --- one event -----------------------------------------------------------------------
 
@@ -711,6 +747,7 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
+        self.server.together.take(self)
         pending = self._pending
         if pending is not None:
             self.requests = pending.requests

@@ -195,13 +195,13 @@ class Server:
 
         def expire(message: A) -> None:
             if not message.transport.closed:
-                self._guard(message, partial(expired, message))
+                self.guard(message, partial(expired, message))
 
         return self.loop.fifo(seconds, expire)
 
     def _overdue(self, message: Message, reason: CloseReason) -> None:
         if not message.transport.closed:
-            self._guard(message, partial(message.input_overdue, reason))
+            self.guard(message, partial(message.input_overdue, reason))
 
     def _clamp(self, wanted: int) -> int:
         """As many connections as the descriptors allow, less those kept back."""
@@ -276,7 +276,7 @@ class Server:
         if self.limits.max_connections_per_ip and (ip := ip_of(peer)):
             self._ip_of[accepted] = ip
             self._from_ip[ip] += 1
-        self._guard(accepted, accepted.start)
+        self.guard(accepted, accepted.start)
 
     def _observer(self) -> Observer | None:
         if self._make_observer is None:
@@ -360,7 +360,7 @@ class Server:
     # --- what a message asks of its server -------------------------------------------------
 
     def wait_for_pool(self, message: Message) -> None:
-        """It holds a request; when its turn has come `go_on` is called, once."""
+        """It holds a request; when its turn has come `pool_has_room` is called, once."""
         self._waiting_for_pool[message] = None
 
     def handler_returned(self) -> None:
@@ -373,7 +373,7 @@ class Server:
         while self._waiting_for_pool and not self.pool.full:
             message = next(iter(self._waiting_for_pool))
             del self._waiting_for_pool[message]
-            self._guard(message, message.go_on)
+            self.guard(message, message.pool_has_room)
 
     def linger(self, message: Message) -> None:
         """It has said its last: how long may it wait for the peer to have read it?"""
@@ -438,7 +438,7 @@ class Server:
             if accepted.idle:
                 due = accepted.last_active + timeout
                 if due <= now:
-                    self._guard(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
+                    self.guard(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
                 elif due < earliest:
                     earliest = due
         self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)
@@ -472,7 +472,7 @@ class Server:
         if self.limits.drain_timeout:
             self.loop.call_later(self.limits.drain_timeout, self._cut)
         for message in [*self.connections, *self.refused]:
-            self._guard(message, message.drain)
+            self.guard(message, message.drain)
         self._stop_if_drained()
 
     def _cut(self) -> None:
@@ -500,7 +500,7 @@ class Server:
         if self.draining and not (self.connections or self.refused):
             self.loop.stop()
 
-    def _guard(self, message: Accepted, act: Callable[[], object]) -> None:
+    def guard(self, message: Accepted, act: Callable[[], object]) -> None:
         """Do what concerns one connection among many, so that a bug met there is not the others'."""
         try:
             act()

@@ -1,4 +1,4 @@
-"""What is answered when everybody who is ready has been read?
+"""What is answered when everybody who is ready has been read, and what not before the others had their turn?
 
 With many clients that await each reply, a turn brings one whole request on each of many connections
 at rest. Answered where they are read, each costs a call of json's scanner and a dozen of ours. And
@@ -15,6 +15,12 @@ Rules:
 * Nobody waits long for others: no more than `TOGETHER` connections wait, and when `WITHIN` seconds
   have gone by, all of them are answered before anybody else is served. So a request, and a reply,
   waits for what one read of another connection asks, and no more.
+* A turn has `TURN` seconds for what it brought, the ready and the waiting together. When they are
+  over, the loop asks who else is ready before anything more is answered. Then small requests come
+  first, in order. What is `LIGHT` or more, and a connection that had its share, waits for the
+  turn's end: there the smaller come first while there is time, since what a request costs goes by its size,
+  and the one that has waited longest has its turn in any case.
+* A large JSON content takes what is left of a turn: no second one is decoded in it.
 * An error costs the connection it was met on, no other; so does an interrupt. What else waits is
   answered in the next turn.
 * A connection waits once. Whoever reads more of one that waits, or ends one, has to `answer`
@@ -28,12 +34,16 @@ Not here: what is one common request (`protocol.batch`), when a connection is at
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from protocol import ProtocolError
 from protocol.batch import PARTS, BytesLike, answer_each
 
+from .by_size import BySize
+from .limits import LIGHT, TURN
 from .message import Message
 from .reasons import CloseReason
 
@@ -46,17 +56,23 @@ __all__ = ["Together"]
 TOGETHER = 64
 #: Seconds. 64 connections with 16 requests each take 3 ms; what takes longer is a handler that does.
 WITHIN = 0.005
+#: Bytes of one read from which on it is no part of the joint step: what it asks may take as long as all others.
+HEAVY = 8 * 1024
 
 
 class Together:
     """What was read of a server's connections at rest and is not yet answered."""
 
-    __slots__ = ("_answering", "_clock", "_due", "_replies", "_server", "_waiting")
+    __slots__ = ("_answering", "_clock", "_due", "_large", "_later", "_loop", "_replies", "_server", "_waiting")
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._waiting: dict[Message, bytes] = {}  # what was read of each
         self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
+        #: who waits for a turn's end, with what was read of it at rest; None: it is `yielded`, and holds that itself
+        self._later: BySize[Message, bytes | None] = BySize()
+        self._large = False  # a large content was decoded in this turn
+        self._loop = server.loop
         self._clock = server.loop.clock
         self._due = 0.0  # by when they want to be answered
         self._answering = False
@@ -64,56 +80,174 @@ class Together:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    # --- whose turn is it? ---------------------------------------------------------------
+
+    @property
+    def spent(self) -> bool:
+        """This turn has no time left for what need not be answered in it; or others wait for that already."""
+        return bool(self._later) or self._large or self._is_over()
+
+    def _is_over(self) -> bool:
+        return self._clock() > self._loop.now + TURN
+
+    def later(self, message: Message, size: int) -> None:
+        """Call its `go_on` once the others had their turn: it has `size` bytes to serve. It is `yielded` until then."""
+        self._later.add(message, None, size)
+        self._wait_for_the_end()
+
+    def spend(self) -> None:
+        """A large content was decoded: that was the turn's."""
+        if not self._large:
+            self._large = True
+            self._wait_for_the_end()
+
+    def _put_off(self, message: Message, data: bytes) -> None:
+        if message in self._later:
+            message.wait_its_turn(data)  # it had its share before, and waits already
+        else:
+            self._later.add(message, data, len(data))
+            self._wait_for_the_end()
+
+    def _wait_for_the_end(self) -> None:
+        if len(self._later) + self._large == 1:
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        """The turn's last part: who waited for it goes on, the small while there is time, then who waited longest.
+
+        Without the latter the large would never have a turn beside enough small ones; unless a large content was
+        decoded in this turn already.
+        """
+        later = self._later
+        try:
+            if self._waiting:
+                self._answer_in_turn()
+            for _ in range(len(later)):
+                if self._large or self._is_over():
+                    break
+                self._go_on(*later.take_smallest())
+            if later and not self._large:
+                self._go_on(*later.take_oldest())
+        finally:
+            self._large = False
+            if later:
+                self._loop.call_soon(self._end_turn)
+
+    def _go_on(self, message: Message, data: bytes | None) -> None:
+        if message.transport.closed:
+            return  # lost meanwhile, and about to be told so
+        if data is None:
+            self._server.guard(message, message.go_on)
+        else:
+            self._server.guard(message, lambda: message.write(*message.answer(data)))
+
+    # --- what waits for the turn's end ---------------------------------------------------
+
     def add(self, message: Message, data: bytes) -> None:
         """`message`, which is at rest, has received `data`: answer it in this turn's last part, or before."""
         waiting = self._waiting
-        if message in waiting:
-            self.answer()
-            message.data_received(data)  # it may be at rest no more
+        if (message in waiting or self._later or len(data) >= LIGHT) and not self._may_wait(message, data):
             return
         waiting[message] = data
         count = len(waiting)
         if count == 1:
             self._due = self._clock() + WITHIN
-            self._server.loop.call_soon(self.answer)
-        elif count >= TOGETHER or self._clock() > self._due:
-            self.answer()
+            self._loop.call_soon(self._answer_in_turn)
+        elif (count >= TOGETHER or self._clock() > self._due) and self._clock() <= self._loop.now + TURN:
+            self._answer_in_turn()
+
+    def _may_wait(self, message: Message, data: bytes) -> bool:
+        """Is it one that waits for the others to be read? What else is to be done with it is done."""
+        if message in self._waiting:
+            self._answer_in_turn()
+            if message not in self._waiting:
+                message.data_received(data)  # it may be at rest no more
+                return False
+        if before := self.take(message):  # it sends on while it waits: now it is to be read no more
+            message.wait_its_turn(before + data)
+            return False
+        if len(data) < LIGHT:
+            return True
+        if self.spent:
+            self._put_off(message, data)
+            return False
+        if len(data) < HEAVY:
+            return True
+        self.hurry()
+        message.write(*message.answer(data))
+        return False
 
     def hurry(self) -> None:
         """Somebody else is about to be served: whoever has waited long enough comes first."""
         if self._waiting and self._clock() > self._due:
-            self.answer()
+            self._answer_in_turn()
+
+    def take(self, message: Message) -> bytes:
+        """What was read of it at rest and is not answered; it waits no more."""
+        data = self._waiting.pop(message, None)
+        if data is None and self._later and (data := self._later.get(message)) is not None:
+            self._later.remove(message)
+        return data or b""
 
     def forget(self) -> None:
         """All connections are cut: nobody waits for an answer."""
         self._waiting.clear()
         self._replies.clear()
+        self._later.clear()
 
     def answer(self) -> None:
-        """Answer all that waits, and send the replies."""
+        """Answer all that waits, and send the replies, however long it takes."""
+        self._answer(math.inf)
+        for message in self._later:
+            if data := self.take(message):
+                self._waiting[message] = data
+        if self._waiting:
+            self._answer(math.inf)
+
+    def _answer_in_turn(self) -> None:
+        self._answer(self._loop.now + TURN)
+
+    def _answer(self, until: float) -> None:
+        """Answer what waits, in groups of `TOGETHER`; those left when the clock is beyond `until` wait longer."""
         if self._answering:
             return
         waiting = self._waiting
         self._answering = True
         self._due = self._clock() + WITHIN
+        group = 0
         try:
-            if len(waiting) > 1:
-                self._answer_common()
             while waiting:
+                if not group:
+                    before = len(waiting)
+                    group = min(before, TOGETHER)
+                    if group > 1:
+                        self._answer_common()
+                        group -= before - len(waiting)
+                        if not group:
+                            continue
                 self._send_if_late()
                 self._answer_first()
+                group -= 1
+                if waiting and self._clock() > until:
+                    self._put_off_the_large()
+                    break
             self._send()
         finally:
             self._answering = False
-            if waiting or self._replies:  # interrupted
-                self._server.loop.call_soon(self.answer)
+            if waiting or self._replies:  # interrupted, or out of time
+                self._loop.call_soon(self._answer_in_turn)
+
+    def _put_off_the_large(self) -> None:
+        """Of those left the small ones come first in the next turn."""
+        for message in [one for one, data in self._waiting.items() if len(data) >= LIGHT]:
+            self._put_off(message, self._waiting.pop(message))
 
     def _answer_common(self) -> None:
         """Answer in one step all that can be, and take them out."""
         server = self._server
         taken: list[int] = []
         replies: list[BytesLike] = []
-        messages = [*self._waiting]
+        messages = [*islice(self._waiting, TOGETHER)]
 
         def failed(error: BaseException, asked: object) -> ProtocolError:
             return messages[taken[len(replies) // PARTS]].failure(error, asked)
@@ -121,7 +255,7 @@ class Together:
         try:
             answer_each(
                 server.codec,
-                self._waiting.values(),
+                islice(self._waiting.values(), TOGETHER),
                 server.actions.handlers,
                 failed,
                 taken,
@@ -147,7 +281,7 @@ class Together:
             message = messages[number]
             message.requests += 1
             self._replies.append((message, (head, content, tail), len(content)))
-        if answered == len(messages):
+        if answered == len(self._waiting):
             self._waiting.clear()
         else:
             for number in taken[:answered]:

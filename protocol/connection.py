@@ -215,6 +215,15 @@ class Connection:
         """Bytes held that belong to no event yet."""
         return (len(self._buffer) if self._buffer is not None else 0) + self._filled
 
+    @property
+    def undecoded(self) -> int:
+        """Bytes at hand that may be decoded now: of a large content none before it is whole, or if it is no JSON."""
+        if self._content is None:
+            return len(self._buffer) if self._buffer is not None else 0
+        header = self._header
+        assert header is not None
+        return self._filled if header.is_json and self._filled == header.content_length else 0
+
     def give_up(self) -> None:
         """No more input will be served (a timeout, say): whatever comes is thrown away.
 
