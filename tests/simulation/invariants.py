@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventloop import Fifo
 from eventloop.transport import RECV_SIZE
+from libserver.failures import EVENT as HANDLER_FAILED
 from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
 from libserver.reasons import CloseReason
 
-from .oracle import BIG, Conversation
+from .oracle import AS_ASKED, BIG, Conversation
 
 if TYPE_CHECKING:
     from .world import World
@@ -296,10 +297,10 @@ class NothingFailsInside(Invariant):
 
     def turned(self, world: World) -> None:
         for record in world.log.records:
-            message = record.getMessage()
-            if record.levelno >= logging.ERROR and not message.startswith(("a handler failed", "handler failures")):
-                said = record.exc_info[1] if record.exc_info else None
-                world.violated(self.name, f"{record.msg} ({type(said).__name__}: {said})")
+            said = record.exc_info[1] if record.exc_info else None
+            handlers = getattr(record, "event", None) == HANDLER_FAILED and (said is None or str(said) == AS_ASKED)
+            if record.levelno >= logging.ERROR and not handlers:
+                world.violated(self.name, f"{record.getMessage()} ({type(said).__name__}: {said})")
         world.log.records.clear()
 
     def over(self, world: World) -> None:

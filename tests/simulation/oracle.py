@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from protocol import Limits
 from protocol.states import ENDED, FAILED, FINISHED
 
-__all__ = ["BIG", "Conversation", "EchoConversation", "Expected"]
+__all__ = ["AS_ASKED", "BIG", "Conversation", "EchoConversation", "Expected"]
 
 ENTRIES = {
     "morpheus": "Follow the white rabbit. 🐰",
@@ -38,6 +38,8 @@ LAST_WORDS = ("timeout", "overloaded", "shutting-down")
 DEEPEST = 128
 #: The most characters that the action `big` returns.
 BIG = 1000
+#: What the action `boom` says of its failure.
+AS_ASKED = "as asked"
 
 
 class Expected(NamedTuple):

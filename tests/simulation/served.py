@@ -21,7 +21,7 @@ from libserver.system import System
 from protocol import Limits
 from protocol.states import Machine, Row, Subject
 
-from .oracle import BIG
+from .oracle import AS_ASKED, BIG
 from .pool import SimPool
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _actions(world: World) -> Actions:
         return request["value"]
 
     def boom(request: dict[str, Any]) -> object:
-        raise RuntimeError("as asked")
+        raise RuntimeError(AS_ASKED)
 
     actions.add("slow", blocking=True)(value)
     actions.add("stall")(stall)
