@@ -13,7 +13,6 @@ import os
 import sys
 from typing import Any
 
-from protocol.files import SHARED, replace
 from protocol.printable import printable, printable_json
 
 TYPE_CHECKING = False
@@ -62,6 +61,8 @@ def show_binary(answer: Answer) -> None:
 def save(content: bytes | bytearray, path: str) -> None:
     """Write the bytes to a file, or for `-` to stdout as they are. Raises `OSError`."""
     if path != "-":
+        from protocol.files import SHARED, replace  # here: most answers are printed
+
         replace(path, [content], SHARED)  # a copy that was asked for, as any program writes one
     else:
         sys.stdout.flush()

@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import stdio
 from eventloop import EventLoop
 from libserver import Actions, Server
+from protocol.files import create
 from study.recorder import Recorder
 
 __all__ = ["LESSONS", "main"]
@@ -427,7 +428,9 @@ def record(name: str, path: Path, say: Callable[[str], None] = print) -> None:
     """Play a lesson. Raises `OSError` if the file can't be written, `Stuck` if it does not go as written."""
     clock = Clock()
     failures: list[Exception] = []
-    recorder = Recorder(open(path, "wb"), "server", clock=clock, failed=failures.append)  # noqa: SIM115 (it closes it)
+    if path.is_symlink() or path.is_file():
+        path.unlink()  # the lesson's last trace, which this one is like
+    recorder = Recorder(create(path), "server", clock=clock, failed=failures.append)
     with closing(Stage(LESSONS[name], recorder, clock, say)) as stage:
         LESSONS[name].play(stage)
     for error in failures:
