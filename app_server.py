@@ -28,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
 
     def command() -> int:
+        if (sys.argv[1:] if argv is None else list(argv)) in (["-h"], ["--help"]):
+            from libserver import usage  # before the server is imported, which takes ten times as long
+
+            print(usage.help_text(), end="")
+            return 0
         from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
 
         return cli.main(argv, record)

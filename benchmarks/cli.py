@@ -12,6 +12,7 @@
     python -m benchmarks restart             one of two servers restarted under load, again and again: what is lost
     python -m benchmarks scale               19,000 connections, and the arithmetic for a million
     python -m benchmarks stall               what open and closed load say of a server that stalls
+    python -m benchmarks startup             how long a request, or --help, takes as a whole process
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
     python -m benchmarks table RESULTS.json  markdown for the docs
 
@@ -26,7 +27,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from benchmarks import ablation, batch, generating, growth, memory, scale, stall, table
+from benchmarks import ablation, batch, generating, growth, memory, scale, stall, startup, table
 from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
@@ -60,6 +61,7 @@ COMMANDS = {
     "scale": scale.main,
     "soak": soak.main,
     "stall": stall.main,
+    "startup": startup.main,
     "table": table.main,
 }
 

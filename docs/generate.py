@@ -1,8 +1,9 @@
-"""Which parts of the docs does nobody write by hand?
+"""Which parts of the docs, and which help, does nobody write by hand?
 
     python3 docs/generate.py            write them
     python3 docs/generate.py --check    exit code 1 if one is stale, which is named
 
+* libserver/help.txt, what `app_server.py --help` prints, from the server's parser.
 * docs/states.md, the whole page: from the state tables (`study.pages`).
 * docs/server.md and docs/client.md, what stands between the markers: the options, from the very
   parsers that read them.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +31,10 @@ from libserver.cli import build_parser as server_parser  # noqa: E402
 from study.pages import bring_up_to_date, states_page, table  # noqa: E402
 
 __all__ = ["main", "pages"]
+
+SERVER_USAGE = """\
+app_server.py [HOST [PORT]] [options]
+       app_server.py HOST:PORT [options]"""
 
 MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
 
@@ -61,6 +67,23 @@ def options(parser: argparse.ArgumentParser) -> str:
     return "\n\n".join(parts)
 
 
+def help_text(parser: argparse.ArgumentParser, usage: str, width: int = 80, column: int = 24) -> str:
+    """A help as argparse lays one out, the same under every version of Python."""
+
+    def entry(action: argparse.Action) -> str:
+        words = spelling(action).replace("[", "").replace("]", "")
+        begin = f"  {words:<{column - 2}}" if len(words) <= column - 4 else f"  {words}\n{' ' * column}"
+        text = textwrap.wrap((action.help or "") % {"prog": parser.prog, "default": action.default}, width - column)
+        return begin + f"\n{' ' * column}".join(text)
+
+    parts = [f"usage: {usage}", textwrap.fill(parser.description or "", width)]
+    for group in parser._action_groups:
+        entries = [entry(action) for action in group._group_actions if action.help is not argparse.SUPPRESS]
+        if entries:
+            parts.append("\n".join([f"{group.title}:", *entries]))
+    return "\n\n".join([*parts, textwrap.fill(parser.epilog or "", width)]) + "\n"
+
+
 def client_parsers() -> dict[str, argparse.ArgumentParser]:
     """A parser for each command of the client."""
     parsers: dict[str, argparse.ArgumentParser] = {}
@@ -81,7 +104,10 @@ def client_options() -> str:
 def pages() -> dict[Path, str]:
     """Every page that has something generated, as it should be."""
     generated = {"server-options": options(server_parser()), "client-options": client_options()}
-    wanted = {ROOT / "docs" / "states.md": states_page()}
+    wanted = {
+        ROOT / "docs" / "states.md": states_page(),
+        ROOT / "libserver" / "help.txt": help_text(server_parser(), SERVER_USAGE),
+    }
     for name in ("server.md", "client.md"):
         page = ROOT / "docs" / name
         text = page.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """How do the words of a command line become values, or one clear line?
 
-`CommandParser` is argparse with one-line errors. The functions below are for `type=`; what they
+The functions below are for `type=`; what they
 raise says what is accepted.
 
 Not here: which options a command has.
@@ -9,9 +9,10 @@ Not here: which options a command has.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
+import commandline
+from commandline import checked
 from eventloop import Address, parse_duration
 from eventloop.addresses import ECHO, ECHO_UDP, TCP
 from protocol.limits import parse_count, parse_size
@@ -34,42 +35,31 @@ __all__ = [
     "target",
 ]
 
-T = TypeVar("T")
-
-
-class CommandParser(argparse.ArgumentParser):
-    """argparse whose errors are a `UsageError` of one line."""
+class CommandParser(commandline.Parser):
+    """Of one command; an error is a `UsageError`."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
             prog=prog,
             description=description[0].upper() + description[1:] + ("" if description.endswith(".") else "."),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
         )
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
-def _checked(parse: Callable[[str], T], text: str) -> T:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    def refuse(self, sentence: str) -> NoReturn:
+        raise UsageError(sentence)
 
 
 def target(text: str) -> Address:
-    return _checked(parse_target, text)
+    return checked(parse_target)(text)
 
 
 def echo_target(text: str) -> Address:
-    return _checked(lambda word: parse_target(word, (ECHO, ECHO_UDP, TCP)), text)
+    return checked(lambda word: parse_target(word, (ECHO, ECHO_UDP, TCP)))(text)
 
 
 def duration(text: str) -> float:
     """Seconds."""
-    return _checked(parse_duration, text)
+    return checked(parse_duration)(text)
 
 
 def positive_duration(text: str) -> float:
@@ -82,7 +72,7 @@ def positive_duration(text: str) -> float:
 
 def count(text: str) -> int:
     """A number from 1."""
-    number = _checked(parse_count, text)
+    number = checked(parse_count)(text)
     if not number:
         raise argparse.ArgumentTypeError("0 is not a count here: write a number from 1")
     return number
@@ -99,7 +89,7 @@ def plain_number(text: str, kilo: float = 1e3) -> float | None:
 
 def size(text: str) -> int:
     """Bytes."""
-    return _checked(parse_size, text)
+    return checked(parse_size)(text)
 
 
 def add_timeouts(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from . import version
+import commandline
+
 from .arguments import CommandParser
-from .errors import UsageError
 from .output import program
 
 __all__ = ["no_command"]
@@ -53,18 +53,7 @@ class _TopParser(CommandParser):
         super().__init__(program(), "Talk to a message server: one request, many, or a load test.")
         self.usage = f"{program()} COMMAND ...\n       {program()} HOST PORT ACTION VALUE"
         self.epilog = EXAMPLES.format(prog=program())
-        self.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
+        self.add_argument("--version", action=commandline.VersionAction)
         group = self.add_argument_group("commands")
         for name, (_, words) in commands.items():
             group.add_argument(name, nargs="?", help=words, default=argparse.SUPPRESS)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {program()} --help")
-
-
-class _Version(argparse.Action):
-    """Like argparse's own, which would have us look the version up at each start."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(program(), version.installed() or "(a clone, not installed)")
-        parser.exit()

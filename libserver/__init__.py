@@ -5,13 +5,15 @@
 Start reading at `libserver.message`, then `libserver.server`.
 """
 
-from .actions import ActionError, Actions, BinaryReply, Reply
-from .limits import ServerLimits
-from .listeners import CannotListen
-from .message import Message
-from .reasons import CloseReason
-from .server import Server
-from .session import Session
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .actions import ActionError, Actions, BinaryReply, Reply
+    from .limits import ServerLimits
+    from .listeners import CannotListen
+    from .message import Message
+    from .reasons import CloseReason
+    from .server import Server
+    from .session import Session
 
 __all__ = [
     "ActionError",
@@ -25,3 +27,17 @@ __all__ = [
     "ServerLimits",
     "Session",
 ]
+
+#: Each imports those before it at most. None is imported before it is asked for: `--help` needs none.
+_MODULES = ("reasons", "limits", "listeners", "session", "actions", "message", "server")
+
+
+def __getattr__(name: str) -> object:
+    """One of the names above, when it is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    homes = (import_module(f".{module}", __name__) for module in _MODULES)
+    value = globals()[name] = next(getattr(home, name) for home in homes if hasattr(home, name))
+    return value

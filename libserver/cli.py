@@ -11,6 +11,7 @@ import errno
 import importlib
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from selectors import BaseSelector
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
+from commandline import Parser, VersionAction, checked
 from eventloop import Address, parse_address, parse_duration
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from protocol import Limits
@@ -34,6 +36,7 @@ from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
 from .unix_files import parse_mode, parse_owner
+from .usage import help_text
 
 __all__ = ["main"]
 
@@ -55,18 +58,6 @@ _DEFAULTS = ServerLimits()
 _SIZES = Limits()
 
 
-def _argument(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A parser whose `ValueError` carries a sentence, as argparse wants it."""
-
-    def convert(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
 def _unix(text: str) -> Address:
     return parse_address(text if text.startswith("unix:") else f"unix:{text}", (UNIX,))
 
@@ -75,37 +66,40 @@ def _listen(text: str) -> Address:
     return parse_address(text, SCHEMES)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A wrong option is one line that says so, not a page of usage above it."""
+class _Parser(Parser):
+    """Its help is a file, so that `--help` need not wait for the server (see `libserver.usage`)."""
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+    def refuse(self, sentence: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {printable(sentence)}\n")
+
+    def format_help(self) -> str:
+        return help_text()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line, from which the help and the docs' table are made."""
     parser = _Parser(
         prog="app_server.py",
-        allow_abbrev=False,  # what abbreviates one option today would be ambiguous with the next one built
         description="The message server: many connections, one thread, one loop.",
         epilog="Sizes take k, m, g (1024); times ms, s, m, h; 0 turns a limit off where that is safe. "
         "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
         "Exit codes: 0 drained, 1 cannot start, 2 usage, 128+N stopped at once by a second signal N.",
     )
     add = parser.add_argument
-    size, time, count = _argument(parse_size), _argument(parse_duration), _argument(parse_count)
-    add("host", nargs="?", metavar="HOST", help=f"address to listen on (default: {DEFAULT_HOST})")
-    add("port", nargs="?", metavar="PORT", type=_argument(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
+    size, time, count = checked(parse_size), checked(parse_duration), checked(parse_count)
+    add("host", nargs="?", metavar="HOST", help=f"address to listen on ({DEFAULT_HOST}); HOST:PORT in one word, too")
+    add("--version", action=VersionAction)
+    add("port", nargs="?", metavar="PORT", type=checked(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
     add(
         "--app",
         metavar="MODULE:ATTRIBUTE",
-        type=_argument(_app),
+        type=checked(_app),
         help="your own Actions registry (default: the built-in actions)",
     )
     add(
         "--unix",
         metavar="PATH",
-        type=_argument(_unix),
+        type=checked(_unix),
         action="append",
         default=[],
         help=f"also listen on a UNIX socket (path of at most {MAX_UNIX_PATH} bytes; @NAME: abstract, without a file); "
@@ -114,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--listen",
         metavar="ADDR",
-        type=_argument(_listen),
+        type=checked(_listen),
         action="append",
         default=[],
         help="also listen on tcp://HOST:PORT, tcp://[::]:PORT (IPv6 and IPv4), unix:/path, "
@@ -151,14 +145,14 @@ def build_parser() -> argparse.ArgumentParser:
     sockets.add_argument(
         "--unix-mode",
         metavar="MODE",
-        type=_argument(parse_mode),
+        type=checked(parse_mode),
         default=_DEFAULTS.unix_mode,
         help="permissions of the UNIX sockets' files, such as 660 (default: what the umask leaves)",
     )
     sockets.add_argument(
         "--unix-owner",
         metavar="USER:GROUP",
-        type=_argument(parse_owner),
+        type=checked(parse_owner),
         help="owner of these files: USER, USER:GROUP or :GROUP (default: who starts the server)",
     )
     sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
@@ -170,8 +164,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="idle time before the kernel probes a silent peer (300s); 0: never",
     )
     logs = parser.add_argument_group("log, on stderr")
-    logs.add_argument("--log-level", choices=LEVELS, default="info", help="(info)")
-    logs.add_argument("--log-format", choices=FORMATS, default="text", help="(text)")
+    logs.add_argument("--log-level", type=str.lower, choices=LEVELS, default="info", help="(info)")
+    logs.add_argument("--log-format", type=str.lower, choices=FORMATS, default="text", help="(text)")
     add_trace_options(parser, size)
     return parser
 
@@ -186,7 +180,7 @@ def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int
         "(see docs/trace-format.md)",
     )
     trace.add_argument(
-        "--trace-sample", metavar="N", type=_argument(_sample), default=1, help="of every N-th connection (1)"
+        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
     )
     trace.add_argument(
         "--trace-bytes", metavar="SIZE", type=size, default=4096, help="at most so many bytes of one system call (4k)"
@@ -200,13 +194,40 @@ def _sample(text: str) -> int:
 
 
 def addresses_of(arguments: argparse.Namespace) -> list[Address]:
-    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order."""
+    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order.
+
+    Raises `ValueError` with a sentence for what is no HOST.
+    """
     addresses = [*arguments.listen, *arguments.unix]
-    if arguments.host is not None or not addresses:
-        host = arguments.host if arguments.host is not None else DEFAULT_HOST
-        port = arguments.port if arguments.port is not None else DEFAULT_PORT
-        addresses.insert(0, Address(TCP, host.removeprefix("[").removesuffix("]"), port))
+    if arguments.host is not None:
+        addresses.insert(0, _first_address(arguments.host, arguments.port))
+    elif not addresses:
+        addresses.append(Address(TCP, DEFAULT_HOST, DEFAULT_PORT))
     return addresses
+
+
+def _first_address(host: str, port: int | None) -> Address:
+    """What the words without an option mean."""
+    if host.lower() in ("help", "version"):
+        raise ValueError(f"{host!r} is no HOST to listen on; did you mean --{host.lower()}?")
+    if host.isdecimal():
+        raise ValueError(f"{host} is no HOST: write {DEFAULT_HOST} {host}, or 0.0.0.0 {host} for every address")
+    if host.startswith("unix:") or "://" in host or _has_port(host):
+        if port is not None:
+            raise ValueError(f"{host} {port} gives two ports: write HOST PORT or HOST:PORT, and others with --listen")
+        return parse_address(host, SCHEMES)
+    return Address(TCP, host.removeprefix("[").removesuffix("]"), DEFAULT_PORT if port is None else port)
+
+
+def _has_port(host: str) -> bool:
+    """HOST:PORT or [IPv6]:PORT, and no IPv6 address, which has more colons."""
+    return host.count(":") == 1 or (host.startswith("[") and "]:" in host)
+
+
+def _as_options(sentence: str) -> str:
+    """What `Limits` and `ServerLimits` say of their fields, in the words of the command line."""
+    names = "|".join([*Limits._fields, *ServerLimits.__dataclass_fields__])
+    return re.sub(rf"\b(?:{names})\b", lambda name: "--" + name[0].replace("_", "-"), sentence)
 
 
 class CannotLoad(Exception):
@@ -328,13 +349,17 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
         sizes = Limits(arguments.max_header, arguments.max_content, arguments.max_json)
         ServerLimits(**limits)
     except ValueError as error:
+        return _cannot(parser, _as_options(str(error)), EXIT_USAGE)
+    try:
+        addresses = addresses_of(arguments)
+    except ValueError as error:
         return _cannot(parser, str(error), EXIT_USAGE)
     try:
         recorder = _start_recording(arguments, record)
     except OSError as error:
         return _no_trace(parser, arguments, error)
     try:
-        return _serve(parser, arguments, sizes, limits, recorder)
+        return _serve(parser, arguments, addresses, sizes, limits, recorder)
     finally:
         if recorder is not None:
             recorder.close()
@@ -360,6 +385,7 @@ def _start_recording(arguments: argparse.Namespace, record: Callable[..., Record
 def _serve(
     parser: argparse.ArgumentParser,
     arguments: argparse.Namespace,
+    addresses: list[Address],
     sizes: Limits,
     limits: dict[str, Any],
     recorder: Recorder | None,
@@ -373,7 +399,7 @@ def _serve(
         if arguments.app:
             actions = load_actions(arguments.app)
             check_logging(arguments.log_level, arguments.log_format)
-        server = Server(addresses_of(arguments), actions, sizes, **more, **limits)
+        server = Server(addresses, actions, sizes, **more, **limits)
     except (CannotLoad, CannotListen) as error:
         return _cannot(parser, str(error), EXIT_CANNOT_START)
     except OSError as error:  # of the loop's own descriptors

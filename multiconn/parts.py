@@ -24,7 +24,7 @@ from types import ModuleType
 __all__ = ["part"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("protocol", "eventloop", "libserver", "libclient", "stdio")
+PARTS = ("protocol", "eventloop", "libserver", "libclient", "stdio", "commandline")
 _PREFIX = __name__.partition(".")[0] + "."
 
 

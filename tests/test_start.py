@@ -64,6 +64,12 @@ def test_a_request_in_the_tutorial_s_form_imports_what_it_needs_and_no_more() ->
     assert len(modules) <= 105
 
 
+def test_the_server_s_help_is_printed_before_the_server_is_imported() -> None:
+    modules = imported("app_server.py", "--help")
+    assert [name for name in modules if name.partition(".")[0] in OURS] == ["stdio", "libserver", "libserver.usage"]
+    assert len(modules) <= len(imported("-c", "pass")) + 20
+
+
 @pytest.mark.parametrize("package", [protocol, eventloop, libclient, libserver], ids=lambda package: package.__name__)
 def test_every_public_name_is_there_also_if_it_is_fetched_late(package: ModuleType) -> None:
     for name in package.__all__:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from .. import version
+import commandline
+
 from .accept_queue import retried
 from .config import Config
 from .errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
@@ -286,5 +287,5 @@ def _run(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
         "seed": outcome.config.seed,
         "schedule_sha256": outcome.schedule_sha256,
         "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {"multiconn": version.installed(), "python": platform.python_version()},
+        "versions": {"multiconn": commandline.version(), "python": platform.python_version()},
     }

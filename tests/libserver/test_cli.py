@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from commandline import version
 from eventloop import Address
 from libserver import Actions, ServerLimits
 from libserver.cli import CannotLoad, addresses_of, build_parser, load_actions, main
@@ -61,9 +62,9 @@ def test_what_is_not_built_yet_is_not_accepted(capsys: pytest.CaptureFixture[str
         (["--max-content", "big"], "is not a size"),
         (["--max-content", "1t"], "is not a size"),
         (["--max-content", "-1"], "--max-content"),
-        (["--max-content", "0"], "max_content must be at least 1"),
-        (["--max-header", "64k"], "max_header must be from 1 to 65535"),
-        (["--max-header", "0"], "max_header must be from 1 to 65535"),
+        (["--max-content", "0"], "--max-content must be at least 1"),
+        (["--max-header", "64k"], "--max-header must be from 1 to 65535"),
+        (["--max-header", "0"], "--max-header must be from 1 to 65535"),
         (["--header-timeout", "soon"], "is not a time"),
         (["--header-timeout", "10d"], "is not a time"),
         (["--content-timeout", "-1s"], "--content-timeout"),
@@ -72,19 +73,19 @@ def test_what_is_not_built_yet_is_not_accepted(capsys: pytest.CaptureFixture[str
         (["--min-data-rate", "fast"], "is not a size"),
         (["--min-data-rate", "240/s"], "is not a size"),
         (["--write-high", "lots"], "is not a size"),
-        (["--write-high", "0"], "write_high must be at least 1"),
+        (["--write-high", "0"], "--write-high must be at least 1"),
         (["--write-low", "-1"], "--write-low"),
         (["--output-limit", "1.5m"], "is not a size"),
-        (["--requests-per-event", "0"], "requests_per_event must be at least 1"),
+        (["--requests-per-event", "0"], "--requests-per-event must be at least 1"),
         (["--requests-per-event", "all"], "is not a count"),
         (["--max-connections-per-ip", "-1"], "--max-connections-per-ip"),
         (["--max-connections-per-ip", "1k"], "is not a count"),
         (["--max-connections", "many"], "is not a count"),
         (["--max-connections", "1.5"], "is not a count"),
-        (["--max-connections", "0"], "max_connections must be at least 1"),
-        (["--handler-threads", "0"], "handler_threads must be at least 1"),
-        (["--write-low", "1m"], "write_low must not be above write_high"),
-        (["--output-limit", "1"], "output_limit must not be below write_high"),
+        (["--max-connections", "0"], "--max-connections must be at least 1"),
+        (["--handler-threads", "0"], "--handler-threads must be at least 1"),
+        (["--write-low", "1m"], "--write-low must not be above --write-high"),
+        (["--output-limit", "1"], "--output-limit must not be below --write-high"),
         (["--app", "myapp"], "write MODULE:ATTRIBUTE, such as myapp:actions"),
         (["--app", ":x"], "write MODULE:ATTRIBUTE"),
         (["--listen", "127.0.0.1"], "HOST:PORT"),
@@ -92,6 +93,13 @@ def test_what_is_not_built_yet_is_not_accepted(capsys: pytest.CaptureFixture[str
         (["--listen", "::1:80"], "brackets"),
         (["--unix", "x" * 200], "at most 107 bytes"),
         (["--unix", ""], "write unix:/path/to/socket"),
+        (["65432"], "65432 is no HOST: write 127.0.0.1 65432, or 0.0.0.0 65432 for every address"),
+        (["help"], "'help' is no HOST to listen on; did you mean --help?"),
+        (["Version"], "did you mean --version?"),
+        (["127.0.0.1:1", "2"], "gives two ports: write HOST PORT or HOST:PORT"),
+        (["127.0.0.1:x"], "'x' is not a port"),
+        (["127.0.0.1:65536"], "from 0 to 65535"),
+        (["http://127.0.0.1:1"], "http:// is not accepted here"),
         (["--log-level", "loud"], "invalid choice: 'loud'"),
         (["--log-format", "xml"], "invalid choice: 'xml'"),
         (["--app"], "expected one argument"),
@@ -101,6 +109,17 @@ def test_bad_arguments_are_one_line_that_says_what_is_right(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     assert words in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", "info"])
+def test_a_log_level_may_be_written_in_any_case(level: str) -> None:
+    assert build_parser().parse_args(["--log-level", level, "--log-format", "JSON"]).log_level == "info"
+    assert build_parser().parse_args(["--log-format", "JSON"]).log_format == "json"
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"app_server.py {version()}\n", "")
 
 
 def test_help_tells_every_option_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,6 +143,13 @@ def test_without_arguments_the_tutorials_address_is_listened_on() -> None:
         (["localhost", "1"], ["tcp://localhost:1"]),
         (["::1", "1"], ["tcp://[::1]:1"]),
         (["[::]", "1"], ["tcp://[::]:1"]),
+        (["::1"], ["tcp://[::1]:65432"]),
+        (["127.0.0.1:1"], ["tcp://127.0.0.1:1"]),
+        (["localhost:0"], ["tcp://localhost:0"]),
+        (["[::1]:1"], ["tcp://[::1]:1"]),
+        (["tcp://h:1"], ["tcp://h:1"]),
+        (["unix:/s"], ["unix:/s"]),
+        (["h:1", "--listen", "echo://h:2"], ["tcp://h:1", "echo://h:2"]),
         (["--unix", "/s"], ["unix:/s"]),
         (["--unix", "unix:/s", "--unix", "t"], ["unix:/s", "unix:t"]),
         (["--listen", "1.2.3.4:5"], ["tcp://1.2.3.4:5"]),

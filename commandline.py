@@ -1,0 +1,106 @@
+"""How does a command line become values, or one sentence that names the option as it was typed?
+
+What the parsers of both programs have in common, and `--version`.
+
+Not here: which options there are (`libserver.cli`, `libclient`), the streams (`stdio`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+__all__ = ["Parser", "VersionAction", "checked", "version"]
+
+T = TypeVar("T")
+
+
+def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` for an argparse `type`: the words of its `ValueError` are what the person reads."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one sentence: no usage above it, no spellings that were not typed.
+
+    What abbreviates one option today would be ambiguous with the next one built: so nothing does.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(allow_abbrev=False, **more)
+        self._typed: list[str] | None = None
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._typed is None:  # else called once more with a part of them
+            self._typed = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        self.refuse(f"{as_typed(message, self._typed or [])}; see {self.prog} --help")
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """Say it and end."""
+        raise NotImplementedError
+
+
+def as_typed(message: str, words: Sequence[str]) -> str:
+    """argparse's complaint, beginning with the option as it stands in the command line, or with an argument's name."""
+    found = re.match(r"argument ([^:]+): ", message)
+    if found is None:
+        return message
+    names = found[1].split("/")
+    typed = [name for word in words for name in names if _is(word, name)]
+    return f"{typed[-1] if typed else names[0]}: {message[found.end() :]}"
+
+
+def _is(word: str, option: str) -> bool:
+    """Is `word` this option, perhaps with its value behind it (`--name=value`, `-n1`)?"""
+    if option.startswith("--"):
+        return word.partition("=")[0] == option
+    return option.startswith("-") and word.startswith(option) and not word.startswith("--")
+
+
+# --- --version -----------------------------------------------------------------------------------
+
+
+class VersionAction(argparse.Action):
+    """Like argparse's own, which would have us look the version up at each start."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser._print_message(f"{parser.prog} {version()}\n", sys.stdout)
+        parser.exit()
+
+
+def version() -> str:
+    """That of the checkout we run from, else of the installation."""
+    project = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pyproject.toml")
+    try:
+        with open(project, encoding="utf-8") as file:
+            found = re.search(r'^name = "multiconn"\nversion = "(.+)"$', file.read(), re.MULTILINE)
+    except OSError:
+        found = None
+    if found is not None:
+        return f"{found[1]} (a checkout)"
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("multiconn")
+    except PackageNotFoundError:
+        return "of unknown version"

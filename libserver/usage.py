@@ -1,0 +1,18 @@
+"""What does `app_server.py --help` print?
+
+A file, written from the parser by docs/generate.py, and a test fails when it is stale: so it can be
+printed before the server, its parser and what they need are imported, and it looks the same under every
+version of Python.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["help_text"]
+
+
+def help_text() -> str:
+    """The text, to its last line feed. Raises `OSError` where the installation is not whole."""
+    with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
+        return file.read()

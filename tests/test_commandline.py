@@ -1,0 +1,60 @@
+"""What is wrong with a command line is one sentence that begins as the person did."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from commandline import as_typed, version
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "said"),
+    [
+        ("argument -c/--connections: no", ["-c", "0"], "-c: no"),
+        ("argument -c/--connections: no", ["-c0"], "-c: no"),
+        ("argument -c/--connections: no", ["--connections", "0"], "--connections: no"),
+        ("argument -c/--connections: no", ["--connections=0"], "--connections: no"),
+        ("argument -c/--connections: no", ["-c", "1", "--connections", "0"], "--connections: no"),
+        ("argument -c/--connections: no: a/b", ["--connect-timeout", "1"], "-c: no: a/b"),
+        ("argument TARGET: no", ["x"], "TARGET: no"),
+        ("the following arguments are required: TARGET", [], "the following arguments are required: TARGET"),
+    ],
+)
+def test_an_error_names_the_option_as_it_was_typed(message: str, words: list[str], said: str) -> None:
+    assert as_typed(message, words) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["app_client.py", "load", "-c", "0"], "app_client.py: -c: "),
+        (["app_client.py", "load", "--connections", "0"], "app_client.py: --connections: "),
+        (["app_client.py", "request", "x", "y"], "app_client.py: TARGET: 'x' is not an address"),
+        (["app_server.py", "--max-content=x"], "app_server.py: --max-content: 'x' is not a size"),
+        (["app_server.py", "--write-low", "1m"], "app_server.py: --write-low must not be above --write-high"),
+        (["-m", "libserver"], "libserver is a library; python3 app_server.py HOST PORT starts a server"),
+        (["-m", "libclient"], "libclient is a library; python3 app_client.py COMMAND"),
+    ],
+)
+def test_what_can_not_be_meant_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(said)
+
+
+@pytest.mark.parametrize("program", ["app_client.py", "app_server.py"])
+def test_both_programs_tell_the_version_of_what_they_are(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, program, "--version"], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+    )
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert done.stdout == f"{program} {tomllib.load(file)['project']['version']} (a checkout)\n"
+    assert done.stdout == f"{program} {version()}\n"
