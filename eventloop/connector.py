@@ -192,9 +192,7 @@ class Connector:
 
     def _ask_again(self, seconds: float) -> None:
         self._again = None
-        if self._sock is None:
-            return  # stale: timed out, or cancelled, earlier in this turn
-        assert self._endpoint is not None
+        assert self._endpoint is not None  # the timer comes and goes with the socket
         try:
             code = self._sock.connect_ex(self._endpoint.sockaddr)
         except OSError as error:
