@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--max-json", size, "SIZE", "of that if it is JSON, which is decoded while nobody else is served (1m)")
     limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
     limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
-    limit("--min-data-rate", size, "SIZE", "bytes a second, on average while a message arrives, after 5s (240)")
+    limit("--min-data-rate", size, "SIZE", "bytes a second while a message arrives, after 5s, in the last minute (240)")
     limit("--idle-timeout", time, "TIME", "between messages on a kept-alive connection (300s)")
     limit("--send-timeout", time, "TIME", "without progress towards a peer that does not read (60s)")
     limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")

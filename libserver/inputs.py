@@ -5,8 +5,9 @@ The earliest of three deadlines holds:
 * its header as a whole: `header_timeout` after its first byte, and for a connection's first
   message after accept. A byte buys no time.
 * its content: `content_timeout` after the byte that came last.
-* both together: `min_data_rate` bytes a second on average since the first byte, judged from
-  `RATE_GRACE` seconds on. A peer that sends a byte now and then gets no further than that.
+* both together: `min_data_rate` bytes a second, judged from `RATE_GRACE` seconds after the first byte on, and
+  over the last one to two `RATE_WINDOW` only. A peer that sends a byte now and then gets no further than
+  that, however much it sent at once before.
 
 Rules:
 
@@ -29,7 +30,7 @@ from typing import Generic, TypeVar
 
 from eventloop import Deadlines, EventLoop
 
-from .limits import RATE_GRACE, ServerLimits
+from .limits import RATE_GRACE, RATE_WINDOW, ServerLimits
 from .reasons import CloseReason
 
 __all__ = ["Arrivals"]
@@ -45,16 +46,22 @@ S = TypeVar("S", bound=Hashable)
 class _Arrival:
     """How far one message is. Times are on the loop's clock.
 
-    `began` is when its first byte came (None: none has come since accept); `since` when the part
-    that is arriving was given its time: the header at its first byte, the content at its last.
-    `received` counts bytes, `header_size` those of the header, 0 until it is whole. `paused` is
+    `since` is when the part that is arriving was given its time: the header at its first byte, the
+    content at its last. `received` counts bytes, `header_size` those of the header, 0 until it is whole. `paused` is
     since when we do not read, None while we do.
+
+    The rate is judged since `base` (None: no byte has come since accept), when `base_received` bytes were here. That
+    is the first byte at first; whenever the `mark` is a window old it becomes the base, and the present the
+    mark. So two times and two numbers are enough, whatever comes.
     """
 
-    __slots__ = ("began", "header_size", "paused", "received", "since")
+    __slots__ = ("base", "base_received", "header_size", "mark", "mark_received", "paused", "received", "since")
 
     def __init__(self, since: float) -> None:
-        self.began: float | None = None
+        self.base: float | None = None
+        self.base_received = 0
+        self.mark = math.inf
+        self.mark_received = 0
         self.since = since
         self.received = 0
         self.header_size = 0
@@ -66,8 +73,19 @@ class _Arrival:
         pause = now - self.paused
         self.paused = None
         self.since += pause
-        if self.began is not None:
-            self.began += pause
+        if self.base is not None:
+            self.base += pause
+            self.mark += pause
+
+    def begin(self, now: float) -> None:
+        """Its first byte has come."""
+        self.base = self.mark = now
+
+    def slide(self, now: float) -> None:
+        """Judge by what came lately, if there is a later time to judge from."""
+        if now >= self.mark + RATE_WINDOW:
+            self.base, self.base_received = self.mark, self.mark_received
+            self.mark, self.mark_received = now, self.received
 
     def overdue(self, limits: ServerLimits) -> tuple[float, CloseReason]:
         """When it is overdue if nothing more comes, and what for."""
@@ -76,8 +94,9 @@ class _Arrival:
         else:
             timeout, reason = limits.header_timeout, CloseReason.HEADER_TIMEOUT
         due = self.since + timeout if timeout else math.inf
-        if limits.min_data_rate and self.began is not None:
-            slow = self.began + max(RATE_GRACE, self.received / limits.min_data_rate)
+        if limits.min_data_rate and self.base is not None:
+            received = self.received - self.base_received
+            slow = self.base + max(RATE_GRACE, received / limits.min_data_rate)
             if slow < due:
                 return slow, CloseReason.SLOW
         return due, reason
@@ -125,9 +144,11 @@ class Arrivals(Generic[S]):
                 changed = True
             else:
                 now = arrival.paused  # it stands still
-        if arrival.began is None:
-            arrival.began = now
+        if arrival.base is None:
+            arrival.begin(now)
             changed = True
+        else:
+            arrival.slide(now)  # before what has come now is counted
         if header_size:
             arrival.header_size = header_size
             changed = True
@@ -161,12 +182,21 @@ class Arrivals(Generic[S]):
 
     def _watch(self, connection: S, arrival: _Arrival) -> None:
         due, _ = arrival.overdue(self._limits)
+        due = self._when_to_look(arrival, due)
         if due < math.inf:
             self._deadlines.set(connection, due)
 
+    def _when_to_look(self, arrival: _Arrival, due: float) -> float:
+        """When it is overdue, or will be judged by what came later."""
+        return min(due, arrival.mark + RATE_WINDOW) if self._limits.min_data_rate else due
+
     def _look(self, connection: S) -> float | None:
-        due, reason = self._arrivals[connection].overdue(self._limits)
-        if due > self._clock():
+        arrival = self._arrivals[connection]
+        now = self._clock()
+        arrival.slide(now)
+        due, reason = arrival.overdue(self._limits)
+        if due > now:
+            due = self._when_to_look(arrival, due)
             return due if due < math.inf else None
         del self._arrivals[connection]
         self._overdue(connection, reason)

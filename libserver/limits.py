@@ -25,6 +25,9 @@ REFUSED_LINGER = 1.0
 MAX_IN_FLIGHT = 1024
 #: Seconds that a message has before its data rate is judged (Kestrel's).
 RATE_GRACE = 5.0
+#: Seconds that a data rate is judged over, at least: the default of `content_timeout`, so that a peer that stops for
+#: a while, which that allows, is not too slow as well; twice that at most.
+RATE_WINDOW = 60.0
 #: Seconds of one turn of the loop in which what it brought is answered; then it asks who else is ready. Long
 #: enough for the ordinary requests of a thousand connections, so that a busy server rarely asks in vain.
 TURN = 0.02

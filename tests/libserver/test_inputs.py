@@ -15,7 +15,7 @@ from eventloop import EventLoop
 from eventloop.timers import SLOTS
 from libserver import CloseReason, ServerLimits
 from libserver.inputs import LEAST_TICK, MOST_TICK, Arrivals
-from libserver.limits import RATE_GRACE
+from libserver.limits import RATE_GRACE, RATE_WINDOW
 from tests.fakes.clock import FakeClock
 
 HEADER, CONTENT, SLOW = CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW
@@ -130,6 +130,54 @@ def test_the_header_counts_for_the_rate_of_the_whole_message(watches: Any) -> No
     watch.until(4.0)
     watch.arrivals.note("a", 200, 1000, True)  # 1200 bytes: enough for twelve seconds
     watch.ends("a", 12.0, SLOW)
+
+
+def test_what_was_sent_at_once_buys_a_trickler_two_windows_and_no_more(watches: Any) -> None:
+    watch = watches(min_data_rate=240)
+    watch.arrivals.note("a", 8_500_000, 100, True)  # ten hours, on average
+    for minute in range(1, 600):
+        watch.until(minute * 50.0)
+        if watch.overdue:
+            break
+        watch.arrivals.note("a", 8_500_000 + minute, 0, True)
+    ((when, who, why),) = watch.overdue
+    assert (who, why) == ("a", SLOW)
+    assert RATE_WINDOW < when <= 2 * RATE_WINDOW + watch.arrivals._deadlines.tick
+
+
+@pytest.mark.parametrize("every", [0.5, 4.0, 10.0])
+def test_a_steady_sender_above_the_rate_is_never_too_slow_and_one_below_it_soon_is(watches: Any, every: float) -> None:
+    for rate, ends in ((300, False), (200, True)):
+        watch = watches(min_data_rate=240)
+        received = 5000 if every > RATE_GRACE else 300
+        watch.arrivals.note("a", received * 4, 100, True)
+        for step in range(1, round(1000 / every)):
+            watch.until(step * every)
+            if watch.overdue:
+                break
+            watch.arrivals.note("a", received * 4 + round(step * every * rate), 0, True)
+        assert bool(watch.overdue) is ends
+        assert not ends or watch.overdue[0][0] <= 4 * RATE_WINDOW
+
+
+def test_one_that_stops_for_less_than_the_contents_timeout_after_much_is_not_too_slow(watches: Any) -> None:
+    watch = watches(min_data_rate=240, content_timeout=60.0)
+    received = 0
+    for step in range(60):
+        watch.until(step * 59.0)
+        received += 1_000_000
+        watch.arrivals.note("a", received, 100, True)
+    assert watch.overdue == []
+
+
+def test_the_window_stands_still_while_we_do_not_read(watches: Any) -> None:
+    watch = watches(min_data_rate=240, content_timeout=0)
+    watch.arrivals.note("a", 1_000_000, 100, True)
+    watch.until(30.0)
+    watch.arrivals.note("a", 1_000_001, 0, False)
+    watch.until(1030.0)
+    watch.arrivals.note("a", 1_000_001, 0, True)
+    watch.ends("a", 1000.0 + 2 * RATE_WINDOW, SLOW)
 
 
 @pytest.mark.parametrize("began", [True, False], ids=["inside a message", "before the first byte"])
