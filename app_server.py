@@ -7,6 +7,7 @@ writes in `study.recorder`, which the library knows nothing of.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import stdio
@@ -26,6 +27,9 @@ def record(path: str, vantage: str, **options: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # first of all: a server survives them, whatever it is doing
+    signal.signal(signal.SIGTERM, stdio.interrupt)
 
     def command() -> int:
         if (sys.argv[1:] if argv is None else list(argv)) in (["-h"], ["--help"]):

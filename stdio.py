@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["CANT_WRITE", "INTERRUPTED", "READER_GONE", "OutputFailed", "ask", "prepare", "run"]
+__all__ = ["CANT_WRITE", "INTERRUPTED", "READER_GONE", "OutputFailed", "ask", "interrupt", "prepare", "run"]
 
 #: Exit codes: standard output can't be written (the code of usage: it was given to us so), Ctrl-C, and
 #: nobody reads on (128 + SIGPIPE).
@@ -187,11 +187,11 @@ def run(program: str, command: Callable[[], int | None]) -> int:
         sys.stdout.flush()
     except OutputFailed:
         pass
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         if isinstance(output := _output(), _Output):
             output.over = True  # the reader may be the very one that was waited for
         print(f"{program}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return 128 + int(stopped.args[0]) if stopped.args else INTERRUPTED
     failure = getattr(_output(), "failure", None)  # even if somebody on the way has caught it
     if failure is None:
         return code
@@ -199,6 +199,11 @@ def run(program: str, command: Callable[[], int | None]) -> int:
         return READER_GONE
     print(f"{program}: standard output can't be written ({failure}); make room, or send it elsewhere", file=sys.stderr)
     return CANT_WRITE
+
+
+def interrupt(number: int, frame: object) -> None:
+    """A handler for a signal that shall end a command as Ctrl-C does, with its own number in the exit code."""
+    raise KeyboardInterrupt(number)
 
 
 def _exit_code(command: Callable[[], int | None]) -> int:

@@ -39,6 +39,9 @@ RETRY_AFTER = 0.1
 REFUSE_BUDGET = 32
 #: Errors of single connections in one event, after which the listener pauses.
 SPOILED_BUDGET = 64
+#: Connections accepted at the end: four times as many as wait with the default backlog. Where nothing keeps
+#: new ones from coming, a flood must not keep the end from coming.
+LAST_BUDGET = 16 * 1024
 
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 _NO_MEMORY = {errno.ENOBUFS, errno.ENOMEM, getattr(errno, "ENOSR", errno.ENOMEM)}
@@ -192,18 +195,18 @@ class Listener:
     def on_writable(self) -> None:
         """Never asked for."""
 
-    def _refuse_some(self) -> None:
-        """Give up the reserve descriptor to tell some of the waiting that we can't."""
+    def _refuse_some(self) -> bool:
+        """Give up the reserve descriptor to tell some of the waiting that we can't. May more be waiting?"""
         for _ in range(REFUSE_BUDGET):
             if self._reserve is None:
-                return
+                return False
             self._close_reserve(self._reserve)
             self._reserve = None
             try:
                 sock, _peer = self._accept()
             except OSError:
                 self._hold_reserve()
-                return
+                return False
             sock.setblocking(False)
             try:
                 if self._refused is not None:
@@ -211,8 +214,9 @@ class Listener:
             finally:
                 close_socket(sock)
             if self.sock is None:
-                return  # closed by `refused`, and needs no reserve any more
+                return False  # closed by `refused`, and needs no reserve any more
             self._hold_reserve()
+        return True
 
     def _hold_reserve(self) -> None:
         if self._reserve is None:
@@ -241,8 +245,37 @@ class Listener:
     def paused(self) -> bool:
         return self._retry is not None
 
+    def finish(self) -> None:
+        """Accept all that wait, then close.
+
+        They are handed over only then: between the last accept and the close, in which the kernel may
+        connect another one and resets it, lie two system calls and nothing else.
+        """
+        waiting: list[tuple[Any, Any]] = []
+        spoiled = 0
+        while self.sock is not None and len(waiting) < LAST_BUDGET and spoiled < SPOILED_BUDGET:
+            try:
+                waiting.append(self._accept())
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                spoiled += 1
+                if error.errno in _NO_DESCRIPTOR and not self._refuse_some():
+                    break
+        self.close()
+        failure: Exception | None = None
+        for sock, peer in waiting:
+            try:
+                sock.setblocking(False)
+                self._accepted(sock, peer)
+            except Exception as error:  # the others first
+                failure = failure or error
+                close_socket(sock)
+        if failure is not None:
+            raise failure
+
     def close(self) -> None:
-        """Stop accepting; what waits in the backlog is refused by the kernel."""
+        """Stop accepting; what waits in the backlog is reset by the kernel."""
         if self.sock is None:
             return
         if self._retry is not None:

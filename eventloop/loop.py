@@ -142,8 +142,11 @@ class EventLoop:
         self._soon.append((callback, args))  # deque.append is atomic
         self._waker.wake()
 
-    def wake_on_signals(self) -> None:
+    def wake_on_signals(self, heard: Callable[[bytes], object] | None = None) -> None:
         """From the main thread: let every signal end a sleeping `select`, until the loop is closed.
+
+        `heard` is given their numbers, a byte each, in the turn that follows: every one, also where
+        Python calls the handler of several once.
 
         Python runs a signal's handler between two instructions. A signal that comes after the
         last one before `select` sleeps is written down and heard of only when the sleep ends,
@@ -151,8 +154,16 @@ class EventLoop:
         """
         import signal  # a server's; it takes a while
 
+        self._waker.heard = heard
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._wakes_on_signals = True
+
+    def hear_signals(self) -> None:
+        """From a signal's handler: have `heard` be told now of all that have come by now.
+
+        It takes other wakes with it, so hand something over by `call_soon_threadsafe` afterwards.
+        """
+        self._waker.on_readable()
 
     # --- running -------------------------------------------------------------------
 
@@ -263,11 +274,12 @@ class EventLoop:
 class _Waker:
     """A byte through a socket pair ends a sleeping `select`. Many wakes leave few bytes."""
 
-    __slots__ = ("_receiver", "_sender")
+    __slots__ = ("_receiver", "_sender", "heard")
 
     def __init__(self, loop: EventLoop, receiver: Any, sender: Any) -> None:
         self._receiver = receiver
         self._sender = sender
+        self.heard: Callable[[bytes], object] | None = None  # is told the numbers of signals
         for sock in (receiver, sender):
             sock.setblocking(False)
         try:
@@ -289,9 +301,11 @@ class _Waker:
 
     def on_readable(self) -> None:
         try:
-            self._receiver.recv(4096)
+            data = self._receiver.recv(4096)
         except OSError:
-            pass  # spurious readiness
+            return  # spurious readiness
+        if self.heard is not None and (numbers := data.replace(b"\0", b"")):
+            self.heard(numbers)
 
     def on_writable(self) -> None:
         """Never asked for."""

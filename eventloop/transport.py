@@ -29,6 +29,7 @@ from __future__ import annotations
 import select
 import selectors
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
@@ -77,6 +78,19 @@ def close_socket(sock: Any) -> None:
         sock.close()
     except OSError:
         pass
+
+
+def _unread(sock: Any) -> int:
+    ask = getattr(sock, "unread", None)  # what only stands for a socket answers itself
+    if ask is not None:
+        return int(ask())
+    try:
+        import fcntl  # here: rarely needed, and Windows has none
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+    except (ImportError, OSError):
+        return 0
 
 
 def _has_input(sock: Any) -> bool:
@@ -156,7 +170,8 @@ class Transport:
     Raises `OSError`, the socket still the caller's, if the selector has no room for it. Later that
     loses the connection: one that nobody watches would never be heard of again.
     With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's
-    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`.
+    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`; one without a descriptor
+    has an `unread` too, which gives the bytes that wait for `recv`.
     """
 
     __slots__ = ("_busy", "_facts", "loop", "marks", "protocol", "sock")
@@ -300,6 +315,10 @@ class Transport:
         if self._facts & _NOT_READABLE != _READING:
             return bool(self._facts & _PEER_EOF)
         return not _has_input(self.sock)
+
+    def unread(self) -> int:
+        """Bytes that have come and that nobody has read: the kernel is asked, and keeps them."""
+        return 0 if self._facts & _CLOSED else _unread(self.sock)
 
     def read_into(self, sink: ByteSink | None) -> None:
         """Receive straight into `sink` for as long as it offers space."""

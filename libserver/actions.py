@@ -23,7 +23,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from protocol import BinaryReply, Handlers, Header, ProtocolError, Reply
@@ -107,6 +107,14 @@ def _parameters(function: Function) -> int:
     if needed > 2 or not (positional or any_number) or any(p.kind is p.KEYWORD_ONLY for p in required):
         raise TypeError(f"the handler {name} must take (request) or (request, session)")
     return 2 if any_number else max(1, needed)
+
+
+def _code_of(function: Function) -> CodeType | None:
+    """What runs when it is called, if that is Python: of a function, a `functools.partial`, or a callable object."""
+    function = getattr(function, "func", function)
+    called = function if hasattr(function, "__code__") else vars(type(function)).get("__call__")
+    code: CodeType | None = getattr(called, "__code__", None)
+    return code
 
 
 class Actions:
@@ -208,6 +216,14 @@ class Actions:
             return BadRequest("a request must be a JSON object with an 'action' string")
         if name not in self._json:
             return UnknownAction(f"invalid action '{shown(name)}'.")
+        return None
+
+    def name_of(self, code: CodeType) -> str | None:
+        """The action, or content type, whose handler runs this code; None if none does."""
+        for table in (self._json, self._binary):
+            for name, action in table.items():
+                if _code_of(action.function) is code:
+                    return name
         return None
 
     @property

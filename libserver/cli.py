@@ -10,14 +10,11 @@ import argparse
 import errno
 import importlib
 import logging
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from selectors import BaseSelector
-from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from commandline import Parser, VersionAction, checked
@@ -35,6 +32,7 @@ from .log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logg
 from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
+from .signals import EXIT_SIGNAL, Signals
 from .unix_files import parse_mode, parse_owner
 from .usage import help_text
 
@@ -46,10 +44,6 @@ DEFAULT_PORT = 65432
 EXIT_DRAINED = 0
 EXIT_CANNOT_START = 1
 EXIT_USAGE = 2
-EXIT_SIGNAL = 128  # plus the number of the signal that came second
-
-#: Seconds the loop has to stop at a second signal: plenty to close ten thousand connections.
-STUCK_AFTER = 2.0
 
 log = logging.getLogger("multiconn.server")
 answers = logging.getLogger(ANSWERS)
@@ -83,7 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="The message server: many connections, one thread, one loop.",
         epilog="Sizes take k, m, g (1024); times ms, s, m, h; 0 turns a limit off where that is safe. "
         "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
-        "Exit codes: 0 drained, 1 cannot start, 2 usage, 128+N stopped at once by a second signal N.",
+        "Exit codes: 0 drained, 1 cannot start, 2 usage, 3 stopped inside an action that did not return, "
+        "128+N stopped at once by a second signal N.",
     )
     add = parser.add_argument
     size, time, count = checked(parse_size), checked(parse_duration), checked(parse_count)
@@ -137,6 +132,9 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--requests-per-event", count, "N", "requests of one connection served before others get their turn (1024)")
     limit("--handler-threads", count, "N", "threads for actions declared blocking (4)")
     limit("--drain-timeout", time, "TIME", "after SIGTERM, for what was begun to finish (10s)")
+    limit("--drain-grace", time, "TIME", "of that, for idle clients to ask once more; 0: they are closed at once (1s)")
+    limit("--max-requests", count, "N", "requests of a connection, whose last reply says close; 0: any number (0)")
+    limit("--max-age", time, "TIME", "of a connection, whose next reply then says close; 0: any age (0)")
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument(
         "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
@@ -273,55 +271,6 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{place}"
 
 
-class Signals:
-    """SIGTERM and SIGINT drain, a second one stops at once, SIGUSR1 lists the connections.
-
-    At once: if the loop does not even hear of it, because a handler that should have been
-    declared blocking never returns, the process ends without it.
-    """
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._first: int | None = None
-        self.second: int | None = None
-        server.loop.wake_on_signals()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
-        signal.signal(signal.SIGUSR1, self._list)
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        if self._first is None:
-            self._first = number
-            self._server.loop.call_soon_threadsafe(log.info, "Draining (%s)", signal.Signals(number).name)
-            self._server.drain()
-        else:
-            self.second = number
-            self._server.stop()
-            signal.signal(signal.SIGALRM, self._stuck)
-            signal.setitimer(signal.ITIMER_REAL, STUCK_AFTER)
-
-    def _stuck(self, number: int, frame: FrameType | None) -> None:
-        log.error("stopped in the middle of a handler that does not return")
-        flush_log()
-        assert self.second is not None
-        os._exit(EXIT_SIGNAL + self.second)
-
-    def over(self) -> None:
-        """The server has ended; one more signal changes nothing."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)
-
-    def _list(self, number: int, frame: FrameType | None) -> None:
-        self._server.loop.call_soon_threadsafe(self._log_connections)
-
-    def _log_connections(self) -> None:
-        lines = self._server.describe_connections()
-        answers.info("Open connections: %d, accepted: %d", len(lines), self._server.accepted)
-        for line in lines:
-            answers.info("%s", line)
-
-
 class Recorder(Protocol):
     """What writes a trace: it is handed in by `app_server.py`, since the library knows nothing of study."""
 
@@ -410,13 +359,14 @@ def _serve(
         except OSError as error:
             server.close()
             return _no_trace(parser, arguments, error)
-    signals = Signals(server)
-    try:
-        for address in server.addresses:
-            answers.info("Listening on %s", address)
-        server.run()
-    finally:
-        signals.over()
+    with server:  # an interrupt that comes before `run` leaves no socket's file behind either
+        signals = Signals(server)
+        try:
+            for address in server.addresses:
+                answers.info("Listening on %s", address)
+            server.run()
+        finally:
+            signals.over()
     _say_goodbye(server)
     if signals.second is not None:
         # Handler threads may still be busy: they are daemons, and nothing waits for them.

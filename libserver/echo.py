@@ -45,6 +45,8 @@ class EchoConnection:
     def data_received(self, data: bytes) -> None:
         self.last_active = self.server.loop.lately
         self.transport.write(data)
+        if self.reason is not None:
+            self._close_if_all_read()
 
     def eof_received(self) -> None:
         self._close(CloseReason.PEER_CLOSED)
@@ -81,8 +83,17 @@ class EchoConnection:
         """It has been idle for too long."""
         self._close(reason)
 
+    def wind_down(self) -> None:
+        """There is no word for it in this protocol: it echoes on until `drain`."""
+
     def drain(self) -> None:
-        self._close(CloseReason.SHUTDOWN)
+        self.reason = self.reason or CloseReason.SHUTDOWN
+        self._close_if_all_read()
+
+    def _close_if_all_read(self) -> None:
+        """What has come is echoed first; a close on it would be a RST."""
+        if not self.transport.unread():
+            self.transport.close()
 
     def _close(self, reason: CloseReason) -> None:
         """Once all is echoed."""
@@ -136,6 +147,10 @@ class EchoDatagrams:
 
     def on_writable(self) -> None:
         """Never asked for."""
+
+    def finish(self) -> None:
+        self.on_readable()
+        self.close()
 
     def close(self) -> None:
         if self.sock is not None:

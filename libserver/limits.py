@@ -58,6 +58,9 @@ class ServerLimits:
     requests_per_event: int = 1024  #: served in one turn of a connection (memcached `-R`)
     handler_threads: int = 4  #: for actions declared blocking
     drain_timeout: float = 10.0  #: after SIGTERM: finish what was begun, then cut
+    drain_grace: float = 1.0  #: of that: an idle connection may still ask so long, and is answered with `close`
+    max_requests: int = 0  #: of one connection, which then ends (nginx `keepalive_requests`)
+    max_age: float = 0.0  #: of a connection, which then ends with its next reply (gRPC `MAX_CONNECTION_AGE`)
     backlog: int = 4096  #: connections the kernel may hold for us to accept
     tcp_keepalive: float = 300.0  #: idle seconds before the kernel probes a silent peer (Redis)
     nagle: bool = False  #: leave Nagle's algorithm on

@@ -216,6 +216,8 @@ class Message:
         server = self.server
         loop = server.loop
         self.last_active = loop.lately
+        if server.max_requests and int(self.requests) + 1 >= server.max_requests:
+            self.wind_down()
         connection = self.connection
         if connection is server.resting:
             if loop.ready > 1 or server.together:
@@ -263,6 +265,8 @@ class Message:
 
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
+        if self.server.max_requests and int(self.requests) + 1 >= self.server.max_requests:
+            self.wind_down()
         self._serve([], 0)
 
     def eof_received(self) -> None:
@@ -541,6 +545,7 @@ class Message:
         """Reply now, or after those that are owed before. `asked` is what a handler was asked whose result it is."""
         failure = partial(self.failure, asked=asked)
         if self._pending is None or not self._pending.replies:
+            self._end_with(1)
             replies += encode(self.connection, header, outcome, failure)
             return
         owed = Owed(header)
@@ -550,6 +555,8 @@ class Message:
     def _release(self, owed: Replies) -> None:
         """Send what is ready of what is owed, as far as the water mark lets it."""
         while not (self.transport.above_high or self.transport.closed):
+            if self.connection.winding_down and owed.size < self.server.limits.write_high and owed.all_ready:
+                self._end_with(len(owed))
             parts = owed.release(self.connection, self.server.limits.write_high)
             if not parts:
                 break
@@ -655,8 +662,25 @@ class Message:
         self.connection.give_up()
         advance(self, LIFECYCLE, COUPLED[self.connection.state])
 
+    def _end_with(self, replies: int) -> None:
+        """If so many replies are all that is owed, and nothing more has come, the last of them says `close`.
+
+        What has come and is not read counts: a client that pipelines has sent it before it could know.
+        """
+        connection = self.connection
+        if (
+            connection.winding_down
+            and connection.in_flight == replies
+            and self.state is OPEN
+            and not connection.mid_message
+            and not self.transport.unread()
+        ):
+            self._because(CloseReason.SHUTDOWN if self.server.draining else CloseReason.RETIRED)
+            connection.finish_begun()
+            advance(self, LIFECYCLE, SHUTDOWN)
+
     def _give_up_if_last(self) -> None:
-        """After the reply that said `close` because of a drain nothing is read, not even to be refused."""
+        """After the reply that said `close`, as the last, nothing is read, not even to be refused."""
         if self.connection.all_begun_read and not self.connection.in_flight:
             self._give_up()
 
@@ -688,20 +712,25 @@ class Message:
         advance(self, LIFECYCLE, LINGER_EXPIRED)
         self.transport.abort()
 
+    def wind_down(self) -> None:
+        """Serve on; the next reply behind which nothing more has come says `close`, and is the last."""
+        if self.state is OPEN and not self.connection.closing:
+            if self.server.together:
+                self.server.together.answer()  # it may be among those that wait
+            self._wake().wind_down()
+
     def drain(self) -> None:
         """The server shuts down: finish what was begun, or close at once if nothing was.
 
         What has arrived and was not read yet has begun too: closing on it would be a RST, which
         can cost the peer replies that are already on their way.
         """
-        if self.idle:
-            self.transport.on_readable()
-            self.server.together.answer()
-        if self.idle:
+        unread = self.transport.unread()
+        if self.idle and not unread:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:
             self._because(CloseReason.SHUTDOWN)
-            self._wake().finish_begun()
+            self._wake().finish_begun(unread)
             advance(self, LIFECYCLE, SHUTDOWN)
             self._serve([], 0)
 

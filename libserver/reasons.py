@@ -27,6 +27,7 @@ class CloseReason(Enum):
     SEND_TIMEOUT = "send-timeout"
     OUTPUT_LIMIT = "output-limit"
     OVERLOADED = "overloaded"  #: one connection too many, in all or of one IP
+    RETIRED = "retired"  #: it had its `max_requests`, or was open for `max_age`
     SHUTDOWN = "shutdown"  #: drained
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal
     INTERNAL_ERROR = "internal-error"  #: a bug of ours; the log has the traceback
@@ -36,4 +37,4 @@ class CloseReason(Enum):
 
 
 #: Ends that are reached once all that was owed has left.
-IN_GOOD_ORDER = frozenset({CloseReason.SERVED, CloseReason.PEER_CLOSED, CloseReason.SHUTDOWN})
+IN_GOOD_ORDER = frozenset({CloseReason.SERVED, CloseReason.PEER_CLOSED, CloseReason.RETIRED, CloseReason.SHUTDOWN})

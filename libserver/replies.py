@@ -73,6 +73,14 @@ class Replies:
     def __bool__(self) -> bool:
         return bool(self._owed)
 
+    def __len__(self) -> int:
+        return len(self._owed) if self._owed else 0
+
+    @property
+    def all_ready(self) -> bool:
+        """Nothing is waited for: all could leave."""
+        return all(owed.content is not None for owed in self._owed or ())
+
     @property
     def oldest(self) -> Owed | None:
         """The next to leave."""

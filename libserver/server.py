@@ -141,6 +141,7 @@ class Server:
         self.marks = WaterMarks(self.limits.write_high, self.limits.write_low)
         self._system = system
         self.max_connections = self._clamp(self.limits.max_connections)
+        self.max_requests = self.limits.max_requests  # here: it is asked with each read
         self._make_observer = observer
         self.tap = tap
         self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
@@ -173,6 +174,7 @@ class Server:
         self.accepted = 0
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
+        self.in_grace = False  # of a drain: who is idle may still ask
         self._tell_starved_from = self.loop.now
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
@@ -189,6 +191,8 @@ class Server:
             raise
         if limits_.idle_timeout:
             self.loop.call_later(limits_.idle_timeout, self._sweep_idle)
+        if limits_.max_age:
+            self.loop.call_later(limits_.max_age, self._sweep_old)
 
     def _timer(self, seconds: float, expired: Callable[[A], None]) -> Fifo[A]:
         """A queue of those that wait equally long. Who has ended meanwhile, in the same turn, is spared."""
@@ -225,7 +229,7 @@ class Server:
                 try:
                     listener = self._open_listener(sock, address)
                 except OSError as error:  # the selector has no room for it
-                    self._remove_files()
+                    self.remove_files()
                     for unheard in opened[at:]:
                         unheard.sock.close()
                     raise cannot_listen(address, error) from error
@@ -276,6 +280,8 @@ class Server:
         if self.limits.max_connections_per_ip and (ip := ip_of(peer)):
             self._ip_of[accepted] = ip
             self._from_ip[ip] += 1
+        if self.draining:
+            self.guard(accepted, accepted.wind_down if self.in_grace else accepted.drain)
         self.guard(accepted, accepted.start)
 
     def _observer(self) -> Observer | None:
@@ -443,6 +449,17 @@ class Server:
                     earliest = due
         self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)
 
+    def _sweep_old(self) -> None:
+        """Have those that are too old end with their next reply; come back when the next one will be."""
+        age, now = self.limits.max_age, self.loop.now
+        earliest = now + age
+        for accepted, since in list(self.connections.items()):  # in the order they came
+            if since + age > now:
+                earliest = since + age
+                break
+            self.guard(accepted, accepted.wind_down)
+        self.loop.call_at(max(earliest, now + age * IDLE_SLACK), self._sweep_old)
+
     # --- running and ending --------------------------------------------------------------------
 
     def run(self) -> None:
@@ -455,7 +472,8 @@ class Server:
     def drain(self) -> None:
         """From any thread: stop accepting, finish what was begun, then end `run`.
 
-        What is still busy after the drain timeout is cut.
+        Who is idle may still ask within `drain_grace`, and is answered with `close`. What is still
+        busy after `drain_timeout` is cut.
         """
         self.loop.call_soon_threadsafe(self._drain)
 
@@ -468,11 +486,43 @@ class Server:
             return
         self.draining = True
         self.together.answer()  # what was read has begun
-        self._close_listeners()
-        if self.limits.drain_timeout:
-            self.loop.call_later(self.limits.drain_timeout, self._cut)
-        for message in [*self.connections, *self.refused]:
-            self.guard(message, message.drain)
+        now = self.loop.clock()
+        grace, timeout = self.limits.drain_grace, self.limits.drain_timeout
+        if timeout:
+            grace = min(grace, timeout)
+        if grace:
+            self.in_grace = True
+            self.loop.call_at(now + min(grace, self._refuse_new()), self._finish_listeners)
+            self.loop.call_at(now + grace, self._end_grace)  # before the cut, if both are due at once
+            for accepted in list(self.connections):
+                self.guard(accepted, accepted.wind_down)
+        else:
+            self._finish_listeners()
+            self._end_grace()
+        if timeout:
+            self.loop.call_at(now + timeout, self._cut)
+
+    def _refuse_new(self) -> float:
+        """Have the kernel begin no further connection; returns when those it has begun will have come."""
+        self.remove_files()
+        seconds = 0.0
+        for listener in list(self._listeners):
+            takes = self._system.refuse_new(listener.sock) if isinstance(listener, Listener) else 0.0
+            seconds = max(seconds, takes)
+            if not takes:
+                self._listeners.remove(listener)
+                self.guard(listener, listener.finish)
+        return seconds
+
+    def _finish_listeners(self) -> None:
+        """Accept those that have connected by now, and no more."""
+        self._close_listeners(last_call=True)
+        self._stop_if_drained()
+
+    def _end_grace(self) -> None:
+        self.in_grace = False
+        for accepted in [*self.connections, *self.refused]:
+            self.guard(accepted, accepted.drain)
         self._stop_if_drained()
 
     def _cut(self) -> None:
@@ -497,15 +547,15 @@ class Server:
         return [accepted.describe(since, now) for accepted, since in both]
 
     def _stop_if_drained(self) -> None:
-        if self.draining and not (self.connections or self.refused):
+        if self.draining and not (self._listeners or self.connections or self.refused):
             self.loop.stop()
 
-    def guard(self, message: Accepted, act: Callable[[], object]) -> None:
+    def guard(self, source: object, act: Callable[[], object]) -> None:
         """Do what concerns one connection among many, so that a bug met there is not the others'."""
         try:
             act()
         except Exception as error:
-            self.met_bug(message, error)
+            self.met_bug(source, error)
 
     def met_bug(self, source: object, error: Exception) -> None:
         """A bug of ours: it costs the connection it happened on, no more."""
@@ -516,16 +566,22 @@ class Server:
         if isinstance(message, (Message, EchoConnection)):
             message.abort(CloseReason.INTERNAL_ERROR)
 
-    def _close_listeners(self) -> None:
-        self._remove_files()  # before their sockets are closed: as long as they are open, the files can be told
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+    def _close_listeners(self, last_call: bool = False) -> None:
+        """Close them all; `last_call`: first accept who waits."""
+        self.remove_files()  # before their sockets are closed: as long as they are open, the files can be told
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            if last_call:
+                self.guard(listener, listener.finish)
+            else:
+                listener.close()
 
-    def _remove_files(self) -> None:
-        for file in self._files:
+
+    def remove_files(self) -> None:
+        """Remove the files of UNIX sockets, once. A signal handler may do it, before an end without `close`."""
+        files, self._files = self._files, []
+        for file in files:
             file.remove()
-        self._files.clear()
 
     def close(self) -> None:
         """Close everything at once; safe to call twice."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventloop import Address
+from eventloop.quiesce import refuse_new
 
 from .limits import ServerLimits, raise_descriptor_limit
 from .listeners import Bound, listen
@@ -32,8 +33,9 @@ def open_reserve() -> int:
 class System(NamedTuple):
     """The real one, unless told otherwise.
 
-    `listen` gives what it has bound, `raise_descriptor_limit` how
-    many descriptors there may be, `pool(threads, hand_back)` what runs blocking handlers.
+    `listen` gives what it has bound, `raise_descriptor_limit` how many descriptors there may be,
+    `pool(threads, hand_back)` what runs blocking handlers; `refuse_new` has a listening socket begin no
+    further connection (`eventloop.quiesce`).
     """
 
     listen: Callable[[Address, ServerLimits], list[Bound]] = listen
@@ -41,3 +43,4 @@ class System(NamedTuple):
     open_reserve: Callable[[], int] = open_reserve
     close_reserve: Callable[[int], None] = os.close
     pool: Callable[[int, Callable[..., None]], HandlerPool] = HandlerPool
+    refuse_new: Callable[[Any], float] = refuse_new

@@ -23,6 +23,7 @@ The shape (events out of bytes, a parser per state) is h11's and the websockets 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .content import JSON_ENCODING, JSON_TYPE, decode_json, encode_error
@@ -80,8 +81,8 @@ class Connection:
 
     `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply;
     for a client, replies it waits for. `persistent`: keep-alive was asked for (server) or
-    granted (client); `granted`: a reply has said so (server). `closing`: what was begun is
-    finished, and nothing more (see `finish_begun`).
+    granted (client); `granted`: a reply has said so (server). `closing`: it will not be kept
+    for long (see `wind_down` and `finish_begun`).
     """
 
     __slots__ = (
@@ -116,7 +117,7 @@ class Connection:
         self._content: bytearray | None = None  # a large content, received in place
         self._filled = 0  # bytes of _content that have arrived
         self._white = 0  # bytes at the buffer's front that are a prefix and white space, or need no second look
-        self._fence = 0  # bytes at the buffer's front that were there when `closing` was set
+        self._fence: float = 0  # bytes from the buffer's front on that count as begun; inf: whatever comes
         begin(self, RECEIVE, PROTOHEADER)
 
     # --- bytes in, events out ------------------------------------------------------
@@ -144,7 +145,9 @@ class Connection:
         if not data:
             return  # an empty buffer would look like a message that has begun
         if self._content is not None:
+            size = len(data)
             data = self._fill(data)
+            self._pass_fence(size - len(data))
             if not data:
                 return
         if self._buffer is None:
@@ -232,13 +235,27 @@ class Connection:
         advance(self, RECEIVE, GIVEN_UP)
         self._forget()
 
-    def finish_begun(self) -> None:
-        """Serve the messages of which a byte was fed by now, and none that begins later.
+    def wind_down(self) -> None:
+        """Serve on, and expect an end: no rest and no batch any more, so that any reply may become the last.
 
-        The last of their replies will say `close`; `all_begun_read` tells when they are read.
+        Whoever owns the socket calls `finish_begun` right before the reply that shall say `close`.
+        """
+        if not self.closing:
+            self.closing = True
+            self._fence = math.inf
+
+    @property
+    def winding_down(self) -> bool:
+        return self._fence == math.inf
+
+    def finish_begun(self, unread: int = 0) -> None:
+        """Serve the messages that have begun, and none that begins later.
+
+        A message has begun if a byte of it was fed, or is among the `unread` bytes that are still to be
+        fed. The last reply will say `close`; `all_begun_read` tells when all are read.
         """
         self.closing = True
-        self._fence = len(self._buffer) if self._buffer is not None else 0
+        self._fence = unread + (len(self._buffer) if self._buffer is not None else 0)
 
     @property
     def all_begun_read(self) -> bool:
@@ -440,6 +457,7 @@ class Connection:
     def content_received(self, count: int) -> None:
         """`count` bytes were put where `content_space` said."""
         self._filled += count
+        self._pass_fence(count)
 
     # --- replies out (server) ------------------------------------------------------
 

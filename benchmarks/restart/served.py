@@ -19,7 +19,7 @@ from typing import Any
 from eventloop import Address
 from libserver import Actions, Server, cli
 from libserver.limits import ServerLimits
-from libserver.listeners import listen
+from libserver.listeners import Bound, listen
 from libserver.system import System
 
 __all__ = ["ACCEPTED", "CARRIED", "actions", "main"]
@@ -49,8 +49,8 @@ class NotingSocket(socket.socket):
         return sock, peer
 
 
-def _listen(address: Address, limits: ServerLimits) -> list[tuple[Any, Address]]:
-    return [(NotingSocket(fileno=sock.detach()), its_address) for sock, its_address in listen(address, limits)]
+def _listen(address: Address, limits: ServerLimits) -> list[Bound]:
+    return [bound._replace(sock=NotingSocket(fileno=bound.sock.detach())) for bound in listen(address, limits)]
 
 
 def main(argv: list[str]) -> int:

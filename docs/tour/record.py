@@ -402,21 +402,25 @@ def timeouts(stage: Stage) -> None:
     content.close()
 
 
-@lesson("shutdown", "the server is told to stop while one peer is idle, one is sending and one is waiting")
+@lesson("shutdown", "the server is told to stop while two peers are idle, one is sending and one is waiting")
 def shutdown(stage: Stage) -> None:
-    idle, sending, waiting = stage.peer(), stage.peer(), stage.peer()
-    idle.send(keep("echo", 1))
-    idle.read_replies()
+    silent, asking, sending, waiting = stage.peer(), stage.peer(), stage.peer(), stage.peer()
+    for peer in (silent, asking):
+        peer.send(keep("echo", 1))
+        peer.read_replies()
     data = keep("search", "morpheus")
     sending.send(data[:60], "a part of a request")
     waiting.send(keep("slow", "worth the wait"))
     stage.drain()
-    idle.read_fin()
+    asking.send(keep("echo", 2), "one more request")
+    asking.read_replies()
     sending.send(data[60:], "the rest of it")
     sending.read_replies()
+    stage.wait(1)
+    silent.read_fin()
     stage.answer()
     waiting.read_replies()
-    for peer in (sending, waiting):
+    for peer in (asking, sending, waiting):
         peer.read_fin()
         peer.close()
 

@@ -12,8 +12,16 @@ from typing import Any
 
 import pytest
 
+import eventloop.listener
 from eventloop import EventLoop, Listener
-from eventloop.listener import ACCEPT_BUDGET, REFUSE_BUDGET, RETRY_AFTER, accept_queue, acceptor
+from eventloop.listener import (
+    ACCEPT_BUDGET,
+    REFUSE_BUDGET,
+    RETRY_AFTER,
+    SPOILED_BUDGET,
+    accept_queue,
+    acceptor,
+)
 from eventloop.loop import READ
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, INTERRUPTED, OK, Errno, FaultySocket
@@ -495,3 +503,73 @@ def test_a_socket_of_another_class_accepts_in_its_own_way() -> None:
 
     with Own() as listening, pytest.raises(AssertionError, match="its own"):
         acceptor(listening)()
+
+
+# --- the end ---------------------------------------------------------------------------
+
+
+def test_finish_accepts_all_that_wait_and_hands_them_over_when_it_has_closed(desk: Desk) -> None:
+    socks = desk.waiting(ACCEPT_BUDGET + 10)
+    closed: list[bool] = []
+    desk.on_accepted = lambda: closed.append(desk.sock.closed)
+    desk.listener.finish()
+    assert desk.accepted == socks
+    assert all(closed)
+    assert desk.sock.calls[-2][0] == "accept"  # the one that says there are no more; then close, and nothing between
+    assert desk.sock.calls[-1][0] == "close"
+    assert not desk.held()
+    desk.listener.finish()  # twice is once
+    assert desk.accepted == socks
+
+
+def test_finish_goes_on_after_an_error_that_is_one_connections(desk: Desk) -> None:
+    socks = desk.waiting(3)
+    desk.sock.script("accept", OK, Errno(errno.ECONNABORTED), Errno(errno.ENOBUFS), OK)
+    desk.listener.finish()
+    assert desk.accepted == socks
+
+
+def test_finish_ends_though_an_error_stays(desk: Desk) -> None:
+    desk.sock.always("accept", Errno(errno.ENOMEM))
+    desk.listener.finish()
+    assert desk.sock.closed
+    assert desk.sock.count("accept") == SPOILED_BUDGET
+
+
+def test_finish_without_descriptors_tells_those_that_wait(desk: Desk) -> None:
+    socks = desk.waiting(3)
+    desk.sock.script("accept", OK, EMFILE, OK, OK)
+    desk.listener.finish()
+    assert desk.accepted == socks[:1]
+    assert desk.refused == socks[1:]
+    assert desk.sock.closed
+
+
+def test_finish_without_descriptors_nor_a_reserve_ends(loop: EventLoop, selector: FakeSelector) -> None:
+    desk = Desk(loop, selector)
+    desk.sock.always("accept", EMFILE)
+    desk.listener.finish()
+    assert desk.sock.closed
+    assert desk.accepted == desk.refused == []
+
+
+def test_finish_of_a_flood_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventloop.listener, "LAST_BUDGET", 10)
+    desk.waiting(20)
+    desk.listener.finish()
+    assert len(desk.accepted) == 10
+    assert desk.sock.closed
+
+
+def test_an_error_with_one_of_the_last_is_raised_after_the_others(desk: Desk) -> None:
+    socks = desk.waiting(3)
+
+    def fail() -> None:
+        if len(desk.accepted) == 1:
+            raise RuntimeError("a bug")
+
+    desk.on_accepted = fail
+    with pytest.raises(RuntimeError, match="a bug"):
+        desk.listener.finish()
+    assert desk.accepted == socks
+    assert [sock.closed for sock in socks] == [True, False, False]

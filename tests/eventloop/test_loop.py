@@ -672,3 +672,23 @@ def test_a_signal_heard_too_late_to_be_handled_before_the_sleep_still_ends_it() 
         assert signal.set_wakeup_fd(-1) == -1  # given back by close
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+def test_every_signal_is_heard_of_also_where_its_handler_is_called_once() -> None:
+    """Python notes that one has come, not how often; the bytes are one for each."""
+    called: list[int] = []
+    numbers = bytearray()
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: called.append(number))
+    try:
+        with contextlib.closing(EventLoop()) as loop:
+            loop.wake_on_signals(numbers.extend)
+            loop.call_soon_threadsafe(lambda: None)  # its byte is no signal's
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+            os.write(loop._waker.fileno(), bytes([signal.SIGUSR2]))  # as the C handler does, before Python has looked
+            os.kill(os.getpid(), signal.SIGUSR2)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+            loop.run_once(0)
+        assert called == [signal.SIGUSR2]
+        assert numbers == bytes([signal.SIGUSR2] * 2)
+    finally:
+        signal.signal(signal.SIGUSR2, before)

@@ -13,6 +13,7 @@ import random
 import selectors
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -1191,3 +1192,35 @@ def wait_readable(wire: Wire) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(wire.sock.real, READ)
         assert selector.select(10)
+
+
+# --- what is unread ----------------------------------------------------------------------
+
+
+def test_unread_is_what_the_kernel_has_and_takes_nothing(loop: EventLoop, pair: Any) -> None:
+    wire = Wire(loop, pair)
+    assert wire.transport.unread() == 0
+    wire.peer.sendall(b"x" * 1000)
+    assert wire.transport.unread() == 1000
+    wire.transport.pause_reading()
+    assert wire.transport.unread() == 1000  # nobody is going to read it, and it is there
+    wire.transport.resume_reading()
+    wire.transport.on_readable()
+    assert wire.protocol.data == b"x" * 1000
+    assert wire.transport.unread() == 0
+    wire.peer.sendall(b"x")
+    wire.transport.abort()
+    assert wire.transport.unread() == 0
+
+
+def test_unread_is_nothing_where_nobody_can_tell(loop: EventLoop, pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(loop, pair)
+    wire.peer.sendall(b"x")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert wire.transport.unread() == 0
+
+
+def test_what_only_stands_for_a_socket_says_itself_what_is_unread(loop: EventLoop, pair: Any) -> None:
+    wire = Wire(loop, pair)
+    wire.sock.unread = lambda: 7  # type: ignore[attr-defined]
+    assert wire.transport.unread() == 7

@@ -80,6 +80,7 @@ class Script:
     reason: str
     finish: bool = False
     drain: bool = False
+    grace: float = 0.0  # of the drain, in seconds
     most: int = 1 << 30  # bytes that one send of the server takes
 
     def __call__(self, faults: Faults) -> None:
@@ -104,6 +105,12 @@ SCRIPTS = {
         ((keep("echo", 1) + _LATE[:20], [1]), (_LATE[20:], ["late"])),
         "shutdown",
         drain=True,
+    ),
+    "grace": Script(
+        ((keep("echo", 1), [1]), (_confirm(1, 3), _confirmed(1, 3))),
+        "shutdown",
+        drain=True,
+        grace=1.0,
     ),
 }
 
@@ -186,7 +193,7 @@ class _Run:
             loop = EventLoop(Jumping(self.clock, self.faults), self.clock)
             try:
                 with mock.patch.object(libserver.listeners, "socket", self.faults.module):
-                    server = quick_server([ANY_PORT], _ACTIONS, loop=loop)
+                    server = quick_server([ANY_PORT], _ACTIONS, loop=loop, drain_grace=self.script.grace)
                 with server:
                     self.server = server
                     try:

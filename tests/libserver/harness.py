@@ -406,7 +406,8 @@ def turned(
     observer_errors: int = 0,
     **limits: Any,
 ) -> Iterator[Turned]:
-    """A server to be turned by hand; at its end the books are checked."""
+    """A server to be turned by hand; at its end the books are checked. A drain has no grace unless asked for."""
+    limits = {"drain_grace": 0.0, **limits}
     before = descriptors()
     clock = FakeClock()
     with caught() as log:
@@ -469,7 +470,8 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(actions: Actions | None = None, listen: tuple[str, ...] = (ANY_PORT,), **options: Any) -> Iterator[Serving]:
-    """A server in a thread; stopped at the end if it has not ended by then."""
+    """A server in a thread; stopped at the end if it has not ended by then. A drain has no grace."""
+    options = {"drain_grace": 0.0, **options}
     before = descriptors()
     with caught() as log:
         server = Server(listen, actions, **options)

@@ -368,3 +368,25 @@ def test_the_sample_of_the_contract_works_as_it_stands(house: OpenHouse) -> None
 def test_an_action_error_takes_strings_alone(words: tuple[object, object]) -> None:
     with pytest.raises(TypeError, match="both strings"):
         ActionError(*words)  # type: ignore[arg-type]
+
+
+# --- whose code is it ----------------------------------------------------------------------
+
+
+def test_the_name_of_what_runs_is_found_by_its_code() -> None:
+    actions = Actions()
+    actions.add("plain")(with_default)
+    actions.add("partly")(functools.partial(lambda limit, request: limit, 1))
+    actions.add("called")(Holder())
+    actions.add("method")(Holder().one)
+    actions.add("c")(len)
+    actions.add_binary("x/y")(all_defaults)
+    codes = {
+        "plain": with_default.__code__,
+        "partly": actions._json["partly"].function.func.__code__,  # type: ignore[attr-defined]
+        "called": Holder.__call__.__code__,
+        "method": Holder.one.__code__,
+        "x/y": all_defaults.__code__,
+    }
+    assert {name: actions.name_of(code) for name, code in codes.items()} == {name: name for name in codes}
+    assert actions.name_of(any_number.__code__) is None

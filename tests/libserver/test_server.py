@@ -82,8 +82,11 @@ def test_a_request_that_had_arrived_unread_when_the_drain_began_is_answered(hous
     assert peer.reply().result == 1
     peer.sock.sendall(keep("echo", 2) + keep("echo", 3))
     home.server._drain()
-    assert [peer.reply().result, peer.reply().result] == [2, 3]
+    replies = peer.replies(2)
+    assert [reply.result for reply in replies] == [2, 3]
+    assert [reply.connection for reply in replies] == [None, "close"]
     peer.eof()  # a RST would raise here
+    peer.finish()
     ended(home)
     assert home.reasons == {"shutdown": 1}
 
@@ -104,6 +107,7 @@ def test_a_reply_made_by_the_drain_that_the_peer_does_not_take_is_timed_and_limi
     peer.sock.sendall(request)
     arrived(home.only.transport.sock, len(request))
     home.server._drain()
+    home.until(lambda: not home.server.connections or home.only.transport.queued)
     if not limits:
         assert home.only.state is DRAINING
         assert home.only.transport.queued

@@ -389,6 +389,7 @@ def answered_and_closed(home: Turned, peers: list[Peer]) -> None:
     for number, peer in enumerate(peers):
         assert peer.reply().result == number
         peer.eof()
+        peer.finish()
     assert home.ended() == {"shutdown": 3}
 
 

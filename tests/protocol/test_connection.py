@@ -832,6 +832,59 @@ def test_a_drained_one_shot_reply_says_close():
     assert says(connection.send_json(asked.header, RESULT)) == "close"
 
 
+def test_while_it_winds_down_no_reply_says_close_until_it_is_told_to_finish():
+    connection = server()
+    connection.wind_down()
+    assert connection.winding_down
+    assert not connection.at_rest
+    for word in ("keep-alive", None):
+        [asked] = requests_of(connection, NEXT)
+        assert not connection.all_begun_read
+        assert says(connection.send_json(asked.header, RESULT)) == word
+    [asked] = requests_of(connection, NEXT)
+    connection.finish_begun()
+    assert not connection.winding_down
+    assert says(connection.send_json(asked.header, RESULT)) == "close"
+
+
+def test_winding_down_does_not_take_back_that_it_finishes():
+    connection = server()
+    connection.finish_begun()
+    connection.wind_down()
+    assert not connection.winding_down
+    assert connection.all_begun_read
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000, 10**6])
+def test_what_is_still_to_be_fed_has_begun_too(pieces):
+    """A large content, received in place or fed, a message behind it, and the first byte of a third one."""
+    large = message(b"x" * (3 * DIRECT_CONTENT), "x/y", connection="keep-alive")
+    begun = large + NEXT + NEXT[:1]
+    for read in (0, 1, 50, len(large) - 2 * DIRECT_CONTENT, len(large) - 1, len(large)):
+        connection = server()
+        connection.feed(begun[:read])
+        events = connection._events()
+        connection.finish_begun(len(begun) - read)
+        rest = begun[read:] + NEXT[1:] + NEXT
+        asked = []
+        while rest and not connection.all_begun_read:
+            space = connection.content_space()
+            if space is not None:
+                count = min(len(space), len(rest), pieces)
+                space[:count] = rest[:count]
+                space.release()
+                connection.content_received(count)
+            else:
+                count = min(len(rest), pieces)
+                connection.feed(rest[:count])
+            rest = rest[count:]
+            while not connection.all_begun_read and (event := connection.next_event()) is not None:
+                events.append(event)
+        asked = [e for e in events if isinstance(e, Request)]
+        assert len(asked) == 3, read
+        assert [says(connection.send_json(a.header, RESULT)) for a in asked][-1] == "close"
+
+
 # --- a client ----------------------------------------------------------------------------------------------
 
 GRANT = message('{"result": 1}', connection="keep-alive")

@@ -16,7 +16,9 @@ Not here: how it is brought about (`world`).
 
 from __future__ import annotations
 
+import errno
 import logging
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -329,6 +331,33 @@ class DrainEnds(Invariant):
             world.violated(self.name, f"the server still runs {world.clock.now - world.must_end_by:.1f} s too late")
 
 
+class DrainKeeps(Invariant):
+    """SIGTERM loses nothing that can be kept: no connection that waits to be accepted, none that may still ask.
+
+    That what has arrived is answered, and never reset, is `unanswered-has-a-reason`'s and `GentleClose`'s.
+    """
+
+    name = "a-drain-keeps-what-can-be-kept"
+
+    def ended(self, world: World, ending: Ending) -> None:
+        talk = ending.conversation
+        if talk is None or ending.reason is not CloseReason.SHUTDOWN or talk.last is not None:
+            return
+        limits = world.server.limits
+        grace = min(limits.drain_grace, limits.drain_timeout or math.inf)
+        assert world.sigterm_at is not None
+        early = world.sigterm_at + grace - talk.closed_at
+        if early > 0:
+            world.violated(self.name, f"{talk.sock} was closed {early:.3f} s before the end of its grace")
+
+    def over(self, world: World) -> None:
+        if world.sigterm_at is None or world.signalled_twice or not world.server.limits.drain_timeout:
+            return  # it was stopped, and may have been before it came to that
+        for when, waiting, said in world.kernel.left_waiting:
+            if waiting and said == errno.EAGAIN:
+                world.violated(self.name, f"{waiting} connections waited to be accepted at {when:.3f}")
+
+
 class CallersHearOnce(Invariant):
     """Each call of a client is done once, with the right answer or a named error; each connection ends once.
 
@@ -355,5 +384,6 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     NothingFailsInside,
     OthersAreServed,
     DrainEnds,
+    DrainKeeps,
     CallersHearOnce,
 )

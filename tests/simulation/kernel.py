@@ -81,6 +81,9 @@ class Kernel:
         self.on_call: Callable[[Process], None] | None = None
         self.on_connection: Callable[[SimSocket, SimSocket], None] | None = None
         self._listeners: dict[tuple[str, int], SimSocket] = {}
+        #: when a listener was closed, how many waited in its queue, and what accept had said last
+        self.left_waiting: list[tuple[float, int, int]] = []
+        self.last_refusal = 0
         self._ports = 40_000
         self._unborn = 0
 
@@ -131,6 +134,7 @@ class Kernel:
     def stop_listening(self, sock: SimSocket) -> None:
         assert sock.address is not None
         del self._listeners[sock.address]
+        self.left_waiting.append((self.clock.now, len(sock.queue), self.last_refusal))
         for waiting in sock.queue:
             assert waiting.tx is not None
             waiting.closed = True
@@ -169,6 +173,7 @@ class Kernel:
         return sock, sock.peer_address
 
     def _refused(self, listener: SimSocket, number: int) -> OSError:
+        self.last_refusal = number
         self.trace.note(listener, "accept", errno.errorcode[number])
         return failure(number)
 
@@ -197,10 +202,11 @@ class Kernel:
         listener = self._listeners.get(address)
         if listener is None:
             self.schedule.after(self.latency(self.delay, sock.luck), sock.reset)
-        elif len(listener.queue) < listener.backlog:
+        elif len(listener.queue) < listener.backlog and not listener.deaf:
             self._establish(sock, listener)
         elif tries < SYN_TRIES:
-            self.faults.count("connect: accept queue full")
+            why = "the listener is about to close" if listener.deaf else "accept queue full"
+            self.faults.count(f"connect: {why}")
             seconds = 2.0 ** (tries - 1) * (0.8 + 0.4 * sock.luck.random())  # not all at once again
             self.schedule.after(seconds, self._syn, sock, address, tries + 1)
 

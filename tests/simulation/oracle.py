@@ -159,7 +159,7 @@ class Conversation(EchoConversation):
             connection = self.message.connection
             if connection.state in (FINISHED, FAILED, ENDED):
                 return  # it says itself that this is thrown away; its last words must have said so too
-            self._fence = connection.closing
+            self._fence = connection.closing and not connection.winding_down
         if self._deaf or not data:
             return
         if not self._in:

@@ -45,6 +45,7 @@ class Plan:
     max_header: int = 65_535
     max_content: int = 300_000
     max_json: int = 1024 * 1024
+    refuses_new: bool = True  #: the system can have a listener begin no further connection (`eventloop.quiesce`)
     observed: float = 0.0  #: the share of the server's connections that an observer walks with
     rates: Mapping[str, float] = field(default_factory=dict)  #: what may go wrong, and how often
     clients: tuple[tuple[str, type[Any]], ...] = ()  #: of the library, by name
@@ -74,7 +75,8 @@ def drawn(seed: int) -> Plan:
     random = Random(f"plan {seed}")
     draw = random.choice
     length = draw((3.0, 40.0, 600.0, 7200.0))
-    limits = _limits(random)
+    apart = Random(f"drain {seed}")  # what else a seed means is what it was before there was a grace
+    limits = _limits(random) | _endings(apart)
     names = [f"client{n}" for n in range(draw((0, 1, 2, 4)))]
     sudden = _sudden_end(random, length, limits)
     return Plan(
@@ -87,6 +89,7 @@ def drawn(seed: int) -> Plan:
         max_header=draw((400, 65_535)),
         max_content=draw((1000, 70_000, 300_000)),
         max_json=draw((600, 20_000, 1024 * 1024)),
+        refuses_new=apart.random() < 0.5,
         observed=draw((0.0, 0.5, 1.0)),
         rates=Faults.drawn(random),
         clients=tuple((name, draw(KINDS)) for name in names),
@@ -113,6 +116,16 @@ def _limits(random: Random) -> dict[str, Any]:
         "handler_threads": draw((1, 4)),
         "drain_timeout": draw((0.0, 1.0, 10.0)),
         "backlog": draw((1, 8, 4096)),
+    }
+    ServerLimits(**limits)
+    return limits
+
+
+def _endings(random: Random) -> dict[str, Any]:
+    limits = {
+        "drain_grace": random.choice((0.0, 0.3, 1.0, 5.0)),
+        "max_requests": random.choice((0, 0, 0, 0, 0, 1, 3)),
+        "max_age": random.choice((0.0, 0.0, 0.0, 0.0, 0.0, 2.0, 100.0)),
     }
     ServerLimits(**limits)
     return limits

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from eventloop import Address
+from eventloop.quiesce import HANDSHAKE
 from libserver import Actions, Server
 from libserver.limits import ServerLimits
 from libserver.listeners import Bound
@@ -25,6 +26,7 @@ from .oracle import AS_ASKED, BIG
 from .pool import SimPool
 
 if TYPE_CHECKING:
+    from .sockets import SimSocket
     from .world import World
 
 __all__ = ["Log", "Watcher", "open_server"]
@@ -78,12 +80,17 @@ def open_server(world: World) -> WatchedServer:
         sock.listen(limits.backlog)
         return [Bound(sock, address._replace(port=sock.getsockname()[1]))]
 
+    def refuse_new(sock: SimSocket) -> float:
+        sock.deaf = plan.refuses_new
+        return HANDSHAKE if sock.deaf else 0.0
+
     system = System(
         listen=listen,
         raise_descriptor_limit=lambda: 100_000,  # it shall meet EMFILE
         open_reserve=lambda: process.open("reserve"),
         close_reserve=process.release,
         pool=lambda threads, hand_back: SimPool(threads, hand_back, world.schedule, world.faults),
+        refuse_new=refuse_new,
     )
     return WatchedServer(
         ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],

@@ -201,6 +201,7 @@ class SimSocket:
         "backlog",
         "closed",
         "dead",
+        "deaf",
         "eof_read",
         "error",
         "fd",
@@ -240,6 +241,7 @@ class SimSocket:
         self.tap: Any = None  # who listens to what the program receives and sends
         self.queue: deque[SimSocket] = deque()  # connections that wait to be accepted
         self.backlog = 0
+        self.deaf = False  # to a SYN (`eventloop.quiesce`)
         self.address: tuple[str, int] | None = None
         self.peer_address: tuple[str, int] | None = None
         self.options: dict[tuple[int, int], Any] = {}
@@ -340,6 +342,10 @@ class SimSocket:
         if self.tap is not None:
             self.tap.received(b"")
         return b""
+
+    def unread(self) -> int:
+        """FIONREAD: bytes that wait for `recv`."""
+        return 0 if self.rx is None else len(self.rx.unread)
 
     # --- sending ---------------------------------------------------------------------
 

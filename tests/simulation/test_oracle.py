@@ -21,7 +21,7 @@ class Judged:
     def __init__(self) -> None:
         self.complaints: list[str] = []
         self.talk = Conversation(Limits(max_content=100_000), self.complaints.append)
-        self.connection = SimpleNamespace(state=PROTOHEADER, closing=False)
+        self.connection = SimpleNamespace(state=PROTOHEADER, closing=False, winding_down=False)
         self.talk.message = SimpleNamespace(connection=self.connection)
 
     def drain(self) -> None:

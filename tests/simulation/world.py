@@ -82,6 +82,8 @@ class World:
         self.log = Log()
         self.escaped: BaseException | None = None
         self.must_end_by: float | None = None
+        self.sigterm_at: float | None = None
+        self.signalled_twice = False
         self.may_cut_from = math.inf  # who is still there then may be cut
         self.patient_until = math.inf  # with what the clients still do after the server's end
         self.closing_down = False
@@ -199,6 +201,7 @@ class World:
         self.faults.count("signal: SIGTERM")
         self.trace.note("world", "SIGTERM")
         self.must_end_by = math.inf
+        self.sigterm_at = self.clock.now
         drain = self.server.limits.drain_timeout
         if drain:
             self.must_end_by = max(self.clock.now, self._paused.get(self.server_program, 0.0)) + drain + 1.0
@@ -211,6 +214,7 @@ class World:
         if not self.closing_down:
             self.faults.count("signal: a second one")
             self.trace.note("world", "second signal")
+            self.signalled_twice = True
             at_once = max(self.clock.now, self._paused.get(self.server_program, 0.0)) + 1.0
             self.must_end_by = min(self.must_end_by or math.inf, at_once)
             self.may_cut_from = min(self.may_cut_from, self.clock.now)

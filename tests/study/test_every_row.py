@@ -130,6 +130,7 @@ def house(recording: Recording, clock: FakeClock, **limits: Any) -> Iterator[Hou
         return recorder.tap(message, faulty)
 
     with caught() as log, contextlib.closing(EventLoop(recorder.selector(), clock)) as loop:
+        limits = {"drain_grace": 0.0, **limits}
         with Server((ANY_PORT,), loop=loop, observer=recorder.observer, tap=tap, **limits) as server:
             made.append(House(server, clock, log))
             try:

@@ -1,0 +1,169 @@
+"""What does the server do when it is sent a signal, even while its loop stands still?
+
+    SIGTERM, SIGINT    drain; a second one stops at once
+    SIGUSR1            the list of connections, in the log
+    SIGHUP, SIGUSR2    what they will mean one day is not built: the log says so, and it serves on
+
+Rules:
+
+* What is said at once is said by the signal handler itself: the loop may be inside an action that
+  never returns. (`libserver.log` may be used from there.) What needs the loop is handed to it.
+* A watchdog (SIGALRM) runs from the first signal: if the loop does not come back, the log says which
+  action holds it, with its stack; at the drain timeout the process ends without it.
+* Python calls a handler once for several signals of one number that came during one long call. The
+  bytes that the kernel's handler writes (`signal.set_wakeup_fd`) are one for each: they are counted.
+
+Python runs a signal's handler between two instructions of its own: one function in C that neither
+returns nor looks for signals holds up everything here.
+
+Not here: signals before the server exists (`app_server.py`), what a drain is (`libserver.server`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from types import FrameType, TracebackType
+
+from .log import ANSWERS, flush_log
+from .server import Server
+
+__all__ = ["EXIT_SIGNAL", "EXIT_STUCK", "Signals"]
+
+EXIT_STUCK = 3
+EXIT_SIGNAL = 128  # plus the number of the signal that came second
+
+#: Seconds the loop has to begin a drain, and to stop at a second signal or at the drain timeout: plenty to
+#: close ten thousand connections.
+STUCK_AFTER = 2.0
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+OTHERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+
+log = logging.getLogger("multiconn.server")
+answers = logging.getLogger(ANSWERS)
+
+
+class Signals:
+    """The handlers of one process's one server. `second` is the number of the signal that stopped it, or None."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._first: int | None = None
+        self.second: int | None = None
+        self._began = 0.0  # when the first one came
+        self._told_stuck = False
+        self._handled = self._heard_of = 0  # signals that end: by handlers, by the kernel's bytes
+        server.loop.wake_on_signals(self._heard)
+        for number in ENDING:
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGUSR1, self._list)
+        signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGUSR2, self._hand_over)
+
+    def over(self) -> None:
+        """The server has ended; one more signal changes nothing."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in (*ENDING, *OTHERS):
+            signal.signal(number, signal.SIG_IGN)
+
+    # --- ending ----------------------------------------------------------------------------
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._handled += 1
+        self._server.loop.hear_signals()
+        self._act(number)
+        while self._heard_of > self._handled:  # of one number, and this is the only call
+            self._handled += 1
+            self._act(number)
+
+    def _act(self, number: int) -> None:
+        if self._first is None:
+            self._first = number
+            self._began = time.monotonic()
+            log.info("Draining (%s)", signal.Signals(number).name)
+            self._server.drain()
+            timeout = self._server.limits.drain_timeout
+            self._watch(min(STUCK_AFTER, timeout or STUCK_AFTER))
+        else:
+            self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        self.second = number
+        self._server.stop()
+        self._watch(STUCK_AFTER)
+
+    def _heard(self, numbers: bytes) -> None:
+        """Python has read which signals have come: one of ours is followed, or was preceded, by a call of `_end`."""
+        self._heard_of += sum(number in ENDING for number in numbers)
+
+    # --- the watchdog ----------------------------------------------------------------------
+
+    def _watch(self, seconds: float) -> None:
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        """The server has not ended: does its loop still turn?"""
+        if self.second is not None:
+            self._leave(EXIT_SIGNAL + self.second, frame)
+        timeout = self._server.limits.drain_timeout
+        gone = time.monotonic() - self._began
+        begun = self._server.draining  # the loop has come round since the signal
+        limit = timeout + STUCK_AFTER * begun
+        if timeout and gone >= limit:
+            self._leave(EXIT_STUCK, frame)
+        if not begun and not self._told_stuck:
+            self._told_stuck = True
+            self._tell(logging.WARNING, f"no drain yet, {gone:.1f} s after the signal", frame)
+        if timeout:
+            self._watch(max(0.001, limit - gone))
+
+    def _leave(self, code: int, frame: FrameType | None) -> None:
+        """End the process without the loop, which does not come back."""
+        self._tell(logging.ERROR, "stopped in the middle of a handler that does not return", frame)
+        self._server.remove_files()
+        flush_log()
+        os._exit(code)
+
+    def _tell(self, level: int, what: str, frame: FrameType | None) -> None:
+        name, traceback = _running(self._server, frame)
+        who = "the loop is busy" if name is None else f"the action {name!r} has not returned (declare it blocking=True)"
+        stuck = TimeoutError("this is where it is")
+        log.log(level, "%s: %s", what, who, exc_info=(TimeoutError, stuck, traceback))
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def _list(self, number: int, frame: FrameType | None) -> None:
+        self._server.loop.call_soon_threadsafe(self._log_connections)
+
+    def _log_connections(self) -> None:
+        lines = self._server.describe_connections()
+        answers.info("Open connections: %d, accepted: %d", len(lines), self._server.accepted)
+        for line in lines:
+            answers.info("%s", line)
+
+    def _reload(self, number: int, frame: FrameType | None) -> None:
+        answers.info("SIGHUP: nothing to reload: options and actions are read once, at the start")
+
+    def _hand_over(self, number: int, frame: FrameType | None) -> None:
+        answers.info(
+            "SIGUSR2: there is no hand-over yet: start a successor beside this one, both with --reuse-port, "
+            "then send this one SIGTERM"
+        )
+
+
+def _running(server: Server, frame: FrameType | None) -> tuple[str | None, TracebackType | None]:
+    """Which action is called in this stack, and the stack from its handler on; all of it if there is none."""
+    name: str | None = None
+    whole: TracebackType | None = None
+    traceback: TracebackType | None = None
+    while frame is not None:
+        whole = TracebackType(whole, frame, frame.f_lasti, frame.f_lineno)
+        found = server.actions.name_of(frame.f_code)
+        if found is not None:  # handlers may call each other: the outermost is whom we called
+            name, traceback = found, whole
+        frame = frame.f_back
+    return name, traceback or whole
