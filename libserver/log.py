@@ -20,6 +20,7 @@ import math
 import os
 import queue
 import select
+import signal
 import sys
 import threading
 import time
@@ -174,6 +175,10 @@ class Writer(logging.Handler):
         super().close()
 
     def _work(self) -> None:
+        # A signal goes to any thread that takes it, and this one often comes out of a system call just then. The
+        # main thread, whose handler is to run, would sleep on. (Handlers' threads may not do this: it is inherited
+        # by the programs that they start.)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while (line := self._lines.get()) is not None:
             if isinstance(line, threading.Event):
                 line.set()

@@ -22,6 +22,7 @@ Not here: signals before the server exists (`app_server.py`), what a drain is (`
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import time
@@ -38,6 +39,9 @@ EXIT_SIGNAL = 128  # plus the number of the signal that came second
 #: Seconds the loop has to begin a drain, and to stop at a second signal or at the drain timeout: plenty to
 #: close ten thousand connections.
 STUCK_AFTER = 2.0
+#: Seconds between two looks at the clock. Many, for one reason: a signal that comes right before a handler's
+#: `time.sleep` is heard of when that ends, unless another one interrupts it.
+TICK = 0.25
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 OTHERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
@@ -55,6 +59,8 @@ class Signals:
         self.second: int | None = None
         self._began = 0.0  # when the first one came
         self._told_stuck = False
+        self._ticks = False
+        self._look_at = math.inf
         self._handled = self._heard_of = 0  # signals that end: by handlers, by the kernel's bytes
         server.loop.wake_on_signals(self._heard)
         for number in ENDING:
@@ -102,11 +108,16 @@ class Signals:
     # --- the watchdog ----------------------------------------------------------------------
 
     def _watch(self, seconds: float) -> None:
-        signal.signal(signal.SIGALRM, self._look)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        self._look_at = time.monotonic() + seconds
+        if not self._ticks:
+            self._ticks = True
+            signal.signal(signal.SIGALRM, self._look)
+            signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
 
     def _look(self, number: int, frame: FrameType | None) -> None:
         """The server has not ended: does its loop still turn?"""
+        if time.monotonic() < self._look_at:
+            return
         if self.second is not None:
             self._leave(EXIT_SIGNAL + self.second, frame)
         timeout = self._server.limits.drain_timeout
@@ -118,8 +129,7 @@ class Signals:
         if not begun and not self._told_stuck:
             self._told_stuck = True
             self._tell(logging.WARNING, f"no drain yet, {gone:.1f} s after the signal", frame)
-        if timeout:
-            self._watch(max(0.001, limit - gone))
+        self._watch(max(0.0, limit - gone) if timeout else math.inf)
 
     def _leave(self, code: int, frame: FrameType | None) -> None:
         """End the process without the loop, which does not come back."""

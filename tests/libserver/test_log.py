@@ -12,6 +12,7 @@ import os
 import re
 import select
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,7 +20,7 @@ from datetime import datetime
 import pytest
 
 import libserver.log
-from libserver.log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
+from libserver.log import ANSWERS, FORMATS, LEVELS, Writer, check_logging, flush_log, set_up_logging
 from tests.libserver.harness import logging_as_before
 
 log = logging.getLogger("multiconn.server")
@@ -325,3 +326,19 @@ def test_what_a_peer_sent_can_neither_draw_nor_forge_a_line(stderr: io.StringIO,
     assert not [line for line in lines if line.startswith("2026-01-01")]
     if form == "json":
         assert json.loads(lines[0])["message"] == f"it said {HOSTILE}\n2026-01-01T00:00:00 error: forged"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="a thread's mask is read from /proc")
+def test_the_log_s_thread_takes_no_signal_from_the_main_one() -> None:
+    """Else the main thread, which is to handle it, may sleep on."""
+    before = set(threading.enumerate())
+    writer = Writer(io.StringIO())
+    try:
+        writer.flush()
+        (thread,) = set(threading.enumerate()) - before
+        with open(f"/proc/self/task/{thread.native_id}/status") as status:
+            (blocked,) = (int(line.split()[1], 16) for line in status if line.startswith("SigBlk"))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGUSR1):
+            assert blocked >> (number - 1) & 1
+    finally:
+        writer.close()
