@@ -409,13 +409,6 @@ BUGS: tuple[Bug, ...] = (
         "at SIGTERM an idle connection is closed, though its client may be asking",
         method(Message, "wind_down", Message.drain),
     ),
-    Bug(
-        "queue-not-accepted",
-        "a-drain-keeps-what-can-be-kept",
-        44,
-        "a listener is closed on those that wait to be accepted",
-        method(Listener, "finish", Listener.close),
-    ),
     Bug("a-row-less", "nothing-fails-inside", 9, "no row says what SIGTERM means to who lingers", a_row_less),
     Bug(
         "listener-never-resumes",

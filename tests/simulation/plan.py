@@ -24,7 +24,7 @@ from libserver.limits import ServerLimits
 from .clients import KINDS
 from .faults import Faults
 from .happenings import Arrival, Famine, Happening, Heal, Leap, Pause, Standstill, Terminate, TerminateAtCall
-from .peers import SCRIPTS, staller
+from .peers import SCRIPTS, connect_only, heartbeat, one_shot, staller
 
 __all__ = ["PROBE_PATIENCE", "Plan", "drawn"]
 
@@ -93,7 +93,12 @@ def drawn(seed: int) -> Plan:
         observed=draw((0.0, 0.5, 1.0)),
         rates=Faults.drawn(random),
         clients=tuple((name, draw(KINDS)) for name in names),
-        happenings=(*_crowd(random, length, limits["backlog"]), *_trouble(random, length, names), *sudden),
+        happenings=(
+            *_crowd(random, length, limits["backlog"]),
+            *_trouble(random, length, names),
+            *sudden,
+            *_last(apart, sudden),
+        ),
         end=_end(random, length, limits, bool(sudden)),
     )
 
@@ -180,6 +185,16 @@ def _sudden_end(random: Random, length: float, limits: dict[str, Any]) -> list[H
     if random.random() < 0.5:
         return [Terminate(_busy(random, length), second)]
     return [TerminateAtCall(0.0, second, random.randint(1, 600))]
+
+
+def _last(random: Random, sudden: list[Happening]) -> list[Happening]:
+    """Some connect right before a SIGTERM, and are on their way, or in the queue, or have not spoken."""
+    moments = [happening.at for happening in sudden if isinstance(happening, Terminate)]
+    return [
+        Arrival(max(0.0, at - 0.2 * random.random() ** 4), random.choice((one_shot, connect_only, heartbeat)), 9000 + n)
+        for at in moments
+        for n in range(random.choice((0, 4, 12)))
+    ]
 
 
 def _end(random: Random, length: float, limits: dict[str, Any], sudden: bool) -> Happening:
