@@ -131,7 +131,8 @@ def parse_address(text: str, schemes: tuple[str, ...] = (TCP, UNIX)) -> Address:
             scheme, rest = TCP, text
     if scheme not in schemes:
         known = ", ".join("unix:/path" if s == UNIX else f"{s}://HOST:PORT" for s in schemes)
-        raise ValueError(f"{text!r}: {scheme}:// is not accepted here; use {known}")
+        why = "is not built yet" if scheme == "fd" else "is not accepted here"
+        raise ValueError(f"{text!r}: {scheme}:// {why}; use {known}")
     if scheme == UNIX:
         return Address(UNIX, path=_unix_path(text, rest))
     host, port = _split(text, rest)

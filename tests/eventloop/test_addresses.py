@@ -69,6 +69,11 @@ def test_a_scheme_not_accepted_here_is_told_which_are(text: str) -> None:
         parse_address(text)
 
 
+def test_an_inherited_socket_is_told_that_it_can_not_be_taken_yet() -> None:
+    with pytest.raises(ValueError, match=r"fd:// is not built yet; use tcp://HOST:PORT"):
+        parse_address("fd://3", ALL)
+
+
 def test_a_unix_address_where_none_is_accepted_is_told_so() -> None:
     with pytest.raises(ValueError, match=r"unix:// is not accepted here; use tcp://HOST:PORT$"):
         parse_address("unix:/run/x", (TCP,))
