@@ -513,5 +513,6 @@ def test_with_trace_every_connection_is_traced(monkeypatch: pytest.MonkeyPatch) 
     [(argv, record)] = served
     assert argv == ["127.0.0.1", "0", "--trace", os.devnull]
     recorder = record(os.devnull, "server")
+    recorder.open()
     assert recorder.observer() is not None
     recorder.close()
