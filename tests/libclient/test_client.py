@@ -269,7 +269,7 @@ def test_a_connection_that_is_never_accepted_times_out() -> None:
         (raw_after(1, b""), ClosedEarly),
         (raw_after(1, framed(b'{"result": 1}')[:-1]), ClosedMidMessage),
         (raw_after(1, b"\0"), ClosedMidMessage),
-        (raw_after(1, b"HTTP/1.1 400 Bad Request\r\n\r\n"), ClosedMidMessage),
+        (raw_after(1, b"HTTP/1.1 400 Bad Request\r\n\r\n"), BadReply),  # told at the first byte that can be no header
         (raw_after(1, b"\0\x02[]"), BadReply),
         (raw_after(1, framed(b"nonsense")), BadReply),
         (reset_after(1), ConnectionReset),
