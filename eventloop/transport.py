@@ -93,6 +93,15 @@ def _unread(sock: Any) -> int:
         return 0
 
 
+def peer_name(sock: Any) -> str:
+    """`HOST:PORT` of a socket's peer, for people; `unix`, or `?` where it has gone."""
+    try:
+        name = sock.getpeername()
+    except OSError:
+        return "?"
+    return endpoint_text(host_of(name), name[1]) if isinstance(name, tuple) else "unix"
+
+
 def _has_input(sock: Any) -> bool:
     """Is there a byte to be read, or an error to be met? A byte may be taken to know."""
     try:
@@ -252,11 +261,7 @@ class Transport:
 
     def peer_name(self) -> str:
         """`HOST:PORT` of the peer, for people. Asked of the kernel each time: an idle one should cost little."""
-        try:
-            name = self.sock.getpeername()
-        except OSError:
-            return "?"
-        return endpoint_text(host_of(name), name[1]) if isinstance(name, tuple) else "unix"
+        return peer_name(self.sock)
 
     # --- reading -------------------------------------------------------------------
 

@@ -117,6 +117,19 @@ def _code_of(function: Function) -> CodeType | None:
     return code
 
 
+def _takes(function: Function, count: int, shape: str) -> None:
+    """Raises `TypeError` for what can't be called with so many arguments, or is async."""
+    name = getattr(function, "__name__", repr(function))
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(f"{name} is async; functions here are plain ones")
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except ValueError:  # a builtin without a signature
+        pass
+    except TypeError:
+        raise TypeError(f"{name} must take {shape}") from None
+
+
 class Actions:
     """A registry of handlers. It begins with the built-in ones unless `builtin=False`.
 
@@ -126,6 +139,9 @@ class Actions:
     def __init__(self, *, builtin: bool = True) -> None:
         self._json: dict[str, Action] = {}
         self._binary: dict[str, Action] = {}
+        #: called when a connection has come, and when it has gone
+        self.connected: list[Callable[..., object]] = []
+        self.disconnected: list[Callable[..., object]] = []
         #: What the batch path may call itself: everything here that does not block.
         self.handlers = Handlers(refuse=self._refusal)
         if builtin:
@@ -180,6 +196,30 @@ class Actions:
             return function
 
         return register
+
+    def on_connect(self, function: F) -> F:
+        """Decorator: call `function(session)` when a connection has come, before anything is read of it.
+
+        It runs on the loop, so it must be quick. What it raises is logged, and changes nothing. Raises
+        `TypeError` for a function of another shape.
+        """
+        _takes(function, 1, "(session)")
+        self.connected.append(function)
+        return function
+
+    def on_disconnect(self, function: F) -> F:
+        """Decorator: call `function(session, reason)` when a connection has ended; see `on_connect`.
+
+        `reason` is the word that the log has for it (`CloseReason`), and `session.closed` is True.
+        """
+        _takes(function, 2, "(session, reason)")
+        self.disconnected.append(function)
+        return function
+
+    @property
+    def on_either(self) -> bool:
+        """Is anybody to be told of connections?"""
+        return bool(self.connected or self.disconnected)
 
     @staticmethod
     def _register(table: dict[str, Action], action: Action) -> None:

@@ -1,7 +1,7 @@
 """What does the server answer out of the box?
 
 The tutorial's application word for word (search, and the first ten bytes of anything binary),
-and two of ours beside it: echo and confirm. The contract is wire.md, "Replies".
+and three of ours beside it: ping, echo and confirm. The contract is wire.md, "Replies".
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ def search(request: dict[str, Any]) -> str:
     return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{shown(value)}'."
 
 
+def ping(request: dict[str, Any]) -> str:
+    """For health checks: whoever hears this knows that requests are answered."""
+    return "pong"
+
+
 def echo(request: dict[str, Any]) -> object:
     return request.get("value")
 
@@ -51,6 +56,7 @@ def echo_bytes(content: bytes | bytearray) -> bytes | bytearray:
 def register(actions: Actions) -> None:
     """Add them to a registry, as handlers that the user's own may replace."""
     actions.add("search", builtin=True)(search)
+    actions.add("ping", builtin=True)(ping)
     actions.add("echo", builtin=True)(echo)
     actions.add("confirm", builtin=True)(confirm)
     actions.add_binary("binary/echo", builtin=True)(echo_bytes)

@@ -28,7 +28,7 @@ from protocol.states import Observer
 from .actions import Actions
 from .limits import ServerLimits
 from .listeners import CannotListen, handed_over, refuse_handed_over
-from .log import ANSWERS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
+from .log import ANSWERS, DETAILS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
 from .message import Message
 from .reasons import CloseReason
 from .server import SCHEMES, Server
@@ -388,5 +388,16 @@ def _say_goodbye(server: Server) -> None:
     if server.cut:
         log.warning("Cut while still busy, at the drain timeout or a second signal: %d", server.cut)
     by_reason = ", ".join(f"{r.value} {server.closed_by[r]}" for r in CloseReason if server.closed_by[r])
-    log.info("Closed: accepted %d%s", server.accepted, f" ({by_reason})" if by_reason else "")
+    by_code = ", ".join(f"{code} {count}" for code, count in sorted(server.errors.items()))
+    details = {
+        "event": "ended",
+        "accepted": server.accepted,
+        "closed": {reason.value: count for reason, count in server.closed_by.items()},
+        "requests": server.requests,
+        "errors": dict(server.errors),
+    }
+    if server.requests or by_code:
+        log.info("Served: requests %d%s", server.requests, f", errors: {by_code}" if by_code else "")
+    text = "Closed: accepted %d%s"
+    log.info(text, server.accepted, f" ({by_reason})" if by_reason else "", extra={DETAILS: details})
 

@@ -114,13 +114,18 @@ class EchoConnection:
         """As `Message.facts`; nothing here is a request."""
         return self.server.facts(self, 0)
 
-    def describe(self, since: float, now: float) -> str:
-        """One line for the connection list, in `Message.describe`'s fields: it keeps no input and owes no replies."""
-        transport = self.transport
-        return (
-            f"peer={transport.peer_name()} state=ECHO age={now - since:.1f} idle={now - self.last_active:.1f} "
-            f"in=0 out={transport.queued} in-flight=0"
-        )
+    def describe(self, since: float, now: float) -> dict[str, object]:
+        """For the connection list, as `Message.describe`: it keeps no input, and nothing here is a request."""
+        return {
+            "peer": self.transport.peer_name(),
+            "state": "ECHO",
+            "age": round(now - since, 1),
+            "idle": round(now - self.last_active, 1),
+            "in": 0,
+            "out": self.transport.queued,
+            "in-flight": 0,
+            "requests": 0,
+        }
 
 
 class EchoDatagrams:

@@ -18,7 +18,7 @@ import logging
 import reprlib
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Protocol
 
@@ -35,6 +35,11 @@ __all__ = ["Failures", "is_ctrl_c"]
 log = logging.getLogger("multiconn.server")
 
 EVENT = "handler-failed"
+#: The same for what the application registered with `on_connect` and `on_disconnect`.
+CALLBACK = "callback-failed"
+
+#: What its peer is told.
+FAILED = "the handler failed; the server's log has the details"
 
 #: The packages whose frames stand between the loop and a handler.
 OURS = ("libserver.", "protocol.", "eventloop.")
@@ -62,11 +67,12 @@ def is_ctrl_c(error: BaseException) -> bool:
 class Failures:
     """What handlers raise, on its way to the peer and to the log."""
 
-    __slots__ = ("_actions", "_notices")
+    __slots__ = ("_actions", "_count", "_notices")
 
-    def __init__(self, actions: Actions, notices: Notices) -> None:
+    def __init__(self, actions: Actions, notices: Notices, count: Callable[[ProtocolError], None]) -> None:
         self._actions = actions
         self._notices = notices
+        self._count = count
 
     def answer(self, error: BaseException, source: Known, asked: object) -> ProtocolError:
         """What a peer is told of a handler's exception: its own words only if they were meant for it.
@@ -74,13 +80,26 @@ class Failures:
         `asked` is what the handler was given: a JSON value, or the `Header` of bytes; or it is its `Action`.
         Raises `error` if it is Ctrl-C.
         """
-        if isinstance(error, AnswerableError):
-            return bare(error)
         if is_ctrl_c(error):
             raise error
-        if self._notices.due(EVENT, logging.ERROR):
+        answer = bare(error) if isinstance(error, AnswerableError) else HandlerFailed(FAILED)
+        self._count(answer)
+        if answer is not error and self._notices.due(EVENT, logging.ERROR):
             self._log(error, source, asked)
-        return HandlerFailed("the handler failed; the server's log has the details")
+        return answer
+
+    def callback(self, call: Callable[..., object], source: Known, *arguments: object) -> None:
+        """Run what the application registered for a connection that has come or gone; what it raises is logged."""
+        try:
+            call(*arguments)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            if self._notices.due(CALLBACK, logging.ERROR):
+                fields = {"event": CALLBACK, **source.facts(), "error": type(error).__name__}
+                name, part = getattr(call, "__qualname__", repr(call)), _handlers_part(error)
+                trace = part and (type(error), error, part)
+                log.error("%s failed: %s: %s", name, *_words(error)[1:], exc_info=trace, extra=fields)
 
     def _log(self, error: BaseException, source: Known, asked: object) -> None:
         action = asked if isinstance(asked, Action) else self._actions.of(asked)

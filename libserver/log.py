@@ -28,7 +28,7 @@ from typing import Any
 
 from protocol.printable import printable, printable_json
 
-__all__ = ["ANSWERS", "FORMATS", "LEVELS", "check_logging", "flush_log", "set_up_logging"]
+__all__ = ["ANSWERS", "DETAILS", "FORMATS", "LEVELS", "check_logging", "flush_log", "set_up_logging"]
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -51,19 +51,22 @@ _OWN = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskN
 #: Characters of a field's value in a line of text. In JSON all are there.
 FIELD = 200
 
+#: A field of fields, for what a line of text says in its words already: they are in JSON only.
+DETAILS = "details"
+
 
 def _is_ours(name: str) -> bool:
     return name == OURS or name.startswith(f"{OURS}.")
 
 
-def fields_of(record: logging.LogRecord) -> dict[str, object]:
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What was logged beside the words, by name."""
     return {name: value for name, value in vars(record).items() if name not in _OWN}
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: `time` (seconds since the epoch), `level`, `logger`, `message`, then the
-    record's fields, and `traceback`. A field that is neither text nor number is written as text."""
+    record's fields, and `traceback`. What is neither text, number nor dictionary is written as text."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -72,7 +75,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name, value in fields_of(record).items():
+        fields = fields_of(record)
+        for name, value in {**fields.pop(DETAILS, {}), **fields}.items():
             line.setdefault(name, value)  # the four are always what they say
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -87,6 +91,8 @@ def _text(value: object) -> str:
 
 
 def _carried(value: object) -> object:
+    if isinstance(value, dict):
+        return {_text(name): _carried(each) for name, each in value.items()}
     if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return _text(value)
@@ -107,7 +113,9 @@ class TextFormatter(logging.Formatter):
             if not _is_ours(record.name):
                 level += f" {printable(record.name)}"
             text = f"{_stamp(record)} {level}: {text}"
-        if fields := fields_of(record):
+        fields = fields_of(record)
+        fields.pop(DETAILS, None)
+        if fields:
             text += "; " + " ".join(f"{printable(name)}={_value(value)}" for name, value in fields.items())
         if record.exc_info:
             lines = self.formatException(record.exc_info).split("\n")

@@ -100,6 +100,13 @@ OVERDUE = {
     CloseReason.SLOW: "the message arrives too slowly",
 }
 
+#: Which option says so.
+LIMIT_OF = {
+    CloseReason.HEADER_TIMEOUT: "--header-timeout",
+    CloseReason.CONTENT_TIMEOUT: "--content-timeout",
+    CloseReason.SLOW: "--min-data-rate",
+}
+
 
 class Pending:
     """What a connection has to remember while it is not at rest, and how many requests it has answered.
@@ -286,7 +293,7 @@ class Message:
             batch = answer_batch(
                 self.connection,
                 data,
-                server.actions.handlers,
+                server.handlers,
                 self.session,
                 self.failure,
                 limits.requests_per_event,
@@ -470,14 +477,19 @@ class Message:
         elif isinstance(event, Rejected):
             self.requests += 1
             self._take_deadline()
+            self.server.count_error(event.error)
             self._reply(event.header, event.error, replies)
         elif isinstance(event, Failed):
             self._because(CloseReason.BAD_FRAMING)
+            self.server.count_error(event.error)
             if event.error.looks_like is not None:
                 self.server.sent_foreign(self, event.error.looks_like)
+            else:
+                self._met_limit(CloseReason.BAD_FRAMING, f"{event.error.code}: {event.error}")
             self._reply(event.header, event.error, replies)
         elif isinstance(event, EndOfInput):
-            self._because(CloseReason.TRUNCATED if event.truncated else CloseReason.PEER_CLOSED)
+            gone = CloseReason.PEER_CLOSED if int(self.requests) else CloseReason.SILENT
+            self._because(CloseReason.TRUNCATED if event.truncated else gone)
             if self.state is CLOSED:
                 self.transport.abort()  # it lingered, and they have finished
 
@@ -582,6 +594,7 @@ class Message:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""
         limit = self.server.limits.output_limit
         if limit and queued > limit:
+            self._met_limit(CloseReason.OUTPUT_LIMIT, "cut: it reads too slowly for what it asks (--output-limit)")
             self.abort(CloseReason.OUTPUT_LIMIT)
         elif self not in self.server.send_timer:
             self.server.send_timer.start(self)
@@ -614,8 +627,10 @@ class Message:
 
     def input_overdue(self, reason: CloseReason) -> None:
         if self.connection.mid_message:
+            self._met_limit(reason, f"{OVERDUE[reason]} ({LIMIT_OF[reason]})")
             self._time_out(OVERDUE[reason], reason)
         else:
+            self._met_limit(reason, f"it never sent a byte ({LIMIT_OF[reason]})")
             self.release(reason)  # it never sent a byte: FIN alone
 
     def _time_out(self, words: str, reason: CloseReason) -> None:
@@ -625,6 +640,7 @@ class Message:
         self._settle()
 
     def send_expired(self) -> None:
+        self._met_limit(CloseReason.SEND_TIMEOUT, "cut: it takes no bytes of its replies (--send-timeout)")
         self.abort(CloseReason.SEND_TIMEOUT)
 
     @property
@@ -655,6 +671,7 @@ class Message:
         self._because(reason)
         header = self.connection.header
         self.connection.owe_error()
+        self.server.count_error(error)
         self._give_up()
         self._reply(header, error, replies)
 
@@ -686,6 +703,7 @@ class Message:
 
     def refuse(self, error: Overloaded) -> None:
         """One connection too many: say so, linger briefly, close."""
+        self._met_limit(CloseReason.OVERLOADED, f"refused: {error}")
         replies: list[BytesLike] = []
         self._fail_input(error, CloseReason.OVERLOADED, replies)
         self.write(replies)
@@ -771,33 +789,48 @@ class Message:
         connection.in_flight = owed  # a handler may have asked for the end of its own connection, and returns
         return words
 
+    @property
+    def _silent(self) -> bool:
+        """Not a byte has come."""
+        connection = self.connection
+        busy = connection.mid_message or connection.in_flight or self.state is not OPEN
+        return not (busy or int(self.requests) or (self._pending is not None and self._pending.held is not None))
+
     def connection_lost(self, error: Exception | None) -> None:
         """The transport has closed: the last thing that happens here."""
         if self.state is not CLOSED:
-            self._cut_short(CloseReason.RESET)
+            self._cut_short(CloseReason.SILENT if self._silent else CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
         self.server.together.take(self)
         pending = self._pending
+        if pending is not None and pending.session is not None:
+            pending.session.closed = True
+        self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
         if pending is not None:
             self.requests = pending.requests
-            if pending.session is not None:
-                pending.session.closed = True
-        self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
 
     # --- for people --------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, object]:
-        """What a line of the log says of it: its number, peer, age in seconds and requests."""
+        """What a line of the log says of it: its number, peer, age in seconds, requests and bytes."""
         return self.server.facts(self, int(self.requests))
 
-    def describe(self, since: float, now: float) -> str:
-        """One line for the connection list: peer, states, age and idle seconds, bytes buffered."""
+    def _met_limit(self, reason: CloseReason, words: str) -> None:
+        self.server.notices.tell(reason.value, words, facts=self.facts, reason=reason.value)
+
+    def describe(self, since: float, now: float) -> dict[str, object]:
+        """For the connection list: peer, states, age and idle seconds, bytes buffered, requests."""
         connection = self.connection
-        return (
-            f"peer={self.transport.peer_name()} state={self.state}/{connection.state} "
-            f"age={now - since:.1f} idle={now - self.last_active:.1f} "
-            f"in={connection.buffered} out={self.transport.queued} in-flight={connection.in_flight}"
-        )
+        return {
+            "peer": self.transport.peer_name(),
+            "state": f"{self.state}/{connection.state}",
+            "age": round(now - since, 1),
+            "idle": round(now - self.last_active, 1),
+            "in": connection.buffered,
+            "out": self.transport.queued,
+            "in-flight": connection.in_flight,
+            "requests": int(self.requests),
+        }
 
     def gauges(self) -> dict[str, Any]:
         """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""

@@ -17,6 +17,7 @@ class CloseReason(Enum):
 
     SERVED = "served"  #: one-shot or `close`: the last reply left
     PEER_CLOSED = "peer-closed"  #: the peer finished between messages
+    SILENT = "silent"  #: the peer went, in whatever way, without having sent a byte: a health check, a scan
     TRUNCATED = "truncated"  #: the peer finished inside a message
     RESET = "reset"  #: the peer reset, or the network broke
     BAD_FRAMING = "bad-framing"  #: bad-header, header-too-large, content-too-large

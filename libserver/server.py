@@ -21,9 +21,11 @@ Not here: what one connection does (`libserver.message`), the command line (`lib
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from selectors import BaseSelector
 from typing import Any, TypeVar
@@ -32,9 +34,9 @@ from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_addr
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX, host_of
 from eventloop.listener import accept_queue
 from eventloop.loop import LATELY
-from eventloop.transport import close_socket
+from eventloop.transport import close_socket, peer_name
 from protocol import SERVER, Codec, Connection, Limits
-from protocol.errors import Overloaded
+from protocol.errors import Overloaded, ProtocolError
 from protocol.states import Guarded, Observer
 
 from .actions import Actions
@@ -57,6 +59,7 @@ from .reasons import CloseReason
 from .system import System
 from .together import Together
 from .unix_files import SocketFile
+from .volume import Remembering, volume
 
 __all__ = ["SCHEMES", "Server"]
 
@@ -70,6 +73,9 @@ STARVED_QUIET = 10.0
 
 #: The same for one whose queue of waiting connections is full.
 CROWDED_QUIET = 10.0
+
+#: Codes of error replies that are counted apart.
+CODES_COUNTED = 100
 
 #: Polls before the loop sleeps, about 100 microseconds: as long as a client on the same machine
 #: takes to ask again (benchmarks: one connection, depth 1).
@@ -106,6 +112,11 @@ def ip_of(peer: Any) -> str:
         return ""
     host = host_of(peer)
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def in_words(details: Mapping[str, object]) -> str:
+    """`name=value name=value`, as a line of the connection list."""
+    return " ".join(f"{name}={value}" for name, value in details.items())
 
 
 class Server:
@@ -179,7 +190,13 @@ class Server:
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
         #: what a peer is told of what a handler raised
-        self.failure = Failures(self.actions, self.notices).answer
+        self._failures = Failures(self.actions, self.notices, self.count_error)
+        self.failure = self._failures.answer
+        #: requests of connections that have ended, and error replies by their code
+        self._requests = 0
+        self.errors: Counter[str] = Counter()
+        #: the actions' tables, with a refusal that is counted
+        self.handlers = dataclasses.replace(self.actions.handlers, refuse=self._refusal)
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
@@ -259,6 +276,8 @@ class Server:
         )
 
     def _accept(self, sock: Any, peer: Any = None) -> None:
+        if type(sock) is socket.socket and log.isEnabledFor(logging.DEBUG):
+            sock = Remembering(sock, peer)  # there is a line for each that closes
         too_many = self._too_many(peer)
         if too_many:
             self._refuse(sock, too_many)
@@ -280,9 +299,21 @@ class Server:
         if self.limits.max_connections_per_ip and (ip := ip_of(peer)):
             self._ip_of[accepted] = ip
             self._from_ip[ip] += 1
+        if self.actions.on_either and isinstance(accepted, Message):
+            self._has_come(accepted)
         if self.draining:
             self.guard(accepted, accepted.wind_down if self.in_grace else accepted.drain)
         self.guard(accepted, accepted.start)
+
+    def _has_come(self, message: Message) -> None:
+        session = message.session()  # made now: at the end nobody could tell its peer any more
+        for call in self.actions.connected:
+            self._failures.callback(call, message, session)
+
+    def _has_gone(self, message: Message, reason: CloseReason) -> None:
+        session = message.session()
+        for call in self.actions.disconnected:
+            self._failures.callback(call, message, session, reason.value)
 
     def _observer(self) -> Observer | None:
         if self._make_observer is None:
@@ -299,8 +330,8 @@ class Server:
         log.error("an observer failed; its connection goes on without it", exc_info=error)
 
     def _accept_echo(self, sock: Any, peer: Any) -> None:
-        if self._too_many(peer):
-            self._count_refused()
+        if why := self._too_many(peer):
+            self._count_refused(sock, why)
             close_socket(sock)  # there are no words for it in this protocol
         else:
             self._welcome(EchoConnection(self, sock), peer)
@@ -318,27 +349,31 @@ class Server:
 
     def _refuse_unread(self, sock: Any) -> None:
         """No time, or no descriptor, to wait for it to listen: the caller closes it at once."""
-        self._count_refused()
+        error = Overloaded("the server can't take more connections just now; try again later")
+        self._count_refused(sock, str(error))
+        self.count_error(error)
         connection = Connection(self.codec)
         connection.owe_error()
-        error = Overloaded("the server can't take more connections just now; try again later")
         try:
             sock.send(b"".join(connection.send_error(None, error)))
         except OSError:
             pass  # it has gone already
 
     def _refuse_echo(self, sock: Any) -> None:
-        self._count_refused()
+        self._count_refused(sock, "no descriptor is left for it")
 
-    def _count_refused(self) -> None:
+    def _count_refused(self, sock: Any, why: str) -> None:
         """It was accepted in order to be closed at once."""
         self.accepted += 1
         self.closed_by[CloseReason.OVERLOADED] += 1
+        reason = CloseReason.OVERLOADED.value
+        self.notices.tell(reason, f"refused: {why}", facts=lambda: {"peer": peer_name(sock)}, reason=reason)
 
     def _starved(self, error: OSError) -> None:
         if self.loop.now >= self._tell_starved_from:  # it may go on for hours, ten times a second
             self._tell_starved_from = self.loop.now + STARVED_QUIET
-            log.warning("accept: %s; not accepting for a moment (raise the limit with ulimit -n)", error.strerror)
+            text = "accept: %s; not accepting for a moment (raise the limit with ulimit -n)"
+            log.warning(text, error.strerror, extra={"event": "starved"})
 
     def _crowded(self, sock: Any, taken: int) -> None:
         """So many were accepted in one go: is that all that the queue holds?"""
@@ -350,7 +385,10 @@ class Server:
             what = "--backlog" if room >= self.limits.backlog else "net.core.somaxconn"
             log.warning(
                 "accept: the queue of waiting connections was full (%d): the next ones are dropped, and their "
-                "clients try again after 1 s and more; raise %s, or start more servers (--reuse-port)", room, what
+                "clients try again after 1 s and more; raise %s, or start more servers (--reuse-port)",
+                room,
+                what,
+                extra={"event": "crowded"},
             )
 
     def sent_foreign(self, message: Message, looks_like: str) -> None:
@@ -360,13 +398,16 @@ class Server:
             "no message came: it looks like %s; %s",
             looks_like,
             advice_for(looks_like),
-            facts=partial(self.facts, message, int(message.requests)),
+            facts=message.facts,
         )
 
     # --- what a message asks of its server -------------------------------------------------
 
     def wait_for_pool(self, message: Message) -> None:
         """It holds a request; when its turn has come `pool_has_room` is called, once."""
+        if message not in self._waiting_for_pool:
+            text = "requests for blocking actions wait: all threads are busy (--handler-threads %d)"
+            self.notices.tell("pool-full", text, self.pool.threads, facts=message.facts)
         self._waiting_for_pool[message] = None
 
     def handler_returned(self) -> None:
@@ -400,25 +441,46 @@ class Server:
             "peer": accepted.transport.peer_name(),
             "seconds": round(now - since, 3) if since is not None else 0.0,
             "requests": requests,
+            **volume(accepted.transport.sock),
         }
+
+    def count_error(self, error: ProtocolError) -> None:
+        """It is replied. A handler may make its codes as it likes: from so many on they are counted as one."""
+        code = error.code
+        self.errors[code if code in self.errors or len(self.errors) < CODES_COUNTED else "others"] += 1
+
+    def _refusal(self, value: Any) -> ProtocolError | None:
+        refusal = self.actions.handlers.refuse(value)
+        if refusal is not None:
+            self.count_error(refusal)
+        return refusal
+
+    @property
+    def requests(self) -> int:
+        """How many were served, of all connections."""
+        return self._requests + sum(int(m.requests) for m in self.connections if isinstance(m, Message))
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
-        self.connections.pop(accepted, None)
+        if log.isEnabledFor(logging.DEBUG):
+            facts = {"event": "closed", "reason": reason.value, **accepted.facts()}
+            log.debug("connection closed: %s", reason.value, extra=facts)
+        welcome = self.connections.pop(accepted, None) is not None
         if self._numbers:
             self._numbers.pop(accepted, None)
         if self._ip_of:
             self._forget_ip(accepted)
         self.send_timer.stop(accepted)
         if isinstance(accepted, Message):
+            self._requests += int(accepted.requests)
+            if welcome and self.actions.on_either:
+                self._has_gone(accepted, reason)
             self.refused.pop(accepted, None)
             self._waiting_for_pool.pop(accepted, None)
             self.arrivals.stop(accepted)
             self.linger_timer.stop(accepted)
             self.refused_timer.stop(accepted)
         self.closed_by[reason] += 1
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug("connection closed: %s", reason.value)
         self._stop_if_drained()
 
     def _forget_ip(self, accepted: Accepted) -> None:
@@ -540,11 +602,15 @@ class Server:
         """Connections that were still busy at the drain timeout, at a second signal, or at `close`."""
         return self.closed_by[CloseReason.CUT]
 
-    def describe_connections(self) -> list[str]:
-        """One line per open connection, as Redis' CLIENT LIST has it: peer, state, age, idle time, buffers."""
+    def list_connections(self) -> list[dict[str, object]]:
+        """What Redis' CLIENT LIST has of each open connection: peer, state, age, idle time, buffers, requests."""
         now = self.loop.clock()
         both = [*self.connections.items(), *self.refused.items()]
         return [accepted.describe(since, now) for accepted, since in both]
+
+    def describe_connections(self) -> list[str]:
+        """The same, a line for each."""
+        return [in_words(details) for details in self.list_connections()]
 
     def _stop_if_drained(self) -> None:
         if self.draining and not (self._listeners or self.connections or self.refused):

@@ -28,8 +28,8 @@ import signal
 import time
 from types import FrameType, TracebackType
 
-from .log import ANSWERS, flush_log
-from .server import Server
+from .log import ANSWERS, DETAILS, flush_log
+from .server import Server, in_words
 
 __all__ = ["EXIT_SIGNAL", "EXIT_STUCK", "Signals"]
 
@@ -150,10 +150,10 @@ class Signals:
         self._server.loop.call_soon_threadsafe(self._log_connections)
 
     def _log_connections(self) -> None:
-        lines = self._server.describe_connections()
-        answers.info("Open connections: %d, accepted: %d", len(lines), self._server.accepted)
-        for line in lines:
-            answers.info("%s", line)
+        listed = self._server.list_connections()
+        answers.info("Open connections: %d, accepted: %d", len(listed), self._server.accepted)
+        for details in listed:
+            answers.info("%s", in_words(details), extra={DETAILS: {"event": "connection", **details}})
 
     def _reload(self, number: int, frame: FrameType | None) -> None:
         answers.info("SIGHUP: nothing to reload: options and actions are read once, at the start")

@@ -256,7 +256,7 @@ class Together:
             answer_each(
                 server.codec,
                 islice(self._waiting.values(), TOGETHER),
-                server.actions.handlers,
+                server.handlers,
                 failed,
                 taken,
                 replies,

@@ -54,6 +54,12 @@ class Command:
         assert text.endswith("\n"), f"it ended with code {self.process.wait()}"
         return news(text[:-1])
 
+    def line_with(self, words: str) -> str:
+        """The next line on its stderr that has these words."""
+        while words not in (line := self.line()):
+            pass
+        return line
+
     def address(self) -> Any:
         """The next listener that it says it has."""
         line = self.line()
@@ -133,7 +139,7 @@ def test_it_says_where_it_listens_serves_and_drains_at_sigterm_with_exit_code_0(
         idle.eof()
         code, lines = command.end()
     assert code == 0
-    assert lines == ["Draining (SIGTERM)", "Closed: accepted 2 (served 1, shutdown 1)"]
+    assert lines == ["Draining (SIGTERM)", "Served: requests 2", "Closed: accepted 2 (served 1, shutdown 1)"]
 
 
 def test_a_drain_finishes_what_was_begun() -> None:
@@ -267,7 +273,7 @@ def test_the_same_port_can_be_bound_again_immediately() -> None:
 def listed(command: Command) -> list[str]:
     """The lines about the open connections."""
     command.signal(signal.SIGUSR1)
-    counts = re.fullmatch(r"Open connections: (\d+), accepted: \d+", command.line())
+    counts = re.fullmatch(r"Open connections: (\d+), accepted: \d+", command.line_with("Open connections: "))
     assert counts is not None
     return [command.line() for _ in range(int(counts[1]))]
 
@@ -285,7 +291,9 @@ def test_sigusr1_lists_the_connections() -> None:
         for peer, line in zip(sorted(peers, key=lambda p: str(p.sock.getsockname()[1])), listed, strict=True):
             host, port = peer.sock.getsockname()
             assert re.fullmatch(
-                rf"peer={host}:{port} state=OPEN/PROTOHEADER age=\d+\.\d idle=\d+\.\d in=[01] out=0 in-flight=0", line
+                rf"peer={host}:{port} state=OPEN/PROTOHEADER age=\d+\.\d idle=\d+\.\d in=[01] out=0 in-flight=0 "
+                r"requests=[12]",
+                line,
             )
         peers[1].close()
         command.signal(signal.SIGTERM)
@@ -534,7 +542,7 @@ def test_the_log_level_is_heeded() -> None:
     with running("127.0.0.1", "0", "--log-level", "debug") as command:
         peer = kept_alive(command, command.address())
         peer.close()
-        assert command.line().endswith(" debug: connection closed: peer-closed")
+        assert " debug: connection closed: peer-closed; event=closed reason=peer-closed " in command.line()
         command.signal(signal.SIGTERM)
         assert command.end()[0] == 0
 
@@ -705,7 +713,7 @@ def test_out_of_descriptors_it_pauses_without_spinning_tells_whom_it_can_and_rec
         assert peer.reply().result > 50
         waiting = command.peer(address)
         assert waiting.reply().code == "overloaded"  # with the reserve descriptor
-        assert "Too many open files" in command.line()
+        assert command.line_with("Too many open files")
         peer.send(keep("cpu"))
         before = peer.reply().result
         for _ in range(5):  # half a second of accepts that can't succeed

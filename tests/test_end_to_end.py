@@ -129,7 +129,9 @@ def test_a_thousand_simultaneous_connections_are_each_served_and_verified(descri
             client.sock.close()
     code, lines = server.end()
     assert code == 0
-    assert lines == ["Draining (SIGTERM)", f"Closed: accepted {CONNECTIONS} (shutdown {CONNECTIONS})"]
+    asked = CONNECTIONS * (ROUNDS + 2)
+    served = f"Served: requests {asked}"
+    assert lines == ["Draining (SIGTERM)", served, f"Closed: accepted {CONNECTIONS} (shutdown {CONNECTIONS})"]
 
 
 def test_a_thousand_one_shot_connections_at_once_as_the_tutorials_client_makes_them(

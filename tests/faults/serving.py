@@ -53,7 +53,7 @@ MOST_TURNS = 400
 STEP, STEPS = 0.25, 6
 
 #: A victim that was lost ends with one of these instead of its own reason.
-LOSSES = {"reset", "overloaded"}
+LOSSES = {"reset", "silent", "overloaded"}
 
 LARGE = bytes(range(256)) * 1200  # 300 kB: received straight into its own buffer, sent in pieces
 _LARGE = binary(LARGE, connection="close")

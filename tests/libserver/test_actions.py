@@ -186,7 +186,7 @@ def test_text_json_is_no_binary_type() -> None:
 def test_names_are_in_order_of_registration() -> None:
     actions = Actions()
     actions.add("greet")(lambda request: 1)
-    assert actions.names == ["search", "echo", "confirm", "greet"]
+    assert actions.names == ["search", "ping", "echo", "confirm", "greet"]
 
 
 def test_a_registry_of_ones_own_has_nothing_built_in(house: OpenHouse) -> None:

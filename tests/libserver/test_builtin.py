@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libserver import Actions
-from libserver.builtin import ENTRIES, confirm, echo, echo_bytes, first_ten_bytes, search
+from libserver.builtin import ENTRIES, confirm, echo, echo_bytes, first_ten_bytes, ping, search
 from tests.libserver.conftest import OpenHouse
 from tests.libserver.harness import ask, binary
 
@@ -60,4 +60,5 @@ def test_large_contents_may_come_as_a_bytearray() -> None:
 
 
 def test_the_built_in_actions_are_these() -> None:
-    assert Actions().names == ["search", "echo", "confirm"]
+    assert Actions().names == ["search", "ping", "echo", "confirm"]
+    assert ping({"action": "ping"}) == "pong"

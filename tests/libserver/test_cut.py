@@ -175,7 +175,7 @@ def test_the_command_warns_of_one_that_was_cut_while_it_owed_although_its_input_
     with running("127.0.0.1", "0", "--app", "app:actions", "--drain-timeout", "1h", cwd=tmp_path) as command:
         peer = command.peer(command.address())
         peer.send(keep("never", id="first"), frame(b"[]"))
-        assert command.line() == "begun"
+        assert "begun" in (command.line(), command.line())  # the other is of the broken frame
         command.signal(signal.SIGTERM)
         assert command.line().startswith("Draining")
         command.signal(signal.SIGTERM)

@@ -274,7 +274,7 @@ def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None
     home.peers.append(messages)
     home.until(lambda: home.server.accepted == 4)
     fields = [[field.partition("=")[0] for field in line.split()] for line in home.server.describe_connections()]
-    assert fields[0] == fields[-1] == ["peer", "state", "age", "idle", "in", "out", "in-flight"]
+    assert fields[0] == fields[-1] == ["peer", "state", "age", "idle", "in", "out", "in-flight", "requests"]
     messages.close()
     leaves.finish()
     leaves.eof()
@@ -283,7 +283,7 @@ def test_echo_connections_are_counted_by_reason_and_listed(home: Turned) -> None
     home.server.drain()
     home.until(lambda: not home.server.connections)
     stays.eof()
-    assert home.reasons == {"peer-closed": 2, "reset": 1, "shutdown": 1}
+    assert home.reasons == {"peer-closed": 1, "silent": 1, "reset": 1, "shutdown": 1}
     assert home.server.accepted == 4
 
 

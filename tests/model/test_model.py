@@ -104,12 +104,12 @@ class Model:
 
     def finish(self) -> None:
         if self.serving:
-            self.end("truncated" if self.arrived else "peer-closed")
+            self.end("truncated" if self.arrived else "peer-closed" if self.replies else "silent")
 
     def reset(self) -> None:
         if self.serving:
             self.reason = None  # a good end that was not reached
-            self.end("reset")
+            self.end("reset" if self.replies or self.arrived else "silent")
 
     def drain(self) -> None:
         if self.serving:

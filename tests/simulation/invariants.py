@@ -98,6 +98,7 @@ class GentleClose(Invariant):
     #: Cut by a limit, or between messages with a request just arriving (a race that HTTP has too).
     MAY = UnansweredHasReason.EXPLAINS | {
         CloseReason.RESET,
+        CloseReason.SILENT,
         CloseReason.IDLE_TIMEOUT,
         CloseReason.HEADER_TIMEOUT,
         CloseReason.OVERLOADED,
