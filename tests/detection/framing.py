@@ -76,6 +76,7 @@ def nan_in_header() -> None:
 def nan_in_content() -> None:
     walk_only()
     content._decoder = json.JSONDecoder()
+    content.scan_once = vars(content._decoder)["scan_once"]
 
 
 @broken("bom-accepted", "a header may start with a BOM", "decoders that are asked for utf-8-sig to be kind", "HV11.5")
