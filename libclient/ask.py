@@ -33,6 +33,9 @@ __all__ = ["add_arguments", "outgoing", "run"]
 #: Bytes from which on a file is mapped. Below it, reading is as fast, and a file that shrinks meanwhile does no harm.
 MAPPED_FROM = 1 << 20
 
+#: The exit code of an answer that could not be saved: an output that can't be written.
+NOT_SAVED = 2
+
 EPILOG = """\
 The result goes to stdout: a text plain, anything else as JSON. A binary answer is described in a
 line; -o saves it.
@@ -81,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
         )
         with client:
             answer = client.call(request)
-    _show(answer, args)
-    return 0
+    return _show(answer, args)
 
 
 # --- the request -----------------------------------------------------------------------
@@ -167,16 +169,24 @@ def _check_output(path: str | None) -> None:
         raise UsageError(f"-o {path}: no permission to write there")
 
 
-def _show(answer: Answer, args: argparse.Namespace) -> None:
+def _show(answer: Answer, args: argparse.Namespace) -> int:
     value = answer.value
     if isinstance(value, (bytes, bytearray)):
         if args.output is None:
             show_binary(answer)
         else:
-            save(value, args.output)
+            what = f"{len(value)} bytes of {answer.header.content_type}"
+            try:
+                save(value, args.output)
+            except OSError as error:
+                show_binary(answer)  # all that is left of it
+                why = f"{args.output}: {error.strerror}"
+                remark(f"the answer came and can't be saved ({why}); make room, or name another file")
+                return NOT_SAVED
             if args.output != "-":
-                remark(f"saved {len(value)} bytes of {answer.header.content_type} to {args.output}")
-        return
+                remark(f"saved {what} to {args.output}")
+        return 0
     if args.output is not None:
         remark("the answer is JSON, nothing binary to save; here it is")
     show_json(value["result"] if isinstance(value, dict) and "result" in value and not args.full else value)
+    return 0

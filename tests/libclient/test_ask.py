@@ -65,3 +65,13 @@ def test_a_pipe_has_no_size_and_is_read_to_its_end(tmp_path: Path) -> None:
     writer.join()
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "back").read_bytes() == content
+
+
+def test_an_answer_that_can_not_be_saved_is_shown_as_far_as_it_can_be(tmp_path: Path) -> None:
+    """The request was carried out: that must not be lost with the file."""
+    (tmp_path / "sent").write_bytes(b"\x00\x01" * 500)
+    with running("127.0.0.1", "0") as server:
+        done = request(server.address().port, "--file", str(tmp_path / "sent"), "-o", "/dev/full")
+    assert done.returncode == 2
+    assert done.stdout.startswith("1000 bytes of binary/echo: ")
+    assert "the answer came and can't be saved (/dev/full: No space left on device); make room" in done.stderr
