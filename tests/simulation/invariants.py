@@ -355,7 +355,7 @@ class DrainKeeps(Invariant):
         if world.sigterm_at is None or world.signalled_twice or not world.server.limits.drain_timeout:
             return  # it was stopped, and may have been before it came to that
         for when, waiting, said in world.kernel.left_waiting:
-            if waiting and said == errno.EAGAIN:
+            if waiting and said in (0, errno.EAGAIN):  # no error of accept kept it from them
                 world.violated(self.name, f"{waiting} connections waited to be accepted at {when:.3f}")
 
 
