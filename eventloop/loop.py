@@ -27,6 +27,7 @@ Small loop over small backends: Redis' `ae.c`.
 
 from __future__ import annotations
 
+import math
 import selectors
 import socket
 import time
@@ -85,6 +86,9 @@ class EventLoop:
         self.now = self.lately = clock()
         self.ready = 0
         self.on_error = on_error
+        #: is told how many seconds a turn of `run` took, if they were more than `slow`
+        self.on_slow: Callable[[float], object] | None = None
+        self.slow = math.inf
         self._spinning = Spinning(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -170,15 +174,23 @@ class EventLoop:
     def run(self) -> None:
         """Turn until `stop` is called."""
         self._running = True
+        at: float | None = None
         while self._running:
-            self.run_once()
+            self.run_once(None, at)
+            at = self.clock()  # one look serves both: how long it took, and how long the next may sleep
+            if at - self.now > self.slow:
+                self._tell_slow(at - self.now)
+
+    def _tell_slow(self, seconds: float) -> None:
+        if self.on_slow is not None:
+            self.on_slow(seconds)
 
     def stop(self) -> None:
         """End `run` after this turn. From another thread: `call_soon_threadsafe(loop.stop)`."""
         self._running = False
 
-    def run_once(self, timeout: float | None = None) -> int:
-        """One turn. Waits at most `timeout` seconds (None: until something happens).
+    def run_once(self, timeout: float | None = None, at: float | None = None) -> int:
+        """One turn. Waits at most `timeout` seconds (None: until something happens). `at`: the time, if it is known.
 
         Returns how many events, timers and callbacks were served: a simulation uses it to
         see that no turn goes by without progress.
@@ -188,7 +200,7 @@ class EventLoop:
         else:
             due = self._timers.next_due()
             if due is not None:
-                wait = due - self.clock()
+                wait = due - (at if at is not None else self.clock())
                 if wait < 0:
                     wait = 0.0
                 elif wait > _MAX_SLEEP:

@@ -82,6 +82,7 @@ from .limits import LIGHT, MAX_IN_FLIGHT
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
 from .session import Session
+from .slowness import SLOW
 
 if TYPE_CHECKING:
     from .server import Server
@@ -302,6 +303,9 @@ class Message:
         finally:
             if not collects:
                 gc.enable()
+        loop = server.loop
+        if loop.clock() - loop.now > SLOW:
+            server.slowness.answered(self, data[: batch[0]])
         answered = len(batch[1]) // PARTS
         self.requests += answered
         if answered >= limits.requests_per_event:
@@ -506,6 +510,8 @@ class Message:
             outcome = action.call(event.content, self.session)
         except BaseException as error:  # its handler's own, whatever that is, must not end the server
             outcome = self.failure(error, asked)
+        if self.server.loop.clock() - self.server.loop.now > SLOW:
+            self.server.slowness.handled(self, asked)
         self.requests += 1
         self._reply(event.header, outcome, replies, asked)
 

@@ -56,6 +56,7 @@ from .listeners import cannot_listen
 from .message import Message
 from .notices import Notices
 from .reasons import CloseReason
+from .slowness import SLOW, Slowness
 from .system import System
 from .together import Together
 from .unix_files import SocketFile
@@ -190,6 +191,9 @@ class Server:
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
         #: what a peer is told of what a handler raised
+        #: what turns of the loop take that are too long
+        self.slowness = Slowness(self)
+        self.loop.on_slow, self.loop.slow = self.slowness.turned, SLOW
         self._failures = Failures(self.actions, self.notices, self.count_error)
         self.failure = self._failures.answer
         #: requests of connections that have ended, and error replies by their code

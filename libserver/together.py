@@ -46,6 +46,7 @@ from .by_size import BySize
 from .limits import LIGHT, TURN
 from .message import Message
 from .reasons import CloseReason
+from .slowness import SLOW
 
 if TYPE_CHECKING:
     from .server import Server
@@ -271,6 +272,11 @@ class Together:
                 self._cut(messages[taken[answered]])
             raise
         finally:
+            answered = len(replies) // PARTS
+            if answered and self._clock() - self._loop.now > SLOW:
+                # It stops behind the one with which it became late.
+                slow = messages[taken[answered - 1]]
+                server.slowness.answered(slow, self._waiting[slow])
             self._take(messages, taken, replies)
 
     def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
