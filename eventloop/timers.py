@@ -239,7 +239,7 @@ class Deadlines(Generic[S]):
                 self.set(subject, number * self.tick)
 
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"us": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 #: Hours: ten years. What waits longer waits for ever, and beyond some 24 days the kernel's own timeouts are
 #: asked for in pieces; but infinity (a number of 400 digits) is no time to calculate with.
@@ -249,16 +249,16 @@ _MOST_DIGITS = 20
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from what a person writes: `10s`, `250ms`, `1.5m`, `2h`; a bare number is seconds.
+    """Seconds from what a person writes: `10s`, `250ms`, `87us`, `1.5m`, `2h`; a bare number is seconds.
 
     Raises `ValueError` with a sentence that says what is accepted.
     """
     word = text.strip().lower()
-    number = word.rstrip("msh")
+    number = word.rstrip("umsh")
     unit = word[len(number) :] or "s"
     digits = number.replace(".", "", 1)
     if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"{text[:40]!r} is not a time: write a number with ms, s, m or h, such as 250ms or 10s")
+        raise ValueError(f"{text[:40]!r} is not a time: write a number with us, ms, s, m or h, such as 250ms or 10s")
     seconds = float(number) * _UNITS[unit]
     if seconds > _LONGEST * 3600 or len(number) > _MOST_DIGITS:
         raise ValueError(f"{text[:40]!r} is too long a time: write at most {_LONGEST:g}h, which is ten years")

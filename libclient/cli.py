@@ -55,7 +55,6 @@ ADVICE = {
     "content-too-large": "send less, or raise the server's --max-content (for JSON --max-json)",
     "overloaded": "try again later, or raise the server's --max-connections",
     "shutting-down": "try again once it has restarted",
-    "handler-failed": "the server's log has the details",
     "deadline-exceeded": "allow a longer --deadline",
     "timeout": "the request arrived too slowly; try again",
 }
@@ -114,13 +113,13 @@ def _failed(error: Exception) -> int:
     if isinstance(error, UsageError):
         code, words = USAGE, str(error)
     elif isinstance(error, ErrorReply):
-        advice = ADVICE.get(error.code)
+        advice = ADVICE.get(error.code)  # of ours, the others say it themselves
         code = ERROR_REPLY
         words = f"the server answered with an error: {error}" + (f" ({advice})" if advice else "")
     elif isinstance(error, ConnectionFailed):
         code, words = NOT_CONNECTED, str(error)
     elif isinstance(error, OSError):
-        code, words = INTERNAL_ERROR, f"{_what_failed(error)}; mend that and try again"
+        code, words = INTERNAL_ERROR, f"{_what_failed(error)}; correct that and try again"
     else:
         code = INTERNAL_ERROR
         words = (

@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", type=echo_target, metavar="TARGET", help="HOST:PORT, echo://HOST:PORT or echo+udp://HOST:PORT"
     )
-    parser.add_argument("messages", nargs="*", metavar="MESSAGE", help="what to send (default: the tutorial's two)")
+    parser.add_argument(
+        "messages", nargs="*", default=[], metavar="MESSAGE", help="what to send (default: the tutorial's two)"
+    )
     parser.add_argument(
         "-c", "--connections", type=count, default=1, metavar="N", help="simultaneous sockets (default: 1)"
     )

@@ -55,7 +55,7 @@ def show_binary(answer: Answer) -> None:
     """One line: how many bytes of which type, and how they begin."""
     content = bytes(answer.value[:SHOWN_BYTES])
     more = "" if len(answer.value) <= SHOWN_BYTES else " ... (-o PATH saves them all)"
-    show_text(f"{len(answer.value)} bytes of {answer.header.content_type}: {content!r}{more}")
+    show_text(printable(f"{len(answer.value)} bytes of {answer.header.content_type}: {content!r}{more}"))
 
 
 def save(content: bytes | bytearray, path: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol import BinaryReply, Reply
+from protocol.errors import BadRequest
 from protocol.shown import shown
 
 if TYPE_CHECKING:
@@ -24,8 +25,16 @@ ENTRIES = {
 }
 
 
+def _value(request: dict[str, Any], action: str, example: str) -> Any:
+    """What stands in `value`; that of none would be a None that nobody wrote."""
+    try:
+        return request["value"]
+    except KeyError:
+        raise BadRequest(f"{action} needs a value, such as {example}") from None
+
+
 def search(request: dict[str, Any]) -> str:
-    value = request.get("value")
+    value = _value(request, "search", "morpheus")
     # Any JSON value may be searched for; only strings can be found, and not all others hash.
     return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{shown(value)}'."
 
@@ -41,8 +50,9 @@ def echo(request: dict[str, Any]) -> object:
 
 def confirm(request: dict[str, Any], session: dict[str, Any]) -> Reply:
     """The "test server": says what it received and how many on this connection that makes."""
+    value = _value(request, "confirm", "hello")
     count = session["confirmed"] = session.get("confirmed", 0) + 1
-    return Reply(result=f"Received: {shown(request.get('value'))}", count=count)
+    return Reply(result=f"Received: {shown(value)}", count=count)
 
 
 def first_ten_bytes(content: bytes | bytearray) -> BinaryReply:

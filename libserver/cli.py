@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="app_server.py",
         description="The message server: many connections, one thread, one loop.",
-        epilog="Sizes take k, m, g (1024); times ms, s, m, h; 0 turns a limit off where that is safe. "
+        epilog="Sizes take k, m, g (1024); times us, ms, s, m, h; 0 turns a limit off where that is safe. "
         "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
         "Exit codes: 0 drained, 1 cannot start, 2 usage, 3 stopped inside an action that did not return, "
         "128+N stopped at once by a second signal N.",

@@ -188,7 +188,7 @@ def test_what_a_request_says() -> None:
 
 def test_error_replies_are_told_with_their_code() -> None:
     with ScriptedServer(complaining) as server:
-        refused_in_one_line(client("request", server.target, "x"), 4, "handler-failed: no", "log")
+        refused_in_one_line(client("request", server.target, "x"), 4, "handler-failed: no")
 
 
 def test_what_a_server_says_cannot_draw_on_the_terminal() -> None:
@@ -626,3 +626,39 @@ def test_a_load_is_written_down_from_both_ends(tmp_path: Path) -> None:
     assert ended == ["done", "done"], "nothing was owed when the load was over: nobody was cut"
     refused = client("load", "127.0.0.1:1", "-w", "2", "--trace", str(path))
     refused_in_one_line(refused, 2, "--trace is of one process")
+
+
+# --- words -------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_failed_says_so_once() -> None:
+    def failed(peer: Peer) -> None:
+        peer.request()
+        words = "the handler failed; the server's log has the details"
+        peer.reply({"error": {"code": "handler-failed", "message": words}})
+
+    with ScriptedServer(failed) as server:
+        code, _, err = client("request", server.target, "x")
+    assert code == 4
+    assert err.count("log") == 1
+
+
+def test_echo_needs_a_target_and_no_message() -> None:
+    code, _, err = client("echo")
+    assert (code, err) == (
+        2,
+        "app_client.py: the following arguments are required: TARGET; see app_client.py echo --help\n",
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_an_answer_that_can_not_be_saved_is_told_what_to_do(tmp_path: Path) -> None:
+    def binary(peer: Peer) -> None:
+        peer.request()
+        peer.send(framed(b"content", content_type="binary/x"))
+
+    with ScriptedServer(binary) as server:
+        code, _, err = client("request", server.target, "x", "-o", "/dev/full")
+    assert code != 0
+    assert "No space left on device" in err
+    assert "mend" not in err

@@ -24,6 +24,7 @@ from .errors import (
     CONNECT_REFUSED,
     CONNECT_TIMEOUT,
     CONNECT_UNREACHABLE,
+    EOF_BEFORE_REPLY,
     EOF_MID_MESSAGE,
     FD_LIMIT,
     PORTS_EXHAUSTED,
@@ -55,7 +56,7 @@ def blame(ending: Ending, target: Address) -> tuple[str, str] | None:
     """The error's name and details, or None if nothing went wrong."""
     reason = ending.reason
     if reason in _CLEAN:
-        return (EOF_MID_MESSAGE, _unserved(ending)) if ending.unanswered else None
+        return (EOF_BEFORE_REPLY, _unserved(ending)) if ending.unanswered else None
     detail = "; ".join(_words(error) for error in ending.errors)
     if reason is EndReason.NOT_CONNECTED:
         names = [_connect_name(error, target) for error in ending.errors]

@@ -20,6 +20,7 @@ FD_LIMIT = "fd_limit"
 PORTS_EXHAUSTED = "ports_exhausted"
 RESET = "reset"
 BROKEN_PIPE = "broken_pipe"
+EOF_BEFORE_REPLY = "eof_before_reply"
 EOF_MID_MESSAGE = "eof_mid_message"
 READ_TIMEOUT = "read_timeout"
 BAD_PREFIX = "bad_prefix"
@@ -37,6 +38,7 @@ NAMES = (
     PORTS_EXHAUSTED,
     RESET,
     BROKEN_PIPE,
+    EOF_BEFORE_REPLY,
     EOF_MID_MESSAGE,
     READ_TIMEOUT,
     BAD_PREFIX,

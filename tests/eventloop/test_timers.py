@@ -543,6 +543,8 @@ def test_nineteen_thousand_that_move_all_the_time_cost_few_heap_entries_and_few_
         (".5s", 0.5),
         (" 3S ", 3.0),
         ("4MS", 0.004),
+        ("87us", 87e-6),
+        ("1.5US", 1.5e-6),
     ],
 )
 def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
@@ -550,10 +552,11 @@ def test_a_duration_is_a_number_with_a_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "ms", "-1s", "+1s", "1d", "10sm", "1e3", "1.2.3", "nan", "inf", "1 2", "\u0663s", ".", "1_0"]
+    "text",
+    ["", "s", "ms", "-1s", "+1s", "1d", "10sm", "1u", "1usm", "1e3", "1.2.3", "nan", "inf", "1 2", "\u0663s", "."],
 )
 def test_what_is_no_duration_is_told_what_is(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a time: write a number with ms, s, m or h"):
+    with pytest.raises(ValueError, match="is not a time: write a number with us, ms, s, m or h"):
         parse_duration(text)
 
 

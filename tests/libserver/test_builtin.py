@@ -6,6 +6,7 @@ import pytest
 
 from libserver import Actions
 from libserver.builtin import ENTRIES, confirm, echo, echo_bytes, first_ten_bytes, ping, search
+from protocol.errors import BadRequest
 from tests.libserver.conftest import OpenHouse
 from tests.libserver.harness import ask, binary
 
@@ -32,10 +33,14 @@ def test_search_takes_any_value(value: object) -> None:
     assert search({"value": value}) == f"No match for '{value}'."
 
 
-def test_without_a_value_none_is_meant() -> None:
-    assert search({}) == "No match for 'None'."
+def test_without_a_value_what_needs_one_says_so_and_does_not_count() -> None:
+    session: dict[str, object] = {}
+    with pytest.raises(BadRequest, match="search needs a value, such as morpheus"):
+        search({})
+    with pytest.raises(BadRequest, match="confirm needs a value, such as hello"):
+        confirm({}, session)
+    assert confirm({"value": None}, session).fields == {"result": "Received: None", "count": 1}
     assert echo({}) is None
-    assert confirm({}, {}).fields == {"result": "Received: None", "count": 1}
 
 
 def test_confirm_counts_in_its_session() -> None:

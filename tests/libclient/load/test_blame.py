@@ -35,7 +35,7 @@ def test_no_reason_is_forgotten(reason):
 @pytest.mark.parametrize("reason", [EndReason.ONE_SHOT, EndReason.LAST_REPLY, EndReason.PEER_CLOSED, EndReason.DONE])
 def test_an_end_with_everything_answered_is_nobodys_fault(reason):
     assert named(reason) is None
-    assert named(reason, unanswered=PENDING) == "eof_mid_message"
+    assert named(reason, unanswered=PENDING) == "eof_before_reply"
 
 
 @pytest.mark.parametrize(

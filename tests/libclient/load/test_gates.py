@@ -30,6 +30,8 @@ MEASURED = Measured(
         ("response.min<1ms", False),
         ("response.mean<51ms", True),
         ("service.p99.9<6ms", True),
+        ("service.p50>1us", True),
+        ("service.p50<5001us", True),
         ("service.p100>6ms", False),
         ("failed.p50<1s", False),  # nothing failed: there is nothing to observe
         ("connect.p50<1s", False),

@@ -14,7 +14,7 @@ import pytest
 from eventloop import EventLoop
 from libclient.load.collector import Collector
 from libclient.load.config import DROP, QUEUE, Config
-from libclient.load.errors import BROKEN_PIPE, EOF_MID_MESSAGE, RESET
+from libclient.load.errors import BROKEN_PIPE, EOF_BEFORE_REPLY, RESET
 from libclient.load.place import Place
 from libclient.load.schedule import Schedule
 from libclient.load.sender import OpenSender
@@ -206,8 +206,8 @@ def test_an_open_run_sends_its_schedule_and_knows_its_rate():
     [
         (servers.one_shot, 4, set()),  # which grants nothing, so that no second request follows on a connection
         (servers.closing_after(3), 1, set()),  # which says that the third reply is the last
-        (servers.closing_after(3), 4, {EOF_MID_MESSAGE, RESET}),  # with others behind it on their way
-        (servers.reset_after(5), 4, {RESET, EOF_MID_MESSAGE, BROKEN_PIPE}),
+        (servers.closing_after(3), 4, {EOF_BEFORE_REPLY, RESET}),  # with others behind it on their way
+        (servers.reset_after(5), 4, {RESET, EOF_BEFORE_REPLY, BROKEN_PIPE}),
     ],
 )
 def test_connections_that_end_lose_no_request_of_an_open_run(behaviour, pipeline, losses):

@@ -195,7 +195,7 @@ GOOD = servers.framed(b'{"result": "hi"}')
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"", "eof_mid_message"),
+        (b"", "eof_before_reply"),
         (GOOD[:1], "eof_mid_message"),
         (GOOD[:20], "eof_mid_message"),
         (GOOD[:-1], "eof_mid_message"),
