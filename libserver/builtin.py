@@ -25,16 +25,16 @@ ENTRIES = {
 }
 
 
-def _value(request: dict[str, Any], action: str, example: str) -> Any:
-    """What stands in `value`; that of none would be a None that nobody wrote."""
-    try:
-        return request["value"]
-    except KeyError:
-        raise BadRequest(f"{action} needs a value, such as {example}") from None
+def _no_value(action: str, example: str) -> BadRequest:
+    """Else the answer would be about a None that nobody wrote."""
+    return BadRequest(f"{action} needs a value, such as {example}")
 
 
 def search(request: dict[str, Any]) -> str:
-    value = _value(request, "search", "morpheus")
+    try:
+        value = request["value"]
+    except KeyError:
+        raise _no_value("search", "morpheus") from None
     # Any JSON value may be searched for; only strings can be found, and not all others hash.
     return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{shown(value)}'."
 
@@ -50,7 +50,10 @@ def echo(request: dict[str, Any]) -> object:
 
 def confirm(request: dict[str, Any], session: dict[str, Any]) -> Reply:
     """The "test server": says what it received and how many on this connection that makes."""
-    value = _value(request, "confirm", "hello")
+    try:
+        value = request["value"]
+    except KeyError:
+        raise _no_value("confirm", "hello") from None
     count = session["confirmed"] = session.get("confirmed", 0) + 1
     return Reply(result=f"Received: {shown(value)}", count=count)
 
