@@ -95,7 +95,7 @@ def interval_object(interval: Interval, percents: tuple[float, ...]) -> dict[str
     """A line of the time series."""
     return {
         "t": round(interval.t, 6),
-        "seconds": round(interval.seconds, 6),
+        "seconds": round(interval.seconds, 9),
         "phase": interval.phase,
         "target": interval.target,
         "rate": interval.rate,
