@@ -31,6 +31,10 @@ SLOW = (
     "test_ci.py",
     "test_docs.py",
     "test_end_to_end.py",
+    "test_readme.py",
+    "test_stdio.py",
+    "test_stopped.py",
+    "test_traces.py",
 )
 
 
