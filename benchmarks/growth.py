@@ -79,6 +79,9 @@ def main(argv: Sequence[str]) -> int:
         finally:
             process.kill()
             process.wait()
+    if process.returncode == 130 and not out.strip():
+        print("benchmarks: interrupted before the load tester had anything to tell", file=sys.stderr)
+        return 130
     if process.returncode not in (0, 130):
         print(f"benchmarks: the load tester ended with exit code {process.returncode}", file=sys.stderr)
         return 1

