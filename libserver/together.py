@@ -81,6 +81,10 @@ class Together:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __bool__(self) -> bool:
+        """Does anybody wait? Who reads on then may be one of them: what it sent before comes first."""
+        return bool(self._waiting or self._later)
+
     # --- whose turn is it? ---------------------------------------------------------------
 
     @property
@@ -90,6 +94,10 @@ class Together:
 
     def _is_over(self) -> bool:
         return self._clock() > self._loop.now + TURN
+
+    def _time_to_answer(self) -> float:
+        """Until when the turn's last part may take: its own half, whatever it took to read from all."""
+        return max(self._loop.now + TURN, self._clock() + TURN / 2)
 
     def later(self, message: Message, size: int) -> None:
         """Call its `go_on` once the others had their turn: it has `size` bytes to serve. It is `yielded` until then."""
@@ -123,8 +131,9 @@ class Together:
         try:
             if self._waiting:
                 self._answer_in_turn()
+            until = self._time_to_answer()
             for _ in range(len(later)):
-                if self._large or self._is_over():
+                if self._large or self._clock() > until:
                     break
                 self._go_on(*later.take_smallest())
             if later and not self._large:
@@ -206,7 +215,7 @@ class Together:
             self._answer(math.inf)
 
     def _answer_in_turn(self) -> None:
-        self._answer(self._loop.now + TURN)
+        self._answer(self._time_to_answer())
 
     def _answer(self, until: float) -> None:
         """Answer what waits, in groups of `TOGETHER`; those left when the clock is beyond `until` wait longer."""

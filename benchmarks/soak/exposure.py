@@ -5,7 +5,8 @@ do what costs most: hold memory with as few bytes as possible, or the loop with 
 they may. The rows are the figures of docs/security.md.
 
 Memory is the growth of resident memory (VmRSS), or its peak (VmHWM): the process's own. What the
-kernel keeps in its socket buffers comes on top. CPU time is the process's, user and system.
+kernel keeps in its socket buffers comes on top. CPU time is the process's, user and system. What a good client
+waits beside such peers is measured by `beside`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.arguments import save
 from benchmarks.environment import environment
 from benchmarks.processes import CannotStart, ServerProcess, cores, raise_descriptor_limit, resident_bytes
 from benchmarks.requests import echoed, frame, repeated
+from benchmarks.soak.beside import deep, latencies_beside, percentile, wide
 from benchmarks.soak.reading import Replies, Reply
 from benchmarks.soak.settings import HOST, KIB
 
@@ -154,7 +156,23 @@ def parsed(what: str, piece: bytes, size: int) -> list[Row]:
     name = f"a JSON content of {size // MIB} MiB, {what}"
     return [
         Row(name, 1, len(content), grown / len(content), "times its size, while it is answered"),
-        Row(name, 1, len(content), took, "CPU seconds, in which nobody else is served"),
+        Row(name, 1, len(content), took * 1e3, "CPU milliseconds, in which nobody else is served"),
+    ]
+
+
+def beside(what: str, peers: int, content: bytes, seconds: float = 6.0, declared: int | None = None) -> list[Row]:
+    """What a good client waits beside such peers. `declared`: only so much is said of a content that is not sent."""
+    header = TEXT | {"connection": "keep-alive"}
+    request = frame(content, header) if declared is None else frame(b"", header | {"content-length": declared})
+    with _start() as server:
+        _warm(server)
+        before = _peak(server)
+        latencies = latencies_beside(server.port, peers, request, seconds)
+        grown = _peak(server) - before
+    return [
+        Row(what, peers, len(request), percentile(latencies, 0.99) / 1e3, "ms: p99 of a good client beside them"),
+        Row(what, peers, len(request), latencies[-1] / 1e3, "ms: its longest"),
+        Row(what, peers, len(request), grown / MIB, "MiB of memory in all"),
     ]
 
 
@@ -209,9 +227,17 @@ MEASURED: dict[str, Callable[[], Row | list[Row]]] = {
     ],
     "unread": lambda: held("replies of 64 KiB that nobody reads", 20, echoed(64 * KIB)[0].request * 200, unread=True),
     "caches": caches,
-    "objects": lambda: parsed("of empty objects", b"{},", 8 * MIB),
-    "members": lambda: parsed("of objects with one member", b'{"":0},', 8 * MIB),
-    "numbers": lambda: parsed("of numbers", b"1e9,", 8 * MIB),
+    "lists": lambda: parsed("of lists 100 deep", b"[" * 100 + b"]" * 100 + b",", MIB),
+    "objects": lambda: parsed("of empty objects", b"{},", MIB),
+    "members": lambda: parsed("of objects with one member", b'{"":0},', MIB),
+    "numbers": lambda: parsed("of numbers", b"1e9,", MIB),
+    "beside-none": lambda: beside("nobody else", 0, b"0"),
+    "beside-refused": lambda: beside("64 MiB of JSON announced", 1, b"", declared=64 * MIB),
+    "beside-1": lambda: beside("searches of 1 MiB of lists 100 deep", 1, deep(MIB)),
+    "beside-45": lambda: beside("searches of 1 MiB of lists 100 deep", 45, deep(MIB)),
+    "beside-45-echo": lambda: beside("echoes of 1 MiB of objects", 45, wide(MIB)),
+    "beside-200": lambda: beside("searches of 60 KiB of lists 100 deep", 200, deep(60 * KIB)),
+    "beside-200-small": lambda: beside("searches of 7 KiB of lists 100 deep", 200, deep(7 * KIB)),
     "one-shot": lambda: connecting("a one-shot request on a connection", repeated(keep=False)[0].request),
     "nonsense": lambda: connecting("nonsense on a connection", b"\0\0"),
     "empty": lambda: connecting("a connection that says nothing and ends", b""),
