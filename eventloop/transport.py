@@ -118,6 +118,17 @@ def _has_input(sock: Any) -> bool:
         return True
 
 
+def _is_broken(sock: Any) -> bool:
+    try:
+        if _can_poll and type(sock) is socket.socket:
+            asked = select.poll()
+            asked.register(sock, 0)  # errors and hang-ups are told unasked
+            return bool(asked.poll(0))
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    except OSError:
+        return True
+
+
 class WaterMarks(NamedTuple):
     """Bytes kept in a transport at which its protocol is told to pause, and to resume, writing.
 
@@ -311,6 +322,13 @@ class Transport:
             self.protocol.eof_received()  # which mostly closes: then there is nothing left to register
         finally:
             self._register()
+
+    def is_broken(self) -> bool:
+        """Has the connection come to its end, though nothing is read or written? Of TCP: by a RST or a timeout.
+
+        For one that the loop does not watch (`interest` is 0). A peer's FIN is no such end: it may be reading on.
+        """
+        return not self._facts & _CLOSED and _is_broken(self.sock)
 
     def nothing_unread(self) -> bool:
         """Has everything been read that has come? Then closing now sends FIN, not a RST.

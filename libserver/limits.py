@@ -23,6 +23,11 @@ REFUSED_LINGERING = 32
 REFUSED_LINGER = 1.0
 #: Requests of one connection that may await their replies; beyond it the connection waits.
 MAX_IN_FLIGHT = 1024
+#: Connections that may wait for a handler thread, each with one request and nothing more of it decoded. The next one is
+#: told `overloaded`: a reply in an hour is none, and what waits is memory.
+MAX_WAITING_FOR_POOL = 1024
+#: Seconds within which a connection that is not watched, since it waits for a handler, is found to be broken.
+BROKEN_WITHIN = 1.0
 #: Seconds that a message has before its data rate is judged (Kestrel's).
 RATE_GRACE = 5.0
 #: Seconds that a data rate is judged over, at least: the default of `content_timeout`, so that a peer that stops for

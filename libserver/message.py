@@ -376,6 +376,8 @@ class Message:
                 self.transport.pause_reading()
                 if self._pending is not None and self._pending.held is not None and self.server.pool.full:
                     self.server.wait_for_pool(self)
+            if not self.transport.interest() and self not in self.server.unwatched_timer:
+                self.server.unwatched_timer.start(self)
             self._time_input(header_size)
             self._rest()
 
@@ -445,6 +447,8 @@ class Message:
         pending = self._pending
         if pending is not None and pending.held is not None:
             held, pending.held = pending.held, None
+            if held.decode_again():
+                self.server.together.spend()
             return held
         return self.connection.next_event()
 
@@ -505,7 +509,7 @@ class Message:
             _check_deadline(self.server.loop.clock, deadline)
             action = self.server.actions.find(event.header, event.content)
             if action.blocking:
-                self._hand_over(action, event, deadline)
+                self._hand_over(action, event, deadline, replies)
                 return
             outcome = action.call(event.content, self.session)
         except BaseException as error:  # its handler's own, whatever that is, must not end the server
@@ -527,13 +531,17 @@ class Message:
 
     # --- blocking handlers -----------------------------------------------------------------
 
-    def _hand_over(self, action: Action, event: Request, deadline: float | None) -> None:
+    def _hand_over(self, action: Action, event: Request, deadline: float | None, replies: list[BytesLike]) -> None:
         """Let the pool run it; or hold it, and everything behind it, until the pool has room."""
         pool = self.server.pool
         pending = self.pending
         if pool.full:
-            pending.held = event
-            pending.deadline = deadline
+            if self.server.may_wait_for_pool(self):
+                event.undecode()
+                pending.held = event
+                pending.deadline = deadline
+            else:
+                self._turn_away(event, replies)
             return
         pending.requests += 1
         owed = Owed(event.header, deadline)
@@ -542,6 +550,22 @@ class Message:
         call = partial(_call_in_time, clock, deadline, action.function, *arguments)
         pool.submit(call, self._handler_returned, action, owed)
         pending.replies.owe(owed)
+
+    def _turn_away(self, event: Request, replies: list[BytesLike]) -> None:
+        """Too many wait for a thread already: say so, and serve nothing more here."""
+        self._because(CloseReason.OVERLOADED)
+        if self.connection.state is not FINISHED:
+            self._give_up()
+        error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
+        self._reply(event.header, error, replies)
+
+    def look_for_break(self) -> None:
+        """Nobody reads or writes here, so nobody would hear of its end: is there still a connection?"""
+        if not self.transport.interest():
+            if self.transport.is_broken():
+                self.transport.abort()
+            else:
+                self.server.unwatched_timer.start(self)
 
     def _handler_returned(self, action: Action, owed: Owed, result: object, error: Exception | None) -> None:
         self.server.handler_returned()

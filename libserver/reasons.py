@@ -27,7 +27,7 @@ class CloseReason(Enum):
     IDLE_TIMEOUT = "idle-timeout"
     SEND_TIMEOUT = "send-timeout"
     OUTPUT_LIMIT = "output-limit"
-    OVERLOADED = "overloaded"  #: one connection too many, in all or of one IP
+    OVERLOADED = "overloaded"  #: one connection too many: in all, of one IP, or waiting for a handler thread
     RETIRED = "retired"  #: it had its `max_requests`, or was open for `max_age`
     SHUTDOWN = "shutdown"  #: drained
     CUT = "cut"  #: still busy at the drain timeout, or at a second signal

@@ -45,9 +45,11 @@ from .failures import Failures
 from .foreign import advice_for
 from .inputs import Arrivals
 from .limits import (
+    BROKEN_WITHIN,
     DESCRIPTORS_KEPT_BACK,
     IDLE_SLACK,
     LINGER,
+    MAX_WAITING_FOR_POOL,
     REFUSED_LINGER,
     REFUSED_LINGERING,
     ServerLimits,
@@ -170,6 +172,7 @@ class Server:
         self.arrivals: Arrivals[Message] = Arrivals(limits_, self.loop, self._overdue)
         self.send_timer: Fifo[Accepted] = self._timer(limits_.send_timeout, lambda accepted: accepted.send_expired())
         self.linger_timer: Fifo[Message] = self._timer(LINGER, Message.linger_expired)
+        self.unwatched_timer: Fifo[Message] = self._timer(BROKEN_WITHIN, Message.look_for_break)
         self.refused_timer: Fifo[Message] = self._timer(REFUSED_LINGER, Message.linger_expired)
 
         #: open connections, each with the time it was accepted at, on the loop's clock
@@ -407,6 +410,10 @@ class Server:
 
     # --- what a message asks of its server -------------------------------------------------
 
+    def may_wait_for_pool(self, message: Message) -> bool:
+        """Is there room among those that wait, or has it a place already?"""
+        return len(self._waiting_for_pool) < MAX_WAITING_FOR_POOL or message in self._waiting_for_pool
+
     def wait_for_pool(self, message: Message) -> None:
         """It holds a request; when its turn has come `pool_has_room` is called, once."""
         if message not in self._waiting_for_pool:
@@ -483,6 +490,7 @@ class Server:
             self._waiting_for_pool.pop(accepted, None)
             self.arrivals.stop(accepted)
             self.linger_timer.stop(accepted)
+            self.unwatched_timer.stop(accepted)
             self.refused_timer.stop(accepted)
         self.closed_by[reason] += 1
         self._stop_if_drained()

@@ -365,7 +365,9 @@ class Connection:
                 value = None  # it answers nothing, so there is nobody to tell
         if notification:
             return Notification(header, value)
-        return Request(header, value) if server else Response(header, value)
+        if not server:
+            return Response(header, value)
+        return Request(header, value, content if header.is_json and len(content) >= DIRECT_CONTENT else None)
 
     def _lose_framing(self, error: FatalError, header: Header | None = None) -> Event:
         if self._buffer is not None:

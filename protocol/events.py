@@ -9,6 +9,7 @@ takes a client that asks once as long as all that it has to say.
 
 from __future__ import annotations
 
+from .content import decode_json
 from .errors import AnswerableError, FatalError
 from .frames import Header
 
@@ -28,9 +29,10 @@ class _Record:
     """Two of one kind with equal fields are equal; `repr` shows the fields."""
 
     __slots__: tuple[str, ...] = ()
+    _silent: frozenset[str] = frozenset()  #: slots that say nothing more of it
 
-    def _fields(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+    def _fields(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__ if name not in self._silent}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Record) or other.__class__ is not self.__class__:
@@ -40,7 +42,7 @@ class _Record:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in zip(self.__slots__, self._fields(), strict=True))
+        fields = ", ".join(f"{name}={value!r}" for name, value in self._fields().items())
         return f"{self.__class__.__name__}({fields})"
 
 
@@ -56,14 +58,29 @@ class HeaderReceived(_Record):
 class Request(_Record):
     """A whole request. `content` is the decoded JSON value, or bytes-like for every other type.
 
-    Bytes-like: `bytes`, or the `bytearray` a large content was received into.
+    Bytes-like: `bytes`, or the `bytearray` a large content was received into. `encoded` is what a large JSON content
+    was decoded from: whoever can't answer yet had better keep that, for a fiftieth of the memory.
     """
 
-    __slots__ = ("content", "header")
+    __slots__ = ("content", "encoded", "header")
+    _silent = frozenset({"encoded"})
 
-    def __init__(self, header: Header, content: object) -> None:
+    def __init__(self, header: Header, content: object, encoded: bytes | bytearray | None = None) -> None:
         self.header = header
         self.content = content
+        self.encoded = encoded
+
+    def undecode(self) -> None:
+        """Keep the content as it came, if that is the smaller."""
+        if self.encoded is not None:
+            self.content = None
+
+    def decode_again(self) -> bool:
+        """Have the value that was given up; False if it was not. Raises as `decode_json`."""
+        if self.encoded is None:
+            return False
+        self.content = decode_json(self.encoded, self.header.content_encoding)
+        return True
 
 
 class Response(_Record):

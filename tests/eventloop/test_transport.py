@@ -723,6 +723,34 @@ def test_nothing_unread_trusts_an_end_that_was_seen_and_no_paused_or_broken_sock
     assert not alone.transport.nothing_unread()
 
 
+def test_a_break_is_seen_where_nobody_reads_and_a_mere_end_of_input_is_none(alone: Alone) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for goodbye, broken in (("none", False), ("shutdown", False), ("reset", True)):
+            peer = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+            ours.setblocking(False)
+            transport = Transport(alone.loop, ours, RecordingProtocol())
+            transport.pause_reading()
+            if goodbye == "shutdown":
+                peer.shutdown(socket.SHUT_WR)
+            elif goodbye == "reset":
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+            assert transport.is_broken() is broken
+            peer.close()
+            transport.abort()
+            assert not transport.is_broken()  # it is closed, which is known
+    alone.loop.run_once(0)
+
+
+def test_a_break_of_a_socket_that_is_none_of_the_systems_is_asked_of_itself(alone: Alone) -> None:
+    assert not alone.transport.is_broken()
+    alone.sock.options[socket.SOL_SOCKET, socket.SO_ERROR] = errno.ECONNRESET
+    assert alone.transport.is_broken()
+    alone.sock.script("getsockopt", Errno(errno.EBADF))
+    assert alone.transport.is_broken()
+
+
 # --- half-close ----------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ import pytest
 
 from eventloop import Transport
 from libserver import ActionError, Actions, CloseReason, Message, Reply
-from libserver.limits import LINGER, MAX_IN_FLIGHT
+from libserver.limits import BROKEN_WITHIN, LINGER, MAX_IN_FLIGHT
 from libserver.notices import TOLD as FAILURES_TOLD
 from protocol import Limits
 from tests.libserver.conftest import OpenHouse
@@ -1713,3 +1713,135 @@ def test_the_connection_list_tells_peer_state_age_idle_and_buffers(house: OpenHo
     host, port = peer.sock.getsockname()
     assert line == f"peer={host}:{port} state=OPEN/PROTOHEADER age=2.5 idle=2.5 in=1 out=0 in-flight=0 requests=1"
     assert "Message OPEN" in repr(home.only)
+
+
+# --- those that wait for a thread, and have gone ---------------------------------------------------------------
+
+
+def fill_pool(home: Turned, d: Doors, threads: int) -> None:
+    for n in range(2 * threads):
+        home.peer().send(keep("wait", f"busy {n}"))
+    home.until(lambda: home.server.pool.full)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_peer_that_resets_while_its_request_waits_for_a_thread_is_noticed_in_a_second(
+    house: OpenHouse, large: bool
+) -> None:
+    with doors() as d:
+        home = house(d.actions, handler_threads=1)
+        fill_pool(home, d, 1)
+        gone, stays = home.peer(), home.peer()
+        for peer, name in ((gone, "gone"), (stays, "stays")):
+            asked = {"action": "wait", "value": name, "more": "x" * 100_000 * large}
+            peer.send(jsonish(asked, connection="keep-alive"))
+        home.until(lambda: len(home.server._waiting_for_pool) == 2)
+        gone.reset()
+        home.quiet()
+        home.advance(BROKEN_WITHIN)
+        home.until(lambda: home.reasons == {"reset": 1})
+        assert len(home.server._waiting_for_pool) == 1
+        d.open_all()
+        d.open("stays")
+        assert stays.reply().result == "stays"
+        assert "gone" not in d.begun
+
+
+def test_a_peer_that_has_only_finished_sending_still_gets_the_reply_it_waits_for(house: OpenHouse) -> None:
+    with doors() as d:
+        home = house(d.actions, handler_threads=1)
+        fill_pool(home, d, 1)
+        waits, runs = home.peer(), home.peer()
+        waits.send(keep("wait", "waits"))
+        waits.finish()
+        home.until(lambda: len(home.server._waiting_for_pool) == 1)
+        for _ in range(5):
+            home.advance(BROKEN_WITHIN)
+        d.open("busy 0", "busy 1", "waits")
+        assert waits.reply().result == "waits"
+        waits.eof()
+        runs.send(keep("wait", "runs"))
+        runs.finish()
+        home.until(lambda: "runs" in d.begun)
+        for _ in range(5):
+            home.advance(BROKEN_WITHIN)
+        d.open("runs")
+        assert runs.reply().result == "runs"
+
+
+def test_a_handler_learns_that_its_client_has_gone_and_a_drain_does_not_wait_for_it(house: OpenHouse) -> None:
+    sessions: list[Any] = []
+    with doors() as d:
+
+        @d.actions.add("poll", blocking=True)
+        def poll(request: Any, session: Any) -> None:
+            sessions.append(session)
+            assert d.door(request["value"]).wait(20)
+
+        home = house(d.actions)
+        reads, finished = home.peer(), home.peer()
+        reads.send(keep("poll", 1))
+        finished.send(keep("poll", 2))
+        finished.finish()
+        home.until(lambda: len(sessions) == 2)
+        home.quiet()
+        assert [session.closed for session in sessions] == [False, False]
+        reads.reset()
+        finished.reset()
+        home.until(lambda: home.reasons == {"reset": 1})  # which was being read
+        home.server.drain()
+        home.quiet()
+        home.advance(BROKEN_WITHIN)
+        assert home.ended() == {"reset": 2}
+        assert [session.closed for session in sessions] == [True, True]
+        home.until(lambda: not home.server.loop._running)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_of_those_that_wait_for_a_thread_the_one_too_many_is_told_overloaded(
+    house: OpenHouse, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr("libserver.server.MAX_WAITING_FOR_POOL", 2)
+    with doors() as d:
+        home = house(d.actions, handler_threads=1)
+        fill_pool(home, d, 1)
+        waiting = [home.peer() for _ in range(2)]
+        for n, peer in enumerate(waiting):
+            peer.send(keep("wait", n))
+        home.until(lambda: len(home.server._waiting_for_pool) == 2)
+        extra = home.peer()
+        if kept:
+            extra.send(keep("echo", 1), keep("wait", "extra", id=7), keep("echo", 2))
+            assert extra.reply().result == 1
+        else:
+            extra.send(ask("wait", "extra", id=7))
+        refused = extra.reply()
+        assert (refused.code, refused.header["id"]) == ("overloaded", 7)
+        assert refused.connection == ("close" if kept else None)
+        extra.eof()
+        extra.close()
+        d.open("busy 0", "busy 1", 0, 1)
+        assert [peer.reply().result for peer in waiting] == [0, 1]
+        later = home.peer()
+        d.open("later")
+        later.send(keep("wait", "later"))
+        assert later.reply().result == "later"
+        assert "extra" not in d.begun
+        home.until(lambda: home.reasons == {"overloaded" if kept else "served": 1})
+
+
+def test_a_large_request_that_waits_for_a_thread_is_kept_as_it_came(house: OpenHouse) -> None:
+    with doors() as d:
+        d.actions.add("count", blocking=True)(lambda request: len(request["value"]))
+        home = house(d.actions, handler_threads=1)
+        fill_pool(home, d, 1)
+        peer = home.peer()
+        peer.send(keep("count", [[]] * 40_000, id=1), keep("count", [[]] * 3, id=2))
+        home.until(lambda: len(home.server._waiting_for_pool) == 1)
+        (waiting,) = home.server._waiting_for_pool
+        held = waiting.pending.held
+        assert held is not None
+        assert held.content is None
+        assert held.encoded is not None
+        d.open("busy 0", "busy 1")
+        assert [reply.result for reply in peer.replies(2)] == [40_000, 3]

@@ -39,3 +39,17 @@ def test_events_of_different_kinds_differ_even_with_equal_fields():
     assert Request(HEADER, {}) != Request(HEADER, [])
     assert Request(HEADER, {}) != Response(HEADER, {})
     assert Response(HEADER, {}) != Notification(HEADER, {})
+
+
+def test_a_request_that_waits_may_keep_its_content_as_it_came():
+    small = Request(HEADER, {"a": 1})
+    small.undecode()
+    assert small.content == {"a": 1}
+    assert not small.decode_again()
+    large = Request(HEADER, {"a": 1}, b'{"a": 1}')
+    assert large == small
+    assert repr(large) == repr(small)
+    large.undecode()
+    assert large.content is None
+    assert large.decode_again()
+    assert large == small
