@@ -37,8 +37,11 @@ RATE_WINDOW = 60.0
 #: enough for the ordinary requests of a thousand connections, so that a busy server rarely asks in vain.
 TURN = 0.02
 #: Bytes of one read from which on it waits when a turn is over (a small request is answered before): in time
-#: that its size bounds, but for handlers.
+#: that its size bounds, but for handlers (`STALLED`).
 LIGHT = 1024
+#: Seconds after which a turn must have met a handler that holds up the loop. Then small requests wait too: eighty such
+#: handlers in one turn would have everybody wait for their sum.
+STALLED = 0.1
 #: How much later than its time an idle connection may be closed, as a part of that time.
 IDLE_SLACK = 1 / 16
 

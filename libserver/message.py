@@ -233,8 +233,9 @@ class Message:
             else:
                 self.write(*self.answer(data))
             return
-        server.together.hurry()
-        if len(data) >= LIGHT and server.together.spent:
+        together = server.together
+        together.hurry()
+        if together.spent if len(data) >= LIGHT else together.stalled:
             self.wait_its_turn(data)
             return
         if not can_batch(connection):
@@ -357,6 +358,8 @@ class Message:
             self._release(self._pending.replies)
         undecoded = self.connection.undecoded
         if undecoded < UNCOLLECTED:
+            if undecoded and not its_turn and together.stalled:
+                self._yield()
             completed, header_size = self._walk(replies, size)
         elif not its_turn and together.spent:
             self._yield()

@@ -20,6 +20,7 @@ Rules:
   first, in order. What is `LIGHT` or more, and a connection that had its share, waits for the
   turn's end: there the smaller come first while there is time, since what a request costs goes by its size,
   and the one that has waited longest has its turn in any case.
+* A handler that holds up the loop (`STALLED`) ends the turn for the small ones too.
 * A large JSON content takes what is left of a turn: no second one is decoded in it.
 * An error costs the connection it was met on, no other; so does an interrupt. What else waits is
   answered in the next turn.
@@ -43,7 +44,7 @@ from protocol import ProtocolError
 from protocol.batch import PARTS, BytesLike, answer_each
 
 from .by_size import BySize
-from .limits import LIGHT, TURN
+from .limits import LIGHT, STALLED, TURN
 from .message import Message
 from .reasons import CloseReason
 from .slowness import SLOW
@@ -91,6 +92,11 @@ class Together:
     def spent(self) -> bool:
         """This turn has no time left for what need not be answered in it; or others wait for that already."""
         return bool(self._later) or self._large or self._is_over()
+
+    @property
+    def stalled(self) -> bool:
+        """A handler has held up this turn: small requests wait for the next one, too."""
+        return self._clock() > self._loop.now + STALLED
 
     def _is_over(self) -> bool:
         return self._clock() > self._loop.now + TURN

@@ -466,7 +466,7 @@ def test_what_is_cut_meanwhile_is_not_asked_of_a_handler(home: Turned, actions: 
 
 
 def test_who_waits_comes_before_the_next_slow_one_that_does_not(home: Turned, actions: Actions) -> None:
-    """New connections are served where they are read: nobody waits for more than one of them."""
+    """New connections are served where they are read, until one holds up the turn: nobody waits for more than one."""
     answered: list[tuple[str, float]] = []
 
     def slow(request: Any) -> None:
@@ -481,7 +481,7 @@ def test_who_waits_comes_before_the_next_slow_one_that_does_not(home: Turned, ac
     begun = home.clock.now
     home.server.loop.ready = 2
     first.data_received(keep("noted"))  # type: ignore[union-attr]
-    turn(home)
+    home.quiet()
     assert answered == [("slow", 1.0), ("at rest", 1.0), ("slow", 2.0), ("slow", 3.0)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from libserver import Actions
-from libserver.limits import LIGHT, TURN
+from libserver.limits import LIGHT, STALLED, TURN
 from libserver.together import HEAVY, TOGETHER
 from protocol.limits import DIRECT_CONTENT
 from tests.libserver.conftest import OpenHouse
@@ -117,6 +117,24 @@ def test_a_second_large_json_content_is_not_decoded_in_one_turn(costs: Costs, re
         turn(home)
         assert len(costs.answered) <= before + 1
     assert sorted(peer.reply().result for peer in peers) == ["a", "b", "c", "d"]
+
+
+def test_handlers_that_hold_up_the_loop_do_not_all_have_their_turn_in_one(costs: Costs) -> None:
+    """First requests, and small: what they ask takes long, and nothing tells that beforehand."""
+    home = costs.home
+    costs.seconds = STALLED * 1.1
+    peers = [home.peer() for _ in range(20)]
+    home.quiet()
+    bring(home, {peer: asks(name, 200) for peer, name in zip(peers, "ABCDEFGHIJKLMNOPQRST", strict=True)})
+    turns = 0
+    while len(costs.answered) < 20:
+        before = len(costs.answered)
+        turn(home)
+        turns += 1
+        assert len(costs.answered) <= before + 3
+    assert turns >= 7
+    assert costs.answered == sorted(costs.answered)
+    assert [peer.reply().result for peer in peers] == sorted(costs.answered)
 
 
 def test_large_contents_that_are_no_json_need_not_wait_for_each_other(costs: Costs) -> None:
