@@ -21,6 +21,7 @@ from libserver.message import Message
 from libserver.reasons import CloseReason
 from libserver.replies import Replies
 from libserver.server import Server
+from libserver.together import Together
 from protocol import Failed
 from protocol.states import CLOSED, LIFECYCLE, LINGERING, OPEN, SHUTDOWN
 
@@ -384,7 +385,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "mask-0",
         "no-turn-without-progress",
-        3,
+        8,
         "a paused connection stays in the selector with a mask of 0, and its peer hangs up",
         method(Transport, "_register", register_with_a_mask_of_0),
     ),
@@ -394,6 +395,13 @@ BUGS: tuple[Bug, ...] = (
         14,
         "out of descriptors, accept is tried again at once",
         listener_that_never_pauses,
+    ),
+    Bug(
+        "turn-without-end",
+        "a-turn-is-bounded",
+        100,
+        "all who are ready have their turn, however long a handler takes with each",
+        method(Together, "stalled", False),
     ),
     Bug(
         "timers-first",
@@ -409,7 +417,7 @@ BUGS: tuple[Bug, ...] = (
         "at SIGTERM an idle connection is closed, though its client may be asking",
         method(Message, "wind_down", Message.drain),
     ),
-    Bug("a-row-less", "nothing-fails-inside", 9, "no row says what SIGTERM means to who lingers", a_row_less),
+    Bug("a-row-less", "nothing-fails-inside", 8, "no row says what SIGTERM means to who lingers", a_row_less),
     Bug(
         "listener-never-resumes",
         "others-are-served",
@@ -420,7 +428,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "no-cut",
         "the-drain-ends-in-time",
-        9,
+        18,
         "who is still busy at the drain's end is not cut",
         method(Server, "_cut", cut_nobody),
     ),

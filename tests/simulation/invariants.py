@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventloop import Fifo
 from eventloop.transport import RECV_SIZE
 from libserver.failures import EVENT as HANDLER_FAILED
-from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
+from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING, STALLED
 from libserver.reasons import CloseReason
 
 from .oracle import AS_ASKED, BIG, Conversation
@@ -293,6 +293,24 @@ class TurnsMakeProgress(Invariant):
         return self._served != before
 
 
+class TurnsAreBounded(Invariant):
+    """A turn has its time; what handlers hold it up beyond that are a few of them, however many wait.
+
+    A few: one of those that were read, one of those at rest, and the one that has waited longest. What handlers take
+    is all that takes long here; a system call takes two microseconds.
+    """
+
+    name = "a-turn-is-bounded"
+    FEW = 3
+    SLACK = 0.01
+
+    def turned(self, world: World) -> None:
+        stalls = sorted(world.turn_stalls)
+        lasted = world.clock.now - world.turn_began
+        if lasted - sum(stalls[-self.FEW :]) > STALLED + self.SLACK:
+            world.violated(self.name, f"a turn lasted {lasted:.3f} s, held up by {len(stalls)} handlers")
+
+
 class NothingFailsInside(Invariant):
     """No bug of ours is met: nothing is logged as one, nothing escapes from the loop."""
 
@@ -382,6 +400,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     NoTimerSurvives,
     MemoryWithinLimits,
     TurnsMakeProgress,
+    TurnsAreBounded,
     NothingFailsInside,
     OthersAreServed,
     DrainEnds,

@@ -444,15 +444,18 @@ SCRIPTS: tuple[Callable[[Peer], Script], ...] = (
 
 
 class Probe(Peer):
-    """A newcomer after everything has healed. `answered`: it got a reply, be it `overloaded`."""
+    """A newcomer after everything has healed. `answered`: it got a reply, be it `overloaded`.
+
+    It waits `until` then. Time in which a handler holds up the loop is the handler's, and added.
+    """
 
     def __init__(self, world: World, random: Random, patience: float) -> None:
         self.answered = False
         self.patience = patience
+        self.until = world.clock.now + patience
 
         def probe(peer: Peer) -> Script:
-            until = world.clock.now + patience
-            while not self.answered and world.clock.now < until:
+            while not self.answered and world.clock.now < self.until:
                 try:
                     yield from peer.connect(CONNECT_PATIENCE)
                     yield from peer.send(request("echo", "probe"))

@@ -151,7 +151,8 @@ def _crowd(random: Random, length: float, backlog: int) -> list[Happening]:
         at = _busy(random, length) if random.random() < 0.7 else random.random()
         crowd.append(Arrival(at, random.choice(SCRIPTS), number))
     if random.random() < 0.3:
-        at, script, count = _busy(random, length), random.choice(SCRIPTS), random.choice((20, 80))
+        script = staller if random.random() < 0.2 else random.choice(SCRIPTS)
+        at, count = _busy(random, length), random.choice((20, 80))
         if script is not staller or backlog >= count:
             crowd.append(Arrival(at, script, len(crowd), count))
     return crowd

@@ -111,8 +111,7 @@ def _actions(world: World) -> Actions:
         return request.get("value")
 
     def stall(request: dict[str, Any]) -> object:
-        world.faults.count("handler: stalled in the loop")
-        world.leap(min(LONGEST_STALL, request["value"]) / 1000)
+        world.stall(min(LONGEST_STALL, request["value"]) / 1000)
         return request["value"]
 
     def boom(request: dict[str, Any]) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from . import peers
 from .happenings import Arrival, Leap, Standstill, Terminate
 from .peers import Peer, Script, frame, request
 from .plan import Plan
@@ -136,3 +137,9 @@ def test_an_hour_that_nobody_saw_is_nobodys_fault() -> None:
         end=Terminate(1.0),
     )
     assert "bad-framing" in reasons(ran(plan))
+
+
+@pytest.mark.parametrize("observed", [0.0, 1.0], ids=["batch", "walk"])
+def test_eighty_handlers_that_stall_are_not_all_of_one_turn(observed: float) -> None:
+    """Seed 939269: one turn of the loop served all of them, and a newcomer waited as long as they took together."""
+    ran(Plan(observed=observed, happenings=(Arrival(0.1, peers.staller, 1, count=80),), end=Terminate(300.0)))

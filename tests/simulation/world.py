@@ -91,8 +91,10 @@ class World:
         self.probe: Probe | None = None
         self.turn_progressed = self.turn_injected = True
         self.turn_woken_by = "nothing"
-        self.turn_began = 0.0  # when select came back
+        self.turn_began = self.clock.now  # when select came back
+        self.turn_stalls: list[float] = []  # for how long handlers have held up this turn
         self.turn_withheld = False  # it did not tell all that it could
+        self._told_nobody = self._looks_again = False
         self._numbers: dict[object, int] = {}
         self._linked = 0
         self._crowd: list[Peer] = []
@@ -153,9 +155,17 @@ class World:
         self.clock.leap(seconds)
         self._allow(seconds)
 
+    def stall(self, seconds: float) -> None:
+        """A handler holds up the loop."""
+        self.faults.count("handler: stalled in the loop")
+        self.turn_stalls.append(seconds)
+        self.leap(seconds)
+
     def _allow(self, seconds: float) -> None:
         """Nobody is to be blamed for these seconds."""
         self.patient_until += seconds
+        if self.probe is not None:
+            self.probe.until += seconds
         if self.must_end_by is not None:
             self.must_end_by += seconds
 
@@ -185,7 +195,14 @@ class World:
         self.faults.heal()
         self._feed()
         self.probe = Probe(self, Random(f"probe {self.seed}"), PROBE_PATIENCE)
-        self.schedule.after(then.at, then.happen, self)
+        self.schedule.after(then.at, self._terminate_after_probe, then)
+
+    def _terminate_after_probe(self, then: Terminate) -> None:
+        assert self.probe is not None
+        if self.probe.answered or self.clock.now >= self.probe.until:
+            then.happen(self)
+        else:
+            self.schedule.at(self.probe.until, self._terminate_after_probe, then)
 
     def terminate_at_call(self, number: int, second: float | None) -> None:
         def called(process: Process) -> None:
@@ -311,7 +328,10 @@ class World:
 
     def _server_waits(self, timeout: float | None) -> Ready:
         """The server's turn is over: look at it, then let the others run until it is its turn again."""
-        self._turned()
+        # Nobody was ready and a timer is due: it looks once more, which is no turn. (Twice in a row would be one.)
+        self._looks_again = timeout == 0 and self._told_nobody and not self._looks_again
+        if not self._looks_again:
+            self._turned()
         if self.closing_down or self.server_program.selector.closed:
             return []
         selector = self.server_program.selector
@@ -329,7 +349,9 @@ class World:
             elif not self._pass_time(deadline):
                 self.violated("the-drain-ends-in-time", "the server sleeps for ever", always=True)
         self.turn_began = self.clock.now
+        self.turn_stalls.clear()
         told = [] if timeout != 0 and self.server_program.wakes_blind(deadline) else selector.poll()
+        self._told_nobody = not told
         self.turn_injected = selector.injected
         self.turn_withheld = selector.withheld
         self.turn_progressed = False
