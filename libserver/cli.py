@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from selectors import BaseSelector
+from traceback import walk_tb
 from typing import Any, NoReturn, Protocol
 
 from commandline import Parser, VersionAction, checked
@@ -26,6 +27,7 @@ from protocol.printable import printable
 from protocol.states import Observer
 
 from .actions import Actions
+from .failures import error_text
 from .limits import ServerLimits
 from .listeners import CannotListen, handed_over, refuse_handed_over
 from .log import ANSWERS, DETAILS, FORMATS, LEVELS, check_logging, flush_log, set_up_logging
@@ -236,6 +238,9 @@ def _app(text: str) -> str:
     module, _, attribute = text.partition(":")
     if not module or not attribute:
         raise ValueError(f"{text!r}: write MODULE:ATTRIBUTE, such as myapp:actions")
+    if module.endswith(".py") or "/" in module:
+        meant = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise ValueError(f"{text!r} names a file: write its module, {meant}:{attribute}, where it can be imported")
     return text
 
 
@@ -247,7 +252,7 @@ def load_actions(name: str) -> Actions:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name != module_name.split(".")[0] and error.name != module_name:
-            raise CannotLoad(f"--app {name}: importing {module_name} failed: {error}") from error
+            raise CannotLoad(f"--app {name}: importing {module_name} failed: {_brief(error)}") from error
         raise CannotLoad(f"--app {name}: there is no module {module_name!r} here or on the path") from error
     except (Exception, SystemExit) as error:
         raise CannotLoad(f"--app {name}: importing {module_name} failed: {_brief(error)}") from error
@@ -260,15 +265,14 @@ def load_actions(name: str) -> Actions:
 
 def _brief(error: BaseException) -> str:
     """An exception in one line, with the place it came from."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    place = ""
+    words = error_text(error)
     if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error}"
-    if traceback is not None:
-        place = f" ({Path(traceback.tb_frame.f_code.co_filename).name}, line {traceback.tb_lineno})"
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{place}"
+        return f"{type(error).__name__}: {words}"  # which say where
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    # The last of the user's own, not one of a library that it called.
+    own = [place for place in places if place[0].startswith(str(Path.cwd()))] or places
+    place = f" ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else ""
+    return f"{type(error).__name__}: {words}{place}"
 
 
 class Recorder(Protocol):
@@ -292,7 +296,11 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
         arguments = parser.parse_args(argv)
     except SystemExit as error:
         return int(error.code or 0)
-    set_up_logging(arguments.log_level, arguments.log_format)
+    try:
+        set_up_logging(arguments.log_level, arguments.log_format)
+    except RuntimeError as error:
+        why = f"cannot start: {error}, and the log needs one; raise ulimit -u, or the pids limit of its cgroup"
+        return _cannot(parser, why, EXIT_CANNOT_START)
     limits = {name: getattr(arguments, name) for name in ServerLimits.__dataclass_fields__}
     try:
         sizes = Limits(arguments.max_header, arguments.max_content, arguments.max_json)
@@ -350,6 +358,8 @@ def _serve(
             check_logging(arguments.log_level, arguments.log_format)
         server = Server(addresses, actions, sizes, **more, **limits)
     except (CannotLoad, CannotListen) as error:
+        if isinstance(error, CannotLoad) and error.__cause__ is not None:
+            log.debug("%s", error, exc_info=error.__cause__)
         return _cannot(parser, str(error), EXIT_CANNOT_START)
     except OSError as error:  # of the loop's own descriptors
         return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", EXIT_CANNOT_START)

@@ -77,8 +77,9 @@ from protocol.states import (
     begin,
 )
 
-from .actions import Action
+from .actions import Action, ActionError
 from .limits import LIGHT, MAX_IN_FLIGHT
+from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
 from .session import Session
@@ -546,12 +547,17 @@ class Message:
             else:
                 self._turn_away(event, replies)
             return
-        pending.requests += 1
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
         call = partial(_call_in_time, clock, deadline, action.function, *arguments)
-        pool.submit(call, self._handler_returned, action, owed)
+        try:
+            pool.submit(call, self._handler_returned, action, owed)
+        except NoThread as error:
+            text = "%s is not run: %s (ulimit -u, or the pids limit of its cgroup)"
+            self.server.notices.tell("no-thread", text, action, error, facts=self.facts)
+            raise ActionError("overloaded", "the server has no thread for this just now; try again later") from None
+        pending.requests += 1
         pending.replies.owe(owed)
 
     def _turn_away(self, event: Request, replies: list[BytesLike]) -> None:

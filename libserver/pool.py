@@ -19,9 +19,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["HandlerPool"]
+__all__ = ["HandlerPool", "NoThread"]
 
 Task = tuple[Callable[[], object], Callable[..., None], tuple[Any, ...]]
+
+
+class NoThread(RuntimeError):
+    """The system gives us none, and there is none yet that could do the work later."""
 
 
 class HandlerPool:
@@ -42,7 +46,7 @@ class HandlerPool:
     def submit(self, function: Callable[[], object], done: Callable[..., None], *args: Any) -> None:
         """Run `function` in a thread; `done(*args, result, error)` is called on the loop, and calls `returned`.
 
-        Raises `RuntimeError`, nothing handed over, if the system has no thread for us at all.
+        Raises `NoThread`, nothing handed over, if the system has no thread for us at all.
         """
         if self._started < min(self.threads, self.outstanding + 1):
             self._start_thread()
@@ -52,9 +56,9 @@ class HandlerPool:
     def _start_thread(self) -> None:
         try:
             threading.Thread(target=self._work, name=f"handler-{self._started + 1}", daemon=True).start()
-        except RuntimeError:  # no thread to be had: those that run must do
+        except RuntimeError as error:  # no thread to be had: those that run must do
             if not self._started:
-                raise
+                raise NoThread(str(error)) from error
         else:
             self._started += 1
 

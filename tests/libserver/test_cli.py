@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -261,11 +262,15 @@ BROKEN = {
     "no module": (None, "there is no module 'mine_broken' here or on the path"),
     "no attribute": ("x = 1", "mine_broken has no actions; write actions = Actions() there"),
     "another type": ("actions = 5", "mine_broken is no libserver.Actions: actions"),
-    "raises": ("def f():\n    raise ValueError('oh\\nno')\nf()", "ValueError: oh (mine_broken.py, line 2)"),
+    "raises": ("def f():\n    raise ValueError('oh\\nno')\nf()", "ValueError: oh\\nno (mine_broken.py, line 2)"),
     "raises without words": ("raise ValueError", "ValueError:  (mine_broken.py, line 1)"),
     "syntax": ("def f(:\n", "SyntaxError: invalid syntax"),
     "exits": ("import sys; sys.exit('bye')", "SystemExit: bye (mine_broken.py, line 1)"),
-    "missing import": ("import no_such_module_at_all", "No module named 'no_such_module_at_all'"),
+    "missing import": (
+        "import no_such_module_at_all",
+        "No module named 'no_such_module_at_all' (mine_broken.py, line 1)",
+    ),
+    "in a library": ("\n\nimport json\njson.loads('{')", "(mine_broken.py, line 4)"),
     "bad handler": (
         "from libserver import Actions\nactions = Actions()\n@actions.add('x')\nasync def f(r): ...",
         "TypeError: the handler f is async",
@@ -289,6 +294,36 @@ def test_an_app_that_can_not_be_had_is_one_sentence_and_exit_code_1(
     assert out == ""
     (line,) = err.splitlines()
     assert words in line
+    assert main(["127.0.0.1", "0", "--app", "mine_broken:actions", "--log-level", "debug"]) == 1
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1] == line
+    assert ("Traceback" in told) == (text not in ("x = 1", "actions = 5")), told
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("greeting.py:actions", "greeting:actions"),
+        ("./greeting.py:actions", "greeting:actions"),
+        ("apps/greeting.py:actions", "apps.greeting:actions"),
+        ("apps/greeting:actions", "apps.greeting:actions"),
+    ],
+)
+def test_a_file_is_told_how_its_module_is_written(capsys: pytest.CaptureFixture[str], name: str, meant: str) -> None:
+    line = refused(capsys, "--app", name)
+    assert f"names a file: write its module, {meant}," in line
+
+
+def test_without_a_thread_for_its_log_it_says_so_and_does_not_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert main(["127.0.0.1", "0"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("app_server.py: cannot start: can't start new thread, and the log needs one; raise ")
 
 
 @pytest.mark.parametrize("name", ["mine.py:actions", "no/such:actions", ".relative:actions", "a b:actions", "é:é"])

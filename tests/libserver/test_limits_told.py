@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from libserver import Actions
 from libserver.log import TextFormatter
 from libserver.notices import TOLD, WITHIN
-from tests.libserver.harness import Turned, ask, binary, frame, small_buffers, turned
+from tests.libserver.harness import Turned, ask, binary, frame, keep, small_buffers, turned
 
 MEGABYTE = 1 << 20
 
@@ -81,7 +82,6 @@ MET: list[tuple[Callable[[Turned], None], str, str]] = [
 
 @pytest.fixture
 def actions() -> Iterator[Actions]:
-    import threading
 
     door = threading.Event()
     actions = Actions()
@@ -125,3 +125,26 @@ def test_a_flood_of_refusals_is_told_some_times_and_then_as_a_number() -> None:
         assert len(home.log.records) == TOLD
         home.advance(WITHIN)
         assert home.log.texts()[TOLD:] == [f"overloaded: 30 more within {WITHIN:g} s"]
+
+
+def test_without_a_thread_for_the_pool_the_request_is_answered_overloaded_and_all_else_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    actions = Actions()
+    actions.add("block", blocking=True)(lambda request: "done")
+    with turned(actions) as home:
+        peer = home.peer()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            peer.send(keep("block"), keep("echo", 1))
+            first, second = peer.replies(2)
+        assert (first.code, second.result) == ("overloaded", 1)
+        (record,) = home.log.records
+        assert record.getMessage().startswith("action 'block' is not run: can't start new thread (ulimit -u")
+        assert vars(record)["event"] == "no-thread"
+        peer.send(keep("block"))
+        assert peer.reply().result == "done"
+        assert int(home.only.requests) == 3
