@@ -474,7 +474,8 @@ class Server:
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
         if log.isEnabledFor(logging.DEBUG):
-            facts = {"event": "closed", "reason": reason.value, **accepted.facts()}
+            carried = volume(accepted.transport.sock, was_reset=reason is CloseReason.RESET)
+            facts = {"event": "closed", "reason": reason.value, **accepted.facts(), **carried}
             log.debug("connection closed: %s", reason.value, extra=facts)
         welcome = self.connections.pop(accepted, None) is not None
         if self._numbers:

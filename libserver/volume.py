@@ -22,28 +22,33 @@ _SIZE = 216
 _TWO = struct.Struct("=QQ")
 _ONE = struct.Struct("=Q")
 
-#: The states in which the peer's FIN has come, which bytes_received counts for a byte:
-#: TIME_WAIT, CLOSE_WAIT, LAST_ACK and CLOSING.
+#: The states in which the peer's FIN has come, which bytes_received counts for a byte: TIME_WAIT,
+#: CLOSE_WAIT, LAST_ACK and CLOSING; and CLOSE, which is also that of one that was reset.
 _HAS_FIN = frozenset({6, 8, 9, 11})
+_CLOSE = 7
 
 _TCP_INFO = getattr(socket, "TCP_INFO", None)
 
 
-def volume(sock: Any) -> dict[str, object]:
+def volume(sock: Any, was_reset: bool = True) -> dict[str, object]:
     """`received` and `sent`, in bytes of messages; nothing where the system does not tell."""
-    if isinstance(sock, Remembering) and sock.told is not None:
-        return sock.told
-    if _TCP_INFO is None or not isinstance(sock, socket.socket):  # a recorder's, a test's
-        return {}
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
-    except OSError:  # a UNIX socket, or a closed one
-        return {}
+    info = sock.told if isinstance(sock, Remembering) and sock.told is not None else _ask(sock)
     if len(info) < _SIZE:
         return {}
     (received,) = _ONE.unpack_from(info, _RECEIVED)
     sent, again = _TWO.unpack_from(info, _SENT)
-    return {"received": received - (info[_STATE] in _HAS_FIN), "sent": sent - again}
+    state = info[_STATE]
+    fin = state in _HAS_FIN or (state == _CLOSE and not was_reset)
+    return {"received": max(0, received - fin), "sent": sent - again}
+
+
+def _ask(sock: Any) -> bytes:
+    if _TCP_INFO is None or not isinstance(sock, socket.socket):  # a recorder's, a test's
+        return b""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+    except OSError:  # a UNIX socket, or a closed one
+        return b""
 
 
 class Remembering(socket.socket):
@@ -56,12 +61,12 @@ class Remembering(socket.socket):
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.setblocking(False)
         self.peer = peer
-        self.told: dict[str, object] | None = None
+        self.told: bytes | None = None
 
     def getpeername(self) -> Any:
         return self.peer
 
     def close(self) -> None:
         if self.told is None:
-            self.told = volume(self)
+            self.told = _ask(self)
         super().close()

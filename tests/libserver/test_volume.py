@@ -43,6 +43,20 @@ def test_a_line_about_a_close_says_what_the_connection_carried(debugging: None, 
     assert sent > 5000
 
 
+def test_of_one_that_is_served_at_once_the_peers_fin_is_no_byte(debugging: None) -> None:
+    with turned() as home:
+        for _ in range(2):  # the second's header was seen before
+            peer = home.peer()
+            peer.send(ask("ping"))
+            peer.finish()
+            reply = peer.reply()
+            peer.eof()
+            home.until(lambda: not home.server.connections)
+            fields = vars(home.log.records[-1])
+            assert (fields["reason"], fields["received"]) == ("served", len(ask("ping")))
+            assert fields["sent"] > len(reply.content)
+
+
 def test_a_unix_socket_keeps_no_count_so_its_lines_go_without(debugging: None, tmp_path: Path) -> None:
     with turned(listen=(f"unix:{tmp_path}/s",)) as home:
         peer = home.peer()
