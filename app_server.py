@@ -7,7 +7,6 @@ writes in `study.recorder`, which the library knows nothing of.
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import stdio
@@ -27,16 +26,18 @@ def record(path: str, vantage: str, **options: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
+    if (sys.argv[1:] if argv is None else list(argv)) in (["-h"], ["--help"]):
+        from libserver import usage  # and nothing else, which would take ten times as long
+
+        return stdio.run("app_server.py", usage.print_help)
+
+    import signal
+
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # first of all: a server survives them, whatever it is doing
     signal.signal(signal.SIGTERM, stdio.interrupt)
 
     def command() -> int:
-        if (sys.argv[1:] if argv is None else list(argv)) in (["-h"], ["--help"]):
-            from libserver import usage  # before the server is imported, which takes ten times as long
-
-            print(usage.help_text(), end="")
-            return 0
         from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
 
         return cli.main(argv, record)

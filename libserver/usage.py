@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["help_text"]
+__all__ = ["help_text", "print_help"]
 
 
 def help_text() -> str:
     """The text, to its last line feed. Raises `OSError` where the installation is not whole."""
     with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
         return file.read()
+
+
+def print_help() -> None:
+    """`app_server.py --help`."""
+    print(help_text(), end="")
