@@ -74,6 +74,7 @@ class Slowness:
             held,
             facts=message.facts,
             held=round(held, 3),
+            action=", ".join(action.name for action in actions[:NAMED]),
             registered=", ".join(action.registered for action in actions[:NAMED]),
         )
 

@@ -90,6 +90,7 @@ def test_a_handler_that_blocks_the_loop_is_named_with_the_cure(way: str, name: s
     assert f"kept everybody else waiting for {TIMES[name]:.2f} s" in text
     assert "register it with blocking=True" in text
     assert fields["event"] == "slow-handler"
+    assert name in fields["action"]
     assert fields["peer"] == f"{host}:{port}"
     assert fields["held"] == pytest.approx(TIMES[name], abs=0.01)
     line = int(fields["registered"].split(", ")[-1].rpartition(":")[2]) if way != "pipelined" else REGISTERED
