@@ -42,7 +42,7 @@ class Witness:
         self.seen.append((got, ended))
 
 
-def seen_of(kind, seconds=1.0, patience=0.7):
+def seen_of(kind, seconds=1.0, patience=20.0):
     """Run the load against one port and let another see the hostile peer: their endpoints differ."""
     witness = Witness(patience)
     with ScriptedServer(witness) as theirs, ScriptedServer(servers.correct) as ours:
