@@ -380,8 +380,7 @@ class Message:
                 self.transport.pause_reading()
                 if self._pending is not None and self._pending.held is not None and self.server.pool.full:
                     self.server.wait_for_pool(self)
-            if not self.transport.interest() and self not in self.server.unwatched_timer:
-                self.server.unwatched_timer.start(self)
+            self._look_after()
             self._time_input(header_size)
             self._rest()
 
@@ -568,6 +567,11 @@ class Message:
         error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
         self._reply(event.header, error, replies)
 
+    def _look_after(self) -> None:
+        """If the loop does not watch it any more, have it looked at."""
+        if not self.transport.interest() and self not in self.server.unwatched_timer:
+            self.server.unwatched_timer.start(self)
+
     def look_for_break(self) -> None:
         """Nobody reads or writes here, so nobody would hear of its end: is there still a connection?"""
         if not self.transport.interest():
@@ -653,6 +657,8 @@ class Message:
             self.server.send_timer.stop(self)
             self.last_active = self.server.loop.lately
             self._settle()
+            if not self.transport.closed:
+                self._look_after()
 
     # --- timers --------------------------------------------------------------------------------
 

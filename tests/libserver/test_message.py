@@ -1741,8 +1741,7 @@ def test_a_peer_that_resets_while_its_request_waits_for_a_thread_is_noticed_in_a
         home.advance(BROKEN_WITHIN)
         home.until(lambda: home.reasons == {"reset": 1})
         assert len(home.server._waiting_for_pool) == 1
-        d.open_all()
-        d.open("stays")
+        d.open("busy 0", "busy 1", "stays")
         assert stays.reply().result == "stays"
         assert "gone" not in d.begun
 

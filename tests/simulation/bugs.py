@@ -64,6 +64,9 @@ def release_twice(self: Replies, *args: Any) -> list[Any]:
     return parts + parts
 
 
+def look_for_nothing(self: Message) -> None: ...
+
+
 _everybodys: dict[str, Any] = {}
 
 
@@ -367,6 +370,13 @@ BUGS: tuple[Bug, ...] = (
         0,
         "who stops lingering early stays in the queue",
         method(Server, "forget", stop_no_linger_timer),
+    ),
+    Bug(
+        "nobody-looks-for-breaks",
+        "a-break-is-noticed",
+        1003,
+        "a connection that waits for a handler is not looked after",
+        method(Message, "look_for_break", look_for_nothing),
     ),
     Bug(
         "water-marks-ignored",

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eventloop import Fifo
 from eventloop.transport import RECV_SIZE
 from libserver.failures import EVENT as HANDLER_FAILED
-from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING, STALLED
+from libserver.limits import BROKEN_WITHIN, LINGER, REFUSED_LINGER, REFUSED_LINGERING, STALLED
 from libserver.reasons import CloseReason
 
 from .oracle import AS_ASKED, BIG, Conversation
@@ -218,6 +218,30 @@ class NoTimerSurvives(Invariant):
     over = swept
 
 
+class BreaksAreNoticed(Invariant):
+    """A connection that its peer has reset is not kept, also where nobody reads or writes."""
+
+    name = "a-break-is-noticed"
+    #: Seconds from when it is seen here, and times that the server has looked at its timers since.
+    WITHIN = 3 * BROKEN_WITHIN
+    SWEEPS = 5
+
+    def __init__(self) -> None:
+        self._broken: dict[int, tuple[float, int]] = {}  # since when, and how often it was seen
+
+    def swept(self, world: World) -> None:
+        now = world.clock.now
+        broken = {}
+        for message in world.server.connections:
+            if getattr(message.transport.sock, "dead", False) and not message.transport.closed:
+                number = world.number_of(message)
+                since, sweeps = self._broken.get(number, (now, 0))
+                broken[number] = since, sweeps + 1
+                if now - since > self.WITHIN and sweeps > self.SWEEPS:
+                    world.violated(self.name, f"connection {number} was reset {now - since:.1f} s ago and is kept")
+        self._broken = broken
+
+
 class MemoryWithinLimits(Invariant):
     """What is buffered for one connection is bounded by the limits, and so is the number of them."""
 
@@ -398,6 +422,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     OneReasonEach,
     NoDescriptorSurvives,
     NoTimerSurvives,
+    BreaksAreNoticed,
     MemoryWithinLimits,
     TurnsMakeProgress,
     TurnsAreBounded,
