@@ -142,6 +142,8 @@ class Actions:
         #: called when a connection has come, and when it has gone
         self.connected: list[Callable[..., object]] = []
         self.disconnected: list[Callable[..., object]] = []
+        #: is anybody to be told? Asked for every connection, so it is kept
+        self.on_either = False
         #: What the batch path may call itself: everything here that does not block.
         self.handlers = Handlers(refuse=self._refusal)
         if builtin:
@@ -205,6 +207,7 @@ class Actions:
         """
         _takes(function, 1, "(session)")
         self.connected.append(function)
+        self.on_either = True
         return function
 
     def on_disconnect(self, function: F) -> F:
@@ -214,12 +217,8 @@ class Actions:
         """
         _takes(function, 2, "(session, reason)")
         self.disconnected.append(function)
+        self.on_either = True
         return function
-
-    @property
-    def on_either(self) -> bool:
-        """Is anybody to be told of connections?"""
-        return bool(self.connected or self.disconnected)
 
     @staticmethod
     def _register(table: dict[str, Action], action: Action) -> None:
