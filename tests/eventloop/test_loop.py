@@ -692,3 +692,24 @@ def test_every_signal_is_heard_of_also_where_its_handler_is_called_once() -> Non
         assert numbers == bytes([signal.SIGUSR2] * 2)
     finally:
         signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_signal_s_handler_may_hear_at_once_what_has_come_and_what_it_hands_over_still_wakes() -> None:
+    numbers = bytearray()
+    order: list[str] = []
+
+    def handle(number: int, frame: object) -> None:
+        loop.hear_signals()
+        order.append(f"heard {len(numbers)}")
+        loop.call_soon_threadsafe(order.append, "handed over")
+
+    with contextlib.closing(EventLoop()) as loop:
+        before = signal.signal(signal.SIGUSR2, handle)
+        try:
+            loop.wake_on_signals(numbers.extend)
+            signal.raise_signal(signal.SIGUSR2)
+            loop.call_later(30, pytest.fail, "slept on")
+            loop.run_once()
+        finally:
+            signal.signal(signal.SIGUSR2, before)
+    assert order == ["heard 1", "handed over"]
