@@ -197,7 +197,7 @@ def test_while_it_starts_nothing_that_asks_kills_it(tmp_path: Path, number: int)
 def test_the_first_line_that_runs_ignores_them() -> None:
     """Before the imports, which take longer than all the rest of the start."""
     program = (
-        "import builtins, signal, sys; sys.argv = ['app_server.py', '--help']\n"
+        "import builtins, signal, sys; sys.argv = ['app_server.py', '--version']\n"
         f"sys.path.insert(0, {str(Path(SCRIPT).parent)!r})\nimport app_server\n"
         "assert 'libserver' not in sys.modules and 'argparse' not in sys.modules\n"
         "real = builtins.__import__\n"
@@ -208,7 +208,7 @@ def test_the_first_line_that_runs_ignores_them() -> None:
         "        print('looked')\n"
         "        builtins.__import__ = real\n"
         "    return real(name, *more)\n"
-        "builtins.__import__ = look\napp_server.main(['--help'])\n"
+        "builtins.__import__ = look\napp_server.main(['--version'])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("looked")
