@@ -368,7 +368,7 @@ class Message:
         else:
             with Uncollected():
                 completed, header_size = self._walk(replies, size)
-            if undecoded >= DIRECT_CONTENT:
+            if undecoded > DIRECT_CONTENT:  # more than one read: a large content, or as much that was put off
                 together.spend()
         if completed:
             self.server.arrivals.stop(self)  # the next has its own time
