@@ -65,7 +65,19 @@ HEAVY = 8 * 1024
 class Together:
     """What was read of a server's connections at rest and is not yet answered."""
 
-    __slots__ = ("_answering", "_clock", "_due", "_large", "_later", "_loop", "_replies", "_server", "_waiting")
+    __slots__ = (
+        "_answer_comes",
+        "_answering",
+        "_clock",
+        "_due",
+        "_end_comes",
+        "_large",
+        "_later",
+        "_loop",
+        "_replies",
+        "_server",
+        "_waiting",
+    )
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -78,6 +90,7 @@ class Together:
         self._clock = server.loop.clock
         self._due = 0.0  # by when they want to be answered
         self._answering = False
+        self._answer_comes = self._end_comes = False  # they are in the loop's queue
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -124,7 +137,8 @@ class Together:
             self._wait_for_the_end()
 
     def _wait_for_the_end(self) -> None:
-        if len(self._later) + self._large == 1:
+        if not self._end_comes:  # once: who goes on may wait again, and a second one would be a turn within the turn
+            self._end_comes = True
             self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
@@ -134,11 +148,12 @@ class Together:
         decoded in this turn already.
         """
         later = self._later
+        self._end_comes = False
         try:
-            if self._waiting:
+            if self._waiting and not self.stalled:
                 self._answer_in_turn()
             until = self._time_to_answer()
-            for _ in range(len(later)):
+            for _ in range(0 if self.stalled else len(later)):
                 if self._large or self._clock() > until:
                     break
                 self._go_on(*later.take_smallest())
@@ -147,7 +162,7 @@ class Together:
         finally:
             self._large = False
             if later:
-                self._loop.call_soon(self._end_turn)
+                self._wait_for_the_end()
 
     def _go_on(self, message: Message, data: bytes | None) -> None:
         if message.transport.closed:
@@ -168,7 +183,7 @@ class Together:
         count = len(waiting)
         if count == 1:
             self._due = self._clock() + WITHIN
-            self._loop.call_soon(self._answer_in_turn)
+            self._wait_for_all()
         elif (count >= TOGETHER or self._clock() > self._due) and self._clock() <= self._loop.now + TURN:
             self._answer_in_turn()
 
@@ -194,8 +209,11 @@ class Together:
         return False
 
     def hurry(self) -> None:
-        """Somebody else is about to be served: whoever has waited long enough comes first."""
-        if self._waiting and self._clock() > self._due:
+        """Somebody else is about to be served: whoever has waited long enough comes first.
+
+        Not once a handler has held up the turn: then nobody is served before its last part.
+        """
+        if self._waiting and self._clock() > self._due and not self.stalled:
             self._answer_in_turn()
 
     def take(self, message: Message) -> bytes:
@@ -219,6 +237,15 @@ class Together:
                 self._waiting[message] = data
         if self._waiting:
             self._answer(math.inf)
+
+    def _wait_for_all(self) -> None:
+        if not self._answer_comes:
+            self._answer_comes = True
+            self._loop.call_soon(self._answer_when_all_are_read)
+
+    def _answer_when_all_are_read(self) -> None:
+        self._answer_comes = False
+        self._answer_in_turn()
 
     def _answer_in_turn(self) -> None:
         self._answer(self._time_to_answer())
@@ -251,7 +278,7 @@ class Together:
         finally:
             self._answering = False
             if waiting or self._replies:  # interrupted, or out of time
-                self._loop.call_soon(self._answer_in_turn)
+                self._wait_for_all()
 
     def _put_off_the_large(self) -> None:
         """Of those left the small ones come first in the next turn."""
