@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from . import peers
-from .happenings import Arrival, Leap, Standstill, Terminate
+from .happenings import Arrival, Leap, Standstill, Terminate, TerminateAtCall
 from .peers import Peer, Script, frame, request
 from .plan import Plan
 from .pool import SimPool
@@ -51,6 +51,22 @@ def asks_for_much_and_breaks_off(peer: Peer) -> Script:
     yield from peer.send(request("big", 1000, connection="keep-alive") * 60 + request("echo", 2)[:20])
     peer.fin()
     yield from peer.wait(100.0)
+
+
+def asks_many_at_once(peer: Peer) -> Script:
+    """More than the server reads in one go, reading all the while; each read ends where a request does."""
+    yield from peer.connect()
+    one = request("echo", "x" * 100, connection="keep-alive")
+    one = request("echo", "x" * (100 + 256 - len(one)), connection="keep-alive")
+    assert len(one) == 256
+    left = memoryview(one * 1200)
+    while left:
+        peer.read()
+        try:
+            left = left[peer.sock.send(left) :]
+        except BlockingIOError:
+            yield from peer.wait(1.0)
+    yield from peer.read_for(30.0)
 
 
 def goes_on_talking_nonsense(peer: Peer) -> Script:
@@ -139,7 +155,24 @@ def test_an_hour_that_nobody_saw_is_nobodys_fault() -> None:
     assert "bad-framing" in reasons(ran(plan))
 
 
+@pytest.mark.parametrize("grace", [0.0, 1.0])
+@pytest.mark.parametrize("share", [4, 1024])
+def test_a_drain_closes_nothing_that_it_has_not_read(share: int, grace: float) -> None:
+    """Seed 935497: requests waited in the kernel, and the close was a RST that cost the peer its replies."""
+    limits = {"requests_per_event": share, "drain_grace": grace}
+    for number in range(8, 20):
+        signal = TerminateAtCall(0.0, number=number)
+        ran(Plan(limits=limits, rooms=(1 << 19, 1 << 19), happenings=(Arrival(0.1, asks_many_at_once, 1), signal)))
+
+
 @pytest.mark.parametrize("observed", [0.0, 1.0], ids=["batch", "walk"])
 def test_eighty_handlers_that_stall_are_not_all_of_one_turn(observed: float) -> None:
     """Seed 939269: one turn of the loop served all of them, and a newcomer waited as long as they took together."""
     ran(Plan(observed=observed, happenings=(Arrival(0.1, peers.staller, 1, count=80),), end=Terminate(300.0)))
+
+
+def test_the_end_of_a_turn_comes_once_in_it() -> None:
+    """Who went on there and had to wait again asked for another end of the same turn: five stalls in one."""
+    for seed in range(25):
+        crowd = Arrival(0.1, peers.staller, 4, count=40)
+        ran(Plan(seed=seed, limits={"requests_per_event": 1}, happenings=(crowd,), end=Terminate(400.0)))

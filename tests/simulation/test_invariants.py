@@ -5,6 +5,8 @@ Each of these was a seed that failed although the server was right, or would hav
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from libserver.reasons import CloseReason
 
-from .invariants import Ending, GentleClose, Invariant, UnansweredHasReason
+from .invariants import INVARIANTS, Ending, GentleClose, Invariant, UnansweredHasReason
 
 
 class Court:
@@ -75,3 +77,10 @@ def test_who_cuts_explains_it(reason: CloseReason) -> None:
 def test_nobody_is_told_of_a_cut_who_is_not_counted_as_cut() -> None:
     assert judged(UnansweredHasReason(), CloseReason.CUT, told_of_cut=True) == 0
     assert judged(UnansweredHasReason(), CloseReason.BAD_FRAMING, told_of_cut=True) == 1
+
+
+def test_the_page_has_a_row_for_each_invariant() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
+    rows = page[page.index("| invariant |") :].splitlines()[2:]
+    told = [row.split("|")[1].strip() for row in itertools.takewhile(bool, rows)]
+    assert told == [kind.name for kind in INVARIANTS]
