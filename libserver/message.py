@@ -610,7 +610,7 @@ class Message:
     def _release(self, owed: Replies) -> None:
         """Send what is ready of what is owed, as far as the water mark lets it."""
         while not (self.transport.above_high or self.transport.closed):
-            if self.connection.winding_down and owed.size < self.server.limits.write_high and owed.all_ready:
+            if owed and self.connection.winding_down and owed.size < self.server.limits.write_high and owed.all_ready:
                 self._end_with(len(owed))
             parts = owed.release(self.connection, self.server.limits.write_high)
             if not parts:
@@ -690,13 +690,14 @@ class Message:
 
     @property
     def idle(self) -> bool:
-        """Between messages, with nothing owed either way."""
+        """Between messages, with nothing owed either way, and not kept from being read by others who come first."""
         return (
             self.state is OPEN
             and not self.transport.closed  # lost, and about to be told so
             and not self.connection.mid_message
             and not self.connection.in_flight
             and not self.transport.queued
+            and self not in self.server.together
         )
 
     # --- ending ----------------------------------------------------------------------------------

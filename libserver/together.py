@@ -95,6 +95,10 @@ class Together:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, message: Message) -> bool:
+        """Was something of it read that is not answered, or has it yet to be read on?"""
+        return message in self._waiting or message in self._later
+
     def __bool__(self) -> bool:
         """Does anybody wait? Who reads on then may be one of them: what it sent before comes first."""
         return bool(self._waiting or self._later)

@@ -96,7 +96,7 @@ class PoolClient(Turning):
             world.schedule.after(world.length * random.random(), self._submit)
 
     def _submit(self) -> None:
-        if self.closing:
+        if self.closing or self.world.closing_down:  # nobody would wait for them long enough
             return
         calls = []
         for _ in range(self.random.choice((1, 5, 40))):

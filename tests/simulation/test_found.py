@@ -176,3 +176,18 @@ def test_the_end_of_a_turn_comes_once_in_it() -> None:
     for seed in range(25):
         crowd = Arrival(0.1, peers.staller, 4, count=40)
         ran(Plan(seed=seed, limits={"requests_per_event": 1}, happenings=(crowd,), end=Terminate(400.0)))
+
+
+def test_who_waits_for_its_turn_is_not_idle_however_long_that_takes() -> None:
+    """Seed 9001908: the idle timeout closed a connection that the server itself had not read on."""
+    for seed in range(12):
+        limits = {"requests_per_event": 1, "idle_timeout": 5.0}
+        crowd = Arrival(0.1, peers.staller, 12, count=40)
+        ran(Plan(seed=seed, limits=limits, happenings=(crowd,), end=Terminate(400.0)))
+
+
+def test_nobody_is_closed_in_the_grace_who_was_not_told() -> None:
+    """Seed 11000716: the last reply left among more than the high-water mark at once, and said nothing of an end."""
+    for seed in range(11000711, 11000721):
+        limits = {"write_high": 2048, "write_low": 2048}
+        ran(Plan(seed=seed, limits=limits, happenings=(Arrival(0.34, peers.greedy, 1000),), end=Terminate(5.0)))
