@@ -370,9 +370,9 @@ class Connection:
         return Request(header, value, content if header.is_json and len(content) >= DIRECT_CONTENT else None)
 
     def _lose_framing(self, error: FatalError, header: Header | None = None) -> Event:
-        if self._buffer is not None:
-            # Not in the error's words: these must not depend on how much has come by now.
-            error.looks_like = looks_like(bytes(self._buffer[:SAMPLE]))
+        assert self._buffer is not None  # what is no message was found in it
+        # Not in the error's words: these must not depend on how much has come by now.
+        error.looks_like = looks_like(bytes(self._buffer[:SAMPLE]))
         advance(self, RECEIVE, FRAMING_LOST)
         self._forget()
         if self.codec.role is SERVER:

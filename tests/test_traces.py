@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -30,7 +31,13 @@ def test_a_second_server_on_the_port_leaves_the_trace_of_the_first_alone(tmp_pat
         assert IS_THERE in said
         server.signal(signal.SIGTERM)
         assert server.end()[0] == 0
-    assert records(path) > 20
+    header, *events = (json.loads(record) for record in path.read_bytes().split(b"\x1e")[1:])
+    assert header["title"] == "multiconn server"
+    names = [event["name"].removeprefix("multiconn:") for event in events]
+    assert (names[0], names[-1]) == ("connection", "ended")
+    assert (names.count("connection"), names.count("ended")) == (1, 1)
+    calls = [event["data"]["call"] for event in events if event["name"] == "multiconn:syscall"]
+    assert [call for call in ("recv", "send", "close") if call not in calls] == [], "of its request and its end"
 
 
 def test_a_server_that_finds_the_port_taken_leaves_no_trace(tmp_path: Path) -> None:

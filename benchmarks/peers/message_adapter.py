@@ -9,14 +9,18 @@ uvloop's: only what moves the bytes is exchanged. Two small classes stand in for
 
 Where asyncio knows less than `eventloop` does: it does not say when it has sent what it kept, only
 when it keeps too much and when that is over, so `queued` is 0 between those two; it hands
-over `bytes`, so large contents are copied into their buffer instead of received there; and a
-socket that was just accepted is not read before its turn.
+over `bytes`, so large contents are copied into their buffer instead of received there; a
+socket that was just accepted is not read before its turn; and nobody says how long a turn took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import socket
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -24,7 +28,7 @@ from typing import Any, cast
 import libserver.message
 from benchmarks.peers.command import BACKLOG, announce, arguments, listen, read_modestly
 from eventloop import EventLoop, WaterMarks
-from eventloop.loop import LATELY
+from eventloop.loop import LATELY, READ, WRITE
 from libserver import Server
 
 
@@ -110,6 +114,10 @@ class StreamTransport(asyncio.Protocol):
         return self
 
     @property
+    def sock(self) -> Any:
+        return self.stream.get_extra_info("socket")
+
+    @property
     def queued(self) -> int:
         return self.stream.get_write_buffer_size() if self.above_high else 0
 
@@ -130,9 +138,26 @@ class StreamTransport(asyncio.Protocol):
     def start(self) -> None:
         """asyncio reads from the beginning."""
 
+    def interest(self) -> int:
+        return (READ if self.reading and not self.closed else 0) | (WRITE if self.above_high else 0)
+
+    def is_broken(self) -> bool:
+        try:
+            return not self.closed and bool(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except OSError:
+            return True
+
     def nothing_unread(self) -> bool:
-        """An asyncio transport's socket can't be asked, so the connection lingers."""
+        """Nothing may be taken from an asyncio transport's socket to find that out, so the connection lingers."""
         return False
+
+    def unread(self) -> int:
+        if self.closed:
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(self.sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+        except OSError:
+            return 0
 
     def read_into(self, sink: object) -> None:
         """`Message.data_received` copies into the sink what is given to it."""

@@ -713,3 +713,26 @@ def test_a_signal_s_handler_may_hear_at_once_what_has_come_and_what_it_hands_ove
         finally:
             signal.signal(signal.SIGUSR2, before)
     assert order == ["heard 1", "handed over"]
+
+
+# --- turns that take long ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.09, []), (0.11, [0.11]), (5.0, [5.0])])
+def test_a_turn_of_run_that_takes_longer_than_slow_is_told_with_its_seconds(
+    loop: EventLoop, clock: FakeClock, seconds: float, told: list[float]
+) -> None:
+    heard: list[float] = []
+    loop.on_slow, loop.slow = heard.append, 0.1
+    loop.call_soon(clock.advance, seconds)
+    loop.call_later(10, loop.stop)  # what it sleeps until then is no part of a turn
+    loop.run()
+    assert heard == pytest.approx(told)
+
+
+def test_a_slow_turn_that_nobody_wants_to_hear_of_is_passed_over(loop: EventLoop, clock: FakeClock) -> None:
+    loop.slow = 0.1
+    loop.call_soon(clock.advance, 5.0)
+    loop.call_later(10, loop.stop)
+    loop.run()
+    assert clock() - loop.now == pytest.approx(0.0)

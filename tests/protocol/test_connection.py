@@ -366,6 +366,30 @@ def test_buffered_counts_the_bytes_that_belong_to_no_event_yet():
     assert connection.buffered == 1
 
 
+def test_undecoded_is_what_the_next_event_may_decode():
+    connection = server()
+    assert connection.undecoded == 0
+    connection.feed(NEXT + NEXT[:7])
+    assert connection.undecoded == len(NEXT) + 7
+    connection.next_event()
+    connection.next_event()
+    assert connection.undecoded == 7
+
+
+@pytest.mark.parametrize(("content_type", "decoded"), [("text/json", True), ("x/y", False)])
+def test_of_a_large_content_nothing_is_undecoded_before_it_is_whole_nor_if_it_is_bytes(content_type, decoded):
+    connection = server()
+    connection.receive_data(header(DIRECT_CONTENT, content_type, connection="keep-alive"))
+    assert connection.undecoded == 0
+    connection.feed(b'"' + b"a" * (DIRECT_CONTENT - 2))
+    assert connection.next_event() is None
+    assert (connection.buffered, connection.undecoded) == (DIRECT_CONTENT - 1, 0)
+    connection.feed(b'"')
+    assert connection.undecoded == (DIRECT_CONTENT if decoded else 0)
+    assert kinds([connection.next_event()]) == ["Request"]
+    assert connection.undecoded == 0
+
+
 def test_giving_up_throws_away_what_is_here_and_what_comes():
     for begun in (b"", NEXT[:1], NEXT[:50], header(5) + b"1", header(DIRECT_CONTENT, "x/y") + b"1"):
         connection = server()
