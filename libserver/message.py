@@ -306,8 +306,11 @@ class Message:
             if not collects:
                 gc.enable()
         loop = server.loop
-        if loop.clock() - loop.now > SLOW:
-            server.slowness.answered(self, data[: batch[0]])
+        slowness = server.slowness
+        now = loop.clock()
+        if now - loop.now > SLOW:
+            slowness.answered(self, data[: batch[0]])
+        slowness.looked = now
         answered = len(batch[1]) // PARTS
         self.requests += answered
         if answered >= limits.requests_per_event:
@@ -517,8 +520,10 @@ class Message:
             outcome = action.call(event.content, self.session)
         except BaseException as error:  # its handler's own, whatever that is, must not end the server
             outcome = self.failure(error, asked)
-        if self.server.loop.clock() - self.server.loop.now > SLOW:
+        now = self.server.loop.clock()
+        if now - self.server.loop.now > SLOW:
             self.server.slowness.handled(self, asked)
+        self.server.slowness.looked = now
         self.requests += 1
         self._reply(event.header, outcome, replies, asked)
 

@@ -319,10 +319,12 @@ class Together:
             raise
         finally:
             answered = len(replies) // PARTS
-            if answered and self._clock() - self._loop.now > SLOW:
+            now = self._clock()
+            if answered and now - self._loop.now > SLOW:
                 # It stops behind the one with which it became late.
                 slow = messages[taken[answered - 1]]
                 server.slowness.answered(slow, self._waiting[slow])
+            server.slowness.looked = now
             self._take(messages, taken, replies)
 
     def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:

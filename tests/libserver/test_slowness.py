@@ -112,6 +112,31 @@ def test_two_in_one_turn_are_told_apart() -> None:
     assert "action 'sleepy' kept everybody else waiting for 1.00 s" in texts[1]
 
 
+@pytest.mark.parametrize("way", ["first of a connection", "at rest", "in two pieces"])
+def test_nobody_is_named_for_what_others_took_before_it_in_one_turn(way: str) -> None:
+    """A thousand clients come at once: that is nobody's handler."""
+    part = SLOW * 0.6
+    actions, house = sleepy({"quick": 0.0, "a while": part})
+    with turned(actions) as home:
+        house["it"] = home
+        peers = [home.peer() if way == "first of a connection" else at_rest(home) for _ in range(6)]
+        request = keep("a while")
+        if way == "in two pieces":
+            for peer in peers:
+                peer.send(request[:50])
+            request = request[50:]
+        home.quiet()
+        for peer in peers:
+            peer.send(request)
+        turns: list[float] = []
+        while sum(turns) < part * (len(peers) - 0.5):
+            begun = home.clock()
+            home.turn()
+            turns.append(home.clock() - begun)
+        assert max(turns) > SLOW, "one of them was slow"
+        assert told(home) == []
+
+
 def test_one_that_is_quick_or_in_the_pool_is_not_told() -> None:
     actions, house = sleepy({"quick": SLOW * 0.9})
     with turned(actions) as home:
