@@ -18,37 +18,41 @@ D = TypeVar("D")
 
 
 class BySize(Generic[W, D]):
-    """A queue of subjects that each wait once, with what each has with it."""
+    """A queue of subjects that each wait once, with what each has with it.
 
-    __slots__ = ("_row_of", "_rows")
+    `row_of` is to be read only: who waits, in the order they came. Whether anybody does is asked of it with
+    each request, and of a dictionary that is no call.
+    """
+
+    __slots__ = ("_rows", "row_of")
 
     def __init__(self) -> None:
-        self._row_of: dict[W, int] = {}  # in the order they came
+        self.row_of: dict[W, int] = {}
         self._rows: dict[int, dict[W, D]] = {}  # none of them empty
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return len(self.row_of)
 
     def __contains__(self, subject: W) -> bool:
-        return subject in self._row_of
+        return subject in self.row_of
 
     def __iter__(self) -> Iterator[W]:
         """Those that wait now."""
-        return iter([*self._row_of])
+        return iter([*self.row_of])
 
     def add(self, subject: W, data: D, size: int) -> None:
         self.remove(subject)
-        row = self._row_of[subject] = size.bit_length()
+        row = self.row_of[subject] = size.bit_length()
         self._rows.setdefault(row, {})[subject] = data
 
     def get(self, subject: W) -> D | None:
         """What it has with it; None if it does not wait."""
-        row = self._row_of.get(subject)
+        row = self.row_of.get(subject)
         return None if row is None else self._rows[row][subject]
 
     def remove(self, subject: W) -> None:
         """It waits no more, if it did."""
-        if subject in self._row_of:
+        if subject in self.row_of:
             self._take(subject)
 
     def take_smallest(self) -> tuple[W, D]:
@@ -57,14 +61,14 @@ class BySize(Generic[W, D]):
 
     def take_oldest(self) -> tuple[W, D]:
         """Raises `StopIteration` if nobody waits."""
-        return self._take(next(iter(self._row_of)))
+        return self._take(next(iter(self.row_of)))
 
     def clear(self) -> None:
-        self._row_of.clear()
+        self.row_of.clear()
         self._rows.clear()
 
     def _take(self, subject: W) -> tuple[W, D]:
-        number = self._row_of.pop(subject)
+        number = self.row_of.pop(subject)
         row = self._rows[number]
         data = row.pop(subject)
         if not row:

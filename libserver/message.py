@@ -78,7 +78,7 @@ from protocol.states import (
 )
 
 from .actions import Action, ActionError
-from .limits import LIGHT, MAX_IN_FLIGHT
+from .limits import LIGHT, MAX_IN_FLIGHT, STALLED
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
@@ -228,15 +228,16 @@ class Message:
         if server.max_requests and int(self.requests) + 1 >= server.max_requests:
             self.wind_down()
         connection = self.connection
+        together = server.together
         if connection is server.resting:
-            if loop.ready > 1 or server.together:
-                server.together.add(self, data)
+            if loop.ready > 1 or together.waiting or together.deferred:
+                together.add(self, data)
             else:
                 self.write(*self.answer(data))
             return
-        together = server.together
         together.hurry()
-        if together.spent if len(data) >= LIGHT else together.stalled:
+        # For a small one `stalled` would look at the clock once more than whoever answered last has.
+        if together.spent if len(data) >= LIGHT else server.slowness.looked > loop.now + STALLED:
             self.wait_its_turn(data)
             return
         if not can_batch(connection):
@@ -289,22 +290,18 @@ class Message:
         """Answer the ordinary requests at the front of `data`: bytes taken, replies, their size."""
         server = self.server
         limits = server.limits
-        collects = len(data) < UNCOLLECTED or not gc.isenabled()
-        if not collects:
-            gc.disable()
-        try:
-            batch = answer_batch(
-                self.connection,
-                data,
-                server.handlers,
-                self.session,
-                self.failure,
-                limits.requests_per_event,
-                limits.write_high,
-            )
-        finally:
-            if not collects:
-                gc.enable()
+        if len(data) >= UNCOLLECTED and gc.isenabled():
+            with Uncollected():
+                return self._answer_batch(data)
+        batch = answer_batch(
+            self.connection,
+            data,
+            server.handlers,
+            self.session,
+            self.failure,
+            limits.requests_per_event,
+            limits.write_high,
+        )
         loop = server.loop
         slowness = server.slowness
         now = loop.clock()
@@ -852,7 +849,9 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.SILENT if self._silent else CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        self.server.together.take(self)
+        together = self.server.together
+        if together.waiting or together.deferred:
+            together.take(self)
         pending = self._pending
         if pending is not None and pending.session is not None:
             pending.session.closed = True

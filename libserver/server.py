@@ -187,6 +187,7 @@ class Server:
         self._ip_of: dict[Accepted, str] = {}
         self._from_ip: Counter[str] = Counter()
         self.accepted = 0
+        self._tells_closes = log.isEnabledFor(logging.DEBUG)  # asked anew with each accept
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self.in_grace = False  # of a drain: who is idle may still ask
@@ -283,7 +284,8 @@ class Server:
         )
 
     def _accept(self, sock: Any, peer: Any = None) -> None:
-        if type(sock) is socket.socket and log.isEnabledFor(logging.DEBUG):
+        self._tells_closes = log.isEnabledFor(logging.DEBUG)
+        if self._tells_closes and type(sock) is socket.socket:
             sock = Remembering(sock, peer)  # there is a line for each that closes
         too_many = self._too_many(peer)
         if too_many:
@@ -473,7 +475,7 @@ class Server:
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
-        if log.isEnabledFor(logging.DEBUG):
+        if self._tells_closes:
             carried = volume(accepted.transport.sock, was_reset=reason is CloseReason.RESET)
             facts = {"event": "closed", "reason": reason.value, **accepted.facts(), **carried}
             log.debug("connection closed: %s", reason.value, extra=facts)

@@ -63,7 +63,10 @@ HEAVY = 8 * 1024
 
 
 class Together:
-    """What was read of a server's connections at rest and is not yet answered."""
+    """What was read of a server's connections at rest and is not yet answered.
+
+    `waiting` and `deferred` are to be read only: who waits for this turn's answers, and who for its end.
+    """
 
     __slots__ = (
         "_answer_comes",
@@ -76,15 +79,17 @@ class Together:
         "_loop",
         "_replies",
         "_server",
-        "_waiting",
+        "deferred",
+        "waiting",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._waiting: dict[Message, bytes] = {}  # what was read of each
+        self.waiting: dict[Message, bytes] = {}  # what was read of each
         self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
         #: who waits for a turn's end, with what was read of it at rest; None: it is `yielded`, and holds that itself
         self._later: BySize[Message, bytes | None] = BySize()
+        self.deferred = self._later.row_of  # who they are
         self._large = False  # a large content was decoded in this turn
         self._loop = server.loop
         self._clock = server.loop.clock
@@ -93,22 +98,22 @@ class Together:
         self._answer_comes = self._end_comes = False  # they are in the loop's queue
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def __contains__(self, message: Message) -> bool:
         """Was something of it read that is not answered, or has it yet to be read on?"""
-        return message in self._waiting or message in self._later
+        return message in self.waiting or message in self._later
 
     def __bool__(self) -> bool:
         """Does anybody wait? Who reads on then may be one of them: what it sent before comes first."""
-        return bool(self._waiting or self._later)
+        return bool(self.waiting or self.deferred)
 
     # --- whose turn is it? ---------------------------------------------------------------
 
     @property
     def spent(self) -> bool:
         """This turn has no time left for what need not be answered in it; or others wait for that already."""
-        return bool(self._later) or self._large or self._is_over()
+        return bool(self.deferred) or self._large or self._is_over()
 
     @property
     def stalled(self) -> bool:
@@ -154,7 +159,7 @@ class Together:
         later = self._later
         self._end_comes = False
         try:
-            if self._waiting and not self.stalled:
+            if self.waiting and not self.stalled:
                 self._answer_in_turn()
             until = self._time_to_answer()
             for _ in range(0 if self.stalled else len(later)):
@@ -180,8 +185,14 @@ class Together:
 
     def add(self, message: Message, data: bytes) -> None:
         """`message`, which is at rest, has received `data`: answer it in this turn's last part, or before."""
-        waiting = self._waiting
-        if (message in waiting or self._later or len(data) >= LIGHT) and not self._may_wait(message, data):
+        waiting = self.waiting
+        size = len(data)
+        if (
+            message in waiting
+            or self.deferred
+            # What `_may_wait` would ask, without the call: sixteen small requests in one read are as large.
+            or (size >= LIGHT and (size >= HEAVY or self._large or self._clock() > self._loop.now + TURN))
+        ) and not self._may_wait(message, data):
             return
         waiting[message] = data
         count = len(waiting)
@@ -193,9 +204,9 @@ class Together:
 
     def _may_wait(self, message: Message, data: bytes) -> bool:
         """Is it one that waits for the others to be read? What else is to be done with it is done."""
-        if message in self._waiting:
+        if message in self.waiting:
             self._answer_in_turn()
-            if message not in self._waiting:
+            if message not in self.waiting:
                 message.data_received(data)  # it may be at rest no more
                 return False
         if before := self.take(message):  # it sends on while it waits: now it is to be read no more
@@ -217,19 +228,19 @@ class Together:
 
         Not once a handler has held up the turn: then nobody is served before its last part.
         """
-        if self._waiting and self._clock() > self._due and not self.stalled:
+        if self.waiting and self._clock() > self._due and not self.stalled:
             self._answer_in_turn()
 
     def take(self, message: Message) -> bytes:
         """What was read of it at rest and is not answered; it waits no more."""
-        data = self._waiting.pop(message, None)
-        if data is None and self._later and (data := self._later.get(message)) is not None:
+        data = self.waiting.pop(message, None)
+        if data is None and self.deferred and (data := self._later.get(message)) is not None:
             self._later.remove(message)
         return data or b""
 
     def forget(self) -> None:
         """All connections are cut: nobody waits for an answer."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._replies.clear()
         self._later.clear()
 
@@ -238,8 +249,8 @@ class Together:
         self._answer(math.inf)
         for message in self._later:
             if data := self.take(message):
-                self._waiting[message] = data
-        if self._waiting:
+                self.waiting[message] = data
+        if self.waiting:
             self._answer(math.inf)
 
     def _wait_for_all(self) -> None:
@@ -258,7 +269,7 @@ class Together:
         """Answer what waits, in groups of `TOGETHER`; those left when the clock is beyond `until` wait longer."""
         if self._answering:
             return
-        waiting = self._waiting
+        waiting = self.waiting
         self._answering = True
         self._due = self._clock() + WITHIN
         group = 0
@@ -286,15 +297,15 @@ class Together:
 
     def _put_off_the_large(self) -> None:
         """Of those left the small ones come first in the next turn."""
-        for message in [one for one, data in self._waiting.items() if len(data) >= LIGHT]:
-            self._put_off(message, self._waiting.pop(message))
+        for message in [one for one, data in self.waiting.items() if len(data) >= LIGHT]:
+            self._put_off(message, self.waiting.pop(message))
 
     def _answer_common(self) -> None:
         """Answer in one step all that can be, and take them out."""
         server = self._server
         taken: list[int] = []
         replies: list[BytesLike] = []
-        messages = [*islice(self._waiting, TOGETHER)]
+        messages = [*islice(self.waiting, TOGETHER)]
 
         def failed(error: BaseException, asked: object) -> ProtocolError:
             return messages[taken[len(replies) // PARTS]].failure(error, asked)
@@ -302,7 +313,7 @@ class Together:
         try:
             answer_each(
                 server.codec,
-                islice(self._waiting.values(), TOGETHER),
+                islice(self.waiting.values(), TOGETHER),
                 server.handlers,
                 failed,
                 taken,
@@ -323,7 +334,7 @@ class Together:
             if answered and now - self._loop.now > SLOW:
                 # It stops behind the one with which it became late.
                 slow = messages[taken[answered - 1]]
-                server.slowness.answered(slow, self._waiting[slow])
+                server.slowness.answered(slow, self.waiting[slow])
             server.slowness.looked = now
             self._take(messages, taken, replies)
 
@@ -335,17 +346,17 @@ class Together:
             message = messages[number]
             message.requests += 1
             self._replies.append((message, (head, content, tail), len(content)))
-        if answered == len(self._waiting):
-            self._waiting.clear()
+        if answered == len(self.waiting):
+            self.waiting.clear()
         else:
             for number in taken[:answered]:
-                del self._waiting[messages[number]]
+                del self.waiting[messages[number]]
 
     def _answer_first(self) -> None:
         """Answer the first of those that wait, whatever it asks."""
-        message = next(iter(self._waiting))
+        message = next(iter(self.waiting))
         try:
-            replies, size = message.answer(self._waiting.pop(message))
+            replies, size = message.answer(self.waiting.pop(message))
         except BaseException as error:
             self._charge(message, error)
         else:
@@ -361,7 +372,7 @@ class Together:
 
     def _cut(self, message: Message) -> None:
         """An interrupt has hit it: one reply will not leave, so none that follows may."""
-        self._waiting.pop(message, None)
+        self.waiting.pop(message, None)
         self._server.resting.in_flight = 0
         message.abort(CloseReason.INTERNAL_ERROR)
 
