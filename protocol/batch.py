@@ -167,8 +167,8 @@ def answer_batch(
             ids = {0: id} if id else None
             answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
             return (available if answered else at), replies, output + size
-        contents, ids, ends = _cut(codec, data, at, min(max_requests, TOGETHER))
-        values = decode_contents(contents)
+        contents, ids, ends, longest = _cut(codec, data, at, min(max_requests, TOGETHER))
+        values = decode_contents(contents, longest)
         answered, size = _answer(codec, values, ids, handlers, session, failed, replies, max_output - output)
         if answered:
             at = ends[answered - 1]
@@ -204,6 +204,7 @@ def answer_each(
     ids: dict[int, bytes] | None = None
     numbers: list[int] = []
     number = -1
+    longest = 0
     for data in requests:
         number += 1
         try:
@@ -227,18 +228,24 @@ def answer_each(
             continue
         contents.append(data[start:])
         numbers.append(number)
+        if length > longest:
+            longest = length
     if contents:
-        values = decode_contents(contents)
+        values = decode_contents(contents, longest)
         taken += numbers
         _answer(codec, values, ids, handlers, None, failed, replies, sys.maxsize, clock, until)
 
 
-def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int]]:
-    """The contents of the whole common requests at `at`, the ids of those that have one by number, and all ends."""
+def _cut(
+    codec: Codec, data: bytes, at: int, most: int
+) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
+    """The contents of the whole common requests at `at`, the ids of those that have one by number, all ends, and the
+    length of the longest content."""
     common = codec.common
     available = len(data)
     contents: list[bytes] = []
     ends: list[int] = []
+    longest = 0
     ids: dict[int, bytes] | None = None
     for _ in range(most):
         try:
@@ -271,14 +278,18 @@ def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], di
             contents.append(data[start:end])
         else:
             try:
-                contents.append(decode(data[start:end], "strict")[0].encode())
+                content = decode(data[start:end], "strict")[0].encode()
             except Exception:  # a codec may raise what it likes
                 break  # bad content: the walk finds the words for it
+            contents.append(content)
+            length = len(content)
+        if length > longest:
+            longest = length
         ends.append(end)
         at = end
         if at == available:
             break
-    return contents, ids, ends
+    return contents, ids, ends, longest
 
 
 def _answer(

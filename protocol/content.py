@@ -125,8 +125,10 @@ _SECRET = os.urandom(8).hex()
 _BETWEEN = f',"{_SECRET}",'.encode()
 
 
-def decode_contents(contents: list[bytes]) -> list[Any]:
+def decode_contents(contents: list[bytes], longest: int | None = None) -> list[Any]:
     """The values of contents in UTF-8: of all of them, or of those before the first that is not JSON.
+
+    `longest`: no content is longer than so many bytes. Who cut them knows it for less than a look at each costs.
 
     Several are read in one call of the scanner, which costs as much as a small content: as a JSON
     array with a secret string between each two. A content may be anything, `[1` with a `2]` two
@@ -137,13 +139,9 @@ def decode_contents(contents: list[bytes]) -> list[Any]:
     count = len(contents)
     try:
         text = (b"[" + _BETWEEN.join(contents) + b"]").decode()
-        # One of them can only be too deep if all together hold so many brackets: two counts of the whole cost less
-        # than a look at each one's length (`benchmarks batch`).
-        if (
-            text.count("[") + text.count("{") > MAX_CONTENT_DEPTH
-            and max(map(len, contents)) > _SHALLOW
-            and is_deeper_than(1 + MAX_CONTENT_DEPTH, text)
-        ):
+        if longest is None:
+            longest = max(map(len, contents))
+        if longest > _SHALLOW and is_deeper_than(1 + MAX_CONTENT_DEPTH, text):
             return list(_decode_each(contents))
         if len(text) < UNCOLLECTED:
             elements, end = scan_once(text, 0)

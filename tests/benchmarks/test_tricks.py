@@ -277,7 +277,7 @@ def test_what_waits_is_answered_in_one_step_or_one_by_one(
     scanned: list[int] = []
     decode = protocol.batch.decode_contents
     monkeypatch.setattr(
-        protocol.batch, "decode_contents", lambda contents: scanned.append(len(contents)) or decode(contents)
+        protocol.batch, "decode_contents", lambda contents, longest: scanned.append(len(contents)) or decode(contents, longest)
     )
     client, theirs = socket.socketpair()
     other = Message(here.server, Counting(theirs.detach()))
