@@ -150,7 +150,7 @@ def _read_each_alone(patch: Patch) -> None:
 def _read_each(patch: Patch, read: Callable[[bytes], Any]) -> None:
     """The batch's contents by `read`, one by one."""
 
-    def read_each(contents: list[bytes]) -> list[Any]:
+    def read_each(contents: list[bytes], longest: int) -> list[Any]:
         values = []
         for content in contents:
             try:

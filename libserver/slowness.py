@@ -93,8 +93,8 @@ class Slowness:
     def turned(self, seconds: float) -> None:
         """A turn has taken so long. If no single request was slow, all of it together was."""
         loop = self._server.loop
-        if self.told < loop.now:
-            self.told = loop.clock()
+        if self._told < loop.now:
+            self._told = loop.clock()
             text = "a turn of the loop took %.2f s: %d were ready, %d connections are open"
             ready, there = loop.ready, len(self._server.connections)
             self._server.notices.tell("slow-turn", text, seconds, ready, there, held=round(seconds, 3))

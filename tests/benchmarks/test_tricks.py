@@ -276,9 +276,12 @@ def test_what_waits_is_answered_in_one_step_or_one_by_one(
     here.begin()
     scanned: list[int] = []
     decode = protocol.batch.decode_contents
-    monkeypatch.setattr(
-        protocol.batch, "decode_contents", lambda contents, longest: scanned.append(len(contents)) or decode(contents, longest)
-    )
+
+    def counted(contents: list[bytes], longest: int) -> list[object]:
+        scanned.append(len(contents))
+        return decode(contents, longest)
+
+    monkeypatch.setattr(protocol.batch, "decode_contents", counted)
     client, theirs = socket.socketpair()
     other = Message(here.server, Counting(theirs.detach()))
     here.server.connections[other] = 0.0
