@@ -852,12 +852,11 @@ class Message:
         together = self.server.together
         if together.waiting or together.deferred:
             together.take(self)
-        pending = self._pending
-        if pending is not None and pending.session is not None:
-            pending.session.closed = True
+        requests = self.requests
+        if isinstance(requests, Pending) and requests.session is not None:
+            requests.session.closed = True
         self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
-        if pending is not None:
-            self.requests = pending.requests
+        self.requests = int(requests)
 
     # --- for people --------------------------------------------------------------------------------
 

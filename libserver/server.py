@@ -187,7 +187,8 @@ class Server:
         self._ip_of: dict[Accepted, str] = {}
         self._from_ip: Counter[str] = Counter()
         self.accepted = 0
-        self._tells_closes = log.isEnabledFor(logging.DEBUG)  # asked anew with each accept
+        self._tells_closes = log.isEnabledFor(logging.DEBUG)  # asked anew in each turn that accepts
+        self._asked = self.loop.now
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
         self.in_grace = False  # of a drain: who is idle may still ask
@@ -284,7 +285,9 @@ class Server:
         )
 
     def _accept(self, sock: Any, peer: Any = None) -> None:
-        self._tells_closes = log.isEnabledFor(logging.DEBUG)
+        if self._asked != self.loop.now:
+            self._asked = self.loop.now
+            self._tells_closes = log.isEnabledFor(logging.DEBUG)
         if self._tells_closes and type(sock) is socket.socket:
             sock = Remembering(sock, peer)  # there is a line for each that closes
         too_many = self._too_many(peer)
