@@ -176,7 +176,8 @@ def _nonsense(peer: Peer) -> tuple[bytes, str]:
             (frame(b"{}", {**text, "content-length": 10**15}), "content-too-large"),
             (b"\xff\xff" + peer.chance.randbytes(1000), "header-too-large"),
             (HTTP, "header-too-large"),
-            (TLS, "timeout"),
+            (TLS, "bad-header"),
+            (frame(b"", text)[:40], "timeout"),
         ]
     )
 
