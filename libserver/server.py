@@ -187,7 +187,8 @@ class Server:
         self._ip_of: dict[Accepted, str] = {}
         self._from_ip: Counter[str] = Counter()
         self.accepted = 0
-        self._tells_closes = log.isEnabledFor(logging.DEBUG)  # asked anew in each turn that accepts
+        #: keep what the kernel says of each that is accepted, for the log; asked anew in each turn
+        self._remembers = log.isEnabledFor(logging.DEBUG)
         self._asked = self.loop.now
         self.closed_by: Counter[CloseReason] = Counter()
         self.draining = False
@@ -287,8 +288,8 @@ class Server:
     def _accept(self, sock: Any, peer: Any = None) -> None:
         if self._asked != self.loop.now:
             self._asked = self.loop.now
-            self._tells_closes = log.isEnabledFor(logging.DEBUG)
-        if self._tells_closes and type(sock) is socket.socket:
+            self._remembers = log.isEnabledFor(logging.DEBUG)
+        if self._remembers and type(sock) is socket.socket:
             sock = Remembering(sock, peer)  # there is a line for each that closes
         too_many = self._too_many(peer)
         if too_many:
@@ -478,7 +479,7 @@ class Server:
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
         """Its socket is closed."""
-        if self._tells_closes:
+        if log.isEnabledFor(logging.DEBUG):
             carried = volume(accepted.transport.sock, was_reset=reason is CloseReason.RESET)
             facts = {"event": "closed", "reason": reason.value, **accepted.facts(), **carried}
             log.debug("connection closed: %s", reason.value, extra=facts)
