@@ -225,8 +225,8 @@ class Message:
         server = self.server
         loop = server.loop
         self.last_active = loop.lately
-        if server.max_requests and int(self.requests) + 1 >= server.max_requests:
-            self.wind_down()
+        if server.max_requests:
+            self._wind_down_before_the_last()
         connection = self.connection
         together = server.together
         if connection is server.resting:
@@ -276,8 +276,8 @@ class Message:
 
     def sink_filled(self) -> None:
         self.last_active = self.server.loop.lately
-        if self.server.max_requests and int(self.requests) + 1 >= self.server.max_requests:
-            self.wind_down()
+        if self.server.max_requests:
+            self._wind_down_before_the_last()
         self._serve([], 0)
 
     def eof_received(self) -> None:
@@ -784,6 +784,11 @@ class Message:
             if self.server.together:
                 self.server.together.answer()  # it may be among those that wait
             self._wake().wind_down()
+
+    def _wind_down_before_the_last(self) -> None:
+        """If the next request is the last of `max_requests`, have its reply say `close`."""
+        if int(self.requests) + 1 >= self.server.max_requests:
+            self.wind_down()
 
     def drain(self) -> None:
         """The server shuts down: finish what was begun, or close at once if nothing was.
