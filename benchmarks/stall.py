@@ -183,8 +183,10 @@ def svg(lines: Sequence[Line], caption: str) -> str:
         label = "0" if not nines else f"{100 * (1 - 10**-nines):g} %"
         parts.append(f'<line class="grid" x1="{x(nines):.1f}" x2="{x(nines):.1f}" y1="{TOP}" y2="{bottom}"/>')
         parts.append(f'<text x="{x(nines):.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
-    parts.append(f'<text class="soft" x="{(LEFT + right) / 2}" y="{bottom + 38}" text-anchor="middle">'
-                 "so many of the requests took at most so long</text>")
+    parts.append(
+        f'<text class="soft" x="{(LEFT + right) / 2}" y="{bottom + 38}" text-anchor="middle">'
+        "so many of the requests took at most so long</text>"
+    )
     for kind, line in zip(KINDS, lines, strict=True):
         shares = [100 * (1 - 10 ** (-step / STEPS)) for step in range(1, NINES * STEPS + 1)]
         values = line.latency.percentiles([round(share, 6) for share in shares])
@@ -210,10 +212,7 @@ def svg(lines: Sequence[Line], caption: str) -> str:
 def _labels(lines: Sequence[Line], y: Callable[[float], float]) -> list[tuple[str, Line, float]]:
     """Names as high as the lines' p99, far enough apart to be read."""
     wanted = sorted(
-        (
-            (y(line.latency.percentile(99) / 1e9), kind, line)
-            for kind, line in zip(KINDS, lines, strict=True)
-        ),
+        ((y(line.latency.percentile(99) / 1e9), kind, line) for kind, line in zip(KINDS, lines, strict=True)),
         key=lambda label: label[0],
     )
     placed: list[tuple[str, Line, float]] = []

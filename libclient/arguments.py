@@ -35,6 +35,7 @@ __all__ = [
     "target",
 ]
 
+
 class CommandParser(commandline.Parser):
     """Of one command; an error is a `UsageError`."""
 

@@ -57,13 +57,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-value", action="store_true", help="VALUE is JSON")
     parser.add_argument("--fields", metavar="JSON", help="more fields of the request, as a JSON object")
     parser.add_argument("--file", metavar="PATH", help="send this file as binary content (- is stdin)")
-    parser.add_argument("--type", metavar="TYPE", help="the file's content type (default: binary/ACTION, "
-                        f"without ACTION {CONTENT_TYPE})")
+    parser.add_argument(
+        "--type",
+        metavar="TYPE",
+        help=f"the file's content type (default: binary/ACTION, without ACTION {CONTENT_TYPE})",
+    )
     parser.add_argument("-o", "--output", metavar="PATH", help="save a binary answer here (- is stdout, as it is)")
     parser.add_argument("--full", action="store_true", help="print the whole reply as JSON, not its result alone")
     parser.add_argument("--id", metavar="ID", help="an id that the reply carries back; digits make it an integer")
-    parser.add_argument("--deadline", type=duration, metavar="TIME", help="how long an answer is worth having: "
-                        "the server gives up after it")
+    parser.add_argument(
+        "--deadline",
+        type=duration,
+        metavar="TIME",
+        help="how long an answer is worth having: the server gives up after it",
+    )
     add_timeouts(parser)
     add_trace_options(parser)
 
@@ -115,7 +122,7 @@ def _object(args: argparse.Namespace) -> dict[str, Any]:
     if args.fields is not None:
         more = _json(args.fields, "--fields")
         if not isinstance(more, dict):
-            raise UsageError("--fields must be a JSON object, such as '{\"name\": \"Ann\"}'")
+            raise UsageError('--fields must be a JSON object, such as \'{"name": "Ann"}\'')
         fields.update(more)
     return fields
 

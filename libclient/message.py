@@ -189,9 +189,7 @@ class Message:
             "in_flight": len(self._awaiting),
             "waiting": len(self._queue),
             "timers": [
-                name
-                for name, runs in (("reply", self._timed), ("linger", self in self.shared.linger_timer))
-                if runs
+                name for name, runs in (("reply", self._timed), ("linger", self in self.shared.linger_timer)) if runs
             ],
             "reason": self.reason.value if self.reason is not None else None,
         }

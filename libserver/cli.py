@@ -410,4 +410,3 @@ def _say_goodbye(server: Server) -> None:
         log.info("Served: requests %d%s", server.requests, f", errors: {by_code}" if by_code else "")
     text = "Closed: accepted %d%s"
     log.info(text, server.accepted, f" ({by_reason})" if by_reason else "", extra={DETAILS: details})
-

@@ -200,7 +200,6 @@ def _explain(error: OSError, address: Address, limits: ServerLimits | None, who:
     return f"{error.strerror or error}"
 
 
-
 def _in_use(address: Address, reuse_port: bool, holder: Holder | None) -> str:
     advice = f"stop it, or choose another {'path' if address.scheme == UNIX else 'port'}"
     if holder is None:

@@ -596,9 +596,7 @@ class Message:
 
     # --- replies out -----------------------------------------------------------------------
 
-    def _reply(
-        self, header: Header | None, outcome: object, replies: list[BytesLike], asked: object = None
-    ) -> None:
+    def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike], asked: object = None) -> None:
         """Reply now, or after those that are owed before. `asked` is what a handler was asked whose result it is."""
         failure = partial(self.failure, asked=asked)
         if self._pending is None or not self._pending.replies:

@@ -270,9 +270,7 @@ class Server:
             return self._listener(sock, self._accept_echo, self._refuse_echo)
         return self._listener(sock, self._accept, self._refuse_unread)
 
-    def _listener(
-        self, sock: Any, accepted: Callable[[Any, Any], None], refused: Callable[[Any], None]
-    ) -> Listener:
+    def _listener(self, sock: Any, accepted: Callable[[Any, Any], None], refused: Callable[[Any], None]) -> Listener:
         return Listener(
             self.loop,
             sock,
@@ -660,7 +658,6 @@ class Server:
                 self.guard(listener, listener.finish)
             else:
                 listener.close()
-
 
     def remove_files(self) -> None:
         """Remove the files of UNIX sockets, once. A signal handler may do it, before an end without `close`."""

@@ -236,9 +236,7 @@ def answer_each(
         _answer(codec, values, ids, handlers, None, failed, replies, sys.maxsize, clock, until)
 
 
-def _cut(
-    codec: Codec, data: bytes, at: int, most: int
-) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
+def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
     """The contents of the whole common requests at `at`, the ids of those that have one by number, all ends, and the
     length of the longest content."""
     common = codec.common

@@ -171,9 +171,8 @@ def _lay_out(machine: Machine, size: Measures) -> list[_Arc]:
 def _overlap(one: _Arc, other: _Arc, size: Measures) -> bool:
     """Would they touch in one lane? Their labels need room as well."""
     room = LINE * max(len(one.rows), len(other.rows)) / 2 if size.labels else 0
-    return (
-        min(one.start, one.end) - room < max(other.start, other.end)
-        and min(other.start, other.end) - room < max(one.start, one.end)
+    return min(one.start, one.end) - room < max(other.start, other.end) and min(other.start, other.end) - room < max(
+        one.start, one.end
     )
 
 

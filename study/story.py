@@ -77,9 +77,7 @@ def wrapped(line: str, width: int) -> str:
     """`line` for a terminal so wide: what does not fit goes on below, indented further than it began."""
     begins = re.match(r" *(?:\d+ )? *(?:[\d.]+ ms)? *", line)
     indent = min(begins.end() if begins else 0, width // 2) + 2
-    return textwrap.fill(
-        line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def connection_line(trace: Trace, group: str, events: Iterable[Event]) -> str:

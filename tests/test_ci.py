@@ -109,6 +109,7 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
         "pip install -q -e .[test]",
         "python -m pytest -n auto",
         "ruff check .",
+        "ruff format --check .",
         "mypy --strict",
         "python -m pytest -q --collect-only",
         "python3 app_client.py load -c 50 -n 2000 --ui none",
@@ -130,7 +131,8 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("fail", "name"),
     [
-        ("ruff", "ruff"),
+        ("ruff check", "ruff"),
+        ("ruff format", "format"),
         ("mypy", "mypy"),
         ("coverage run --branch --source=protocol", "branch coverage of protocol"),
         ("coverage report", "branch coverage of eventloop,branch coverage of protocol"),
@@ -154,7 +156,7 @@ def test_a_check_that_fails_is_named_fails_the_run_and_withholds_no_other(tmp_pa
     assert said == f"ci: failed: {name}"
     assert last == SUMMARY
     begun = re.findall(r"^== ([^:]*?)$", done.stdout.replace(" FAILED (exit code 3)", ":"), re.MULTILINE)
-    assert {"tests", "ruff", "mypy", "load from a bare clone", "wheel", "branch coverage of protocol"} <= set(begun)
+    assert {"tests", "ruff", "format", "mypy", "load from a bare clone", "wheel", "branch coverage of protocol"} <= set(begun)
 
 
 def test_a_failing_suite_fails_the_run_and_its_summary_is_the_last_line(tmp_path: Path) -> None:

@@ -200,9 +200,7 @@ def _as_in_the_tutorial(reader: Reader, method: str) -> None:
     with socket.create_connection(("127.0.0.1", reader.port), timeout=PATIENCE) as sock, sock.makefile("rb") as replies:
         for value in ("morpheus", "a longer value than that"):
             content = json.dumps({"action": "echo", "value": value}).encode()
-            request = message._create_message(
-                content_bytes=content, content_type="text/json", content_encoding="utf-8"
-            )
+            request = message._create_message(content_bytes=content, content_type="text/json", content_encoding="utf-8")
             sock.sendall(request)
             header = replies.read(int.from_bytes(replies.read(2), "big")).decode()
             length = int(re.findall(r'"content-length": ?(\d+)', header)[0])

@@ -205,9 +205,7 @@ class Turns:
 # --- the command ---------------------------------------------------------------------
 
 
-def run(
-    args: argparse.Namespace, config: Config, interrupts: Interrupts, stack: ExitStack, claims: ExitStack
-) -> int:
+def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack: ExitStack, claims: ExitStack) -> int:
     """`load A --against B`; the exit code. Raises what `load.cli` knows how to say.
 
     What is in `stack` ends with the runs, what is in `claims` with the command.

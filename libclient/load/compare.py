@@ -368,9 +368,7 @@ def compare_saved(a: Path, b: Path, told: Told = lambda words: None) -> Comparis
     """
     runs = read_run(a, told), read_run(b, told)
     marks = [(saved.summary or {}).get("run", {}).get("turns") for saved in runs]
-    interleaved = (
-        None not in marks and marks[0]["pair"] == marks[1]["pair"] and marks[0]["side"] != marks[1]["side"]
-    )
+    interleaved = None not in marks and marks[0]["pair"] == marks[1]["pair"] and marks[0]["side"] != marks[1]["side"]
     sides = [
         Side(_name(saved), saved.summary, blocks_of(_pieces(saved), visits=mark is not None))
         for saved, mark in zip(runs, marks, strict=True)

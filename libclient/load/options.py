@@ -106,8 +106,11 @@ def _add_workload(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="text of so many bytes for other actions than search: 64, 64:4k (a range) or 64=9,4k=1 (by weight)",
     )
-    add("--data", metavar="FILE", help="requests from a file in turn (- is stdin), a JSON object per line; expect has "
-        "the result")
+    add(
+        "--data",
+        metavar="FILE",
+        help="requests from a file in turn (- is stdin), a JSON object per line; expect has the result",
+    )
     add("--think", type=_think, default=(0.0, 0.0), metavar="T[:T]", help="without --rate, wait after a reply (0)")
     add(
         "--verify",
@@ -159,9 +162,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         help="on stderr as it runs: a dashboard, lines, nothing; auto is the dashboard on a terminal that can (auto)",
     )
     add("--interval", type=_interval, default=default.interval, metavar="T", help="time between those lines (1s)")
-    add(
-        "--percentiles", type=_percentiles, default=default.percentiles, metavar="P,P", help="(50,90,95,99,99.9)"
-    )
+    add("--percentiles", type=_percentiles, default=default.percentiles, metavar="P,P", help="(50,90,95,99,99.9)")
 
 
 def _add_gates(group: argparse._ArgumentGroup) -> None:
@@ -439,19 +440,31 @@ def _contradictions(args: argparse.Namespace, config: Config) -> Sequence[tuple[
         (closed and args.max_in_flight, "--max-in-flight needs --rate: in a closed run it is connections x pipeline"),
         (closed and args.on_overrun, "--on-overrun needs --rate: a closed run never sends what finds no room"),
         (not closed and config.think[1], "--think is the closed model's: leave it out, or --rate"),
-        (args.data and (args.action or args.value or config.mix or config.sizes), "--data says it all: leave "
-         "--action, --value, --mix and --size out"),
+        (
+            args.data and (args.action or args.value or config.mix or config.sizes),
+            "--data says it all: leave --action, --value, --mix and --size out",
+        ),
         (config.mix and args.action, "--mix names the actions: leave --action out"),
         (config.sizes and args.value is not None, "--size makes the values: leave --value out"),
-        (config.sizes and not config.mix and config.action == "search", "--size needs an action that takes any text: "
-         "add --action echo"),
+        (
+            config.sizes and not config.mix and config.action == "search",
+            "--size needs an action that takes any text: add --action echo",
+        ),
         (closed and any(target < 1 for target in targets), "a --stage without --rate goes to 1 connection or more"),
-        (config.workers > config.connections, f"-w {config.workers} needs as many connections: use -c "
-         f"{config.workers} or more"),
-        (closed and config.requests is not None and config.workers > config.requests,
-         f"-w {config.workers} needs as many requests: use -n {config.workers} or more"),
-        (closed and any(target < config.workers for target in targets),
-         f"-w {config.workers} needs as many connections in every --stage"),
-        (config.max_in_flight is not None and config.max_in_flight < config.workers,
-         f"-w {config.workers} needs a --max-in-flight of {config.workers} or more"),
+        (
+            config.workers > config.connections,
+            f"-w {config.workers} needs as many connections: use -c {config.workers} or more",
+        ),
+        (
+            closed and config.requests is not None and config.workers > config.requests,
+            f"-w {config.workers} needs as many requests: use -n {config.workers} or more",
+        ),
+        (
+            closed and any(target < config.workers for target in targets),
+            f"-w {config.workers} needs as many connections in every --stage",
+        ),
+        (
+            config.max_in_flight is not None and config.max_in_flight < config.workers,
+            f"-w {config.workers} needs a --max-in-flight of {config.workers} or more",
+        ),
     )

@@ -146,9 +146,7 @@ class Places:
         self.alive += 1
         index, workers = self.config.share  # numbered through all workers, or each would begin with the first source
         endpoints = self._choices[(place.number * workers + index) % len(self._choices)]
-        place.message = Message(
-            self._shared, self, endpoints, keep_alive=self.config.reconnect_every != 1, tag=place
-        )
+        place.message = Message(self._shared, self, endpoints, keep_alive=self.config.reconnect_every != 1, tag=place)
 
     def opened(self, message: Message) -> None:
         """`Owner`: a connection is there."""

@@ -288,9 +288,7 @@ def read_data(data: Data, verify: str) -> list[Prepared]:
         lines = data.content.decode().split("\n")
     except UnicodeDecodeError as error:
         raise BadData(f"{data.name} is not UTF-8 ({error.reason}); write it as UTF-8") from error
-    made = [
-        _from_line(line, f"{data.name}:{number}", verify) for number, line in enumerate(lines, 1) if line.strip()
-    ]
+    made = [_from_line(line, f"{data.name}:{number}", verify) for number, line in enumerate(lines, 1) if line.strip()]
     if not made:
         raise BadData(f"{data.name} has no requests: write one JSON object with an action per line")
     return made

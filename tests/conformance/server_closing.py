@@ -27,8 +27,11 @@ def half_close(run: ServerRun) -> None:
 
 
 @case(
-    "HC2", "200 keep-alive requests, then SHUT_WR",
-    star=True, mechanism="half-close behind many", section=HALF,
+    "HC2",
+    "200 keep-alive requests, then SHUT_WR",
+    star=True,
+    mechanism="half-close behind many",
+    section=HALF,
     expected="every reply, then FIN",
 )
 def half_close_behind_many(run: ServerRun) -> None:
@@ -41,8 +44,12 @@ def half_close_behind_many(run: ServerRun) -> None:
 
 
 @case(
-    "HC2.2", "SHUT_WR while idle on a kept-alive connection", star=True,
-    mechanism="half-close between messages", section=HALF, expected="FIN",
+    "HC2.2",
+    "SHUT_WR while idle on a kept-alive connection",
+    star=True,
+    mechanism="half-close between messages",
+    section=HALF,
+    expected="FIN",
 )
 def half_close_between_messages(run: ServerRun) -> None:
     peer = run.kept()
@@ -58,8 +65,13 @@ def half_close_at_once(run: ServerRun) -> None:
 
 
 @case(
-    "HC2.4", "a request for 8 MiB, SHUT_WR, then reading", star=True, heavy=True,
-    mechanism="half-close before a large reply", section=HALF, expected="all of the reply, then FIN",
+    "HC2.4",
+    "a request for 8 MiB, SHUT_WR, then reading",
+    star=True,
+    heavy=True,
+    mechanism="half-close before a large reply",
+    section=HALF,
+    expected="all of the reply, then FIN",
 )
 def half_close_before_a_large_reply(run: ServerRun) -> None:
     peer = run.kept()
@@ -73,8 +85,11 @@ def half_close_before_a_large_reply(run: ServerRun) -> None:
 
 @each(
     {"HC3": ("prefix", 1), "HC3.2": ("header", 40), "HC3.3": ("content", -4)},
-    "SHUT_WR inside the {0}", star=True,
-    mechanism="truncated", section=HALF, expected=DROPPED,
+    "SHUT_WR inside the {0}",
+    star=True,
+    mechanism="truncated",
+    section=HALF,
+    expected=DROPPED,
 )
 def truncated(run: ServerRun, where: str, cut: int) -> None:
     peer = run.kept()
@@ -84,8 +99,12 @@ def truncated(run: ServerRun, where: str, cut: int) -> None:
 
 
 @case(
-    "HC3.4", "two requests, half a third, SHUT_WR", star=True,
-    mechanism="truncated behind whole ones", section=HALF, expected="two replies, then FIN",
+    "HC3.4",
+    "two requests, half a third, SHUT_WR",
+    star=True,
+    mechanism="truncated behind whole ones",
+    section=HALF,
+    expected="two replies, then FIN",
 )
 def truncated_behind_whole_ones(run: ServerRun) -> None:
     peer = run.kept()
@@ -114,7 +133,9 @@ def ends(peer: Peer) -> None:
         "HC5.5": ("inside the prefix", 1, 0.05),
     },
     "20 peers reset {0}",
-    mechanism="RST by the peer", section="A message", expected="dropped; others are served",
+    mechanism="RST by the peer",
+    section="A message",
+    expected="dropped; others are served",
 )
 def resets(run: ServerRun, where: str, cut: int | None, pause: float) -> None:
     peers = [run.connect() for _ in range(20)]
@@ -126,8 +147,12 @@ def resets(run: ServerRun, where: str, cut: int | None, pause: float) -> None:
 
 
 @case(
-    "HC5.6", "RST inside a large reply",
-    star=True, heavy=True, mechanism="RST inside a reply", section="Replies",
+    "HC5.6",
+    "RST inside a large reply",
+    star=True,
+    heavy=True,
+    mechanism="RST inside a reply",
+    section="Replies",
     expected="dropped; others are served",
 )
 def reset_inside_a_reply(run: ServerRun) -> None:
@@ -148,8 +173,11 @@ def stuffed(run: ServerRun) -> Peer:
 
 @each(
     {"HC6": ("closes", "close"), "HC6.2": ("resets", "reset"), "HC6.3": ("half-closes, then closes", "half")},
-    "the peer {0} while its reading is paused", star=True, phase=ALONE,
-    mechanism="hang-up while paused", section="server.md: overload never spins",
+    "the peer {0} while its reading is paused",
+    star=True,
+    phase=ALONE,
+    mechanism="hang-up while paused",
+    section="server.md: overload never spins",
     expected="no spin; the descriptor comes back in bounded time (with --pid)",
 )
 def hang_up_while_paused(run: ServerRun, name: str, how: str) -> None:
@@ -170,8 +198,13 @@ def hang_up_while_paused(run: ServerRun, name: str, how: str) -> None:
 
 
 @case(
-    "HC7", "an error while the peer has 1 MiB more to send", star=True, heavy=True,
-    mechanism="lingering close", section=LINGER, expected="the error and FIN, without a RST",
+    "HC7",
+    "an error while the peer has 1 MiB more to send",
+    star=True,
+    heavy=True,
+    mechanism="lingering close",
+    section=LINGER,
+    expected="the error and FIN, without a RST",
 )
 def lingering_close(run: ServerRun) -> None:
     peer = run.connect()
@@ -181,8 +214,12 @@ def lingering_close(run: ServerRun) -> None:
 
 
 @case(
-    "HC7.2", "the peer goes on sending for a second after FIN", star=True,
-    mechanism="lingering close goes on reading", section=LINGER, expected="no RST within that second",
+    "HC7.2",
+    "the peer goes on sending for a second after FIN",
+    star=True,
+    mechanism="lingering close goes on reading",
+    section=LINGER,
+    expected="no RST within that second",
 )
 def lingers(run: ServerRun) -> None:
     peer = run.connect()
@@ -195,8 +232,13 @@ def lingers(run: ServerRun) -> None:
 
 
 @case(
-    "HC7.3", "the peer never stops sending after the error", star=True, slow=True,
-    mechanism="lingering close has an end", section=LINGER, expected="closed after at most 5 seconds in all",
+    "HC7.3",
+    "the peer never stops sending after the error",
+    star=True,
+    slow=True,
+    mechanism="lingering close has an end",
+    section=LINGER,
+    expected="closed after at most 5 seconds in all",
 )
 def lingering_has_an_end(run: ServerRun) -> None:
     peer = run.connect()
@@ -214,8 +256,13 @@ def lingering_has_an_end(run: ServerRun) -> None:
 
 
 @case(
-    "HC7.4", "the peer is silent, and does not close, after the error", star=True, slow=True,
-    mechanism="lingering close has an end", section=LINGER, expected="closed after at most 5 seconds in all",
+    "HC7.4",
+    "the peer is silent, and does not close, after the error",
+    star=True,
+    slow=True,
+    mechanism="lingering close has an end",
+    section=LINGER,
+    expected="closed after at most 5 seconds in all",
 )
 def lingering_in_silence_has_an_end(run: ServerRun) -> None:
     peer = run.connect()
@@ -231,8 +278,11 @@ def lingering_in_silence_has_an_end(run: ServerRun) -> None:
 
 
 @case(
-    "HC8", "a one-shot request with 2 MiB behind it", star=True,
-    mechanism="unread input behind a one-shot request", section="A message: connection",
+    "HC8",
+    "a one-shot request with 2 MiB behind it",
+    star=True,
+    mechanism="unread input behind a one-shot request",
+    section="A message: connection",
     expected="the reply and FIN, without a RST",
 )
 def one_shot_with_more_behind(run: ServerRun) -> None:
@@ -244,8 +294,11 @@ def one_shot_with_more_behind(run: ServerRun) -> None:
 
 
 @case(
-    "HC8.2", "close asked for, with 1 MiB behind it", star=True,
-    mechanism="unread input behind a close", section="A message: connection",
+    "HC8.2",
+    "close asked for, with 1 MiB behind it",
+    star=True,
+    mechanism="unread input behind a close",
+    section="A message: connection",
     expected="the reply and FIN, without a RST",
 )
 def close_with_more_behind(run: ServerRun) -> None:
@@ -257,8 +310,12 @@ def close_with_more_behind(run: ServerRun) -> None:
 
 
 @case(
-    "HC9", "2,000 replies, half-closed, read late", star=True,
-    mechanism="half-close behind unread replies", section=HALF, expected="2,000 replies, then FIN",
+    "HC9",
+    "2,000 replies, half-closed, read late",
+    star=True,
+    mechanism="half-close behind unread replies",
+    section=HALF,
+    expected="2,000 replies, then FIN",
 )
 def half_close_read_late(run: ServerRun) -> None:
     peer = run.kept()
@@ -273,8 +330,11 @@ def half_close_read_late(run: ServerRun) -> None:
 
 
 @case(
-    "HC10", "urgent data between two requests",
-    star=True, mechanism="urgent data", section="A message",
+    "HC10",
+    "urgent data between two requests",
+    star=True,
+    mechanism="urgent data",
+    section="A message",
     expected="both replies: it is not part of the stream",
 )
 def urgent_data(run: ServerRun) -> None:
@@ -288,8 +348,10 @@ def urgent_data(run: ServerRun) -> None:
 
 
 @case(
-    "HC11", "300 peers reset without a byte",
-    mechanism="RST before a byte", section="A message",
+    "HC11",
+    "300 peers reset without a byte",
+    mechanism="RST before a byte",
+    section="A message",
     expected="dropped; others are served",
 )
 def reset_at_once(run: ServerRun) -> None:
@@ -298,8 +360,12 @@ def reset_at_once(run: ServerRun) -> None:
 
 
 @case(
-    "HC12", "the reply's reader has shut its reading side", star=True,
-    mechanism="SHUT_RD", section="Replies", expected="others are served",
+    "HC12",
+    "the reply's reader has shut its reading side",
+    star=True,
+    mechanism="SHUT_RD",
+    section="Replies",
+    expected="others are served",
 )
 def reading_side_shut(run: ServerRun) -> None:
     peer = run.kept()
@@ -312,8 +378,12 @@ def reading_side_shut(run: ServerRun) -> None:
 
 
 @case(
-    "HC13", "an error, and the peer closes at once", star=True,
-    mechanism="close after an error", section=LINGER, expected="others are served, descriptors come back",
+    "HC13",
+    "an error, and the peer closes at once",
+    star=True,
+    mechanism="close after an error",
+    section=LINGER,
+    expected="others are served, descriptors come back",
 )
 def gone_after_an_error(run: ServerRun) -> None:
     for _ in range(50):
@@ -324,8 +394,12 @@ def gone_after_an_error(run: ServerRun) -> None:
 
 
 @case(
-    "HC14", "a lingering connection does not hold up others", star=True,
-    mechanism="others beside lingering ones", section=LINGER, expected="served at once",
+    "HC14",
+    "a lingering connection does not hold up others",
+    star=True,
+    mechanism="others beside lingering ones",
+    section=LINGER,
+    expected="served at once",
 )
 def beside_lingering_ones(run: ServerRun) -> None:
     peers = [run.connect() for _ in range(40)]

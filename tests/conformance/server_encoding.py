@@ -28,8 +28,10 @@ def kept_error(run: ServerRun, code: str, content: bytes, encoding: object = "ut
 
 @each(
     {"EN1": "{}", "EN1.2": "[]", "EN1.3": "0", "EN1.4": '""', "EN1.5": "null", "EN1.6": "false"},
-    "the content is {0}", star=True,
-    mechanism="valid content that is false to Python", section="Errors: bad-request",
+    "the content is {0}",
+    star=True,
+    mechanism="valid content that is false to Python",
+    section="Errors: bad-request",
     expected="bad-request, still usable",
 )
 def falsy(run: ServerRun, text: str) -> None:
@@ -37,8 +39,11 @@ def falsy(run: ServerRun, text: str) -> None:
 
 
 @case(
-    "EN1.7", "content {} on a one-shot connection", star=True,
-    mechanism="valid content that is false to Python", section="Errors: bad-request",
+    "EN1.7",
+    "content {} on a one-shot connection",
+    star=True,
+    mechanism="valid content that is false to Python",
+    section="Errors: bad-request",
     expected="bad-request, then FIN",
 )
 def falsy_once(run: ServerRun) -> None:
@@ -50,8 +55,11 @@ def falsy_once(run: ServerRun) -> None:
 
 @each(
     {"EN2": ("binary/x", b"First 10 bytes of request: ", CUSTOM), "EN2.2": ("binary/echo", b"", "binary/echo")},
-    "a zero-length {0} request", star=True,
-    mechanism="zero-length binary", section=REPLIES, expected="a reply",
+    "a zero-length {0} request",
+    star=True,
+    mechanism="zero-length binary",
+    section=REPLIES,
+    expected="a reply",
 )
 def zero_length(run: ServerRun, type: str, answer: bytes, answer_type: str) -> None:
     peer = run.kept()
@@ -61,8 +69,12 @@ def zero_length(run: ServerRun, type: str, answer: bytes, answer_type: str) -> N
 
 
 @case(
-    "EN3", "a zero-length text/json request", star=True,
-    mechanism="zero-length JSON", section="Errors: bad-content", expected="bad-content, still usable",
+    "EN3",
+    "a zero-length text/json request",
+    star=True,
+    mechanism="zero-length JSON",
+    section="Errors: bad-content",
+    expected="bad-content, still usable",
 )
 def zero_length_json(run: ServerRun) -> None:
     kept_error(run, "bad-content", b"")
@@ -78,8 +90,11 @@ def zero_length_json(run: ServerRun) -> None:
         "EN4.6": '"search"',
         "EN4.7": '{"action": ["search"]}',
     },
-    "content {0}", star=True,
-    mechanism="no action string", section="Errors: bad-request", expected="bad-request, still usable",
+    "content {0}",
+    star=True,
+    mechanism="no action string",
+    section="Errors: bad-request",
+    expected="bad-request, still usable",
 )
 def no_action(run: ServerRun, text: str) -> None:
     kept_error(run, "bad-request", text.encode())
@@ -104,8 +119,11 @@ def no_action(run: ServerRun, text: str) -> None:
         "EN5.15": "../../etc/passwd",
         "EN5.16": "os",
     },
-    "content-encoding: {0!r}", star=True,
-    mechanism="encodings that are not offered", section=MESSAGE, expected="unsupported-encoding, still usable",
+    "content-encoding: {0!r}",
+    star=True,
+    mechanism="encodings that are not offered",
+    section=MESSAGE,
+    expected="unsupported-encoding, still usable",
 )
 def unsupported(run: ServerRun, encoding: str) -> None:
     kept_error(run, "unsupported-encoding", b'{"action": "search", "value": "ring"}', encoding)
@@ -113,16 +131,23 @@ def unsupported(run: ServerRun, encoding: str) -> None:
 
 @each(
     {"EN5.20": "5", "EN5.21": "null", "EN5.22": "true", "EN5.23": '["utf-8"]', "EN5.24": "{}"},
-    "content-encoding: {0}", star=True,
-    mechanism="encoding is no string", section=MESSAGE, expected="unsupported-encoding, still usable",
+    "content-encoding: {0}",
+    star=True,
+    mechanism="encoding is no string",
+    section=MESSAGE,
+    expected="unsupported-encoding, still usable",
 )
 def encoding_no_string(run: ServerRun, literal: str) -> None:
     kept_error(run, "unsupported-encoding", b"{}", json.loads(literal))
 
 
 @case(
-    "EN5.25", "content-encoding: a name of 10,000 characters", star=True,
-    mechanism="endless name of an encoding", section=MESSAGE, expected="unsupported-encoding, briefly; still usable",
+    "EN5.25",
+    "content-encoding: a name of 10,000 characters",
+    star=True,
+    mechanism="endless name of an encoding",
+    section=MESSAGE,
+    expected="unsupported-encoding, briefly; still usable",
 )
 def endless_name(run: ServerRun) -> None:
     peer = run.kept()
@@ -147,8 +172,11 @@ def endless_name(run: ServerRun) -> None:
         "EN6.10": ("a surrogate in UTF-8", b'{"action": "echo", "value": "\xed\xa0\x80"}'),
         "EN6.11": ("a comma too many", b'{"action": "search",}'),
     },
-    "the content holds {0}", star=True,
-    mechanism="content that can't be decoded", section="Errors: bad-content", expected="bad-content, still usable",
+    "the content holds {0}",
+    star=True,
+    mechanism="content that can't be decoded",
+    section="Errors: bad-content",
+    expected="bad-content, still usable",
 )
 def bad_content(run: ServerRun, name: str, content: bytes) -> None:
     kept_error(run, "bad-content", content)
@@ -161,8 +189,10 @@ def bad_content(run: ServerRun, name: str, content: bytes) -> None:
         "EN6.22": ("with an integer of 5,000 digits", b"9" * 5000),
         "EN6.24": ("that makes the content 129 levels deep", b"[" * 128 + b"]" * 128),
     },
-    "a value {0}", star=True,
-    mechanism="too deep or too long for a parser", section="Errors: bad-content",
+    "a value {0}",
+    star=True,
+    mechanism="too deep or too long for a parser",
+    section="Errors: bad-content",
     expected="bad-content, or the value back; still usable",
 )
 def too_much(run: ServerRun, name: str, value: bytes) -> None:
@@ -175,8 +205,12 @@ def too_much(run: ServerRun, name: str, value: bytes) -> None:
 
 
 @case(
-    "EN6.23", "a content 128 levels deep", star=True,
-    mechanism="too deep or too long for a parser", section="Errors: bad-content", expected="the right reply",
+    "EN6.23",
+    "a content 128 levels deep",
+    star=True,
+    mechanism="too deep or too long for a parser",
+    section="Errors: bad-content",
+    expected="the right reply",
 )
 def as_deep_as_may_be(run: ServerRun) -> None:
     peer = run.kept()
@@ -189,8 +223,12 @@ def as_deep_as_may_be(run: ServerRun) -> None:
 
 
 @case(
-    "EN7", 'echo of "\\ud800"', star=True,
-    mechanism="lone surrogate", section=REPLIES, expected="the same value, escaped in valid UTF-8",
+    "EN7",
+    'echo of "\\ud800"',
+    star=True,
+    mechanism="lone surrogate",
+    section=REPLIES,
+    expected="the same value, escaped in valid UTF-8",
 )
 def lone_surrogate(run: ServerRun) -> None:
     peer = run.kept()
@@ -218,7 +256,9 @@ def lone_surrogate(run: ServerRun) -> None:
         "EN8.13": "iso2022_jp",
     },
     "a request in {0}",
-    mechanism="text encodings", section=MESSAGE, expected="the right reply, in UTF-8",
+    mechanism="text encodings",
+    section=MESSAGE,
+    expected="the right reply, in UTF-8",
 )
 def encodings(run: ServerRun, encoding: str) -> None:
     content = '{"action": "search", "value": "ring"}'.encode(encoding)
@@ -229,8 +269,11 @@ def encodings(run: ServerRun, encoding: str) -> None:
 
 
 @case(
-    "EN8.20", "bytes that the named encoding lacks", star=True,
-    mechanism="content in another encoding than named", section="Errors: bad-content",
+    "EN8.20",
+    "bytes that the named encoding lacks",
+    star=True,
+    mechanism="content in another encoding than named",
+    section="Errors: bad-content",
     expected="bad-content, still usable",
 )
 def not_in_that_encoding(run: ServerRun) -> None:
@@ -242,7 +285,11 @@ def not_in_that_encoding(run: ServerRun) -> None:
 
 
 @case(
-    "EN9", "non-ASCII in a reply", mechanism="non-ASCII unescaped", section=REPLIES, expected="unescaped UTF-8",
+    "EN9",
+    "non-ASCII in a reply",
+    mechanism="non-ASCII unescaped",
+    section=REPLIES,
+    expected="unescaped UTF-8",
 )
 def unescaped(run: ServerRun) -> None:
     peer = run.connect()
@@ -255,8 +302,10 @@ def unescaped(run: ServerRun) -> None:
 
 @each(
     {"EN11": "no such action", "EN11.2": "", "EN11.3": "é🐶", "EN11.4": "Search", "EN11.5": "__class__"},
-    "action {0!r}", star=True,
-    mechanism="unknown action", section="Errors: unknown-action",
+    "action {0!r}",
+    star=True,
+    mechanism="unknown action",
+    section="Errors: unknown-action",
     expected="unknown-action with the tutorial's words, still usable",
 )
 def unknown_action(run: ServerRun, name: str) -> None:
@@ -271,7 +320,9 @@ def unknown_action(run: ServerRun, name: str) -> None:
 @each(
     {"EN12": 3, "EN12.2": 10, "EN12.3": 11, "EN12.4": 100_000},
     "{0} bytes of an unknown type",
-    mechanism="first ten bytes", section=REPLIES, expected="up to the first 10 of them",
+    mechanism="first ten bytes",
+    section=REPLIES,
+    expected="up to the first 10 of them",
 )
 def first_ten(run: ServerRun, count: int) -> None:
     content = bytes(at % 256 for at in range(count))
@@ -281,8 +332,10 @@ def first_ten(run: ServerRun, count: int) -> None:
 
 
 @case(
-    "EN13", "🐶 cut inside its four bytes",
-    mechanism="cut inside a character", section=MESSAGE,
+    "EN13",
+    "🐶 cut inside its four bytes",
+    mechanism="cut inside a character",
+    section=MESSAGE,
     expected="the right reply",
 )
 def cut_inside_a_character(run: ServerRun) -> None:
@@ -298,7 +351,9 @@ def cut_inside_a_character(run: ServerRun) -> None:
 @each(
     {"EN14": ("morpheus", MORPHEUS), "EN14.2": ("ring", RING), "EN14.3": ("\N{DOG FACE}", DOG)},
     "search {0}",
-    mechanism="the tutorial's entries", section=REPLIES, expected="{1}",
+    mechanism="the tutorial's entries",
+    section=REPLIES,
+    expected="{1}",
 )
 def entries(run: ServerRun, value: str, answer: str) -> None:
     peer = run.connect()
@@ -317,8 +372,11 @@ def entries(run: ServerRun, value: str, answer: str) -> None:
         "EN14.9": ("an object", '{"a": 1.5}', "{'a': 1.5}"),
         "EN14.10": ("a quote", '"it\'s"', "it's"),
     },
-    "search for {0} that is not there", star=True,
-    mechanism="no match", section=REPLIES, expected="No match for 'V'., with V as Python's str shows it",
+    "search for {0} that is not there",
+    star=True,
+    mechanism="no match",
+    section=REPLIES,
+    expected="No match for 'V'., with V as Python's str shows it",
 )
 def no_match(run: ServerRun, name: str, literal: str, shown: str) -> None:
     peer = run.kept()  # the tutorial's server raises on some of them
@@ -333,8 +391,11 @@ def no_match(run: ServerRun, name: str, literal: str, shown: str) -> None:
         "EN15.3": ("floats", [0.1, -0.0, 1e308, 5e-324, 1.5, 1e22]),
         "EN15.4": ("containers", [[], {}, [[[]]], {"": {"a": [1, None, True, False]}}]),
     },
-    "echo of {0}", star=True,
-    mechanism="values come back", section="Replies: echo", expected="the same values",
+    "echo of {0}",
+    star=True,
+    mechanism="values come back",
+    section="Replies: echo",
+    expected="the same values",
 )
 def echoes(run: ServerRun, name: str, values: list[object]) -> None:
     peer = run.kept()
@@ -346,8 +407,11 @@ def echoes(run: ServerRun, name: str, values: list[object]) -> None:
 
 
 @case(
-    "EN15.5", "echo of 1e400, which is beyond a float", star=True,
-    mechanism="number beyond a float", section=REPLIES,
+    "EN15.5",
+    "echo of 1e400, which is beyond a float",
+    star=True,
+    mechanism="number beyond a float",
+    section=REPLIES,
     expected="an error or the number; never Infinity; still usable",
 )
 def beyond_a_float(run: ServerRun) -> None:
@@ -362,8 +426,11 @@ def beyond_a_float(run: ServerRun) -> None:
 
 
 @case(
-    "EN15.6", "echo without a value",
-    star=True, mechanism="value left out", section="Replies: echo",
+    "EN15.6",
+    "echo without a value",
+    star=True,
+    mechanism="value left out",
+    section="Replies: echo",
     expected="null, or bad-request",
 )
 def echo_of_nothing(run: ServerRun) -> None:
@@ -376,8 +443,12 @@ def echo_of_nothing(run: ServerRun) -> None:
 
 
 @case(
-    "EN15.7", "a name twice in the content", star=True,
-    mechanism="repeated name in a content", section=REPLIES, expected="an answer, still usable",
+    "EN15.7",
+    "a name twice in the content",
+    star=True,
+    mechanism="repeated name in a content",
+    section=REPLIES,
+    expected="an answer, still usable",
 )
 def repeated_name(run: ServerRun) -> None:
     peer = run.kept()
@@ -389,8 +460,12 @@ def repeated_name(run: ServerRun) -> None:
 
 
 @case(
-    "EN16", "confirm, three times on each of two connections", star=True,
-    mechanism="state per connection", section="Replies: confirm", expected="counts 1, 2, 3 on each",
+    "EN16",
+    "confirm, three times on each of two connections",
+    star=True,
+    mechanism="state per connection",
+    section="Replies: confirm",
+    expected="counts 1, 2, 3 on each",
 )
 def confirm(run: ServerRun) -> None:
     peers = [run.kept(), run.kept()]
@@ -403,8 +478,11 @@ def confirm(run: ServerRun) -> None:
 
 
 @case(
-    "EN17", "binary/echo keeps type and bytes, and takes an id", star=True,
-    mechanism="binary echo", section="Replies: binary/echo",
+    "EN17",
+    "binary/echo keeps type and bytes, and takes an id",
+    star=True,
+    mechanism="binary echo",
+    section="Replies: binary/echo",
     expected="the same bytes, type binary/echo, encoding binary, the id",
 )
 def binary_echo(run: ServerRun) -> None:
@@ -415,8 +493,10 @@ def binary_echo(run: ServerRun) -> None:
 
 
 @case(
-    "EN18", "white space around the content's JSON",
-    mechanism="white space", section=MESSAGE,
+    "EN18",
+    "white space around the content's JSON",
+    mechanism="white space",
+    section=MESSAGE,
     expected="the right reply",
 )
 def padded(run: ServerRun) -> None:
@@ -427,8 +507,13 @@ def padded(run: ServerRun) -> None:
 
 
 @case(
-    "EN19", "a text of 250,000 characters, of every width in UTF-8", star=True, heavy=True,
-    mechanism="large text", section="Replies: echo", expected="the same text",
+    "EN19",
+    "a text of 250,000 characters, of every width in UTF-8",
+    star=True,
+    heavy=True,
+    mechanism="large text",
+    section="Replies: echo",
+    expected="the same text",
 )
 def large_text(run: ServerRun) -> None:
     text = "aé€\N{DOG FACE}" * min(62_500, run.options.max_json // 16)
@@ -439,8 +524,12 @@ def large_text(run: ServerRun) -> None:
 
 
 @case(
-    "EN20", "the same request in UTF-16 and UTF-8, pipelined", star=True,
-    mechanism="encoding is per message", section=MESSAGE, expected="the right replies, all in UTF-8",
+    "EN20",
+    "the same request in UTF-16 and UTF-8, pipelined",
+    star=True,
+    mechanism="encoding is per message",
+    section=MESSAGE,
+    expected="the right replies, all in UTF-8",
 )
 def encoding_per_message(run: ServerRun) -> None:
     peer = run.kept()
@@ -451,8 +540,12 @@ def encoding_per_message(run: ServerRun) -> None:
 
 
 @case(
-    "EN21", "an error to a binary request", star=True,
-    mechanism="errors are JSON", section=REPLIES, expected="text/json, readable by the tutorial's client",
+    "EN21",
+    "an error to a binary request",
+    star=True,
+    mechanism="errors are JSON",
+    section=REPLIES,
+    expected="text/json, readable by the tutorial's client",
 )
 def errors_are_json(run: ServerRun) -> None:
     peer = run.kept()

@@ -23,8 +23,12 @@ MEBIBYTE = 1 << 20
 
 
 @case(
-    "FL1", "endless pipelining, and never reads", star=True, phase=ALONE,
-    mechanism="endless pipelining", section="server.md: --write-high",
+    "FL1",
+    "endless pipelining, and never reads",
+    star=True,
+    phase=ALONE,
+    mechanism="endless pipelining",
+    section="server.md: --write-high",
     expected="its requests wait; memory stays flat (with --pid)",
 )
 def endless_pipelining(run: ServerRun) -> None:
@@ -41,8 +45,13 @@ def endless_pipelining(run: ServerRun) -> None:
 
 
 @case(
-    "FL1.2", "a paused pipeliner reads again", star=True, heavy=True,
-    mechanism="resumed where it stopped", section="server.md: --write-low", expected="every reply, once",
+    "FL1.2",
+    "a paused pipeliner reads again",
+    star=True,
+    heavy=True,
+    mechanism="resumed where it stopped",
+    section="server.md: --write-low",
+    expected="every reply, once",
 )
 def paused_pipeliner_reads_again(run: ServerRun) -> None:
     peer = run.kept(receive_buffer=8192)
@@ -62,8 +71,10 @@ def paused_pipeliner_reads_again(run: ServerRun) -> None:
 
 
 @case(
-    "FL2", "500 connections at once, a request each",
-    mechanism="many at once", section=FLOODS,
+    "FL2",
+    "500 connections at once, a request each",
+    mechanism="many at once",
+    section=FLOODS,
     expected="500 replies",
 )
 def many_at_once(run: ServerRun) -> None:
@@ -83,8 +94,12 @@ def many_at_once(run: ServerRun) -> None:
 
 
 @case(
-    "FL3", "10,000 connect and close, or four times the connections it may have", phase=ALONE,
-    mechanism="connect and close", section=FLOODS, expected="no descriptor drift (with --pid); " + SERVED,
+    "FL3",
+    "10,000 connect and close, or four times the connections it may have",
+    phase=ALONE,
+    mechanism="connect and close",
+    section=FLOODS,
+    expected="no descriptor drift (with --pid); " + SERVED,
 )
 def connect_and_close(run: ServerRun) -> None:
     # Half of them end with a RST: as many in TIME-WAIT would use up the ports of a small machine.
@@ -102,8 +117,11 @@ def connect_and_close(run: ServerRun) -> None:
 
 
 @case(
-    "FL4", "500 connections in turn, an error each",
-    star=True, mechanism="errors in turn", section="Errors",
+    "FL4",
+    "500 connections in turn, an error each",
+    star=True,
+    mechanism="errors in turn",
+    section="Errors",
     expected="500 errors; " + SERVED,
 )
 def errors_in_turn(run: ServerRun) -> None:
@@ -127,8 +145,11 @@ def garbage(run: ServerRun) -> None:
 
 
 @case(
-    "FL5.2", "200 messages with one byte wrong",
-    mechanism="one byte wrong", section="Errors", expected="a reply, an error or waiting for more; " + SERVED,
+    "FL5.2",
+    "200 messages with one byte wrong",
+    mechanism="one byte wrong",
+    section="Errors",
+    expected="a reply, an error or waiting for more; " + SERVED,
 )
 def one_byte_wrong(run: ServerRun) -> None:
     dice = random.Random(52)
@@ -148,8 +169,12 @@ def one_byte_wrong(run: ServerRun) -> None:
 
 
 @case(
-    "FL6", "5,000 headers, no two alike", star=True,
-    mechanism="headers without end", section=FLOODS, expected="5,000 replies",
+    "FL6",
+    "5,000 headers, no two alike",
+    star=True,
+    mechanism="headers without end",
+    section=FLOODS,
+    expected="5,000 replies",
 )
 def headers_without_end(run: ServerRun) -> None:
     peer = run.kept()
@@ -161,8 +186,12 @@ def headers_without_end(run: ServerRun) -> None:
 
 
 @case(
-    "FL7", "3,000 names of encodings that do not exist", star=True,
-    mechanism="encodings without end", section="A message: content-encoding", expected="3,000 errors",
+    "FL7",
+    "3,000 names of encodings that do not exist",
+    star=True,
+    mechanism="encodings without end",
+    section="A message: content-encoding",
+    expected="3,000 errors",
 )
 def encodings_without_end(run: ServerRun) -> None:
     peer = run.kept()
@@ -174,8 +203,13 @@ def encodings_without_end(run: ServerRun) -> None:
 
 
 @case(
-    "FL8", "10,000 zero-length requests in one go", star=True, heavy=True,
-    mechanism="zero-length pipelined", section="Order and pipelining", expected="10,000 replies",
+    "FL8",
+    "10,000 zero-length requests in one go",
+    star=True,
+    heavy=True,
+    mechanism="zero-length pipelined",
+    section="Order and pipelining",
+    expected="10,000 replies",
 )
 def zero_length_pipelined(run: ServerRun) -> None:
     peer = run.kept()
@@ -186,8 +220,11 @@ def zero_length_pipelined(run: ServerRun) -> None:
 
 
 @case(
-    "FL9", "one-shot, and 16 MiB behind it", heavy=True,
-    mechanism="discarded, not kept", section="A message: connection",
+    "FL9",
+    "one-shot, and 16 MiB behind it",
+    heavy=True,
+    mechanism="discarded, not kept",
+    section="A message: connection",
     expected="the reply; the rest read and discarded, or refused",
 )
 def discarded(run: ServerRun) -> None:
@@ -204,8 +241,13 @@ def discarded(run: ServerRun) -> None:
 
 
 @case(
-    "FL10", "1,000 idle kept-alive connections, then all ask", star=True, heavy=True,
-    mechanism="many kept alive", section="A message: connection", expected="1,000 replies",
+    "FL10",
+    "1,000 idle kept-alive connections, then all ask",
+    star=True,
+    heavy=True,
+    mechanism="many kept alive",
+    section="A message: connection",
+    expected="1,000 replies",
 )
 def many_kept_alive(run: ServerRun) -> None:
     if run.options.max_connections < 2500:
@@ -226,7 +268,11 @@ def _raise_our_limit() -> None:
 
 
 @case(
-    "FL11", "a thousand half headers, closed", mechanism="half headers", section="A message", expected=SERVED,
+    "FL11",
+    "a thousand half headers, closed",
+    mechanism="half headers",
+    section="A message",
+    expected=SERVED,
 )
 def half_headers(run: ServerRun) -> None:
     request = search("ring")
@@ -237,8 +283,12 @@ def half_headers(run: ServerRun) -> None:
 
 
 @case(
-    "FL12", "strings of every length in an id and a value", star=True,
-    mechanism="lengths of strings", section="A message: id", expected="each comes back",
+    "FL12",
+    "strings of every length in an id and a value",
+    star=True,
+    mechanism="lengths of strings",
+    section="A message: id",
+    expected="each comes back",
 )
 def lengths_of_strings(run: ServerRun) -> None:
     peer = run.kept()
@@ -249,8 +299,11 @@ def lengths_of_strings(run: ServerRun) -> None:
 
 
 @case(
-    "FL13", "contents that are declared large and cut short, 100 times",
-    mechanism="large contents cut short", section="A message: content-length", expected=SERVED,
+    "FL13",
+    "contents that are declared large and cut short, 100 times",
+    mechanism="large contents cut short",
+    section="A message: content-length",
+    expected=SERVED,
 )
 def cut_short(run: ServerRun) -> None:
     for _ in range(100):
@@ -263,8 +316,12 @@ def cut_short(run: ServerRun) -> None:
 
 
 @case(
-    "AF1", "the server after all cases: processor", phase=LAST,
-    mechanism="quiet afterwards", section="server.md: overload never spins", expected="it does not spin",
+    "AF1",
+    "the server after all cases: processor",
+    phase=LAST,
+    mechanism="quiet afterwards",
+    section="server.md: overload never spins",
+    expected="it does not spin",
 )
 def quiet_afterwards(run: ServerRun) -> None:
     run.process.cpu()
@@ -272,8 +329,12 @@ def quiet_afterwards(run: ServerRun) -> None:
 
 
 @case(
-    "AF2", "the server after all cases: descriptors", phase=LAST,
-    mechanism="descriptors afterwards", section="server.md: --max-connections", expected="as many as at first",
+    "AF2",
+    "the server after all cases: descriptors",
+    phase=LAST,
+    mechanism="descriptors afterwards",
+    section="server.md: --max-connections",
+    expected="as many as at first",
 )
 def descriptors_afterwards(run: ServerRun) -> None:
     run.process.descriptors()
@@ -281,8 +342,11 @@ def descriptors_afterwards(run: ServerRun) -> None:
 
 
 @case(
-    "AF3", "the server after all cases: memory", phase=LAST,
-    mechanism="memory afterwards", section="server.md: limits",
+    "AF3",
+    "the server after all cases: memory",
+    phase=LAST,
+    mechanism="memory afterwards",
+    section="server.md: limits",
     expected="within some 100 MiB of what it had at first",
 )
 def memory_afterwards(run: ServerRun) -> None:

@@ -18,8 +18,11 @@ BROKEN = "bad-header, then a lingering close"
 
 
 @case(
-    "FR1", "a request, one byte per segment",
-    mechanism="one byte per segment", section=MESSAGE, expected=RIGHT,
+    "FR1",
+    "a request, one byte per segment",
+    mechanism="one byte per segment",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def one_byte_per_segment(run: ServerRun) -> None:
     peer = run.connect()
@@ -31,7 +34,9 @@ def one_byte_per_segment(run: ServerRun) -> None:
 @each(
     {"FR2.1": ("prefix", 1), "FR2.2": ("header", 30), "FR2.3": ("content", -5)},
     "a request cut inside its {0}, a pause, the rest",
-    mechanism="cut with a pause", section=MESSAGE, expected=RIGHT,
+    mechanism="cut with a pause",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def cut_with_a_pause(run: ServerRun, where: str, at: int) -> None:
     peer = run.connect()
@@ -42,8 +47,11 @@ def cut_with_a_pause(run: ServerRun, where: str, at: int) -> None:
 
 
 @case(
-    "FR2.4", "prefix, header and content in a segment each",
-    mechanism="cut at the seams", section=MESSAGE, expected=RIGHT,
+    "FR2.4",
+    "prefix, header and content in a segment each",
+    mechanism="cut at the seams",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def cut_at_the_seams(run: ServerRun) -> None:
     peer = run.connect()
@@ -55,8 +63,12 @@ def cut_at_the_seams(run: ServerRun) -> None:
 
 
 @case(
-    "FR3", "two requests on a kept-alive connection, cut at every byte in turn", star=True,
-    mechanism="every cut", section=MESSAGE, expected="two right replies for every cut",
+    "FR3",
+    "two requests on a kept-alive connection, cut at every byte in turn",
+    star=True,
+    mechanism="every cut",
+    section=MESSAGE,
+    expected="two right replies for every cut",
 )
 def every_cut(run: ServerRun) -> None:
     peer = run.kept()
@@ -70,8 +82,12 @@ def every_cut(run: ServerRun) -> None:
 
 
 @case(
-    "FR4", "prefix 0000: an empty header", star=True,
-    mechanism="empty header", section=MESSAGE, expected=BROKEN,
+    "FR4",
+    "prefix 0000: an empty header",
+    star=True,
+    mechanism="empty header",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def empty_header(run: ServerRun) -> None:
     peer = run.connect()
@@ -80,8 +96,11 @@ def empty_header(run: ServerRun) -> None:
 
 
 @case(
-    "FR5", "a header as long as it may be, most of it white space",
-    mechanism="longest header", section=MESSAGE, expected=RIGHT,
+    "FR5",
+    "a header as long as it may be, most of it white space",
+    mechanism="longest header",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def longest_header(run: ServerRun) -> None:
     content = b'{"action": "search", "value": "ring"}'
@@ -93,8 +112,11 @@ def longest_header(run: ServerRun) -> None:
 
 
 @case(
-    "FR6", "prefix FFFF, 10 bytes, silence", slow=True,
-    mechanism="header timer", section="Errors: timeout",
+    "FR6",
+    "prefix FFFF, 10 bytes, silence",
+    slow=True,
+    mechanism="header timer",
+    section="Errors: timeout",
     expected="timeout in time, since a message had begun; then FIN",
 )
 def longest_header_not_sent(run: ServerRun) -> None:
@@ -111,8 +133,11 @@ def longest_header_not_sent(run: ServerRun) -> None:
         "FR7.2": ("a TLS ClientHello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2),
         "FR7.3": ("an SSH banner", b"SSH-2.0-OpenSSH_9.6\r\n"),
     },
-    "{0}", slow=True,
-    mechanism="another protocol, short", section="Errors", expected="an error reply (at once or in time), then FIN",
+    "{0}",
+    slow=True,
+    mechanism="another protocol, short",
+    section="Errors",
+    expected="an error reply (at once or in time), then FIN",
 )
 def another_protocol(run: ServerRun, name: str, greeting: bytes) -> None:
     peer = run.connect()
@@ -125,8 +150,11 @@ def another_protocol(run: ServerRun, name: str, greeting: bytes) -> None:
         "FR7.4": ("an HTTP POST of 40,000 bytes", b"POST / HTTP/1.1\r\nContent-Length: 39000\r\n\r\n"),
         "FR7.5": ("TLS records of 40,000 bytes", b"\x16\x03\x01\x40\x00"),
     },
-    "{0}", star=True,
-    mechanism="another protocol, long", section="Errors: bad-header", expected="an error reply, readable, then FIN",
+    "{0}",
+    star=True,
+    mechanism="another protocol, long",
+    section="Errors: bad-header",
+    expected="an error reply, readable, then FIN",
 )
 def another_protocol_at_length(run: ServerRun, name: str, begin: bytes) -> None:
     peer = run.connect()
@@ -145,8 +173,11 @@ def timed_out(run: ServerRun, peer: Peer, *others: str) -> None:
 
 
 @case(
-    "FR8", "thirty connections of random bytes", star=True,
-    mechanism="random bytes", section="Errors: bad-header",
+    "FR8",
+    "thirty connections of random bytes",
+    star=True,
+    mechanism="random bytes",
+    section="Errors: bad-header",
     expected="bad-header for each, then a lingering close",
 )
 def random_bytes(run: ServerRun) -> None:
@@ -159,7 +190,11 @@ def random_bytes(run: ServerRun) -> None:
 
 
 @case(
-    "FR9", "connects, says nothing, closes", mechanism="silent close", section=MESSAGE, expected="the next is served",
+    "FR9",
+    "connects, says nothing, closes",
+    mechanism="silent close",
+    section=MESSAGE,
+    expected="the next is served",
 )
 def silent_close(run: ServerRun) -> None:
     for _ in range(20):
@@ -167,8 +202,12 @@ def silent_close(run: ServerRun) -> None:
 
 
 @case(
-    "FR10", "a content that looks like messages", star=True,
-    mechanism="message in a content", section=MESSAGE, expected="the same bytes back, one reply",
+    "FR10",
+    "a content that looks like messages",
+    star=True,
+    mechanism="message in a content",
+    section=MESSAGE,
+    expected="the same bytes back, one reply",
 )
 def message_in_a_content(run: ServerRun) -> None:
     peer = run.kept()
@@ -179,8 +218,12 @@ def message_in_a_content(run: ServerRun) -> None:
 
 
 @case(
-    "FR11", "a content of every byte value", star=True,
-    mechanism="every byte value", section="Replies: binary/echo", expected="the same bytes back",
+    "FR11",
+    "a content of every byte value",
+    star=True,
+    mechanism="every byte value",
+    section="Replies: binary/echo",
+    expected="the same bytes back",
 )
 def every_byte_value(run: ServerRun) -> None:
     peer = run.connect()
@@ -191,8 +234,11 @@ def every_byte_value(run: ServerRun) -> None:
 
 
 @case(
-    "FR12", "the second request's prefix is cut by the segment's end", star=True,
-    mechanism="half a prefix behind a request", section="Order and pipelining",
+    "FR12",
+    "the second request's prefix is cut by the segment's end",
+    star=True,
+    mechanism="half a prefix behind a request",
+    section="Order and pipelining",
     expected="both replies, the first at once",
 )
 def half_a_prefix_behind(run: ServerRun) -> None:
@@ -205,8 +251,11 @@ def half_a_prefix_behind(run: ServerRun) -> None:
 
 
 @case(
-    "FR13", "sizes of content around powers of two", star=True,
-    mechanism="sizes around powers of two", section="Replies: binary/echo",
+    "FR13",
+    "sizes of content around powers of two",
+    star=True,
+    mechanism="sizes around powers of two",
+    section="Replies: binary/echo",
     expected="the same bytes back, for each size",
 )
 def sizes(run: ServerRun) -> None:
@@ -219,8 +268,11 @@ def sizes(run: ServerRun) -> None:
 
 
 @case(
-    "FR14", "a request before anything is read, its last byte late", star=True,
-    mechanism="no reply before the last byte", section=MESSAGE,
+    "FR14",
+    "a request before anything is read, its last byte late",
+    star=True,
+    mechanism="no reply before the last byte",
+    section=MESSAGE,
     expected="silence until the last byte, then the reply",
 )
 def no_reply_before_the_last_byte(run: ServerRun) -> None:
@@ -233,8 +285,11 @@ def no_reply_before_the_last_byte(run: ServerRun) -> None:
 
 
 @case(
-    "FR15", "byte order of the prefix: a header of 258 bytes",
-    mechanism="prefix is big-endian", section=MESSAGE, expected=RIGHT,
+    "FR15",
+    "byte order of the prefix: a header of 258 bytes",
+    mechanism="prefix is big-endian",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def big_endian_prefix(run: ServerRun) -> None:
     # 0x0102 read the other way round is 513: a server that does would wait for ever.
@@ -246,8 +301,11 @@ def big_endian_prefix(run: ServerRun) -> None:
 
 
 @case(
-    "FR16", "a one-shot request in one segment, from two hundred connections in turn",
-    mechanism="one connection per request", section="Order and pipelining", expected="a reply and FIN, each time",
+    "FR16",
+    "a one-shot request in one segment, from two hundred connections in turn",
+    mechanism="one connection per request",
+    section="Order and pipelining",
+    expected="a reply and FIN, each time",
 )
 def one_connection_per_request(run: ServerRun) -> None:
     for number in range(200):

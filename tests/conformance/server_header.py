@@ -43,8 +43,11 @@ def served(run: ServerRun, head: bytes) -> None:
 
 @each(
     {"HV1.1": "byteorder", "HV1.2": "content-type", "HV1.3": "content-encoding", "HV1.4": "content-length"},
-    "a header without {0}", star=True,
-    mechanism="required field missing", section=MESSAGE, expected=BROKEN,
+    "a header without {0}",
+    star=True,
+    mechanism="required field missing",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def required_field_missing(run: ServerRun, field: str) -> None:
     fields = raw_header(len(CONTENT))
@@ -54,16 +57,22 @@ def required_field_missing(run: ServerRun, field: str) -> None:
 
 @each(
     {"HV2.1": "[]", "HV2.2": "0", "HV2.3": '"x"', "HV2.4": "null", "HV2.5": "true", "HV2.6": "{}"},
-    "the header is {0}", star=True,
-    mechanism="header is no such object", section=MESSAGE, expected=BROKEN,
+    "the header is {0}",
+    star=True,
+    mechanism="header is no such object",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def no_object(run: ServerRun, text: str) -> None:
     refused(run, text.encode())
 
 
 @case(
-    "HV3", "extra fields, of every JSON type",
-    mechanism="unknown fields", section=MESSAGE, expected=RIGHT,
+    "HV3",
+    "extra fields, of every JSON type",
+    mechanism="unknown fields",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def extra_fields(run: ServerRun) -> None:
     more = {"x": [1, {"y": None}], "": True, "content_length": 3, "Content-Length": "no", "é🐶": -1e-9}
@@ -83,16 +92,23 @@ def extra_field_twice(run: ServerRun) -> None:
         "HV4.4": ("content-encoding", '"content-encoding": "utf-8"'),
         "HV4.5": ("byteorder", '"byteorder": "little"'),
     },
-    "{0}, twice", star=True,
-    mechanism="required field repeated", section=MESSAGE, expected=BROKEN,
+    "{0}, twice",
+    star=True,
+    mechanism="required field repeated",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def repeated(run: ServerRun, name: str, member: str) -> None:
     refused(run, f"{plain()[:-1]}, {member}}}".encode())
 
 
 @case(
-    "HV4.6", "content-length twice, once spelled with an escape", star=True,
-    mechanism="repeated under another spelling", section=MESSAGE, expected=BROKEN,
+    "HV4.6",
+    "content-length twice, once spelled with an escape",
+    star=True,
+    mechanism="repeated under another spelling",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def repeated_by_an_escape(run: ServerRun) -> None:
     refused(run, (plain()[:-1] + ', "content\\u002dlength": 5}').encode())
@@ -115,8 +131,11 @@ def repeated_by_an_escape(run: ServerRun) -> None:
         "HV7.11": "-1000000000000000000000000000000",
         "HV7.12": "false",
     },
-    "content-length: {0}", star=True,
-    mechanism="content-length of another kind", section=MESSAGE, expected=BROKEN,
+    "content-length: {0}",
+    star=True,
+    mechanism="content-length of another kind",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def odd_length(run: ServerRun, literal: str) -> None:
     refused(run, plain().replace('"content-length": 37', f'"content-length": {literal}').encode())
@@ -124,8 +143,10 @@ def odd_length(run: ServerRun, literal: str) -> None:
 
 @each(
     {"HV8": ("10^30", "1" + "0" * 30), "HV8.2": ("2^63", str(1 << 63)), "HV8.3": ("2^64 + 5", str((1 << 64) + 5))},
-    "content-length: {0}", star=True,
-    mechanism="content-length beyond any machine's", section="Errors: content-too-large",
+    "content-length: {0}",
+    star=True,
+    mechanism="content-length beyond any machine's",
+    section="Errors: content-too-large",
     expected="content-too-large at once, then a lingering close",
 )
 def enormous_length(run: ServerRun, name: str, literal: str) -> None:
@@ -135,8 +156,11 @@ def enormous_length(run: ServerRun, name: str, literal: str) -> None:
 
 
 @case(
-    "HV8.4", "content-length: a number of 5,000 digits", star=True,
-    mechanism="integer of thousands of digits", section="Errors: content-too-large",
+    "HV8.4",
+    "content-length: a number of 5,000 digits",
+    star=True,
+    mechanism="integer of thousands of digits",
+    section="Errors: content-too-large",
     expected="content-too-large or bad-header at once, then a lingering close",
 )
 def digits_without_end(run: ServerRun) -> None:
@@ -147,8 +171,11 @@ def digits_without_end(run: ServerRun) -> None:
 
 @each(
     {"HV9": "NaN", "HV9.2": "Infinity", "HV9.3": "-Infinity"},
-    "{0} in an unknown field", star=True,
-    mechanism="constants that are not JSON", section=MESSAGE, expected=BROKEN,
+    "{0} in an unknown field",
+    star=True,
+    mechanism="constants that are not JSON",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def constants(run: ServerRun, literal: str) -> None:
     refused(run, f'{plain()[:-1]}, "x": {literal}}}'.encode())
@@ -161,8 +188,11 @@ def nested_as_deep_as_may_be(run: ServerRun) -> None:
 
 @each(
     {"HV10.2": ("33 deep", 32), "HV10.3": ("5,000 deep", 4999), "HV10.4": ("30,000 deep", 29_999)},
-    "a header nested {0}", star=True,
-    mechanism="nested too deep", section=MESSAGE, expected=BROKEN,
+    "a header nested {0}",
+    star=True,
+    mechanism="nested too deep",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def nested_too_deep(run: ServerRun, name: str, levels: int) -> None:
     refused(run, f'{plain()[:-1]}, "x": {"[" * levels}{"]" * levels}}}'.encode())
@@ -180,8 +210,11 @@ def objects_too_deep(run: ServerRun) -> None:
         "HV11.3": ("a surrogate in UTF-8", b'"\xed\xa0\x80"'),
         "HV11.4": ("a cut character", b'"\xf0\x9f\x90"'),
     },
-    "{0} in an unknown field", star=True,
-    mechanism="bad UTF-8", section=MESSAGE, expected=BROKEN,
+    "{0} in an unknown field",
+    star=True,
+    mechanism="bad UTF-8",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def bad_utf_8(run: ServerRun, name: str, value: bytes) -> None:
     refused(run, plain()[:-1].encode() + b', "x": ' + value + b"}")
@@ -193,8 +226,11 @@ def byte_order_mark(run: ServerRun) -> None:
 
 
 @case(
-    "HV11.6", "a header in UTF-16",
-    star=True, mechanism="header in another encoding", section=MESSAGE,
+    "HV11.6",
+    "a header in UTF-16",
+    star=True,
+    mechanism="header in another encoding",
+    section=MESSAGE,
     expected=BROKEN,
 )
 def header_in_utf_16(run: ServerRun) -> None:
@@ -213,16 +249,22 @@ def header_in_utf_16(run: ServerRun) -> None:
         "HV12.8": ("an escape that JSON lacks", '{1}, "x": "\\x41"}}'),
         "HV12.9": ("a form feed as white space", "\f{0}"),
     },
-    "{0}", star=True,
-    mechanism="not exactly one JSON object", section=MESSAGE, expected=BROKEN,
+    "{0}",
+    star=True,
+    mechanism="not exactly one JSON object",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def not_json(run: ServerRun, name: str, form: str) -> None:
     refused(run, form.format(plain(), plain()[:-1]).encode())
 
 
 @case(
-    "HV12.10", "single quotes",
-    star=True, mechanism="not exactly one JSON object", section=MESSAGE,
+    "HV12.10",
+    "single quotes",
+    star=True,
+    mechanism="not exactly one JSON object",
+    section=MESSAGE,
     expected=BROKEN,
 )
 def single_quotes(run: ServerRun) -> None:
@@ -232,7 +274,9 @@ def single_quotes(run: ServerRun) -> None:
 @each(
     {"HV13": '"middle"', "HV13.2": "7", "HV13.3": "null", "HV13.4": '"big"'},
     "byteorder: {0}",
-    mechanism="byteorder is ignored", section=MESSAGE, expected=RIGHT,
+    mechanism="byteorder is ignored",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def byteorder(run: ServerRun, literal: str) -> None:
     fields = raw_header(len(CONTENT))
@@ -256,8 +300,10 @@ def no_white_space(run: ServerRun) -> None:
 
 
 @case(
-    "HV14.4", "field names and values spelled with escapes",
-    mechanism="escapes in names", section=MESSAGE,
+    "HV14.4",
+    "field names and values spelled with escapes",
+    mechanism="escapes in names",
+    section=MESSAGE,
     expected=RIGHT,
 )
 def escaped_names(run: ServerRun) -> None:
@@ -266,8 +312,11 @@ def escaped_names(run: ServerRun) -> None:
 
 @each(
     {"HV15": "5", "HV15.2": "null", "HV15.3": '["text/json"]', "HV15.4": "true"},
-    "content-type: {0}", star=True,
-    mechanism="content-type is no string", section=MESSAGE, expected=BROKEN,
+    "content-type: {0}",
+    star=True,
+    mechanism="content-type is no string",
+    section=MESSAGE,
+    expected=BROKEN,
 )
 def odd_type(run: ServerRun, literal: str) -> None:
     refused(run, plain().replace('"text/json"', literal).encode())
@@ -276,7 +325,9 @@ def odd_type(run: ServerRun, literal: str) -> None:
 @each(
     {"HV16": "null", "HV16.2": "5", "HV16.3": '"rot13"', "HV16.4": '["x"]'},
     "content-encoding: {0} on a binary request",
-    mechanism="encoding of binary not looked at", section=MESSAGE, expected="the first 10 bytes",
+    mechanism="encoding of binary not looked at",
+    section=MESSAGE,
+    expected="the first 10 bytes",
 )
 def binary_encoding(run: ServerRun, literal: str) -> None:
     peer = run.connect()
@@ -294,7 +345,9 @@ def binary_encoding(run: ServerRun, literal: str) -> None:
         "HV17.5": " text/json",
     },
     "content-type: {0!r}",
-    mechanism="types are compared as written", section=MESSAGE, expected="opaque bytes: the first 10",
+    mechanism="types are compared as written",
+    section=MESSAGE,
+    expected="opaque bytes: the first 10",
 )
 def types_as_written(run: ServerRun, type: str) -> None:
     peer = run.connect()
@@ -315,8 +368,11 @@ def types_as_written(run: ServerRun, type: str) -> None:
         "HV18.8": ("a lone surrogate", "\ud800"),
         "HV18.9": ('the string "1"', "1"),
     },
-    "id: {0}", star=True,
-    mechanism="ids are echoed", section=OPTIONAL, expected="the same id, of the same type",
+    "id: {0}",
+    star=True,
+    mechanism="ids are echoed",
+    section=OPTIONAL,
+    expected="the same id, of the same type",
 )
 def ids(run: ServerRun, name: str, id: object) -> None:
     peer = run.connect()
@@ -336,8 +392,11 @@ def ids(run: ServerRun, name: str, id: object) -> None:
         "HV19.7": ("an array", []),
         "HV19.8": ("an object", {}),
     },
-    "id: {0}", star=True,
-    mechanism="ids that may not be", section=OPTIONAL, expected=BROKEN,
+    "id: {0}",
+    star=True,
+    mechanism="ids that may not be",
+    section=OPTIONAL,
+    expected=BROKEN,
 )
 def odd_ids(run: ServerRun, name: str, id: object) -> None:
     refused(run, plain(id=id).encode())
@@ -350,8 +409,11 @@ def odd_ids(run: ServerRun, name: str, id: object) -> None:
         "HV20.3": ("unsupported-encoding", "rot13"),
         "HV20.4": ("bad-request", b"[]"),
     },
-    "{0}, to a request with an id", star=True,
-    mechanism="errors carry the id", section="Replies", expected="{0} with that id, still usable",
+    "{0}, to a request with an id",
+    star=True,
+    mechanism="errors carry the id",
+    section="Replies",
+    expected="{0} with that id, still usable",
 )
 def errors_carry_the_id(run: ServerRun, code: str, content: bytes | str) -> None:
     peer = run.kept()
@@ -366,8 +428,12 @@ def errors_carry_the_id(run: ServerRun, code: str, content: bytes | str) -> None
 
 
 @case(
-    "HV20.5", "bad-header, to a header with an id", star=True,
-    mechanism="no id from a header that is not valid", section="Replies", expected="bad-header without an id",
+    "HV20.5",
+    "bad-header, to a header with an id",
+    star=True,
+    mechanism="no id from a header that is not valid",
+    section="Replies",
+    expected="bad-header without an id",
 )
 def no_id_of_an_invalid_header(run: ServerRun) -> None:
     peer = run.connect()
@@ -384,8 +450,11 @@ def no_id_of_an_invalid_header(run: ServerRun) -> None:
         "HV21.5": "1.5",
         "HV21.6": "null",
     },
-    "deadline-ms: {0}", star=True,
-    mechanism="deadlines that may not be", section=OPTIONAL, expected=BROKEN,
+    "deadline-ms: {0}",
+    star=True,
+    mechanism="deadlines that may not be",
+    section=OPTIONAL,
+    expected=BROKEN,
 )
 def odd_deadlines(run: ServerRun, literal: str) -> None:
     refused(run, plain(deadline_ms=json.loads(literal)).encode())
@@ -397,8 +466,11 @@ def longest_deadline(run: ServerRun) -> None:
 
 
 @case(
-    "HV22", "deadline-ms: 0", star=True,
-    mechanism="deadline that is over", section="Errors: deadline-exceeded",
+    "HV22",
+    "deadline-ms: 0",
+    star=True,
+    mechanism="deadline that is over",
+    section="Errors: deadline-exceeded",
     expected="deadline-exceeded, still usable",
 )
 def no_time_at_all(run: ServerRun) -> None:
@@ -409,8 +481,12 @@ def no_time_at_all(run: ServerRun) -> None:
 
 
 @case(
-    "HV22.2", "deadline-ms: 100, and the content comes 400 ms after the header", star=True,
-    mechanism="deadline counted from the header", section=OPTIONAL, expected="deadline-exceeded, still usable",
+    "HV22.2",
+    "deadline-ms: 100, and the content comes 400 ms after the header",
+    star=True,
+    mechanism="deadline counted from the header",
+    section=OPTIONAL,
+    expected="deadline-exceeded, still usable",
 )
 def content_after_the_deadline(run: ServerRun) -> None:
     peer = run.kept()
@@ -422,8 +498,12 @@ def content_after_the_deadline(run: ServerRun) -> None:
 
 
 @case(
-    "HV22.3", "the header comes slowly, its deadline-ms is shorter than that", star=True,
-    mechanism="deadline counted from the header's end", section=OPTIONAL, expected=RIGHT,
+    "HV22.3",
+    "the header comes slowly, its deadline-ms is shorter than that",
+    star=True,
+    mechanism="deadline counted from the header's end",
+    section=OPTIONAL,
+    expected=RIGHT,
 )
 def deadline_begins_at_the_header_s_end(run: ServerRun) -> None:
     peer = run.kept()
@@ -437,7 +517,9 @@ def deadline_begins_at_the_header_s_end(run: ServerRun) -> None:
 @each(
     {"HV23": '"upgrade"', "HV23.2": '"Keep-Alive"', "HV23.3": '""', "HV23.4": '"keep-alive, close"'},
     "connection: {0}",
-    mechanism="unknown connection string", section=OPTIONAL, expected="ignored: one reply, then FIN",
+    mechanism="unknown connection string",
+    section=OPTIONAL,
+    expected="ignored: one reply, then FIN",
 )
 def unknown_connection(run: ServerRun, literal: str) -> None:
     served(run, plain(connection=json.loads(literal)).encode())
@@ -445,8 +527,11 @@ def unknown_connection(run: ServerRun, literal: str) -> None:
 
 @each(
     {"HV24": "true", "HV24.2": "1", "HV24.3": "null", "HV24.4": '["keep-alive"]'},
-    "connection: {0}", star=True,
-    mechanism="connection is no string", section=OPTIONAL, expected=BROKEN,
+    "connection: {0}",
+    star=True,
+    mechanism="connection is no string",
+    section=OPTIONAL,
+    expected=BROKEN,
 )
 def odd_connection(run: ServerRun, literal: str) -> None:
     refused(run, plain(connection=json.loads(literal)).encode())
@@ -455,7 +540,9 @@ def odd_connection(run: ServerRun, literal: str) -> None:
 @each(
     {"HV25": '"news"', "HV25.2": "5", "HV25.3": "null"},
     "event: {0} on a request",
-    mechanism="event on a request", section=OPTIONAL, expected="served: the field means something only to a client",
+    mechanism="event on a request",
+    section=OPTIONAL,
+    expected="served: the field means something only to a client",
 )
 def event_on_a_request(run: ServerRun, literal: str) -> None:
     peer = run.connect()
@@ -481,8 +568,10 @@ FOREIGN = {
 
 @each(
     FOREIGN,
-    "a message that begins with {0}, and no more", star=True,
-    mechanism="header can't become an object", section=MESSAGE,
+    "a message that begins with {0}, and no more",
+    star=True,
+    mechanism="header can't become an object",
+    section=MESSAGE,
     expected="bad-header at the first byte behind the prefix that is no white space, then a lingering close",
 )
 def foreign(run: ServerRun, what: str, data: bytes) -> None:
@@ -493,8 +582,11 @@ def foreign(run: ServerRun, what: str, data: bytes) -> None:
 
 
 @case(
-    "HV27", "white space before the header's object, each byte in a segment of its own",
-    mechanism="white space before the object", section=MESSAGE, expected=RIGHT,
+    "HV27",
+    "white space before the header's object, each byte in a segment of its own",
+    mechanism="white space before the object",
+    section=MESSAGE,
+    expected=RIGHT,
 )
 def white_space_first(run: ServerRun) -> None:
     peer = run.connect()

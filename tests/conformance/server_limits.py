@@ -36,8 +36,13 @@ def json_limit(run: ServerRun) -> int:
 
 
 @case(
-    "LM1", "a content of exactly the limit", star=True, heavy=True,
-    mechanism="content of the limit", section="A message: content-length", expected="the same bytes back",
+    "LM1",
+    "a content of exactly the limit",
+    star=True,
+    heavy=True,
+    mechanism="content of the limit",
+    section="A message: content-length",
+    expected="the same bytes back",
 )
 def exactly_the_limit(run: ServerRun) -> None:
     size = limit(run)
@@ -53,8 +58,11 @@ def exactly_the_limit(run: ServerRun) -> None:
 
 @each(
     {"LM2": ("text/json",), "LM2.2": ("binary/echo",)},
-    "one byte above the limit declared, not sent ({0})", star=True,
-    mechanism="decided from the declared size", section=LIMITS, expected=TOO_LARGE,
+    "one byte above the limit declared, not sent ({0})",
+    star=True,
+    mechanism="decided from the declared size",
+    section=LIMITS,
+    expected=TOO_LARGE,
 )
 def one_more_declared(run: ServerRun, type: str) -> None:
     peer = run.connect()
@@ -63,8 +71,11 @@ def one_more_declared(run: ServerRun, type: str) -> None:
 
 
 @case(
-    "LM2.3", "content-too-large to a request with an id", star=True,
-    mechanism="errors carry the id", section="Replies",
+    "LM2.3",
+    "content-too-large to a request with an id",
+    star=True,
+    mechanism="errors carry the id",
+    section="Replies",
     expected="content-too-large with that id, then a lingering close",
 )
 def too_large_with_an_id(run: ServerRun) -> None:
@@ -74,8 +85,12 @@ def too_large_with_an_id(run: ServerRun) -> None:
 
 
 @case(
-    "LM3", "one byte above the limit declared, and 4 MiB of it sent", star=True, heavy=True,
-    mechanism="lingering close under input", section="Errors: lingering close",
+    "LM3",
+    "one byte above the limit declared, and 4 MiB of it sent",
+    star=True,
+    heavy=True,
+    mechanism="lingering close under input",
+    section="Errors: lingering close",
     expected="content-too-large, readable, then FIN",
 )
 def sent_all_the_same(run: ServerRun) -> None:
@@ -85,8 +100,13 @@ def sent_all_the_same(run: ServerRun) -> None:
 
 
 @case(
-    "LM9", "JSON of exactly --max-json", star=True, heavy=True,
-    mechanism="content of the limit", section=LIMITS, expected="the right reply",
+    "LM9",
+    "JSON of exactly --max-json",
+    star=True,
+    heavy=True,
+    mechanism="content of the limit",
+    section=LIMITS,
+    expected="the right reply",
 )
 def exactly_the_limit_of_json(run: ServerRun) -> None:
     peer = run.kept()
@@ -97,8 +117,12 @@ def exactly_the_limit_of_json(run: ServerRun) -> None:
 
 
 @case(
-    "LM9.2", "JSON of one byte more declared, not sent", star=True,
-    mechanism="decided from the declared size", section=LIMITS, expected=TOO_LARGE,
+    "LM9.2",
+    "JSON of one byte more declared, not sent",
+    star=True,
+    mechanism="decided from the declared size",
+    section=LIMITS,
+    expected=TOO_LARGE,
 )
 def one_more_of_json_declared(run: ServerRun) -> None:
     peer = run.connect()
@@ -107,8 +131,13 @@ def one_more_of_json_declared(run: ServerRun) -> None:
 
 
 @case(
-    "LM9.3", "bytes of one more than --max-json", star=True, heavy=True,
-    mechanism="the limit of JSON is JSON's alone", section=LIMITS, expected="the same bytes back",
+    "LM9.3",
+    "bytes of one more than --max-json",
+    star=True,
+    heavy=True,
+    mechanism="the limit of JSON is JSON's alone",
+    section=LIMITS,
+    expected="the same bytes back",
 )
 def bytes_above_the_limit_of_json(run: ServerRun) -> None:
     size = json_limit(run) + 1
@@ -121,8 +150,11 @@ def bytes_above_the_limit_of_json(run: ServerRun) -> None:
 
 
 @case(
-    "LM5", "the largest content declared on 60 connections, and nothing sent", phase=ALONE,
-    mechanism="memory only for what came", section="Errors: content-too-large",
+    "LM5",
+    "the largest content declared on 60 connections, and nothing sent",
+    phase=ALONE,
+    mechanism="memory only for what came",
+    section="Errors: content-too-large",
     expected="the server to be served from beside them; its memory does not grow by what is only declared",
 )
 def declared_only(run: ServerRun) -> None:
@@ -138,8 +170,10 @@ def declared_only(run: ServerRun) -> None:
 
 
 @case(
-    "LM6", "a prefix above --max-header, and nothing behind it",
-    mechanism="decided at the prefix", section="Errors: header-too-large",
+    "LM6",
+    "a prefix above --max-header, and nothing behind it",
+    mechanism="decided at the prefix",
+    section="Errors: header-too-large",
     expected="header-too-large at once, then a lingering close",
 )
 def header_too_large(run: ServerRun) -> None:
@@ -155,8 +189,12 @@ def header_too_large(run: ServerRun) -> None:
 
 
 @case(
-    "LM4", "one connection too many, and one more when there is room again", star=True, phase=ALONE,
-    mechanism="connection limit", section="Errors: overloaded",
+    "LM4",
+    "one connection too many, and one more when there is room again",
+    star=True,
+    phase=ALONE,
+    mechanism="connection limit",
+    section="Errors: overloaded",
     expected="overloaded, then FIN; the others are served, and so is the next when one has gone",
 )
 def one_connection_too_many(run: ServerRun) -> None:
@@ -216,8 +254,13 @@ def crowd(run: ServerRun, most: int) -> list[Peer]:
 
 
 @case(
-    "LM7", "four contents of 8 MiB at once", star=True, heavy=True,
-    mechanism="large contents in parallel", section="Replies: binary/echo", expected="each its own bytes back",
+    "LM7",
+    "four contents of 8 MiB at once",
+    star=True,
+    heavy=True,
+    mechanism="large contents in parallel",
+    section="Replies: binary/echo",
+    expected="each its own bytes back",
 )
 def large_in_parallel(run: ServerRun) -> None:
     size = min(8 << 20, limit(run))
@@ -234,8 +277,12 @@ def large_in_parallel(run: ServerRun) -> None:
 
 
 @case(
-    "LM8", "a message right behind a content of 1 MiB", star=True,
-    mechanism="message behind a large content", section="Order and pipelining", expected="both replies",
+    "LM8",
+    "a message right behind a content of 1 MiB",
+    star=True,
+    mechanism="message behind a large content",
+    section="Order and pipelining",
+    expected="both replies",
 )
 def behind_a_large_content(run: ServerRun) -> None:
     peer = run.kept()

@@ -17,8 +17,12 @@ CONNECTION = "A message: connection"
 
 
 @case(
-    "PL1", "two keep-alive requests in one segment", star=True,
-    mechanism="two in one segment", section=ORDER, expected="two replies, in order",
+    "PL1",
+    "two keep-alive requests in one segment",
+    star=True,
+    mechanism="two in one segment",
+    section=ORDER,
+    expected="two replies, in order",
 )
 def two_in_one_segment(run: ServerRun) -> None:
     peer = run.connect()
@@ -29,8 +33,11 @@ def two_in_one_segment(run: ServerRun) -> None:
 
 
 @case(
-    "PL2", "1,000 pipelined requests",
-    star=True, mechanism="1,000 pipelined", section=ORDER,
+    "PL2",
+    "1,000 pipelined requests",
+    star=True,
+    mechanism="1,000 pipelined",
+    section=ORDER,
     expected="1,000 replies, in order, once",
 )
 def a_thousand(run: ServerRun) -> None:
@@ -45,8 +52,11 @@ def a_thousand(run: ServerRun) -> None:
 
 
 @case(
-    "PL3", "one and a half requests",
-    star=True, mechanism="one and a half", section=ORDER,
+    "PL3",
+    "one and a half requests",
+    star=True,
+    mechanism="one and a half",
+    section=ORDER,
     expected="the first reply at once",
 )
 def one_and_a_half(run: ServerRun) -> None:
@@ -60,8 +70,11 @@ def one_and_a_half(run: ServerRun) -> None:
 
 
 @case(
-    "PL3.2", "one and a half one-shot requests",
-    mechanism="one and a half, one-shot", section=CONNECTION, expected="one reply, then FIN",
+    "PL3.2",
+    "one and a half one-shot requests",
+    mechanism="one and a half, one-shot",
+    section=CONNECTION,
+    expected="one reply, then FIN",
 )
 def one_and_a_half_once(run: ServerRun) -> None:
     peer = run.connect()
@@ -71,8 +84,11 @@ def one_and_a_half_once(run: ServerRun) -> None:
 
 
 @case(
-    "PL4", "good, broken framing, good", star=True,
-    mechanism="broken in the middle", section="Errors: then close",
+    "PL4",
+    "good, broken framing, good",
+    star=True,
+    mechanism="broken in the middle",
+    section="Errors: then close",
     expected="the reply, bad-header, FIN; the third not served",
 )
 def broken_in_the_middle(run: ServerRun) -> None:
@@ -83,8 +99,12 @@ def broken_in_the_middle(run: ServerRun) -> None:
 
 
 @case(
-    "PL4.2", "100 good, then content-too-large, then good", star=True,
-    mechanism="refused in the middle", section="Errors: then close", expected="100 replies, content-too-large, FIN",
+    "PL4.2",
+    "100 good, then content-too-large, then good",
+    star=True,
+    mechanism="refused in the middle",
+    section="Errors: then close",
+    expected="100 replies, content-too-large, FIN",
 )
 def refused_in_the_middle(run: ServerRun) -> None:
     peer = run.kept()
@@ -96,8 +116,11 @@ def refused_in_the_middle(run: ServerRun) -> None:
 
 
 @case(
-    "PL5", "a slow blocking action, then fast ones",
-    mechanism="order across a blocking action", section=ORDER, expected="the slow one's reply first",
+    "PL5",
+    "a slow blocking action, then fast ones",
+    mechanism="order across a blocking action",
+    section=ORDER,
+    expected="the slow one's reply first",
 )
 def order_across_a_blocking_action(run: ServerRun) -> None:
     name = run.options.blocking_action
@@ -115,8 +138,10 @@ def order_across_a_blocking_action(run: ServerRun) -> None:
 
 
 @case(
-    "PL5.2", "others are served while an action blocks",
-    mechanism="others beside a blocking action", section="server.md: --handler-threads",
+    "PL5.2",
+    "others are served while an action blocks",
+    mechanism="others beside a blocking action",
+    section="server.md: --handler-threads",
     expected="a reply before the slow one's",
 )
 def others_beside_a_blocking_action(run: ServerRun) -> None:
@@ -134,8 +159,11 @@ def others_beside_a_blocking_action(run: ServerRun) -> None:
 
 
 @case(
-    "PL6", "keep-alive sticks",
-    star=True, mechanism="keep-alive sticks", section=CONNECTION,
+    "PL6",
+    "keep-alive sticks",
+    star=True,
+    mechanism="keep-alive sticks",
+    section=CONNECTION,
     expected="served without asking again",
 )
 def sticks(run: ServerRun) -> None:
@@ -154,8 +182,12 @@ def sticks(run: ServerRun) -> None:
 
 
 @case(
-    "PL6.2", "keep-alive again and again", star=True,
-    mechanism="keep-alive repeated", section=CONNECTION, expected="served each time",
+    "PL6.2",
+    "keep-alive again and again",
+    star=True,
+    mechanism="keep-alive repeated",
+    section=CONNECTION,
+    expected="served each time",
 )
 def repeated_keep_alive(run: ServerRun) -> None:
     peer = run.connect()
@@ -166,8 +198,11 @@ def repeated_keep_alive(run: ServerRun) -> None:
 
 @each(
     {"PL6.3": '"upgrade"', "PL6.4": '""'},
-    "connection: {0} on a kept-alive connection", star=True,
-    mechanism="unknown connection string, kept alive", section=CONNECTION, expected="ignored: it stays kept alive",
+    "connection: {0} on a kept-alive connection",
+    star=True,
+    mechanism="unknown connection string, kept alive",
+    section=CONNECTION,
+    expected="ignored: it stays kept alive",
 )
 def unknown_string_when_kept(run: ServerRun, literal: str) -> None:
     peer = run.kept()
@@ -177,8 +212,12 @@ def unknown_string_when_kept(run: ServerRun, literal: str) -> None:
 
 
 @case(
-    "PL7", "close ends a kept-alive connection", star=True,
-    mechanism="connection: close", section=CONNECTION, expected="the reply says close, then FIN",
+    "PL7",
+    "close ends a kept-alive connection",
+    star=True,
+    mechanism="connection: close",
+    section=CONNECTION,
+    expected="the reply says close, then FIN",
 )
 def close_ends_it(run: ServerRun) -> None:
     peer = run.kept()
@@ -194,8 +233,11 @@ def says_close(run: ServerRun, fields: dict[str, object]) -> None:
 
 
 @case(
-    "PL7.2", "close in the middle of a pipeline", star=True,
-    mechanism="close in the middle", section=CONNECTION,
+    "PL7.2",
+    "close in the middle of a pipeline",
+    star=True,
+    mechanism="close in the middle",
+    section=CONNECTION,
     expected="replies up to the one that asked for close, then FIN",
 )
 def close_in_the_middle(run: ServerRun) -> None:
@@ -228,8 +270,12 @@ def one_shot(run: ServerRun) -> None:
 
 
 @case(
-    "PL8.2", "what follows a one-shot request", star=True,
-    mechanism="behind a one-shot request", section=CONNECTION, expected="one reply, FIN; the rest discarded",
+    "PL8.2",
+    "what follows a one-shot request",
+    star=True,
+    mechanism="behind a one-shot request",
+    section=CONNECTION,
+    expected="one reply, FIN; the rest discarded",
 )
 def behind_a_one_shot_request(run: ServerRun) -> None:
     peer = run.connect()
@@ -239,8 +285,11 @@ def behind_a_one_shot_request(run: ServerRun) -> None:
 
 
 @case(
-    "PL22", "keep-alive on a request that is answered with an error", star=True,
-    mechanism="keep-alive granted on an error", section="Errors: stays open",
+    "PL22",
+    "keep-alive on a request that is answered with an error",
+    star=True,
+    mechanism="keep-alive granted on an error",
+    section="Errors: stays open",
     expected="the error, and the connection kept",
 )
 def granted_on_an_error(run: ServerRun) -> None:
@@ -253,8 +302,12 @@ def granted_on_an_error(run: ServerRun) -> None:
 
 
 @case(
-    "PL10", "JSON and binary, echo and search, in turn", star=True,
-    mechanism="kinds of request mixed", section=ORDER, expected="each its own reply, in order",
+    "PL10",
+    "JSON and binary, echo and search, in turn",
+    star=True,
+    mechanism="kinds of request mixed",
+    section=ORDER,
+    expected="each its own reply, in order",
 )
 def mixed(run: ServerRun) -> None:
     peer = run.kept()
@@ -270,8 +323,11 @@ def mixed(run: ServerRun) -> None:
 
 
 @case(
-    "PL11", "the same id on many requests", star=True,
-    mechanism="ids are the client's business", section="A message: id",
+    "PL11",
+    "the same id on many requests",
+    star=True,
+    mechanism="ids are the client's business",
+    section="A message: id",
     expected="each reply with its request's id, or none",
 )
 def same_id(run: ServerRun) -> None:
@@ -283,8 +339,12 @@ def same_id(run: ServerRun) -> None:
 
 
 @case(
-    "PL12", "errors of every kind that stay open, pipelined", star=True,
-    mechanism="errors pipelined", section="Errors: stays open", expected="each its error, in order; still usable",
+    "PL12",
+    "errors of every kind that stay open, pipelined",
+    star=True,
+    mechanism="errors pipelined",
+    section="Errors: stays open",
+    expected="each its error, in order; still usable",
 )
 def errors_pipelined(run: ServerRun) -> None:
     peer = run.kept()
@@ -302,8 +362,13 @@ def errors_pipelined(run: ServerRun) -> None:
 
 
 @case(
-    "PL13", "a reply of 4 MiB, then small ones", star=True, heavy=True,
-    mechanism="small behind large", section=ORDER, expected="all replies, in order",
+    "PL13",
+    "a reply of 4 MiB, then small ones",
+    star=True,
+    heavy=True,
+    mechanism="small behind large",
+    section=ORDER,
+    expected="all replies, in order",
 )
 def small_behind_large(run: ServerRun) -> None:
     peer = run.kept()
@@ -315,8 +380,13 @@ def small_behind_large(run: ServerRun) -> None:
 
 
 @case(
-    "PL14", "12 replies of 1 MiB, sent and read at once", star=True, heavy=True,
-    mechanism="large pipelined", section=ORDER, expected="12 replies, in order",
+    "PL14",
+    "12 replies of 1 MiB, sent and read at once",
+    star=True,
+    heavy=True,
+    mechanism="large pipelined",
+    section=ORDER,
+    expected="12 replies, in order",
 )
 def large_pipelined(run: ServerRun) -> None:
     peer = run.kept()
@@ -328,8 +398,12 @@ def large_pipelined(run: ServerRun) -> None:
 
 
 @case(
-    "PL15", "fifty connections, interleaved", star=True,
-    mechanism="connections interleaved", section=ORDER, expected="each its own replies, in order",
+    "PL15",
+    "fifty connections, interleaved",
+    star=True,
+    mechanism="connections interleaved",
+    section=ORDER,
+    expected="each its own replies, in order",
 )
 def interleaved(run: ServerRun) -> None:
     peers = [run.kept() for _ in range(50)]
@@ -341,8 +415,12 @@ def interleaved(run: ServerRun) -> None:
 
 
 @case(
-    "PL16", "a kept-alive connection rests, and is used again", star=True,
-    mechanism="resting connection", section=CONNECTION, expected="served after each pause",
+    "PL16",
+    "a kept-alive connection rests, and is used again",
+    star=True,
+    mechanism="resting connection",
+    section=CONNECTION,
+    expected="served after each pause",
 )
 def resting(run: ServerRun) -> None:
     peer = run.kept()
@@ -352,8 +430,12 @@ def resting(run: ServerRun) -> None:
 
 
 @case(
-    "PL17", "20,000 pipelined, and somebody else asks once", star=True, heavy=True,
-    mechanism="fair turns", section="server.md: --requests-per-event",
+    "PL17",
+    "20,000 pipelined, and somebody else asks once",
+    star=True,
+    heavy=True,
+    mechanism="fair turns",
+    section="server.md: --requests-per-event",
     expected="the other is answered long before the end",
 )
 def fair_turns(run: ServerRun) -> None:
@@ -372,8 +454,12 @@ def fair_turns(run: ServerRun) -> None:
 
 
 @case(
-    "PL18", "replies are sent when they are made", star=True,
-    mechanism="no reply is withheld", section=ORDER, expected="each reply before the next request is sent",
+    "PL18",
+    "replies are sent when they are made",
+    star=True,
+    mechanism="no reply is withheld",
+    section=ORDER,
+    expected="each reply before the next request is sent",
 )
 def not_withheld(run: ServerRun) -> None:
     peer = run.kept()
@@ -387,8 +473,11 @@ def not_withheld(run: ServerRun) -> None:
 
 
 @case(
-    "PL19", "a deadline that is over, among others", star=True,
-    mechanism="deadline of one request", section="A message: deadline-ms",
+    "PL19",
+    "a deadline that is over, among others",
+    star=True,
+    mechanism="deadline of one request",
+    section="A message: deadline-ms",
     expected="deadline-exceeded for that one alone",
 )
 def one_deadline(run: ServerRun) -> None:
@@ -403,8 +492,11 @@ def one_deadline(run: ServerRun) -> None:
 
 
 @case(
-    "RX5", "a handler raises", star=True,
-    mechanism="a handler raises", section="Errors: handler-failed",
+    "RX5",
+    "a handler raises",
+    star=True,
+    mechanism="a handler raises",
+    section="Errors: handler-failed",
     expected="handler-failed that names no internals; it and others still served",
 )
 def handler_raises(run: ServerRun) -> None:
@@ -430,8 +522,11 @@ def drip(peer: Peer, data: bytes, size: int) -> None:
 
 @each(
     {"PL21": 7, "PL21.2": 100, "PL21.3": 1460},
-    "40 pipelined requests in segments of {0} bytes", star=True,
-    mechanism="segments across requests", section=ORDER, expected="40 replies, in order",
+    "40 pipelined requests in segments of {0} bytes",
+    star=True,
+    mechanism="segments across requests",
+    section=ORDER,
+    expected="40 replies, in order",
 )
 def across_requests(run: ServerRun, size: int) -> None:
     peer = run.kept()

@@ -36,8 +36,11 @@ def ends_with(server: Spawned, code: int, within: float) -> None:
 
 @each(
     {"SD1": signal.SIGTERM, "SD1.2": signal.SIGINT},
-    "{0.name} with idle connections that stay silent", slow=True,
-    mechanism="drain while idle", section=DRAIN, expected="they get FIN within seconds, and it ends with exit code 0",
+    "{0.name} with idle connections that stay silent",
+    slow=True,
+    mechanism="drain while idle",
+    section=DRAIN,
+    expected="they get FIN within seconds, and it ends with exit code 0",
 )
 def drain_while_idle(run: ServerRun, number: signal.Signals) -> None:
     server = spawn(run)
@@ -54,8 +57,11 @@ def drain_while_idle(run: ServerRun, number: signal.Signals) -> None:
 
 @each(
     {"SD1.3": ("is idle, kept alive", True), "SD1.4": ("has connected and said nothing", False)},
-    "SIGTERM, then a request on a connection that {0}", slow=True,
-    mechanism="request in the drain", section=DRAIN, expected="the reply with connection: close, FIN, exit code 0",
+    "SIGTERM, then a request on a connection that {0}",
+    slow=True,
+    mechanism="request in the drain",
+    section=DRAIN,
+    expected="the reply with connection: close, FIN, exit code 0",
 )
 def asks_in_the_drain(run: ServerRun, what: str, idle: bool) -> None:
     server = spawn(run)
@@ -72,8 +78,12 @@ def asks_in_the_drain(run: ServerRun, what: str, idle: bool) -> None:
 
 
 @case(
-    "SD1.5", "SIGTERM, right behind 50 clients that have connected", slow=True,
-    mechanism="accept queue in a drain", section=DRAIN, expected="each may ask once, and is answered",
+    "SD1.5",
+    "SIGTERM, right behind 50 clients that have connected",
+    slow=True,
+    mechanism="accept queue in a drain",
+    section=DRAIN,
+    expected="each may ask once, and is answered",
 )
 def accepted_in_the_drain(run: ServerRun) -> None:
     server = spawn(run)
@@ -89,8 +99,11 @@ def accepted_in_the_drain(run: ServerRun) -> None:
 
 
 @case(
-    "SD1.6", "1,200 pipelined requests, and SIGTERM right behind them", slow=True,
-    mechanism="pipelined requests in a drain", section=DRAIN,
+    "SD1.6",
+    "1,200 pipelined requests, and SIGTERM right behind them",
+    slow=True,
+    mechanism="pipelined requests in a drain",
+    section=DRAIN,
     expected="a reply to each, connection: close on none but the last, then FIN, without a RST",
 )
 def pipelined_in_the_drain(run: ServerRun) -> None:
@@ -107,8 +120,11 @@ def pipelined_in_the_drain(run: ServerRun) -> None:
 
 @each(
     {"SD2": ("content", -5), "SD2.2": ("header", 30), "SD2.3": ("prefix", 1)},
-    "SIGTERM inside a {0}, then the rest", slow=True,
-    mechanism="drain inside a message", section=DRAIN, expected="the reply with connection: close, FIN, exit code 0",
+    "SIGTERM inside a {0}, then the rest",
+    slow=True,
+    mechanism="drain inside a message",
+    section=DRAIN,
+    expected="the reply with connection: close, FIN, exit code 0",
 )
 def drain_inside_a_message(run: ServerRun, where: str, cut: int) -> None:
     server = spawn(run)
@@ -127,8 +143,11 @@ def drain_inside_a_message(run: ServerRun, where: str, cut: int) -> None:
 
 
 @case(
-    "SD2.4", "SIGTERM inside a content; the rest, and another request behind it", slow=True,
-    mechanism="request after the drain began", section=DRAIN,
+    "SD2.4",
+    "SIGTERM inside a content; the rest, and another request behind it",
+    slow=True,
+    mechanism="request after the drain began",
+    section=DRAIN,
     expected="both are answered, and the last says connection: close",
 )
 def request_after_the_drain(run: ServerRun) -> None:
@@ -147,8 +166,13 @@ def request_after_the_drain(run: ServerRun) -> None:
 
 
 @case(
-    "SD2.5", "SIGTERM while a large reply is being read slowly", slow=True, heavy=True,
-    mechanism="drain under a reply", section=DRAIN, expected="the whole reply, FIN, exit code 0",
+    "SD2.5",
+    "SIGTERM while a large reply is being read slowly",
+    slow=True,
+    heavy=True,
+    mechanism="drain under a reply",
+    section=DRAIN,
+    expected="the whole reply, FIN, exit code 0",
 )
 def drain_under_a_reply(run: ServerRun) -> None:
     server = spawn(run)
@@ -165,8 +189,11 @@ def drain_under_a_reply(run: ServerRun) -> None:
 
 
 @case(
-    "SD3", "SIGTERM with a peer that is stuck inside a content", slow=True,
-    mechanism="drain with a stuck peer", section=EXIT,
+    "SD3",
+    "SIGTERM with a peer that is stuck inside a content",
+    slow=True,
+    mechanism="drain with a stuck peer",
+    section=EXIT,
     expected="no new connections; an end at the drain timeout, exit code 0",
 )
 def drain_with_a_stuck_peer(run: ServerRun) -> None:
@@ -187,8 +214,12 @@ def drain_with_a_stuck_peer(run: ServerRun) -> None:
 
 
 @case(
-    "SD4", "SIGTERM twice, with a stuck peer", slow=True,
-    mechanism="second signal", section=EXIT, expected="an end at once, exit code 143",
+    "SD4",
+    "SIGTERM twice, with a stuck peer",
+    slow=True,
+    mechanism="second signal",
+    section=EXIT,
+    expected="an end at once, exit code 143",
 )
 def second_signal(run: ServerRun) -> None:
     server = spawn(run)
@@ -202,8 +233,12 @@ def second_signal(run: ServerRun) -> None:
 
 
 @case(
-    "SD5", "SIGUSR1 with connections open", slow=True,
-    mechanism="signal that asks", section=EXIT, expected="it goes on serving",
+    "SD5",
+    "SIGUSR1 with connections open",
+    slow=True,
+    mechanism="signal that asks",
+    section=EXIT,
+    expected="it goes on serving",
 )
 def signal_that_asks(run: ServerRun) -> None:
     server = spawn(run)
@@ -216,8 +251,12 @@ def signal_that_asks(run: ServerRun) -> None:
 
 
 @case(
-    "SD6", "the port at once again, with connections in TIME-WAIT", slow=True,
-    mechanism="immediate rebind", section="server.md", expected="it listens and serves",
+    "SD6",
+    "the port at once again, with connections in TIME-WAIT",
+    slow=True,
+    mechanism="immediate rebind",
+    section="server.md",
+    expected="it listens and serves",
 )
 def immediate_rebind(run: ServerRun) -> None:
     first = spawn(run)
@@ -236,8 +275,11 @@ def immediate_rebind(run: ServerRun) -> None:
 
 
 @case(
-    "RX1", "descriptors exhausted: 150 connections for a process that may have 64", slow=True,
-    mechanism="descriptors exhausted", section="server.md: overload never spins",
+    "RX1",
+    "descriptors exhausted: 150 connections for a process that may have 64",
+    slow=True,
+    mechanism="descriptors exhausted",
+    section="server.md: overload never spins",
     expected="no spin; those it has are served; the others are refused or wait; it recovers",
 )
 def descriptors_exhausted(run: ServerRun) -> None:

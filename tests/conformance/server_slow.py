@@ -45,8 +45,12 @@ def trickle(run: ServerRun, peer: Peer, data: bytes, every: float, until: float)
 
 
 @case(
-    "SL1", "one header byte a second", slow=True, star=True,
-    mechanism="a timer that bytes do not restart", section=TIMEOUT,
+    "SL1",
+    "one header byte a second",
+    slow=True,
+    star=True,
+    mechanism="a timer that bytes do not restart",
+    section=TIMEOUT,
     expected="timeout, about when a silent one has it, then FIN",
 )
 def one_byte_a_second(run: ServerRun) -> None:
@@ -64,24 +68,38 @@ def one_byte_a_second(run: ServerRun) -> None:
 
 
 @case(
-    "SL1.2", "one byte of a prefix, then silence", slow=True,
-    mechanism="header timer from the first byte", section=TIMEOUT, expected=IN_TIME,
+    "SL1.2",
+    "one byte of a prefix, then silence",
+    slow=True,
+    mechanism="header timer from the first byte",
+    section=TIMEOUT,
+    expected=IN_TIME,
 )
 def one_byte_then_silence(run: ServerRun) -> None:
     timed_out(run, lambda peer: peer.send(b"\0"), fresh=True)
 
 
 @case(
-    "SL1.3", "half a second header on a kept-alive connection, then silence", slow=True, star=True,
-    mechanism="header timer of a later message", section=TIMEOUT, expected=IN_TIME,
+    "SL1.3",
+    "half a second header on a kept-alive connection, then silence",
+    slow=True,
+    star=True,
+    mechanism="header timer of a later message",
+    section=TIMEOUT,
+    expected=IN_TIME,
 )
 def half_a_second_header(run: ServerRun) -> None:
     timed_out(run, lambda peer: peer.send(search("ring")[:30]))
 
 
 @case(
-    "SL1.4", "a request and half a header in one segment, then silence", slow=True, star=True,
-    mechanism="header timer behind a request", section=TIMEOUT, expected="the reply at once; later timeout, then FIN",
+    "SL1.4",
+    "a request and half a header in one segment, then silence",
+    slow=True,
+    star=True,
+    mechanism="header timer behind a request",
+    section=TIMEOUT,
+    expected="the reply at once; later timeout, then FIN",
 )
 def half_a_header_behind(run: ServerRun) -> None:
     def begin(peer: Peer) -> None:
@@ -101,8 +119,12 @@ def timed_out(run: ServerRun, begin: Callable[[Peer], None], fresh: bool = False
 
 
 @case(
-    "SL2", "connects, and says nothing", slow=True,
-    mechanism="timer of a silent newcomer", section="Errors: timeout", expected="FIN alone",
+    "SL2",
+    "connects, and says nothing",
+    slow=True,
+    mechanism="timer of a silent newcomer",
+    section="Errors: timeout",
+    expected="FIN alone",
 )
 def silent_newcomer(run: ServerRun) -> None:
     peer = run.connect()
@@ -118,8 +140,13 @@ def fin_alone(run: ServerRun, peer: Peer) -> None:
 
 
 @case(
-    "SL3", "idle after a reply", slow=True, star=True,
-    mechanism="idle timer", section="Errors: timeout", expected="FIN alone",
+    "SL3",
+    "idle after a reply",
+    slow=True,
+    star=True,
+    mechanism="idle timer",
+    section="Errors: timeout",
+    expected="FIN alone",
 )
 def idle(run: ServerRun) -> None:
     peer = run.kept()
@@ -129,8 +156,12 @@ def idle(run: ServerRun) -> None:
 
 
 @case(
-    "SL4", "asks for 64 MiB and never reads", slow=True, star=True,
-    mechanism="send timer", section="server.md: --send-timeout, --output-limit",
+    "SL4",
+    "asks for 64 MiB and never reads",
+    slow=True,
+    star=True,
+    mechanism="send timer",
+    section="server.md: --send-timeout, --output-limit",
     expected="cut in time, or at the output limit",
 )
 def never_reads(run: ServerRun) -> None:
@@ -143,8 +174,12 @@ def never_reads(run: ServerRun) -> None:
 
 
 @case(
-    "SL4.2", "pipelines and never reads", slow=True, star=True,
-    mechanism="send timer behind many", section="server.md: --send-timeout, --output-limit",
+    "SL4.2",
+    "pipelines and never reads",
+    slow=True,
+    star=True,
+    mechanism="send timer behind many",
+    section="server.md: --send-timeout, --output-limit",
     expected="cut in time, or at the output limit",
 )
 def pipelines_and_never_reads(run: ServerRun) -> None:
@@ -165,8 +200,12 @@ def cut_in_time(run: ServerRun, peer: Peer) -> None:
 
 @each(
     {"SL5": ("nothing", b""), "SL5.2": ("half", b'{"action": "sea')},
-    "a header, and {0} of its content, then silence", slow=True, star=True,
-    mechanism="content timer", section=TIMEOUT, expected="timeout, with the request's id if it has one; then FIN",
+    "a header, and {0} of its content, then silence",
+    slow=True,
+    star=True,
+    mechanism="content timer",
+    section=TIMEOUT,
+    expected="timeout, with the request's id if it has one; then FIN",
 )
 def content_stops(run: ServerRun, name: str, begun: bytes) -> None:
     peer = run.kept()
@@ -177,8 +216,13 @@ def content_stops(run: ServerRun, name: str, begun: bytes) -> None:
 
 
 @case(
-    "SL5.3", "ten content bytes a second", slow=True, star=True,
-    mechanism="minimal data rate", section="server.md: --min-data-rate", expected="timeout within patience, then FIN",
+    "SL5.3",
+    "ten content bytes a second",
+    slow=True,
+    star=True,
+    mechanism="minimal data rate",
+    section="server.md: --min-data-rate",
+    expected="timeout within patience, then FIN",
 )
 def too_slow_a_content(run: ServerRun) -> None:
     peer = run.kept()
@@ -189,8 +233,14 @@ def too_slow_a_content(run: ServerRun) -> None:
 
 
 @case(
-    "SL6", "stops reading for 2 seconds, then goes on", star=True, slow=True, heavy=True,
-    mechanism="a reader that pauses", section="Replies", expected="the whole reply",
+    "SL6",
+    "stops reading for 2 seconds, then goes on",
+    star=True,
+    slow=True,
+    heavy=True,
+    mechanism="a reader that pauses",
+    section="Replies",
+    expected="the whole reply",
 )
 def pauses_reading(run: ServerRun) -> None:
     peer = run.kept(receive_buffer=16384)
@@ -202,8 +252,12 @@ def pauses_reading(run: ServerRun) -> None:
 
 
 @case(
-    "SL7", "a reader of 100 bytes at a time", star=True,
-    mechanism="a reader with a small window", section="Replies", expected="the whole reply",
+    "SL7",
+    "a reader of 100 bytes at a time",
+    star=True,
+    mechanism="a reader with a small window",
+    section="Replies",
+    expected="the whole reply",
 )
 def small_window(run: ServerRun) -> None:
     peer = run.kept(receive_buffer=2048)
@@ -216,8 +270,12 @@ def small_window(run: ServerRun) -> None:
 
 
 @case(
-    "SL8", "a slow but steady content: 20 segments in 2 seconds", slow=True,
-    mechanism="slow but steady", section="server.md: --content-timeout", expected="the right reply",
+    "SL8",
+    "a slow but steady content: 20 segments in 2 seconds",
+    slow=True,
+    mechanism="slow but steady",
+    section="server.md: --content-timeout",
+    expected="the right reply",
 )
 def slow_but_steady(run: ServerRun) -> None:
     content = b'{"action": "search", "value": "ring"' + b" " * 4000 + b"}"
@@ -229,8 +287,12 @@ def slow_but_steady(run: ServerRun) -> None:
 
 
 @case(
-    "SL9", "a request that takes its time, but not too much", slow=True,
-    mechanism="slow but in time", section=TIMEOUT, expected="the right reply",
+    "SL9",
+    "a request that takes its time, but not too much",
+    slow=True,
+    mechanism="slow but in time",
+    section=TIMEOUT,
+    expected="the right reply",
 )
 def slow_but_in_time(run: ServerRun) -> None:
     peer = run.connect()
@@ -242,8 +304,13 @@ def slow_but_in_time(run: ServerRun) -> None:
 
 
 @case(
-    "SL10", "sixty tricklers, and somebody in a hurry", slow=True, star=True,
-    mechanism="others beside tricklers", section="server.md", expected="answers in well under a second",
+    "SL10",
+    "sixty tricklers, and somebody in a hurry",
+    slow=True,
+    star=True,
+    mechanism="others beside tricklers",
+    section="server.md",
+    expected="answers in well under a second",
 )
 def beside_tricklers(run: ServerRun) -> None:
     slow = [run.connect() for _ in range(60)]
@@ -263,8 +330,12 @@ def beside_tricklers(run: ServerRun) -> None:
 
 
 @case(
-    "SL11", "slow requests on a kept-alive connection, each in its own time", slow=True, star=True,
-    mechanism="each message has its own time", section=TIMEOUT,
+    "SL11",
+    "slow requests on a kept-alive connection, each in its own time",
+    slow=True,
+    star=True,
+    mechanism="each message has its own time",
+    section=TIMEOUT,
     expected="every reply, though together they take longer",
 )
 def own_time(run: ServerRun) -> None:
@@ -278,8 +349,11 @@ def own_time(run: ServerRun) -> None:
 
 
 @case(
-    "SL12", "one-shot reply, read after a while", slow=True,
-    mechanism="a reply waits in the buffers", section="A message: connection",
+    "SL12",
+    "one-shot reply, read after a while",
+    slow=True,
+    mechanism="a reply waits in the buffers",
+    section="A message: connection",
     expected="the reply and FIN, without a RST",
 )
 def read_after_a_while(run: ServerRun) -> None:
@@ -291,8 +365,13 @@ def read_after_a_while(run: ServerRun) -> None:
 
 
 @case(
-    "SL13", "keep-alive asked for in a request that comes byte by byte", star=True, slow=True,
-    mechanism="keep-alive, byte by byte", section="A message: connection", expected="granted, and kept",
+    "SL13",
+    "keep-alive asked for in a request that comes byte by byte",
+    star=True,
+    slow=True,
+    mechanism="keep-alive, byte by byte",
+    section="A message: connection",
+    expected="granted, and kept",
 )
 def byte_by_byte_and_kept(run: ServerRun) -> None:
     peer = run.connect()

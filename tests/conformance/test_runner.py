@@ -80,9 +80,7 @@ def breaks(run: Run) -> None:
         (breaks, FAILED, "the usual", "an error of the suite itself: KeyError('a hole in the suite')"),
     ],
 )
-def test_each_end_of_a_case_has_its_verdict(
-    act: Callable[[Run], None], verdict: str, expected: str, came: str
-) -> None:
+def test_each_end_of_a_case_has_its_verdict(act: Callable[[Run], None], verdict: str, expected: str, came: str) -> None:
     target = FakeTarget()
     result = run_case(a_case(act), target)
     assert (result.verdict, result.expected, result.came) == (verdict, expected, came)

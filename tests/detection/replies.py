@@ -93,9 +93,7 @@ def swapped_replies() -> None:
     options=("--app", "tests.detection.slow:actions"),
 )
 def overtakes() -> None:
-    def at_once(
-        self: message.Message, header: Any, outcome: object, replies: list[Any], asked: object = None
-    ) -> None:
+    def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any], asked: object = None) -> None:
         replies += encode(self.connection, header, outcome, partial(self.failure, asked=asked))
 
     message.Message._reply = at_once  # type: ignore[method-assign]

@@ -103,9 +103,7 @@ def test_a_careless_client_fails_what_it_is_careless_about() -> None:
     assert {id: verdict for id, (verdict, _) in found.items()} == dict.fromkeys(CARELESS, FAILED)
 
 
-@pytest.mark.parametrize(
-    "form", ["app_client.py", "app_client.py request {host}:{port} {action} {value} --timeout 5s"]
-)
+@pytest.mark.parametrize("form", ["app_client.py", "app_client.py request {host}:{port} {action} {value} --timeout 5s"])
 def test_our_client_passes_them_in_both_its_forms(form: str) -> None:
     found = verdicts(f"{sys.executable} {form}", CARELESS)
     assert found == dict.fromkeys(CARELESS, (OK, "as expected"))
@@ -116,7 +114,7 @@ def test_a_command_is_filled_in_or_gets_the_four_words_of_the_tutorial() -> None
     plain = ClientTarget(program, Options())
     assert plain.argv(1, "search", "a b") == [program, "127.0.0.1", "1", "search", "a b"]
     placed = ClientTarget(f"{program} -x {{host}}:{{port}} '{{action}} it' {{value}}", Options())
-    assert placed.argv(7, "echo", "{port} \"q\"") == [program, "-x", "127.0.0.1:7", "echo it", '{port} "q"']
+    assert placed.argv(7, "echo", '{port} "q"') == [program, "-x", "127.0.0.1:7", "echo it", '{port} "q"']
 
 
 def test_there_are_client_cases_for_many_mechanisms() -> None:

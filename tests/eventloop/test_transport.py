@@ -49,9 +49,7 @@ def settle(loop: EventLoop) -> None:
 class Wire:
     """A transport on one end of a real pair, its kernel scripted; the test is the peer."""
 
-    def __init__(
-        self, loop: EventLoop, pair: tuple[socket.socket, socket.socket], marks: WaterMarks = MARKS
-    ) -> None:
+    def __init__(self, loop: EventLoop, pair: tuple[socket.socket, socket.socket], marks: WaterMarks = MARKS) -> None:
         self.loop = loop
         self.sock = FaultySocket(pair[0])
         self.peer = pair[1]
@@ -1117,9 +1115,7 @@ def test_a_refusal_at_each_call_in_turn_changes_nothing_that_is_seen(
 
 @pytest.mark.parametrize("error", [RESET, BROKEN_PIPE, Errno(errno.ETIMEDOUT), Errno(errno.EIO)])
 @pytest.mark.parametrize("stays", [False, True], ids=["once", "stays"])
-def test_a_failure_at_each_call_in_turn_is_one_loss_told_later(
-    real_loop: EventLoop, error: Errno, stays: bool
-) -> None:
+def test_a_failure_at_each_call_in_turn_is_one_loss_told_later(real_loop: EventLoop, error: Errno, stays: bool) -> None:
     for call in itertools.count(1):
         wire, got, _sink = converse(real_loop, lambda sock, k=call: sock.fail_at_call(k, error, stays=stays))
         assert len(wire.protocol.losses) == 1

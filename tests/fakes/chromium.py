@@ -190,9 +190,7 @@ class Page:
         self._browser.event("Page.loadEventFired", self.session)
 
     def resize(self, width: int, height: int) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def paint(self, *, dark: bool = False, media: str = "") -> None:
         """As whoever prefers dark sees it, or with media="print" as paper does."""
@@ -201,9 +199,7 @@ class Page:
 
     def settle(self) -> None:
         """Until what was begun is on the screen: two frames later."""
-        self.evaluate(
-            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
-        )
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def evaluate(self, expression: str) -> object:
         """The value of a JavaScript expression (of a promise, what it promises)."""
@@ -267,7 +263,9 @@ class Page:
             elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
                 found.append(f"log: {told['entry']['text']}")
             elif method == "Network.requestWillBeSent" and told["request"]["url"].partition(":")[0] not in (
-                "file", "data", "about",
+                "file",
+                "data",
+                "about",
             ):
                 found.append(f"loaded {told['request']['url']}")
         return [trouble[:500] for trouble in found]

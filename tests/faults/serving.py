@@ -96,9 +96,7 @@ SCRIPTS = {
         ),
         "peer-closed",
     ),
-    "large": Script(
-        ((keep("echo", 0) + _LARGE[:100_000], [0]), (_LARGE[100_000:], [LARGE])), "served", most=64 * 1024
-    ),
+    "large": Script(((keep("echo", 0) + _LARGE[:100_000], [0]), (_LARGE[100_000:], [LARGE])), "served", most=64 * 1024),
     "one-shot": Script(((ask("echo", 1)[:9], []), (ask("echo", 1)[9:] + b"more", [1])), "served"),
     "half-close": Script(((_confirm(1, 4), _confirmed(1, 4)),), "peer-closed", finish=True),
     "drain": Script(

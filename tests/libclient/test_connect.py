@@ -149,9 +149,7 @@ def test_every_address_of_a_name_is_an_endpoint(monkeypatch: pytest.MonkeyPatch)
         (UnicodeError("label too long"), "can't be a host name"),
     ],
 )
-def test_a_name_that_does_not_resolve_is_unknown(
-    error: Exception, word: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_does_not_resolve_is_unknown(error: Exception, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **more: object) -> None:
         raise error
 

@@ -84,7 +84,10 @@ def test_more_than_the_buffers_hold_comes_back() -> None:
     ("behaviour", "words"),
     [
         (sending(b"abXd", after=4), "byte 3 came back different: sent b'cd', got b'Xd'"),
-        (sending(b'\0h{"by', after=4), "it answers in messages: use request, or the server's --listen echo://HOST:PORT"),
+        (
+            sending(b'\0h{"by', after=4),
+            "it answers in messages: use request, or the server's --listen echo://HOST:PORT",
+        ),
         (sending(b"HTTP", after=4), "it looks like an HTTP reply"),
         (sending(b"\x15\x03\x03\0", after=4), "it looks like TLS"),
         (sending(b"abcde", after=4), "more came back than was sent: b'e'"),

@@ -27,9 +27,7 @@ def test_remarks_are_one_line_whatever_they_quote(capsys: pytest.CaptureFixture[
     ("value", "shown"),
     [("plain", "plain\n"), (1, "1\n"), (None, "null\n"), ({"ü": ["🐶"]}, '{"ü": ["🐶"]}\n'), ("a\nb", "a\nb\n")],
 )
-def test_texts_are_plain_and_the_rest_is_json(
-    value: object, shown: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_texts_are_plain_and_the_rest_is_json(value: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
     show_json(value)
     assert capsys.readouterr().out == shown
 

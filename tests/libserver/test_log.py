@@ -91,7 +91,7 @@ def test_whatever_a_field_is_it_costs_no_line(stderr: io.StringIO) -> None:
         log.warning("met", extra=fields)
         flush_log()
     text, line = written(stderr).splitlines()
-    assert text.endswith(' no words=(RuntimeError)')
+    assert text.endswith(" no words=(RuntimeError)")
     found = json.loads(line, parse_constant=pytest.fail)
     assert found["time"] > 1e9
     assert found["list"] == "[1]"

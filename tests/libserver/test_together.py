@@ -245,9 +245,7 @@ def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: p
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
-def test_a_bug_met_while_looking_costs_the_one_that_was_looked_at(
-    victim: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_met_while_looking_costs_the_one_that_was_looked_at(victim: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with turned(internal_errors=2) as home:
         peers = at_rest(home, 3)
         bring(home, {peer: keep("echo", n, id="boom" if n == victim else n) for n, peer in enumerate(peers)})

@@ -166,9 +166,7 @@ def test_a_link_to_a_live_socket_is_in_use(tmp_path: Path) -> None:
 # --- two that start at once ----------------------------------------------------------------------
 
 
-def _start(
-    path: str, together: threading.Barrier, listening: list[socket.socket], refused: list[int | None]
-) -> None:
+def _start(path: str, together: threading.Barrier, listening: list[socket.socket], refused: list[int | None]) -> None:
     together.wait()
     try:
         listening.append(bind_unix(path, lambda sock: sock.listen(5))[0])
@@ -331,8 +329,16 @@ def test_an_owner_is_a_user_a_group_or_both(text: str, owner: tuple[int, int]) -
     assert parse_owner(text) == owner
 
 
-@pytest.mark.parametrize(("text", "words"), [("", "no owner"), (":", "no owner"), ("nobody-here", "there is no user"),
-                                             (":no-such", "there is no group"), ("root:-1", "there is no group")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no owner"),
+        (":", "no owner"),
+        ("nobody-here", "there is no user"),
+        (":no-such", "there is no group"),
+        ("root:-1", "there is no group"),
+    ],
+)
 def test_who_is_not_there_owns_nothing(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_owner(text)

@@ -393,4 +393,3 @@ def test_it_notices_replies_out_of_order(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Message, "write", swapped)
     caught_by_the_model(monkeypatch)
-

@@ -233,9 +233,7 @@ def taken_of(data: bytes) -> int:
     binary = {**BINARY, "binary/slow": None}
     handlers = Handlers(plain=PLAIN, with_session=WITH_SESSION, binary=binary)
     before = summary(connection)
-    taken, _, _ = answer_batch(
-        connection, data, handlers, lambda: session, lambda *_: HandlerFailed("x"), 100, 2**30
-    )
+    taken, _, _ = answer_batch(connection, data, handlers, lambda: session, lambda *_: HandlerFailed("x"), 100, 2**30)
     assert summary(connection) == before
     return taken
 

@@ -402,7 +402,7 @@ def talks_at_length(peer: Peer) -> Script:
     for _ in range(peer.random.choice((1, 3))):
         width = peer.random.choice((1, 500, 19_000, 60_000))
         depth = peer.random.choice((0, 1, 126, 127, 128, 5000))
-        value = "[" * depth + json.dumps("[{\\\"" + "x" * width) + "]" * depth
+        value = "[" * depth + json.dumps('[{\\"' + "x" * width) + "]" * depth
         content = f'{{"action": "echo", "value": {value}}}'.encode()
         yield from peer.send(message(content, "text/json", "utf-8", connection="keep-alive"), 20_000, 0.001)
         yield from peer.send(peer.requests(2))

@@ -109,9 +109,7 @@ def test_a_seed_that_fails_is_named_with_how_to_replay_it_and_the_exit_code_is_1
     assert "VIOLATED" in capsys.readouterr().out
 
 
-def test_interrupted_it_tells_what_it_has(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_interrupted_it_tells_what_it_has(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run = World.run
 
     def interrupted(self: World) -> None:

@@ -261,7 +261,7 @@ def _thresholds(told: _Told) -> str:
     for gate in gates:
         observed = "nothing to observe" if gate["observed"] is None else f"{gate['observed']:.4g}"
         sign = '<td class="good">✓ holds</td>' if gate["ok"] else '<td class="bad">✗ failed</td>'
-        rows.append(f"<tr><th scope=\"row\"><code>{_e(gate['expr'])}</code></th><td>{_e(observed)}</td>{sign}</tr>")
+        rows.append(f'<tr><th scope="row"><code>{_e(gate["expr"])}</code></th><td>{_e(observed)}</td>{sign}</tr>')
     head = _row("th", ["threshold", "observed (seconds, per second or a share)", ""], "col")
     return (
         '<section><h2>Thresholds</h2><div class="wide">'

@@ -29,9 +29,7 @@ def test_a_connection_has_no_more_requests_than_asked_for(every, pipeline, rate)
             served.append(peer.served)
 
     with ScriptedServer(counting) as server:
-        outcome = run(
-            server.target, requests=40, connections=3, pipeline=pipeline, reconnect_every=every, rate=rate
-        )
+        outcome = run(server.target, requests=40, connections=3, pipeline=pipeline, reconnect_every=every, rate=rate)
     assert outcome.accounting.ok == 40
     assert occurred(outcome) == {}
     assert max(served) == every

@@ -111,9 +111,7 @@ def test_control_characters_from_elsewhere_do_not_reach_the_terminal():
 
 def test_snapshots_are_few_however_short_the_intervals_and_nothing_is_lost():
     snapshots = Snapshots(Plan(Config(rate=1000.0), "t", 0.0))
-    told = [
-        snapshots.add(interval(n / 50, ok=20, seconds=1 / 50, errors={"reset": 1}), n / 50) for n in range(1, 501)
-    ]
+    told = [snapshots.add(interval(n / 50, ok=20, seconds=1 / 50, errors={"reset": 1}), n / 50) for n in range(1, 501)]
     sent = [each for each in told if each is not None]
     assert 10 * PER_SECOND - 2 <= len(sent) <= 10 * (PER_SECOND + 1)
     assert sent[-1]["counts"]["ok"] == pytest.approx(10_000, rel=0.03)

@@ -33,7 +33,7 @@ def test_a_disk_that_is_full_costs_the_files_and_not_the_report(tmp_path, json_t
 
     with ScriptedServer(servers.correct) as server:
         done = subprocess.run(
-            [*COMMAND, server.target, *QUICK, "-o", str(tmp_path / "run"), *["--json"][: json_too]],
+            [*COMMAND, server.target, *QUICK, "-o", str(tmp_path / "run"), *["--json"][:json_too]],
             capture_output=True,
             text=True,
             timeout=50,
