@@ -2,6 +2,7 @@
 
     python -m benchmarks                     every load, every peer that can run here
     python -m benchmarks --loads 64x1,64x16 --peers ours,uvloop,c --rounds 3 --seconds 0.5
+    python -m benchmarks --against main~3    what a change has cost: the same beside another commit's server
     python -m benchmarks --list
     python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks batch               the step from bytes to replies alone, in nanoseconds
@@ -24,8 +25,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from benchmarks import ablation, batch, generating, growth, memory, scale, stall, startup, table
 from benchmarks.arguments import at_least, duration, output, pause, save
@@ -37,6 +40,7 @@ from benchmarks.plot import svg
 from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
 from benchmarks.restart import command as restart
+from benchmarks.revision import NoRevision, peer_of
 from benchmarks.rounds import run
 from benchmarks.soak import command as soak
 from benchmarks.soak import exposure
@@ -73,14 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.list:
         return _list()
-    try:
-        loads = chosen(options.loads, LOADS, "load")
-        peers = chosen(options.peers, PEERS, "peer")
-        compiled(GENERATOR)
-    except (ValueError, CannotCompile) as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    return _measure(loads, peers, options)
+    with tempfile.TemporaryDirectory(prefix="multiconn-benchmarks-") as directory:
+        try:
+            loads = chosen(options.loads, LOADS, "load")
+            peers = chosen(options.peers or ("ours" if options.against else None), PEERS, "peer")
+            if options.against:
+                peers.append(peer_of(options.against, Path(directory) / "before"))
+            compiled(GENERATOR)
+        except (ValueError, CannotCompile, NoRevision) as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return EXIT_USAGE
+        return _measure(loads, peers, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--peers", metavar="NAMES", help="comma-separated (default: all that can run)")
     add("--loads", metavar="NAMES", help="comma-separated (default: all)")
+    add(
+        "--against",
+        metavar="REV",
+        help="the server of another commit is a peer, too; alone beside ours without --peers",
+    )
     add("--rounds", type=at_least(1), default=5, metavar="N", help="visits of each server per load (5)")
     add("--seconds", type=duration, default=1.0, metavar="S", help="measured per visit (1)")
     add("--warmup", type=pause, default=0.3, metavar="S", help="before each measurement (0.3)")

@@ -84,19 +84,19 @@ def raise_descriptor_limit() -> int:
 
 
 class ServerProcess:
-    """A server that listens on `port`; leave the context to stop it.
+    """A server that listens on `port`, started in `root`; leave the context to stop it.
 
     Raises `CannotStart` if it ends, or says nothing, before it listens.
     """
 
-    def __init__(self, command: Sequence[str], core: int) -> None:
+    def __init__(self, command: Sequence[str], core: int, root: Path = ROOT) -> None:
         # A file, not a pipe: nobody needs to read it while the server runs.
         self._said = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - closed by stop
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
         with on_core(core):
             self._process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=root,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,

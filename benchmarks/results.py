@@ -20,8 +20,8 @@ from benchmarks.visit import Visit
 
 __all__ = ["BASES", "Ratio", "Summary", "summarize"]
 
-#: What is compared with: what Python has, the limit, and the same protocol on other loops.
-BASES = ("uvloop", "c", "message-uvloop", "together-uvloop", "message-asyncio")
+#: What is compared with: ours before a change, what Python has, the limit, the same protocol on other loops.
+BASES = ("before", "uvloop", "c", "message-uvloop", "together-uvloop", "message-asyncio")
 
 
 @dataclass(frozen=True)

@@ -68,4 +68,4 @@ def _rounds(
 
 
 def _started(peer: Peer, settings: Settings) -> ServerProcess:
-    return ServerProcess(peer.command_line(HOST, 0), settings.server_core)
+    return ServerProcess(peer.command_line(HOST, 0), settings.server_core, peer.root)

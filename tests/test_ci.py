@@ -156,7 +156,9 @@ def test_a_check_that_fails_is_named_fails_the_run_and_withholds_no_other(tmp_pa
     assert said == f"ci: failed: {name}"
     assert last == SUMMARY
     begun = re.findall(r"^== ([^:]*?)$", done.stdout.replace(" FAILED (exit code 3)", ":"), re.MULTILINE)
-    assert {"tests", "ruff", "format", "mypy", "load from a bare clone", "wheel", "branch coverage of protocol"} <= set(begun)
+    assert {"tests", "ruff", "format", "mypy", "load from a bare clone", "wheel", "branch coverage of protocol"} <= set(
+        begun
+    )
 
 
 def test_a_failing_suite_fails_the_run_and_its_summary_is_the_last_line(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ NOT_RUN = {
     r"kill -USR1 PID": "see tests/libserver",
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
+    r"python -m benchmarks --against": "see tests/benchmarks/test_revision.py",
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
     r"python -m benchmarks stall": "see tests/benchmarks/test_stall.py",
     r"python -m benchmarks startup": "see tests/benchmarks/test_startup.py",

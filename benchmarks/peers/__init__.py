@@ -10,19 +10,24 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.compiling import SERVER, CannotCompile, compiled
 from benchmarks.loads import Load
+from benchmarks.processes import ROOT
 
-__all__ = ["PEERS", "Peer", "chosen"]
+__all__ = ["OURS", "PEERS", "Peer", "chosen"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Peer:
-    """`needs`: the modules it imports beside the standard library; `fixed_only`: it takes one repeated request only."""
+    """`needs`: the modules it imports beside the standard library; `fixed_only`: it takes one repeated request only.
+
+    `root`: the directory that it is started in and imports from.
+    """
 
     name: str
     what: str
@@ -30,6 +35,7 @@ class Peer:
     needs: tuple[str, ...] = ()
     fixed_only: bool = False
     utf8_only: bool = False
+    root: Path = ROOT
 
     def missing(self) -> str | None:
         """Why it can't run here, or None."""
@@ -49,7 +55,7 @@ class Peer:
 
     def room_for(self, connections: int) -> tuple[str, ...]:
         """The options it needs to take so many: only the project's own server has a limit of its own."""
-        return ("--max-connections", str(connections + 100)) if self.name == "ours" else ()
+        return ("--max-connections", str(connections + 100)) if self.command == OURS else ()
 
     def command_line(self, host: str, port: int, *options: str) -> list[str]:
         if self.command == C_SERVER:
@@ -58,6 +64,7 @@ class Peer:
 
 
 C_SERVER = ("c",)
+OURS = ("app_server.py",)
 
 
 def _module(name: str, *options: str) -> tuple[str, ...]:
@@ -67,7 +74,7 @@ def _module(name: str, *options: str) -> tuple[str, ...]:
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in [
-        Peer("ours", "this project's app_server.py", ("app_server.py",)),
+        Peer("ours", "this project's app_server.py", OURS),
         Peer("message-uvloop", "this project's Message on uvloop", _module("message_adapter", "--uvloop"), ("uvloop",)),
         Peer(
             "together-uvloop",

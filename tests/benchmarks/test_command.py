@@ -97,7 +97,7 @@ def test_every_round_visits_every_server_in_an_order_of_its_own(monkeypatch: pyt
     class Started:
         ended = False
 
-        def __init__(self, command: object, core: int) -> None: ...
+        def __init__(self, command: object, core: int, root: object) -> None: ...
 
         def __enter__(self) -> Started:
             return self

@@ -1,0 +1,46 @@
+"""How does another commit of this project become a peer?
+
+`--against REV` unpacks what git has of REV into a directory of its own and starts the `app_server.py` there, on its
+own modules. Both commits are then visited in turn, by one generator in one run: on a machine with neighbours only
+such a ratio says what a change has cost. Uncommitted changes are part of `ours`.
+
+Not here: the order of visits (`benchmarks.rounds`), the ratios (`benchmarks.results`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from benchmarks.peers import OURS, Peer
+from benchmarks.processes import ROOT
+
+__all__ = ["BEFORE", "NoRevision", "peer_of"]
+
+#: The name of the peer.
+BEFORE = "before"
+
+
+class NoRevision(Exception):
+    """There is no such commit, or no git to ask; the text says which."""
+
+
+def peer_of(revision: str, into: Path, repository: Path = ROOT) -> Peer:
+    """This project's server as it was at `revision`, unpacked into `into`. Raises `NoRevision`."""
+    commit = _git(repository, "rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}").decode().strip()
+    packed = into.with_name(into.name + ".tar")
+    _git(repository, "archive", "--format=tar", f"--output={packed}", commit)
+    into.mkdir()
+    subprocess.run(["tar", "-xf", packed, "-C", into], check=True)
+    packed.unlink()
+    return Peer(BEFORE, f"this project's app_server.py at {commit}", OURS, root=into)
+
+
+def _git(repository: Path, *arguments: str) -> bytes:
+    try:
+        return subprocess.run(["git", "-C", repository, *arguments], check=True, capture_output=True).stdout
+    except FileNotFoundError:
+        raise NoRevision("--against needs git, which is not installed") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip() or "no such commit"
+        raise NoRevision(f"git {' '.join(arguments[:1])}: {said} ({arguments[-1]})") from None
