@@ -17,7 +17,6 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
-    "conformance",
     "detection",
     "faults",
     "libclient/load",
@@ -26,6 +25,7 @@ SLOW = (
     "study/test_dissector.py",
     "study/test_tour.py",
     "study/test_view.py",
+    "suites",
     "test_app_client.py",
     "test_app_server.py",
     "test_ci.py",

@@ -114,7 +114,7 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
         "python -m pytest -q --collect-only",
         "python3 app_client.py load -c 50 -n 2000 --ui none",
         "python3 -m benchmarks soak --minutes 0.1",
-        "python3 -m tests.conformance --command python3 app_server.py 127.0.0.1 {port}",
+        "python3 -m suites.conformance --command python3 app_server.py 127.0.0.1 {port}",
         "app-server --help",
         "app-client --help",
     ):

@@ -130,7 +130,7 @@ NOT_RUN = {
     r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
     r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m tests\.faults": "see tests/faults/test_faults.py",
-    r"python3? -m tests\.conformance": "see tests/conformance",
+    r"python3? -m suites\.conformance": "see tests/suites/conformance",
 }
 
 

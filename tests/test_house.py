@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PACKAGES = ("multiconn", "protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "tests")
+PACKAGES = ("multiconn", "protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "suites", "tests")
 COMMANDS = ("app_server.py", "app_client.py")
 #: What is a module and no package.
 ALONE = (*COMMANDS, "stdio.py", "commandline.py")
@@ -30,6 +30,10 @@ MAY_IMPORT = {
     "libclient": {"protocol", "eventloop", "libclient", "stdio", "commandline"},
     "study": {"protocol", "study", "stdio"},
     "multiconn": {"protocol", "libserver", "libclient", "multiconn"},
+}
+#: The same of each suite, which never imports a test: what runs for others must not need ours.
+SUITES = {
+    "suites/conformance": {"suites.conformance", "stdio"},
 }
 #: What a part may not import although the standard library has it.
 MAY_NOT_IMPORT = {
@@ -156,20 +160,36 @@ def test_outside_the_tests_nothing_optional_is_imported_when_a_module_is() -> No
     assert wrong == []
 
 
-def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_or_tests() -> None:
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_imports_itself_and_what_it_judges_and_no_test(suite: str) -> None:
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in sources(suite)
+        for line, module in imported(path)
+        if top(module) in OURS and not any(f"{module}.".startswith(f"{part}.") for part in SUITES[suite])
+    ]
+    assert wrong == []
+
+
+def test_every_suite_has_its_imports_named_and_can_be_run() -> None:
+    assert {name(path.parent) for path in (ROOT / "suites").glob("*/__main__.py")} == set(SUITES)
+    assert {name(path.parent) for path in (ROOT / "suites").glob("*/__init__.py")} == set(SUITES)
+
+
+def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_or_tests() -> None:
     wrong = [
         f"{name(path)}:{line} imports {module}"
         for part in MAY_IMPORT
         for path in sources(part)
         for line, module in imported(path)
-        if top(module) in ("benchmarks", "tests")
+        if top(module) in ("benchmarks", "suites", "tests")
     ]
     assert wrong == []
 
 
 def test_modules_of_a_part_import_each_other_in_no_circle() -> None:
     """But for the registry, which fetches the built-in actions when one is made, and types."""
-    for part in MAY_IMPORT:
+    for part in (*MAY_IMPORT, *SUITES):
         modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(part)}
         needs = {
             module: {other for _, wanted in imported(path, at_module_level(path)) if (other := known(wanted, modules))}

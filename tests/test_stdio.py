@@ -54,7 +54,7 @@ LONG = {
     "study replay": (*STUDY, "replay", "{trace}"),
     "study diagram": (*STUDY, "diagram"),
     "study step": (*STUDY, "step", "-"),
-    "conformance": ("-m", "tests.conformance", "--list"),
+    "conformance": ("-m", "suites.conformance", "--list"),
     "benchmarks": ("-m", "benchmarks", "--list"),
     "simulation": ("-m", "tests.simulation", "--replay", "1", "--trace"),
 }

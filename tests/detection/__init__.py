@@ -7,5 +7,5 @@ with one thing wrong each, a mistake that real servers have made, and the case t
     python -m tests.detection.broken NAME HOST PORT the variant itself, to be looked at by hand
     python -m tests.detection.naive HOST PORT       the one-shot server that a tutorial ends with
 
-Not here: the cases (`tests.conformance`), which know nothing of these servers.
+Not here: the cases (`suites.conformance`), which know nothing of these servers.
 """

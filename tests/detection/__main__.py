@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import stdio
-from tests.conformance.case import FAILED, Result
+from suites.conformance.case import FAILED, Result
 
 from .detect import Finding, findings, naive_results, slow
 from .registry import BREAKS

@@ -6,7 +6,7 @@ healthy server under each variant's options, side by side.
 Servers are forked from a process that has imported everything (multiprocessing's fork server): a
 server's start costs a few milliseconds instead of an interpreter's.
 
-Not here: the mistakes (`framing`, `replies`, `flow`), the cases (`tests.conformance`).
+Not here: the mistakes (`framing`, `replies`, `flow`), the cases (`suites.conformance`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conformance.__main__ import load_cases
-from tests.conformance.case import CASES, SERVER, TOGETHER, Case, Options, Result
-from tests.conformance.runner import run, run_case
-from tests.conformance.targets import ServerTarget
+from suites.conformance.__main__ import load_cases
+from suites.conformance.case import CASES, SERVER, TOGETHER, Case, Options, Result
+from suites.conformance.runner import run, run_case
+from suites.conformance.targets import ServerTarget
 
 from . import broken, naive
 from .registry import BREAKS, Break

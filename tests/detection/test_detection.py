@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conformance.__main__ import load_cases
-from tests.conformance.case import CASES, CLIENT, FAILED, OK, Options, Result
-from tests.conformance.client_target import ClientTarget
-from tests.conformance.runner import run
+from suites.conformance.__main__ import load_cases
+from suites.conformance.case import CASES, CLIENT, FAILED, OK, Options, Result
+from suites.conformance.client_target import ClientTarget
+from suites.conformance.runner import run
 
 from .broken import main
 from .detect import NAIVE, Finding, findings, look, naive_results, quick, starred

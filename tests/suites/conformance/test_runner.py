@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .case import (
+from suites.conformance.case import (
     ALONE,
     FAILED,
     INFORMATIONAL,
@@ -27,7 +27,7 @@ from .case import (
     Run,
     case,
 )
-from .runner import HEAVY_AT_ONCE, run, run_case
+from suites.conformance.runner import HEAVY_AT_ONCE, run, run_case
 
 
 class FakeTarget:

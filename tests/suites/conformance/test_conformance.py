@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
+SUITE = ROOT / "suites" / "conformance"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server runs on POSIX systems")
 
@@ -56,7 +56,7 @@ TOLD = (
 )
 
 #: The families of cases that wait for no timer and no process: what the default suite has time for.
-#: `CONFORMANCE=whole python -m pytest tests/conformance` runs all, as `.ci/run` does.
+#: `CONFORMANCE=whole python -m pytest tests/suites/conformance` runs all, as `.ci/run` does.
 SOON = ("HV", "PL", "LM", "EN", "FR")
 WHOLE = os.environ.get("CONFORMANCE") == "whole"
 
@@ -68,7 +68,7 @@ NOT_SHOWN = {
 }
 
 
-def suite(*arguments: str, cwd: Path = ROOT, package: str = "tests.conformance", path: str = "") -> Any:
+def suite(*arguments: str, cwd: Path = ROOT, package: str = "suites.conformance", path: str = "") -> Any:
     return subprocess.run(
         [sys.executable, "-m", package, *arguments],
         cwd=cwd,
@@ -103,7 +103,7 @@ def test_our_server_fails_nothing_with_short_timers_and_small_limits(tmp_path: P
 
 
 def test_a_copy_of_the_directory_runs_without_the_project(tmp_path: Path) -> None:
-    shutil.copytree(HERE, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__", "test_*"))
+    shutil.copytree(SUITE, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
     page, rows = tmp_path / "page.html", tmp_path / "rows.json"
     wanted = ("--case", "FR1", "--case", "HV4", "--case", "PL1", "--html", str(page), "--json", str(rows))
     done = suite("--command", server(), *wanted, cwd=tmp_path, package="copied")
@@ -138,9 +138,7 @@ def test_it_imports_the_standard_library_and_itself_alone() -> None:
     """But for `stdio`, if it is there: that is about a command's own streams, and knows no wire format."""
     known = sys.stdlib_module_names | {"stdio"}
     wrong = []
-    for path in sorted(HERE.glob("*.py")):
-        if path.name.startswith("test_"):
-            continue
+    for path in sorted(SUITE.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -189,7 +187,7 @@ def test_interrupted_it_reports_what_it_has(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         where = f"127.0.0.1:{listener.getsockname()[1]}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.conformance", "--server", where, "--case", "FR1", "--json", str(found)],
+            [sys.executable, "-m", "suites.conformance", "--server", where, "--case", "FR1", "--json", str(found)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

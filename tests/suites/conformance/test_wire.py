@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .case import Case, Failed, Options, Run
-from .wire import ABSENT, RING, Peer, binary, exchange, framed, header, message, search
+from suites.conformance.case import Case, Failed, Options, Run
+from suites.conformance.wire import ABSENT, RING, Peer, binary, exchange, framed, header, message, search
 
 QUICK = 0.05
 CASE = Case("T1", "a title", "a mechanism", "a section", "what is expected", lambda run: None)

@@ -1,9 +1,9 @@
 """What can be asked on the command line?
 
-    python -m tests.conformance --server HOST:PORT [--pid PID] [--command COMMAND]
-    python -m tests.conformance --command COMMAND
-    python -m tests.conformance --client COMMAND
-    python -m tests.conformance --list
+    python -m suites.conformance --server HOST:PORT [--pid PID] [--command COMMAND]
+    python -m suites.conformance --command COMMAND
+    python -m suites.conformance --client COMMAND
+    python -m suites.conformance --list
 
 Exit codes: 0 nothing FAILED, 1 something did, 2 usage or a report that can't be
 written, 3 the target can't be reached, 130 interrupted.
