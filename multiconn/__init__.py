@@ -8,124 +8,47 @@ two can't be imported: beside the tutorial's own `libclient.py` and `libserver.p
 `multiconn.parts`). A name is fetched when it is first asked for: `import multiconn` costs nothing, and
 a client never loads the server.
 
+Rules:
+
+* Which names there are stands in `__all__` of the two libraries, and nowhere else.
+* Nothing is imported when this module is: the commands live in `multiconn.commands`, and each of them
+  runs it first.
+
 Not here: anything of its own. `Message` is not among the names, since there are two: one accepted
 connection (`libserver.Message`) and one outgoing (`libclient.Message`).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from .parts import part
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from libclient import (
-        Answer,
-        Backoff,
-        BadReply,
-        Call,
-        Client,
-        ClosedEarly,
-        ClosedMidMessage,
-        ConnectionFailed,
-        ConnectionReset,
-        ConnectTimeout,
-        Ending,
-        EndReason,
-        ErrorReply,
-        NoDescriptors,
-        NoPermission,
-        NoPorts,
-        NoSuchSocket,
-        Outgoing,
-        Owner,
-        Pair,
-        Pool,
-        Refused,
-        ReplyTimeout,
-        Shared,
-        UnknownHost,
-        Unreachable,
-        action_request,
-        json_request,
-    )
-    from libserver import (
-        ActionError,
-        Actions,
-        BinaryReply,
-        CannotListen,
-        CloseReason,
-        Reply,
-        Server,
-        ServerLimits,
-        Session,
-    )
-    from protocol import Limits
+    # A type checker takes the names from the same lists. It alone sees a `Message` as well.
+    from libclient import *  # noqa: F403
+    from libserver import *  # type: ignore[assignment]  # noqa: F403
+    from protocol import Limits as Limits
+else:
 
-__all__ = [
-    "ActionError",
-    "Actions",
-    "Answer",
-    "Backoff",
-    "BadReply",
-    "BinaryReply",
-    "Call",
-    "CannotListen",
-    "Client",
-    "CloseReason",
-    "ClosedEarly",
-    "ClosedMidMessage",
-    "ConnectTimeout",
-    "ConnectionFailed",
-    "ConnectionReset",
-    "EndReason",
-    "Ending",
-    "ErrorReply",
-    "Limits",
-    "NoDescriptors",
-    "NoPermission",
-    "NoPorts",
-    "NoSuchSocket",
-    "Outgoing",
-    "Owner",
-    "Pair",
-    "Pool",
-    "Refused",
-    "Reply",
-    "ReplyTimeout",
-    "Server",
-    "ServerLimits",
-    "Session",
-    "Shared",
-    "UnknownHost",
-    "Unreachable",
-    "action_request",
-    "json_request",
-]
+    def __getattr__(name):
+        """PEP 562: what is asked for the first time."""
+        if name == "__all__":
+            value = sorted({*_library("libclient").__all__, *_library("libserver").__all__, "Limits"} - {"Message"})
+        else:
+            value = getattr(_home(name), name)
+        globals()[name] = value
+        return value
 
-_OF_SERVER = {
-    "ActionError",
-    "Actions",
-    "BinaryReply",
-    "CannotListen",
-    "CloseReason",
-    "Reply",
-    "Server",
-    "ServerLimits",
-    "Session",
-}
-_OF_PROTOCOL = {"Limits"}
+    def __dir__():
+        return [*globals(), *__getattr__("__all__")]
 
-
-def __getattr__(name: str) -> object:
-    """PEP 562: what is asked for the first time."""
-    if name not in __all__:
+    def _home(name):
+        """The library that has it. The client's is asked first: whoever wants a client never loads the server."""
+        if name == "Limits":
+            return _library("protocol")
+        if name != "Message" and not name.startswith("_"):
+            for library in map(_library, ("libclient", "libserver")):
+                if name in library.__all__:
+                    return library
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "libserver" if name in _OF_SERVER else "protocol" if name in _OF_PROTOCOL else "libclient"
-    value: object = getattr(part(home), name)
-    globals()[name] = value
-    return value
 
+    def _library(name):
+        from .parts import part  # here: the commands, which run this module first, do not need it
 
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+        return part(name)

@@ -8,14 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
-
-import eventloop
-import libclient
-import libserver
-import protocol
 from tests.libclient.load.servers import ScriptedServer, correct
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,11 +61,3 @@ def test_the_server_s_help_is_printed_before_the_server_is_imported() -> None:
     modules = imported("app_server.py", "--help")
     assert [name for name in modules if name.partition(".")[0] in OURS] == ["stdio", "libserver", "libserver.usage"]
     assert len(modules) <= len(imported("-c", "pass")) + 20
-
-
-@pytest.mark.parametrize("package", [protocol, eventloop, libclient, libserver], ids=lambda package: package.__name__)
-def test_every_public_name_is_there_also_if_it_is_fetched_late(package: ModuleType) -> None:
-    for name in package.__all__:
-        assert getattr(package, name) is getattr(package, name)
-    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nonsense'"):
-        package.nonsense  # noqa: B018
