@@ -1,7 +1,7 @@
 """What does a server ask of the operating system, besides what its loop's sockets and selector do?
 
 The loop is passed in with its selector, clock and waker; what is left is here, so that a server
-can run where there is no operating system at all (tests/simulation): listening sockets, the
+can run where there is no operating system at all (suites/simulation): listening sockets, the
 descriptor limit, the reserve descriptor, and threads.
 
 Nothing here is asked per connection, let alone per request.

@@ -21,7 +21,6 @@ SLOW = (
     "faults",
     "libclient/load",
     "model",
-    "simulation",
     "study/test_dissector.py",
     "study/test_tour.py",
     "study/test_view.py",

@@ -56,7 +56,7 @@ LONG = {
     "study step": (*STUDY, "step", "-"),
     "conformance": ("-m", "suites.conformance", "--list"),
     "benchmarks": ("-m", "benchmarks", "--list"),
-    "simulation": ("-m", "tests.simulation", "--replay", "1", "--trace"),
+    "simulation": ("-m", "suites.simulation", "--replay", "1", "--trace"),
 }
 #: What those that read standard input are given.
 STDIN = {

@@ -2,7 +2,7 @@
 
 For each invariant bugs that break it: patches of the real code, each of them one that somebody could
 have written. `test_bugs` shows that the invariant catches each within `SEEDS` seeds. Nothing here is ever
-applied outside of that, but for `python -m tests.simulation --bug NAME`, to see what catching looks like.
+applied outside of that, but for `python -m suites.simulation --bug NAME`, to see what catching looks like.
 
 Not here: the invariants (`invariants`).
 """

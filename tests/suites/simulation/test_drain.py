@@ -18,11 +18,10 @@ import pytest
 from eventloop import Listener, Transport
 from eventloop.listener import ACCEPT_BUDGET
 from libserver.message import Message
-
-from .happenings import Arrival, Standstill, Terminate, TerminateAtCall
-from .peers import Peer, Script, request
-from .plan import Plan
-from .world import World
+from suites.simulation.happenings import Arrival, Standstill, Terminate, TerminateAtCall
+from suites.simulation.peers import Peer, Script, request
+from suites.simulation.plan import Plan
+from suites.simulation.world import World
 
 SIZE = 256
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from . import clients, happenings, peers
-from .__main__ import main
-from .bugs import BUGS
-from .clients import MessageClient, PoolClient
-from .happenings import Arrival, Leap, Pause, Standstill, Terminate
-from .plan import Plan, drawn
-from .shrink import Shrunk, shrunk
-from .story import source, story
-from .test_found import asks_while_the_server_is_stopped
-from .world import World
+from suites.simulation import clients, happenings, peers
+from suites.simulation.__main__ import main
+from suites.simulation.bugs import BUGS
+from suites.simulation.clients import MessageClient, PoolClient
+from suites.simulation.happenings import Arrival, Leap, Pause, Standstill, Terminate
+from suites.simulation.plan import Plan, drawn
+from suites.simulation.shrink import Shrunk, shrunk
+from suites.simulation.story import source, story
+from suites.simulation.world import World
+from tests.suites.simulation.test_found import asks_while_the_server_is_stopped
 
 #: A bug that needs one peer, one stop and one timeout,
 TIMERS_FIRST = next(bug for bug in BUGS if bug.name == "timers-first")
@@ -136,7 +136,7 @@ def test_the_command_shrinks_a_seed_and_offers_to_do_it_for_one_that_failed(
 ) -> None:
     seed, name = 0, "replies-swapped"
     assert main(["--seeds", f"{seed}:{seed + 1}", "--bug", name]) == 1
-    assert f"shrink: python -m tests.simulation --shrink {seed} --bug {name}" in capsys.readouterr().out
+    assert f"shrink: python -m suites.simulation --shrink {seed} --bug {name}" in capsys.readouterr().out
     assert main(["--shrink", str(seed), "--bug", name]) == 1
     told = capsys.readouterr().out
     assert "  to   " in told

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from libserver.reasons import CloseReason
-
-from .invariants import INVARIANTS, Ending, GentleClose, Invariant, UnansweredHasReason
+from suites.simulation.invariants import INVARIANTS, Ending, GentleClose, Invariant, UnansweredHasReason
 
 
 class Court:
@@ -80,7 +79,7 @@ def test_nobody_is_told_of_a_cut_who_is_not_counted_as_cut() -> None:
 
 
 def test_the_page_has_a_row_for_each_invariant() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "simulation.md").read_text()
     rows = page[page.index("| invariant |") :].splitlines()[2:]
     told = [row.split("|")[1].strip() for row in itertools.takewhile(bool, rows)]
     assert told == [kind.name for kind in INVARIANTS]

@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 
-from .clock import SimClock
-from .faults import NONE, Faults
-from .kernel import Kernel, Process
-from .schedule import Schedule
-from .selector import SimSelector
-from .trace import Trace
+from suites.simulation.clock import SimClock
+from suites.simulation.faults import NONE, Faults
+from suites.simulation.kernel import Kernel, Process
+from suites.simulation.schedule import Schedule
+from suites.simulation.selector import SimSelector
+from suites.simulation.trace import Trace
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 BOTH = READ | WRITE

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from protocol.states import MACHINES
+from suites.simulation.__main__ import main
+from suites.simulation.bugs import BUGS
+from suites.simulation.clients import KINDS
+from suites.simulation.report import Report
+from suites.simulation.world import AFTERMATH, World
 
-from .__main__ import main
-from .bugs import BUGS
-from .clients import KINDS
-from .report import Report
-from .world import AFTERMATH, World
-
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def ran(seed: int) -> World:
@@ -31,7 +30,7 @@ def ran(seed: int) -> World:
 def test_a_few_dozen_worlds_run_clean(first: int) -> None:
     for seed in range(first, first + 8):
         world = ran(seed)
-        assert world.violations == [], f"python -m tests.simulation --replay {seed} --trace"
+        assert world.violations == [], f"python -m suites.simulation --replay {seed} --trace"
 
 
 def test_the_same_seed_has_the_same_trace_and_another_seed_another() -> None:
@@ -48,7 +47,7 @@ def test_the_trace_is_byte_identical_in_processes_that_hash_differently() -> Non
     world.close()
     traces = [
         subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--replay", "17", "--trace"],
+            [sys.executable, "-m", "suites.simulation", "--replay", "17", "--trace"],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hashes},
             capture_output=True,

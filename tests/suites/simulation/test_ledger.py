@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from . import ledger as ledgers
-from .__main__ import main
-from .ledger import Ledger
-from .world import World
+from suites.simulation import ledger as ledgers
+from suites.simulation.__main__ import main
+from suites.simulation.ledger import Ledger
+from suites.simulation.world import World
 
 
 def totals(told: str) -> list[str]:

@@ -22,7 +22,7 @@ __all__ = ["Ledger", "code_digest"]
 
 ROOT = Path(__file__).parents[2]
 #: What a world is made of.
-PACKAGES = ("eventloop", "libclient", "libserver", "protocol", "tests/simulation")
+PACKAGES = ("eventloop", "libclient", "libserver", "protocol", "suites/simulation")
 
 
 def code_digest() -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .bugs import BUGS, SEEDS, Bug
-from .invariants import INVARIANTS
-from .world import World
+from suites.simulation.bugs import BUGS, SEEDS, Bug
+from suites.simulation.invariants import INVARIANTS
+from suites.simulation.world import World
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

@@ -1,10 +1,10 @@
 """How many worlds run clean, and what did they hold?
 
-    python -m tests.simulation --seeds 0:1000            a thousand worlds; exit code 1 if one fails
-    python -m tests.simulation --seeds 0:100000 --resume FILE   goes on where it was stopped
-    python -m tests.simulation --replay 17 --trace       one of them again, line by line
-    python -m tests.simulation --shrink 17               what one that fails really needs
-    python -m tests.simulation --replay 17 --bug mask-0  with a bug put in, to see what catching looks like
+    python -m suites.simulation --seeds 0:1000            a thousand worlds; exit code 1 if one fails
+    python -m suites.simulation --seeds 0:100000 --resume FILE   goes on where it was stopped
+    python -m suites.simulation --replay 17 --trace       one of them again, line by line
+    python -m suites.simulation --shrink 17               what one that fails really needs
+    python -m suites.simulation --replay 17 --bug mask-0  with a bug put in, to see what catching looks like
 
 Ctrl-C ends it with what it has. Standard library only. docs/simulation.md.
 """
@@ -37,7 +37,7 @@ ENTRY = 100
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m tests.simulation", description="The deterministic simulation.")
+    parser = argparse.ArgumentParser("python -m suites.simulation", description="The deterministic simulation.")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--seeds", metavar="A:B", default="0:100", help="run seeds A to B-1 (default: 0:100)")
     what.add_argument("--replay", metavar="SEED", type=int, help="run one seed and say what happened")
@@ -153,8 +153,8 @@ def tell_failure(world: World, bug: Bug | None) -> None:
     name, words = world.violations[0]
     with_it = f" --bug {bug.name}" if bug is not None else ""
     print(f"seed {world.seed} FAILED  {name}: {words}")
-    print(f"  replay: python -m tests.simulation --replay {world.seed}{with_it} --trace")
-    print(f"  shrink: python -m tests.simulation --shrink {world.seed}{with_it}")
+    print(f"  replay: python -m suites.simulation --replay {world.seed}{with_it} --trace")
+    print(f"  shrink: python -m suites.simulation --shrink {world.seed}{with_it}")
 
 
 # --- one ---------------------------------------------------------------------------------------------

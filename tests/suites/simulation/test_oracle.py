@@ -10,9 +10,8 @@ import pytest
 
 from protocol import Limits
 from protocol.states import PROTOHEADER
-
-from .oracle import Conversation, _depth
-from .peers import frame, request
+from suites.simulation.oracle import Conversation, _depth
+from suites.simulation.peers import frame, request
 
 
 class Judged:

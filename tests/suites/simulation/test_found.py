@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from . import peers
-from .happenings import Arrival, Leap, Standstill, Terminate, TerminateAtCall
-from .peers import Peer, Script, frame, request
-from .plan import Plan
-from .pool import SimPool
-from .world import World
+from suites.simulation import peers
+from suites.simulation.happenings import Arrival, Leap, Standstill, Terminate, TerminateAtCall
+from suites.simulation.peers import Peer, Script, frame, request
+from suites.simulation.plan import Plan
+from suites.simulation.pool import SimPool
+from suites.simulation.world import World
 
 
 def ran(plan: Plan) -> World:
