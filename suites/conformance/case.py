@@ -36,7 +36,7 @@ How the client role plugs in: a role is a *target*, an object with
 imported if it is there. Modules named `server_*.py` and `client_*.py` are imported to register
 their cases; those of a client module are registered with `role=CLIENT`.
 
-Not here: bytes (`wire`), who runs the cases (`runner`), how it is told (`report`).
+Not here: bytes (`wire`), a connection (`peer`), who runs the cases (`runner`), how it is told (`report`).
 """
 
 from __future__ import annotations

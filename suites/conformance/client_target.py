@@ -34,8 +34,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .case import SOON, Case, Failed, Informational, Options, Run
+from .peer import Peer
 from .targets import CannotReach
-from .wire import ABSENT, JSON, RING, Peer, message, shown
+from .wire import ABSENT, JSON, RING, message, shown
 
 __all__ = ["Caller", "ClientRun", "ClientTarget", "Outcome", "open_target"]
 

@@ -9,8 +9,9 @@ import socket
 import time
 
 from .case import ALONE, SOON, Failed, Informational, case, each
+from .peer import Peer, exchange
 from .targets import ServerRun
-from .wire import KEEP, MORPHEUS, RING, Peer, action, binary, exchange, framed, header, search
+from .wire import KEEP, MORPHEUS, RING, action, binary, framed, header, search
 
 HALF = "Order and pipelining: half-close"
 LINGER = "Errors: lingering close"

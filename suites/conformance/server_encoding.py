@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 
 from .case import Failed, case, each
+from .peer import Peer
 from .targets import ServerRun
-from .wire import ABSENT, DOG, JSON, MORPHEUS, RING, Peer, action, binary, message, search
+from .wire import ABSENT, DOG, JSON, MORPHEUS, RING, action, binary, message, search
 
 MESSAGE = "A message: content-encoding"
 REPLIES = "Replies"

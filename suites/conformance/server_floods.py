@@ -13,8 +13,9 @@ import resource
 import time
 
 from .case import ALONE, LAST, SOON, Failed, Informational, case
+from .peer import exchange
 from .targets import ServerRun
-from .wire import KEEP, RING, action, binary, exchange, framed, header, message, search
+from .wire import KEEP, RING, action, binary, framed, header, message, search
 
 FLOODS = "server.md: limits"
 SERVED = "the next is served"

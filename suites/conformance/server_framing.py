@@ -9,8 +9,9 @@ import json
 import random
 
 from .case import Failed, Informational, case, each
+from .peer import Peer
 from .targets import ServerRun
-from .wire import MORPHEUS, RING, Peer, binary, framed, header, message, raw_header, search
+from .wire import MORPHEUS, RING, binary, framed, header, message, raw_header, search
 
 MESSAGE = "A message"
 RIGHT = "the right reply"

@@ -11,8 +11,9 @@ import resource
 import time
 
 from .case import ALONE, SOON, Failed, Informational, case, each
+from .peer import Peer
 from .targets import ServerRun
-from .wire import RING, Peer, binary, framed, header, message, search
+from .wire import RING, binary, framed, header, message, search
 
 LIMITS = "Errors: content-too-large"
 TOO_LARGE = "content-too-large at once, then a lingering close"

@@ -9,8 +9,9 @@ import time
 from itertools import cycle, islice
 
 from .case import SOON, Failed, Informational, case, each
+from .peer import Peer, exchange
 from .targets import ServerRun
-from .wire import ABSENT, KEEP, MORPHEUS, RING, Peer, action, binary, exchange, framed, header, message, search
+from .wire import ABSENT, KEEP, MORPHEUS, RING, action, binary, framed, header, message, search
 
 ORDER = "Order and pipelining"
 CONNECTION = "A message: connection"

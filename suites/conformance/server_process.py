@@ -11,9 +11,10 @@ import signal
 import time
 
 from .case import SOON, Failed, Informational, case, each
+from .peer import Peer
 from .spawned import Spawned, connect, spawn
 from .targets import QUIET_PART, CannotReach, ServerRun
-from .wire import KEEP, MORPHEUS, RING, Peer, binary, search
+from .wire import KEEP, MORPHEUS, RING, binary, search
 
 DRAIN = "Errors: drain"
 EXIT = "server.md: signals, exit codes"

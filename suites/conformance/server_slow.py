@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable
 
 from .case import SOON, Failed, Informational, case, each
+from .peer import Peer
 from .server_closing import stuffed
 from .targets import ServerRun
-from .wire import KEEP, RING, Peer, action, binary, header, search
+from .wire import KEEP, RING, action, binary, header, search
 
 TIMEOUT = "Errors: timeout"
 IN_TIME = "timeout within patience, then FIN"

@@ -26,8 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .case import Failed, Informational, Options
+from .peer import Peer
 from .targets import CannotReach, Process, ServerRun, ServerTarget, dial
-from .wire import Peer
 
 __all__ = ["Spawned", "StartedTarget", "command_line", "connect", "spawn"]
 

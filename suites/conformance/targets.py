@@ -9,7 +9,7 @@ Rules:
   process is quiet, and its descriptors and memory have come back.
 * What /proc can't tell (another system, no `--pid`) is `Informational`, never a guess.
 
-Not here: what is sent (`wire`, the cases), the order of the cases (`runner`).
+Not here: what is sent (`wire`, `peer`, the cases), the order of the cases (`runner`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable
 
 from .case import ALONE, SOON, Case, Failed, Informational, Options, Run
-from .wire import RING, Peer, search
+from .peer import Peer
+from .wire import RING, search
 
 __all__ = ["CannotReach", "Process", "ServerRun", "ServerTarget"]
 

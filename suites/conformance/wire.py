@@ -1,32 +1,20 @@
-"""How does a message look on the wire, and how does one peer behave on a raw socket?
+"""How does a message look on the wire?
 
     2 bytes, big-endian: length of the header | header: UTF-8 JSON, one object | content
 
-The upper half builds messages, right ones and wrong ones. `Peer` is one connection: it sends
-bytes as told, and reads what comes as a reply, a FIN, a RST or silence. It knows no project's
-code: the contract is read here a second time, on purpose.
+Messages are built here, right ones and wrong ones, and taken out of a stream. No project's code is
+known: the contract is read here a second time, on purpose, so that a mistake in the first reading
+shows.
 
-Rules:
-
-* Every wait has an end. What was expected and did not come is `Failed`, with what came instead.
-* A reply is judged while it is read: its header's fields, its length, and for an error the form
-  of its content. Whatever is legible but not to the letter is noted as a deviation.
-
-Not here: which bytes are sent to whom, and why (the cases).
+Not here: a connection, and how what comes on it is judged (`peer`).
 """
 
 from __future__ import annotations
 
 import json
-import selectors
-import socket
-import struct
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final
-
-from .case import SOON, Failed, Run
 
 __all__ = [
     "ABSENT",
@@ -35,16 +23,18 @@ __all__ = [
     "KEEP",
     "MORPHEUS",
     "RING",
-    "Peer",
     "Reply",
     "action",
     "binary",
-    "exchange",
     "framed",
     "header",
+    "in_frames",
+    "json_message",
     "message",
     "raw_header",
     "search",
+    "shown",
+    "take",
 ]
 
 JSON: Final = "text/json"
@@ -61,13 +51,13 @@ ABSENT: Final = "<absent>"
 #: Bytes of a value that a report shows.
 SHOWN = 160
 
-
 # --- building ---------------------------------------------------------------------------
 
 
-def framed(header: bytes) -> bytes:
-    """Prefix and header, whatever the header's bytes are."""
-    return struct.pack(">H", len(header)) + header
+def framed(header: bytes | dict[str, Any], content: bytes = b"") -> bytes:
+    """Prefix, header, content, whatever they say. A header that is a dictionary is written as JSON."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(raw).to_bytes(2, "big") + raw + content
 
 
 def raw_header(length: object, type: object = JSON, encoding: object = "utf-8", **more: object) -> dict[str, object]:
@@ -84,7 +74,7 @@ def raw_header(length: object, type: object = JSON, encoding: object = "utf-8", 
 
 def header(length: object, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
     """Prefix and header. Takes any value for any field, right or wrong."""
-    return framed(json.dumps(raw_header(length, type, encoding, **more)).encode())
+    return framed(raw_header(length, type, encoding, **more))
 
 
 def message(content: bytes, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
@@ -92,12 +82,17 @@ def message(content: bytes, type: object = JSON, encoding: object = "utf-8", **m
     return header(len(content), type, encoding, **more) + content
 
 
+def json_message(value: object, encoding: str = "utf-8", **more: object) -> bytes:
+    """A message whose content is this value as JSON, in this encoding."""
+    return message(json.dumps(value, ensure_ascii=False).encode(encoding, "surrogatepass"), JSON, encoding, **more)
+
+
 def action(name: object, value: object = ABSENT, encoding: str = "utf-8", **more: object) -> bytes:
     """A JSON request, in this encoding."""
     content: dict[str, object] = {"action": name}
     if value is not ABSENT:
         content["value"] = value
-    return message(json.dumps(content, ensure_ascii=False).encode(encoding, "surrogatepass"), JSON, encoding, **more)
+    return json_message(content, encoding, **more)
 
 
 def search(value: object, encoding: str = "utf-8", **more: object) -> bytes:
@@ -106,6 +101,38 @@ def search(value: object, encoding: str = "utf-8", **more: object) -> bytes:
 
 def binary(content: bytes, type: object = "binary/echo", **more: object) -> bytes:
     return message(content, type, "binary", **more)
+
+
+# --- taking out of a stream -------------------------------------------------------------
+
+
+def take(
+    buffer: bytearray, fields_of: Callable[[bytes], dict[str, Any]] = json.loads
+) -> tuple[bytes, dict[str, Any], bytes] | None:
+    """The first whole message, taken out of the buffer: prefix and header, the header's fields, the content.
+
+    None if it has not come whole. `fields_of` reads the header, and may raise what it likes.
+    """
+    start = 2 + int.from_bytes(buffer[:2], "big")
+    if len(buffer) < max(2, start):
+        return None
+    fields = fields_of(bytes(buffer[2:start]))
+    end = start + fields["content-length"]
+    if len(buffer) < end:
+        return None
+    taken = bytes(buffer[:start]), fields, bytes(buffer[start:end])
+    del buffer[:end]
+    return taken
+
+
+def in_frames(stream: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Of each message in a stream of whole ones: prefix and header, and the content."""
+    left = bytearray(stream)
+    while left:
+        taken = take(left)
+        if taken is None:
+            raise ValueError(f"{len(left)} bytes are no whole message")
+        yield taken[0], taken[2]
 
 
 # --- reading ------------------------------------------------------------------------------
@@ -146,293 +173,3 @@ class Reply:
         if not self.is_json:
             what = f"{self.header['content-type']} {shown(self.content)}"
         return f"reply: {what}" + (f" {extra}" if extra else "")
-
-
-class Peer:
-    """One connection to the target, seen from its other end."""
-
-    def __init__(self, run: Run, sock: socket.socket) -> None:
-        self.run = run
-        self.sock = sock
-        self.unread = bytearray()
-        self.over: str | None = None  # "FIN" or "RST", once it was seen
-        self.replies = 0
-
-    # --- sending ---
-
-    def send(self, data: bytes, within: float = SOON * 4) -> None:
-        """Send all of it; `Failed` if they reset meanwhile, or stop reading for good."""
-        if len(data) < 4096:
-            self.run.note(f"sends {len(data)} bytes {shown(data[:60])}")
-        else:
-            self.run.note(f"sends {len(data)} bytes")
-        self.sock.settimeout(within)
-        try:
-            self.sock.sendall(data)
-        except TimeoutError:
-            raise Failed(f"{len(data)} bytes to be read", f"they were not in {within:g} s") from None
-        except OSError as error:
-            raise Failed(f"{len(data)} bytes to be read", f"{error.strerror} while they were sent") from None
-
-    def try_send(self, data: bytes) -> bool:
-        """Send all of it, or say that they have gone."""
-        self.sock.settimeout(SOON)
-        try:
-            self.sock.sendall(data)
-        except OSError:
-            return False
-        return True
-
-    def segments(self, parts: Iterable[bytes], pause: float = 0.0) -> None:
-        """Each part in a segment of its own (TCP_NODELAY is on), `pause` seconds apart."""
-        self.run.note("sends in segments")
-        self.sock.settimeout(SOON)
-        for index, part in enumerate(parts):
-            if index and pause:
-                time.sleep(pause)
-            try:
-                self.sock.sendall(part)
-            except OSError as error:
-                raise Failed("all segments to be read", f"{error.strerror} at segment {index + 1}") from None
-
-    def byte_by_byte(self, data: bytes) -> None:
-        """One byte a segment; the first ones so slowly that each is read alone, which all of them need not be."""
-        self.segments((data[at : at + 1] for at in range(20)), pause=0.005)
-        self.segments(data[at : at + 1] for at in range(20, len(data)))
-
-    def half_close(self) -> None:
-        self.run.note("half-closes (SHUT_WR)")
-        try:
-            self.sock.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            raise Failed("the connection to be open still", f"{error.strerror} at SHUT_WR") from None
-
-    def reset(self) -> None:
-        """Close with a RST."""
-        self.run.note("resets (RST)")
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-    def close(self) -> None:
-        self.sock.close()
-
-    # --- receiving ---
-
-    def receive(self, until: float, most: int = 1 << 18) -> bool:
-        """Take in what comes until then; False if nothing did. Sets `over` at the end of the stream."""
-        left = until - time.monotonic()
-        if self.over or left <= 0:
-            return False
-        self.sock.settimeout(left)
-        try:
-            data = self.sock.recv(most)
-        except TimeoutError:
-            return False
-        except ConnectionResetError:
-            self.over = "RST"
-            self.run.note("RST")
-            return True
-        except OSError as error:
-            self.over = str(error.strerror)
-            return True
-        if data:
-            self.unread += data
-        else:
-            self.over = "FIN"
-            self.run.note("FIN")
-        return True
-
-    def _need(self, count: int, until: float, what: str) -> None:
-        while len(self.unread) < count:
-            if self.over:
-                rest = f" after {len(self.unread)} bytes {shown(bytes(self.unread[:60]))}" if self.unread else ""
-                raise Failed(what, f"{self.over}{rest}")
-            if not self.receive(until) and time.monotonic() >= until:
-                raise Failed(what, f"silence{f' after {len(self.unread)} bytes' if self.unread else ''}")
-
-    def reply(self, within: float = SOON, what: str = "a reply") -> Reply:
-        """The next reply. `Failed` if there is none in time, or it can't be read."""
-        until = time.monotonic() + within
-        self._need(2, until, what)
-        end = 2 + int.from_bytes(self.unread[:2], "big")
-        self._need(end, until, f"{what}: the whole header")
-        fields = _header_of(bytes(self.unread[2:end]))
-        whole = end + fields["content-length"]
-        self._need(whole, until + fields["content-length"] / 4e6, f"{what}: the whole content")
-        content = bytes(self.unread[end:whole])
-        del self.unread[:whole]
-        try:
-            answer = Reply(fields, content)
-        except ValueError as error:
-            raise Failed("JSON in a text/json reply", f"{shown(content)} ({error})") from None
-        self._judge(answer)
-        self.replies += 1
-        if self.replies <= 3:
-            self.run.note(str(answer))
-        return answer
-
-    def _judge(self, answer: Reply) -> None:
-        """What holds for every reply."""
-        fields, content = answer.header, answer.content
-        if fields.get("connection", "close") not in ("keep-alive", "close"):
-            raise Failed('"keep-alive" or "close" as connection', shown(fields["connection"]))
-        if not answer.is_json:
-            return
-        if fields["content-encoding"] != "utf-8":
-            self.run.deviates("content-encoding utf-8 on a JSON reply", shown(fields["content-encoding"]))
-        if not isinstance(answer.value, dict) or "result" not in answer.value:
-            raise Failed("an object with a result", shown(content))
-        if answer.code is not None:
-            words = answer.value["error"].get("message")
-            if not isinstance(words, str) or not words:
-                self.run.deviates("an error with a message", shown(answer.value["error"]))
-            if not str(answer.result).startswith("Error: "):
-                self.run.deviates('a result that begins with "Error: " beside an error', shown(answer.result))
-
-    # --- expecting ---
-
-    def result(self, result: object, within: float = SOON, id: object = ABSENT) -> Reply:
-        """A successful JSON reply with this result, and this id."""
-        answer = self.reply(within, f"result {shown(result)}")
-        if answer.code is not None or answer.result != result or type(answer.result) is not type(result):
-            raise Failed(f"result {shown(result)}", str(answer))
-        self._same_id(answer, id)
-        return answer
-
-    def content(self, content: bytes, type: str, within: float = SOON, id: object = ABSENT) -> Reply:
-        """A binary reply with these bytes."""
-        answer = self.reply(within, f"{len(content)} bytes of type {type}")
-        if answer.header["content-type"] != type or answer.content != content:
-            raise Failed(f"{type} {shown(content)}", str(answer))
-        if answer.header["content-encoding"] != "binary":
-            self.run.deviates("content-encoding binary", shown(answer.header["content-encoding"]))
-        self._same_id(answer, id)
-        return answer
-
-    def error(self, *codes: str, within: float = SOON, id: object = ABSENT) -> Reply:
-        """An error reply with one of these codes."""
-        wanted = " or ".join(codes)
-        answer = self.reply(within, f"error {wanted}")
-        if answer.code not in codes:
-            raise Failed(f"error {wanted}", str(answer))
-        self._same_id(answer, id)
-        return answer
-
-    def _same_id(self, answer: Reply, id: object) -> None:
-        got = answer.header.get("id", ABSENT)
-        if got != id or type(got) is not type(id):
-            raise Failed(f"id {shown(id)}", shown(got))
-
-    def fin(self, within: float = SOON) -> None:
-        """They have nothing more to say: FIN, and not a RST."""
-        until = time.monotonic() + within
-        while not self.over and not self.unread and time.monotonic() < until:
-            self.receive(until)
-        if self.unread:
-            raise Failed("FIN", f"{len(self.unread)} bytes more: {shown(bytes(self.unread[:80]))}")
-        if self.over != "FIN":
-            raise Failed("FIN", self.over or f"neither FIN nor bytes in {within:g} s")
-
-    def silence(self, seconds: float) -> None:
-        """Nothing comes, not even FIN."""
-        self.receive(time.monotonic() + seconds)
-        if self.over or self.unread:
-            raise Failed("silence", self.over or f"{len(self.unread)} bytes: {shown(bytes(self.unread[:80]))}")
-
-    def end(self, within: float) -> str | None:
-        """How it ends: "FIN" or "RST", None if it does not in time. Bytes before it are kept in `unread`."""
-        until = time.monotonic() + within
-        while not self.over and time.monotonic() < until:
-            self.receive(until)
-        return self.over
-
-    def refused(self, *codes: str, within: float = SOON, id: object = ABSENT) -> Reply:
-        """An error reply, then FIN, while the peer has not closed: a lingering close."""
-        answer = self.error(*codes, within=within, id=id)
-        self.fin()
-        return answer
-
-    def usable(self) -> None:
-        """The kept-alive connection still serves."""
-        self.send(search("ring", id="still usable"))
-        self.result(RING, id="still usable")
-
-
-def _header_of(raw: bytes) -> dict[str, Any]:
-    """A reply's header, judged. Raises `Failed`."""
-    try:
-        fields = json.loads(raw.decode())
-    except ValueError:
-        raise Failed("a header of UTF-8 JSON", shown(raw)) from None
-    if not isinstance(fields, dict):
-        raise Failed("a header that is an object", shown(raw))
-    for name in ("byteorder", "content-type", "content-encoding", "content-length"):
-        if name not in fields:
-            raise Failed(f"a header with {name}", shown(raw))
-    length = fields["content-length"]
-    if type(length) is not int or length < 0 or not isinstance(fields["content-type"], str):
-        raise Failed("a header with a type and a length", shown(raw))
-    return fields
-
-
-def exchange(peers: Sequence[Peer], outgoing: Sequence[bytes], replies: int, within: float) -> list[list[Reply]]:
-    """Send to each peer while reading from all, as a client that pipelines does; `replies` from each.
-
-    Raises `Failed` if not all have come in time.
-    """
-    until = time.monotonic() + within
-    got: list[list[Reply]] = [[] for _ in peers]
-    left = [memoryview(data) for data in outgoing]
-    with selectors.DefaultSelector() as selector:
-        for index, peer in enumerate(peers):
-            peer.sock.setblocking(False)
-            selector.register(peer.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, index)
-        waiting = len(peers)
-        while waiting:
-            ready = selector.select(max(0.0, until - time.monotonic()))
-            if not ready:
-                raise Failed(f"{replies} replies on each connection", f"{min(map(len, got))} on one in {within:g} s")
-            for key, events in ready:
-                index = key.data
-                peer = peers[index]
-                if events & selectors.EVENT_WRITE:
-                    try:
-                        left[index] = left[index][peer.sock.send(left[index][: 1 << 18]) :]
-                    except BlockingIOError:
-                        pass
-                    except OSError as error:
-                        raise Failed("all requests to be read", str(error.strerror)) from None
-                    if not left[index]:
-                        selector.modify(peer.sock, selectors.EVENT_READ, index)
-                if events & selectors.EVENT_READ:
-                    try:
-                        data = peer.sock.recv(1 << 18)
-                    except BlockingIOError:
-                        continue
-                    except OSError as error:
-                        raise Failed(f"{replies} replies", f"{error.strerror} after {len(got[index])}") from None
-                    if not data:
-                        raise Failed(f"{replies} replies", f"FIN after {len(got[index])}")
-                    peer.unread += data
-                    _take_whole(peer, got[index])
-                    if len(got[index]) >= replies:
-                        selector.unregister(peer.sock)
-                        waiting -= 1
-    return got
-
-
-def _take_whole(peer: Peer, got: list[Reply]) -> None:
-    """The whole replies at the front of what came."""
-    data, at = bytes(peer.unread), 0
-    while len(data) - at >= 2:
-        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        if len(data) < end:
-            break
-        fields = _header_of(data[at + 2 : end])
-        whole = end + fields["content-length"]
-        if len(data) < whole:
-            break
-        got.append(Reply(fields, data[end:whole]))
-        at = whole
-    if at:
-        del peer.unread[:at]

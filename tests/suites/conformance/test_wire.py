@@ -1,159 +1,87 @@
-"""Does the suite's own end of a connection see what is wrong, and say what came instead?
+"""Are messages built as they are told, and taken out of a stream where they end?
 
-A suite that reads a wrong reply as a right one would find everything OK.
-
-Not here: whole cases against broken servers (`tests/detection/`).
+Not here: a connection (`test_peer.py`).
 """
 
 from __future__ import annotations
 
 import json
-import socket
-import struct
-from collections.abc import Callable, Iterator
+import sys
 
 import pytest
 
-from suites.conformance.case import Case, Failed, Options, Run
-from suites.conformance.wire import ABSENT, RING, Peer, binary, exchange, framed, header, message, search
-
-QUICK = 0.05
-CASE = Case("T1", "a title", "a mechanism", "a section", "what is expected", lambda run: None)
+from suites.conformance.wire import ABSENT, JSON, action, binary, framed, header, in_frames, json_message, message, take
 
 
-class Line:
-    """A peer and its other end."""
-
-    def __init__(self) -> None:
-        ours, self.theirs = socket.socketpair()
-        self.run = Run(CASE, Options())
-        self.peer = Peer(self.run, ours)
-
-    def sends(self, data: bytes) -> Peer:
-        self.theirs.sendall(data)
-        return self.peer
+def fields_of(whole: bytes) -> dict[str, object]:
+    taken = take(bytearray(whole))
+    assert taken is not None
+    return taken[1]
 
 
-@pytest.fixture
-def line() -> Iterator[Line]:
-    line = Line()
-    yield line
-    line.peer.close()
-    line.theirs.close()
+def test_a_message_is_its_header_s_length_its_header_and_its_content() -> None:
+    raw = (
+        b'{"byteorder": "%s", "content-type": "text/json", "content-encoding": "utf-8", "content-length": 2}'
+        % sys.byteorder.encode()
+    )
+    assert message(b"{}") == len(raw).to_bytes(2, "big") + raw + b"{}"
+    assert message(b"{}") == framed(raw, b"{}") == framed(json.loads(raw)) + b"{}" == header(2) + b"{}"
 
 
-def reply(result: object, **more: object) -> bytes:
-    return message(json.dumps({"result": result}).encode(), **more)
+def test_fields_are_added_changed_and_left_out() -> None:
+    assert fields_of(message(b"x", deadline_ms=5, content_length=1, id=None)) == {
+        "byteorder": sys.byteorder,
+        "content-type": JSON,
+        "content-encoding": "utf-8",
+        "content-length": 1,
+        "deadline-ms": 5,
+        "id": None,
+    }
+    assert "byteorder" not in fields_of(message(b"", byteorder=ABSENT))
+    assert fields_of(binary(b"x"))["content-type"] == "binary/echo"
 
 
-def failure(code: str, **more: object) -> bytes:
-    return message(json.dumps({"result": "Error: x", "error": {"code": code, "message": "x"}}).encode(), **more)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_json_is_in_the_encoding_that_the_header_says(encoding: str) -> None:
+    taken = take(bytearray(json_message(["\N{LATIN SMALL LETTER E WITH ACUTE}"], encoding)))
+    assert taken is not None
+    assert json.loads(taken[2].decode(encoding)) == ["é"]
+    assert "\\u" not in taken[2].decode(encoding)
 
 
-def came(act: Callable[[], object]) -> str:
-    with pytest.raises(Failed) as failed:
-        act()
-    return failed.value.came
+def test_an_action_has_a_value_only_if_it_is_given_one() -> None:
+    contents = [content for _, content in in_frames(action("a") + action("a", None) + action("a", 0))]
+    assert [json.loads(content) for content in contents] == [
+        {"action": "a"},
+        {"action": "a", "value": None},
+        {"action": "a", "value": 0},
+    ]
 
 
-def test_a_right_reply_is_taken_and_the_next_begins_where_it_ends(line: Line) -> None:
-    peer = line.sends(reply(RING, id=1) + reply([1], id="1") + binary(b"abc"))
-    peer.result(RING, id=1)
-    peer.result([1], id="1")
-    peer.content(b"abc", "binary/echo")
-    assert line.run.deviations == []
+def test_a_message_is_taken_out_once_its_last_byte_has_come() -> None:
+    first, second = message(b"abc", id=1), message(b"", id=2)
+    buffer = bytearray()
+    taken = []
+    for at, byte in enumerate(first + second, 1):
+        buffer.append(byte)
+        if (one := take(buffer)) is not None:
+            taken.append((at, *one[1:]))
+    assert [(at, fields["id"], content) for at, fields, content in taken] == [
+        (len(first), 1, b"abc"),
+        (len(first + second), 2, b""),
+    ]
+    assert buffer == b""
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (framed(b"\xff"), "xff"),
-        (framed(b"[]"), "[]"),
-        (header(ABSENT), "content-type"),
-        (header(-1), "-1"),
-        (header(True), "true"),
-        (header("3") + b"abc", '"3"'),
-        (message(b"{"), "b'{'"),
-        (message(b"[]"), "[]"),
-        (message(b"{}"), "{}"),
-        (reply(1, connection="maybe"), "maybe"),
-        (reply("x")[:-3], "silence after"),
-        (b"", "silence"),
-    ],
-)
-def test_a_reply_that_is_none_is_failed_with_what_came(data: bytes, words: str, line: Line) -> None:
-    assert words in came(lambda: line.sends(data).reply(within=QUICK))
+def test_a_header_that_its_reader_refuses_is_not_taken() -> None:
+    buffer = bytearray(framed(b"[1"))
+    with pytest.raises(ValueError, match="delimiter"):
+        take(buffer)
+    assert buffer == framed(b"[1")
 
 
-def test_values_are_told_apart_as_json_tells_them(line: Line) -> None:
-    peer = line.sends(reply(True) + reply(1.0) + reply(RING, id=True) + reply(RING, id="1") + reply(RING))
-    assert "True" in came(lambda: peer.result(1))
-    assert "1.0" in came(lambda: peer.result(1))
-    assert "True" in came(lambda: peer.result(RING, id=1))
-    assert "'1'" in came(lambda: peer.result(RING, id=1))
-    assert ABSENT in came(lambda: peer.result(RING, id=1))
-
-
-def test_an_error_is_no_result_and_another_error_is_another(line: Line) -> None:
-    peer = line.sends(failure("bad-header") + failure("bad-header") + reply(RING))
-    assert "bad-header" in came(lambda: peer.result("Error: x"))
-    assert "bad-header" in came(lambda: peer.error("bad-content"))
-    assert "result" in came(lambda: peer.error("bad-content"))
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        reply(RING, encoding="UTF-8"),
-        message(b'{"result": "Error: x", "error": {"code": "c"}}'),
-        message(b'{"result": "x", "error": {"code": "c", "message": "x"}}'),
-    ],
-)
-def test_a_reply_that_is_legible_but_not_to_the_letter_is_noted(data: bytes, line: Line) -> None:
-    line.sends(data).reply()
-    assert len(line.run.deviations) == 1
-
-
-def test_fin_is_told_from_rst_bytes_and_silence(line: Line) -> None:
-    assert came(lambda: line.peer.fin(QUICK)).startswith("neither")
-    assert came(lambda: line.sends(b"x").fin(QUICK)).startswith("1 bytes more")
-    line.peer.unread.clear()
-    line.theirs.close()
-    line.peer.fin(QUICK)
-
-
-def test_a_reset_is_no_fin() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        run = Run(CASE, Options())
-        peer = Peer(run, socket.create_connection(listener.getsockname()))
-        theirs, _ = listener.accept()
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        theirs.close()
-        assert came(peer.fin) == "RST"
-        assert came(peer.reply) == "RST"
-        peer.close()
-
-
-def test_silence_is_told_from_bytes_and_fin(line: Line) -> None:
-    line.peer.silence(QUICK)
-    assert "1 bytes" in came(lambda: line.sends(b"x").silence(QUICK))
-    line.peer.unread.clear()
-    line.theirs.close()
-    assert came(lambda: line.peer.silence(QUICK)) == "FIN"
-
-
-def test_an_exchange_that_ends_early_says_after_how_many_replies(line: Line) -> None:
-    line.sends(reply(1) + reply(2) + reply(3)[:-1])
-    line.theirs.shutdown(socket.SHUT_WR)
-    assert came(lambda: exchange([line.peer], [search("x")], 3, 1.0)) == "FIN after 2"
-
-
-def test_an_exchange_gives_each_peer_its_replies() -> None:
-    lines = [Line(), Line()]
-    for number, line in enumerate(lines):
-        line.sends(reply(number) + reply([number]))
-    got = exchange([line.peer for line in lines], [search("x")] * 2, 2, 1.0)
-    assert [[one.result for one in replies] for replies in got] == [[0, [0]], [1, [1]]]
-    for line in lines:
-        line.peer.close()
-        line.theirs.close()
+def test_a_stream_of_whole_messages_is_all_taken_and_one_that_is_not_is_an_error() -> None:
+    stream = message(b"abc") + message(b"")
+    assert list(in_frames(stream)) == [(header(3), b"abc"), (header(0), b"")]
+    with pytest.raises(ValueError, match="no whole message"):
+        list(in_frames(stream[:-1]))
