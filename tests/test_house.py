@@ -34,6 +34,7 @@ MAY_IMPORT = {
 #: The same of each suite, which never imports a test: what runs for others must not need ours.
 SUITES = {
     "suites/conformance": {"suites.conformance", "stdio"},
+    "suites/detection": {"suites.detection", "suites.conformance", "protocol", "eventloop", "libserver", "stdio"},
     "suites/simulation": {"suites.simulation", "protocol", "eventloop", "libserver", "libclient", "stdio"},
 }
 #: What a part may not import although the standard library has it.

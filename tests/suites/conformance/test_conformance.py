@@ -2,7 +2,7 @@
 
 The suite runs as its users run it: a process of its own, in a directory without the project.
 
-Not here: that it detects what is broken (`tests/detection/`), our client (`tests/detection/`, `.ci/run`).
+Not here: that it detects what is broken (`suites/detection/`), our client (`suites/detection/`, `.ci/run`).
 """
 
 from __future__ import annotations

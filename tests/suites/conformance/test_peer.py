@@ -2,7 +2,7 @@
 
 A suite that reads a wrong reply as a right one would find everything OK.
 
-Not here: whole cases against broken servers (`tests/detection/`), bytes without a connection (`test_wire.py`).
+Not here: whole cases against broken servers (`suites/detection/`), bytes without a connection (`test_wire.py`).
 """
 
 from __future__ import annotations

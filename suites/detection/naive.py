@@ -1,6 +1,6 @@
 """How does the server look that a tutorial ends with?
 
-    python -m tests.detection.naive HOST PORT
+    python -m suites.detection.naive HOST PORT
 
 Written from the wire's description, the short way: one recv's worth at a time into a buffer, one
 request, one reply, close. It answers every well-behaved client. What it does not think of is what

@@ -26,7 +26,7 @@ BLOCKED = 20.0
 SHORT = ("--header-timeout", "1s", "--idle-timeout", "1s")
 
 #: A server with an action that takes its time.
-BLOCKING = ("--app", "tests.detection.slow:actions")
+BLOCKING = ("--app", "suites.detection.slow:actions")
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

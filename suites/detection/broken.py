@@ -1,6 +1,6 @@
 """Which server has exactly this mistake?
 
-    python -m tests.detection.broken NAME HOST PORT [server options]
+    python -m suites.detection.broken NAME HOST PORT [server options]
 
 runs our own server with one mistake made in it (`registry`), with options under which the mistake
 shows in seconds. `healthy` is the same without any. `--list` names them all.

@@ -1,4 +1,4 @@
-"""Which action takes its time? `--app tests.detection.slow:actions`, for cases that need one that blocks."""
+"""Which action takes its time? `--app suites.detection.slow:actions`, for cases that need one that blocks."""
 
 from __future__ import annotations
 

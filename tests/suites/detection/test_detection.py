@@ -2,7 +2,7 @@
 
 Here run some of the variants that show at once. All of them, the slow ones too (a process that spins,
 a descriptor that leaks, a server that blocks), and the starred cases that need the machine for
-themselves are run by `python -m tests.detection`; `.ci/run` does.
+themselves are run by `python -m suites.detection`; `.ci/run` does.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from suites.conformance.__main__ import load_cases
 from suites.conformance.case import CASES, CLIENT, FAILED, OK, Options, Result
 from suites.conformance.client_target import ClientTarget
 from suites.conformance.runner import run
+from suites.detection.broken import main
+from suites.detection.detect import NAIVE, Finding, findings, look, naive_results, quick, starred
+from suites.detection.registry import BREAKS, replace
 
-from .broken import main
-from .detect import NAIVE, Finding, findings, look, naive_results, quick, starred
-from .registry import BREAKS, replace
-
-#: Every fourth: the suite has three minutes for everything. `python -m tests.detection` looks at all, and CI runs it.
+#: Every fourth: the suite has three minutes for everything. `python -m suites.detection` looks at all, and CI runs it.
 QUICK = [name for name, variant in BREAKS.items() if not variant.slow][::4]
 
 #: What a client that trusts one recv, every header and every end must fail.
@@ -99,7 +98,7 @@ def verdicts(command: str, ids: tuple[str, ...]) -> dict[str, tuple[str, str]]:
 
 
 def test_a_careless_client_fails_what_it_is_careless_about() -> None:
-    found = verdicts(f"{sys.executable} -m tests.detection.naive_client", CARELESS)
+    found = verdicts(f"{sys.executable} -m suites.detection.naive_client", CARELESS)
     assert {id: verdict for id, (verdict, _) in found.items()} == dict.fromkeys(CARELESS, FAILED)
 
 

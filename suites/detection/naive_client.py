@@ -1,6 +1,6 @@
 """How does a client look that works against a good server on a good day?
 
-    python -m tests.detection.naive_client HOST PORT ACTION VALUE
+    python -m suites.detection.naive_client HOST PORT ACTION VALUE
 
 Written from the wire's description, the short way: what one recv returns is taken for the reply, an
 end of the stream for the end of the content, and nothing is checked. The cases of the client role

@@ -1,6 +1,6 @@
 """Which broken server is caught by which case?
 
-    python -m tests.detection [NAME ... | --rest]
+    python -m suites.detection [NAME ... | --rest]
 
 runs every variant, or those named, against its case and prints a table; without names also the naive
 server against every starred case. `--rest`: the slow ones alone, and what needs the machine for itself.

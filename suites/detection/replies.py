@@ -16,7 +16,7 @@ from protocol import connection, content, frames
 from protocol.errors import AnswerableError, ProtocolError
 from protocol.events import Event, Request
 from protocol.states import OPEN
-from tests.fakes.frames import in_frames
+from suites.conformance.wire import in_frames
 
 from .registry import broken, replace, walk_only
 
@@ -90,7 +90,7 @@ def swapped_replies() -> None:
     "a reply that is ready overtakes one that is not",
     "thread pools behind a pipeline, each writing when it is done",
     "PL5",
-    options=("--app", "tests.detection.slow:actions"),
+    options=("--app", "suites.detection.slow:actions"),
 )
 def overtakes() -> None:
     def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any], asked: object = None) -> None:
