@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The message server's command: `python3 app_server.py [HOST] [PORT] [options]`.
 
-Thin on purpose: arguments in `libserver.cli`, serving in `libserver.server`, and what `--trace`
+Thin on purpose: the command in `multiconn.commands.server`, serving in `libserver.server`, and what `--trace`
 writes in `study.recorder`, which the library knows nothing of.
 """
 
@@ -27,9 +27,9 @@ def record(path: str, vantage: str, **options: Any) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server and return its exit code; `argv` defaults to the command line's arguments."""
     if (sys.argv[1:] if argv is None else list(argv)) in (["-h"], ["--help"]):
-        from libserver import usage  # and nothing else, which would take ten times as long
+        from multiconn.commands import server_help  # and nothing else, which would take ten times as long
 
-        return stdio.run("app_server.py", usage.print_help)
+        return stdio.run("app_server.py", server_help.print_help)
 
     import signal
 
@@ -38,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, stdio.interrupt)
 
     def command() -> int:
-        from libserver import cli  # here, so that Ctrl-C during the import is an exit code too
+        from multiconn.commands import server  # here, so that Ctrl-C during the import is an exit code too
 
-        return cli.main(argv, record)
+        return server.main(argv, record)
 
     return stdio.run("app_server.py", command)
 

@@ -2,7 +2,7 @@
 
 What the parsers of both programs have in common, and `--version`.
 
-Not here: which options there are (`libserver.cli`, `libclient`), the streams (`stdio`).
+Not here: which options there are (`multiconn.commands`, `libclient`), the streams (`stdio`).
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ from typing import Any
 
 import eventloop.listener
 import eventloop.transport
-import libserver.cli
 import libserver.message
 import libserver.server
 import libserver.together
+import multiconn.commands.server
 import protocol.batch
 import protocol.connection
 import protocol.content
@@ -300,25 +300,25 @@ TRICKS: dict[str, Trick] = {
 
 
 def _collect_no_garbage(patch: Patch) -> None:
-    serve = libserver.cli.main
+    serve = multiconn.commands.server.main
 
     def main(argv: Sequence[str] | None = None) -> int:
         gc.disable()
         return serve(argv)
 
-    patch(libserver.cli, "main", main)
+    patch(multiconn.commands.server, "main", main)
 
 
 def _trace(patch: Patch) -> None:
     """Every connection is traced, to where nothing is kept: what the recording costs, without the disk."""
     from study import recorder
 
-    original = libserver.cli.main
+    original = multiconn.commands.server.main
 
     def main(argv: Sequence[str] | None = None) -> int:
         return original([*(argv or ()), "--trace", os.devnull], recorder.start)
 
-    patch(libserver.cli, "main", main)
+    patch(multiconn.commands.server, "main", main)
 
 
 def _receive(size: int) -> Callable[[Patch], None]:
@@ -424,7 +424,7 @@ def main(argv: Sequence[str]) -> int:
             print(trick.missing, file=sys.stderr)
             return 2
         trick.remove(setattr)
-    return libserver.cli.main(argv[1:])
+    return multiconn.commands.server.main(argv[1:])
 
 
 if __name__ == "__main__":

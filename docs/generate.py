@@ -3,7 +3,7 @@
     python3 docs/generate.py            write them
     python3 docs/generate.py --check    exit code 1 if one is stale, which is named
 
-* libserver/help.txt, what `app_server.py --help` prints, from the server's parser.
+* multiconn/commands/server_help.txt, what `app_server.py --help` prints, from the server's parser.
 * docs/states.md, the whole page: from the state tables (`study.pages`).
 * docs/server.md and docs/client.md, what stands between the markers: the options, from the very
   parsers that read them.
@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import stdio  # noqa: E402
 from libclient.arguments import CommandParser  # noqa: E402
 from libclient.cli import COMMANDS  # noqa: E402
-from libserver.cli import build_parser as server_parser  # noqa: E402
+from multiconn.commands.server_options import build_parser as server_parser  # noqa: E402
 from study.pages import bring_up_to_date, states_page, table  # noqa: E402
 
 __all__ = ["main", "pages"]
@@ -106,7 +106,7 @@ def pages() -> dict[Path, str]:
     generated = {"server-options": options(server_parser()), "client-options": client_options()}
     wanted = {
         ROOT / "docs" / "states.md": states_page(),
-        ROOT / "libserver" / "help.txt": help_text(server_parser(), SERVER_USAGE),
+        ROOT / "multiconn" / "commands" / "server_help.txt": help_text(server_parser(), SERVER_USAGE),
     }
     for name in ("server.md", "client.md"):
         page = ROOT / "docs" / name

@@ -5,7 +5,7 @@ and told as a number when these seconds are over. So nobody outside can fill a d
 happens without a word. Of the rest not even the words are made: a flood of refusals costs a
 dictionary's entry each.
 
-Not here: the form of a line (`libserver.log`), what is told (whoever calls).
+Not here: the form of a line (`multiconn.commands.server_log`), what is told (whoever calls).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ Rules:
 * Overload never spins: the one too many is told so and lingers briefly; when descriptors run
   out the listener pauses (`eventloop.listener`).
 
-Not here: what one connection does (`libserver.message`), the command line (`libserver.cli`).
+Not here: what one connection does (`libserver.message`), the command line (`multiconn.commands.server`).
 """
 
 from __future__ import annotations

@@ -39,7 +39,6 @@ def test_an_error_names_the_option_as_it_was_typed(message: str, words: list[str
         (["app_client.py", "request", "x", "y"], "app_client.py: TARGET: 'x' is not an address"),
         (["app_server.py", "--max-content=x"], "app_server.py: --max-content: 'x' is not a size"),
         (["app_server.py", "--write-low", "1m"], "app_server.py: --write-low must not be above --write-high"),
-        (["-m", "libserver"], "libserver is a library; python3 app_server.py HOST PORT starts a server"),
         (["-m", "libclient"], "libclient is a library; python3 app_client.py COMMAND"),
     ],
 )
@@ -48,6 +47,21 @@ def test_what_can_not_be_meant_is_one_line_and_exit_code_2(words: list[str], sai
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(said)
+
+
+@pytest.mark.parametrize("library", ["libserver"])
+def test_a_library_is_no_command_and_prints_nothing_of_its_own(library: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", library], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"'{library}' is a package and cannot be directly executed" in done.stderr
+
+
+def test_the_server_is_a_module_that_can_be_run() -> None:
+    words = [sys.executable, "-m", "app_server", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.startswith("usage: app_server.py [HOST [PORT]] [options]")
 
 
 @pytest.mark.parametrize("program", ["app_client.py", "app_server.py"])

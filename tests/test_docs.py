@@ -458,8 +458,9 @@ def test_a_stale_page_is_named_and_then_written(
     (tmp_path / "docs").mkdir()
     for page in (ROOT / "docs").glob("*.md"):
         (tmp_path / "docs" / page.name).write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "libserver").mkdir()
-    (tmp_path / "libserver" / "help.txt").write_text((ROOT / "libserver" / "help.txt").read_text())
+    commands = Path("multiconn", "commands")
+    (tmp_path / commands).mkdir(parents=True)
+    (tmp_path / commands / "server_help.txt").write_text((ROOT / commands / "server_help.txt").read_text())
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     client = tmp_path / "docs" / "client.md"
     client.write_text(client.read_text(encoding="utf-8").replace("--connect-timeout TIME", "--hurry"), encoding="utf-8")

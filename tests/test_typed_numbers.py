@@ -13,7 +13,7 @@ import pytest
 from libclient.arguments import CommandParser, plain_number
 from libclient.cli import COMMANDS
 from libclient.load.gates import parse
-from libserver.cli import build_parser
+from multiconn.commands.server_options import build_parser
 
 #: Beyond a float's range, and beyond what Python turns into an integer at all.
 LONG = ("9" * 400, "9" * 5000)

@@ -17,10 +17,11 @@ from functools import partial
 from typing import Any
 
 from eventloop import Address
-from libserver import Actions, Server, cli
+from libserver import Actions, Server
 from libserver.limits import ServerLimits
 from libserver.listeners import Bound, listen
 from libserver.system import System
+from multiconn.commands import server
 
 __all__ = ["ACCEPTED", "CARRIED", "actions", "main"]
 
@@ -55,9 +56,9 @@ def _listen(address: Address, limits: ServerLimits) -> list[Bound]:
 
 def main(argv: list[str]) -> int:
     books, *arguments = argv
-    cli.Server = partial(Server, system=System(listen=_listen))  # type: ignore[misc, assignment]
+    server.Server = partial(Server, system=System(listen=_listen))  # type: ignore[misc, assignment]
     try:
-        return cli.main([*arguments, "--app", "benchmarks.restart.served:actions"])
+        return server.main([*arguments, "--app", "benchmarks.restart.served:actions"])
     finally:
         for name, noted in ((ACCEPTED, accepted), (CARRIED, carried)):
             with open(books + name, "wb") as file:

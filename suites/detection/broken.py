@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from libserver import cli
+from multiconn.commands import server
 
 from . import flow, framing, replies
 from .registry import BREAKS
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     if name != HEALTHY:
         BREAKS[name].apply()
         options = BREAKS[name].options
-    return cli.main([*arguments, *options])
+    return server.main([*arguments, *options])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import sys
 from typing import Any
 
 from eventloop import Transport
-from libserver import CloseReason, Server, builtin, cli
+from libserver import CloseReason, Server, builtin
+from multiconn.commands import server
 
 KEPT: list[object] = []
 NUMBERS = itertools.count(1)
@@ -46,5 +47,5 @@ if __name__ == "__main__":
     Server.forget = forget  # type: ignore[method-assign]
     Transport.linger = Transport.abort  # type: ignore[method-assign]
     builtin.search = search_or_not
-    cli.main()
+    server.main()
     sys.exit(3)

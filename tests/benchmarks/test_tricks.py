@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 
-import libserver.cli
 import libserver.message
+import multiconn.commands.server
 import protocol.batch
 import protocol.connection
 from benchmarks import unobserved
@@ -449,10 +449,10 @@ def test_the_selector_is_pythons_or_our_own(bench: Make, name: str, own: bool) -
 
 def test_garbage_is_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[bool] = []
-    monkeypatch.setattr(libserver.cli, "main", lambda argv: served.append(gc.isenabled()) or 0)
+    monkeypatch.setattr(multiconn.commands.server, "main", lambda argv: served.append(gc.isenabled()) or 0)
     TRIED["no-gc"].remove(monkeypatch.setattr)
     try:
-        assert libserver.cli.main([]) == 0
+        assert multiconn.commands.server.main([]) == 0
     finally:
         gc.enable()
     assert served == [False]
@@ -511,9 +511,9 @@ def test_every_place_that_asks_for_an_observer_is_known() -> None:
 
 def test_with_trace_every_connection_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[object] = []
-    monkeypatch.setattr(libserver.cli, "main", lambda argv, record: served.append((argv, record)) or 0)
+    monkeypatch.setattr(multiconn.commands.server, "main", lambda argv, record: served.append((argv, record)) or 0)
     TRIED["trace"].remove(monkeypatch.setattr)
-    assert libserver.cli.main(["127.0.0.1", "0"]) == 0
+    assert multiconn.commands.server.main(["127.0.0.1", "0"]) == 0
     [(argv, record)] = served
     assert argv == ["127.0.0.1", "0", "--trace", os.devnull]
     recorder = record(os.devnull, "server")

@@ -14,7 +14,7 @@ import pytest
 
 from libserver import Actions, BinaryReply, Reply
 from libserver.failures import is_ctrl_c, shown
-from libserver.log import JsonFormatter, TextFormatter
+from multiconn.commands.server_log import JsonFormatter, TextFormatter
 from tests.libserver.harness import ANY_PORT, PATIENCE, Turned, ask, binary, keep, serving, turned
 
 HERE = Path(__file__)

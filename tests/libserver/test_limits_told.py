@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from libserver import Actions
-from libserver.log import TextFormatter
 from libserver.notices import TOLD, WITHIN
+from multiconn.commands.server_log import TextFormatter
 from tests.libserver.harness import Turned, ask, binary, frame, keep, small_buffers, turned
 
 MEGABYTE = 1 << 20

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 import libclient.tracing
-import libserver.cli
+from multiconn.commands import server_options
 
 
 def offered(parser: argparse.ArgumentParser) -> dict[str, tuple[Any, ...]]:
@@ -19,7 +19,7 @@ def offered(parser: argparse.ArgumentParser) -> dict[str, tuple[Any, ...]]:
 
 def server() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    libserver.cli.add_trace_options(parser, int)
+    server_options.add_trace_options(parser, int)
     return parser
 
 

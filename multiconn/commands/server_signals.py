@@ -7,7 +7,7 @@
 Rules:
 
 * What is said at once is said by the signal handler itself: the loop may be inside an action that
-  never returns. (`libserver.log` may be used from there.) What needs the loop is handed to it.
+  never returns. (`server_log` may be used from there.) What needs the loop is handed to it.
 * A watchdog (SIGALRM) runs from the first signal: if the loop does not come back, the log says which
   action holds it, with its stack; at the drain timeout the process ends without it.
 * Python calls a handler once for several signals of one number that came during one long call. The
@@ -28,13 +28,13 @@ import signal
 import time
 from types import FrameType, TracebackType
 
-from .log import ANSWERS, DETAILS, flush_log
-from .server import Server, in_words
+from libserver import Server
+from libserver.server import in_words
 
-__all__ = ["EXIT_SIGNAL", "EXIT_STUCK", "Signals"]
+from . import SIGNAL, STUCK
+from .server_log import ANSWERS, DETAILS, flush_log
 
-EXIT_STUCK = 3
-EXIT_SIGNAL = 128  # plus the number of the signal that came second
+__all__ = ["Signals"]
 
 #: Seconds the loop has to begin a drain, and to stop at a second signal or at the drain timeout: plenty to
 #: close ten thousand connections.
@@ -119,13 +119,13 @@ class Signals:
         if time.monotonic() < self._look_at:
             return
         if self.second is not None:
-            self._leave(EXIT_SIGNAL + self.second, frame)
+            self._leave(SIGNAL + self.second, frame)
         timeout = self._server.limits.drain_timeout
         gone = time.monotonic() - self._began
         begun = self._server.draining  # the loop has come round since the signal
         limit = timeout + STUCK_AFTER * begun
         if timeout and gone >= limit:
-            self._leave(EXIT_STUCK, frame)
+            self._leave(STUCK, frame)
         if not begun and not self._told_stuck:
             self._told_stuck = True
             self._tell(logging.WARNING, f"no drain yet, {gone:.1f} s after the signal", frame)

@@ -19,8 +19,8 @@ from datetime import datetime
 
 import pytest
 
-import libserver.log
-from libserver.log import ANSWERS, FORMATS, LEVELS, Writer, check_logging, flush_log, set_up_logging
+from multiconn.commands import server_log
+from multiconn.commands.server_log import ANSWERS, FORMATS, LEVELS, Writer, check_logging, flush_log, set_up_logging
 from tests.libserver.harness import logging_as_before
 
 log = logging.getLogger("multiconn.server")
@@ -241,7 +241,7 @@ def pipe(stderr: io.StringIO) -> Iterator[Pipe]:
 def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(libserver.log, "MOST_WAITING", 50_000)
+    monkeypatch.setattr(server_log, "MOST_WAITING", 50_000)
     line = "x" * 999
     for n in range(200):
         answers.info("%03d%s", n, line)
@@ -257,7 +257,7 @@ def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
 
 
 def test_the_end_waits_for_a_log_that_nobody_reads_only_so_long(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libserver.log, "FLUSH_WITHIN", 0.05)
+    monkeypatch.setattr(server_log, "FLUSH_WITHIN", 0.05)
     for _ in range(20):
         log.info("x" * 999)
     began = time.monotonic()

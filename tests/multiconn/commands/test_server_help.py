@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from libserver.cli import build_parser
-from libserver.usage import help_text
+from multiconn.commands.server_help import help_text
+from multiconn.commands.server_options import build_parser
 
 
 def test_the_help_tells_every_option_and_fits_a_terminal() -> None:

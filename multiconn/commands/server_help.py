@@ -14,7 +14,7 @@ __all__ = ["help_text", "print_help"]
 
 def help_text() -> str:
     """The text, to its last line feed. Raises `OSError` where the installation is not whole."""
-    with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
+    with open(os.path.join(os.path.dirname(__file__), "server_help.txt"), encoding="utf-8") as file:
         return file.read()
 
 

@@ -1,0 +1,171 @@
+"""In which order does `app_server.py` go about it, and what does it say?
+
+Exit codes: 0 drained, 1 it cannot start, 2 usage, 3 and 128+N as `server_signals` has it.
+
+Not here: the options (`server_options`), signals (`server_signals`), serving (`libserver.server`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from selectors import BaseSelector
+from typing import Any, Protocol
+
+from eventloop import Address
+from libserver import Actions, CannotListen, CloseReason, Message, Server, ServerLimits
+from libserver.listeners import handed_over, refuse_handed_over
+from protocol import Limits
+from protocol.printable import printable
+from protocol.states import Observer
+
+from . import CANNOT_START, DONE, SIGNAL, USAGE
+from .server_actions import CannotLoad, load_actions
+from .server_log import ANSWERS, DETAILS, check_logging, flush_log, set_up_logging
+from .server_options import addresses_of, as_options, build_parser
+from .server_signals import Signals
+
+__all__ = ["main"]
+
+log = logging.getLogger("multiconn.server")
+answers = logging.getLogger(ANSWERS)
+
+
+class Recorder(Protocol):
+    """What writes a trace: it is handed in by `app_server.py`, since the library knows nothing of study."""
+
+    def observer(self) -> Observer | None: ...
+
+    def tap(self, message: Message, sock: Any) -> Any: ...
+
+    def selector(self) -> BaseSelector: ...
+
+    def open(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | None = None) -> int:
+    """Run the server; returns the exit code. `record` starts what `--trace` asks for."""
+    parser = build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+    try:
+        set_up_logging(arguments.log_level, arguments.log_format)
+    except RuntimeError as error:
+        why = f"cannot start: {error}, and the log needs one; raise ulimit -u, or the pids limit of its cgroup"
+        return _cannot(parser, why, CANNOT_START)
+    limits = {name: getattr(arguments, name) for name in ServerLimits.__dataclass_fields__}
+    try:
+        sizes = Limits(arguments.max_header, arguments.max_content, arguments.max_json)
+        ServerLimits(**limits)
+    except ValueError as error:
+        return _cannot(parser, as_options(str(error)), USAGE)
+    try:
+        addresses = addresses_of(arguments)
+    except ValueError as error:
+        return _cannot(parser, str(error), USAGE)
+    try:
+        recorder = _start_recording(arguments, record)
+    except OSError as error:
+        return _no_trace(parser, arguments, error)
+    try:
+        return _serve(parser, arguments, addresses, sizes, limits, recorder)
+    finally:
+        if recorder is not None:
+            recorder.close()
+
+
+def _start_recording(arguments: argparse.Namespace, record: Callable[..., Recorder] | None) -> Recorder | None:
+    if arguments.trace is None:
+        return None
+    if record is None:
+        raise OSError(errno.ENOTSUP, "only app_server.py writes traces")
+    return record(
+        arguments.trace,
+        "server",
+        sample=arguments.trace_sample,
+        max_bytes=arguments.trace_bytes,
+        failed=lambda error: log.warning("the trace ends here, the server goes on: %s", error),
+        max_header=arguments.max_header,
+        max_content=arguments.max_content,
+        max_json=arguments.max_json,
+    )
+
+
+def _serve(
+    parser: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    addresses: list[Address],
+    sizes: Limits,
+    limits: dict[str, Any],
+    recorder: Recorder | None,
+) -> int:
+    more: dict[str, Any] = {}
+    if recorder is not None:
+        more = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
+    try:
+        refuse_handed_over(handed_over())
+        actions = Actions()
+        if arguments.app:
+            actions = load_actions(arguments.app)
+            check_logging(arguments.log_level, arguments.log_format)
+        server = Server(addresses, actions, sizes, **more, **limits)
+    except (CannotLoad, CannotListen) as error:
+        if isinstance(error, CannotLoad) and error.__cause__ is not None:
+            log.debug("%s", error, exc_info=error.__cause__)
+        return _cannot(parser, str(error), CANNOT_START)
+    except OSError as error:  # of the loop's own descriptors
+        return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", CANNOT_START)
+    if recorder is not None:
+        try:
+            recorder.open()  # not before the listeners are bound: who finds the port taken has nothing to write
+        except OSError as error:
+            server.close()
+            return _no_trace(parser, arguments, error)
+    with server:  # an interrupt that comes before `run` leaves no socket's file behind either
+        signals = Signals(server)
+        try:
+            for address in server.addresses:
+                answers.info("Listening on %s", address)
+            server.run()
+        finally:
+            signals.over()
+    _say_goodbye(server)
+    if signals.second is not None:
+        # Handler threads may still be busy: they are daemons, and nothing waits for them.
+        return SIGNAL + signals.second
+    return DONE
+
+
+def _no_trace(parser: argparse.ArgumentParser, arguments: argparse.Namespace, error: OSError) -> int:
+    return _cannot(parser, f"--trace {arguments.trace}: {error.strerror}", CANNOT_START)
+
+
+def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:
+    flush_log()  # what was logged came first
+    print(f"{parser.prog}: {printable(why)}", file=sys.stderr)
+    return code
+
+
+def _say_goodbye(server: Server) -> None:
+    if server.cut:
+        log.warning("Cut while still busy, at the drain timeout or a second signal: %d", server.cut)
+    by_reason = ", ".join(f"{r.value} {server.closed_by[r]}" for r in CloseReason if server.closed_by[r])
+    by_code = ", ".join(f"{code} {count}" for code, count in sorted(server.errors.items()))
+    details = {
+        "event": "ended",
+        "accepted": server.accepted,
+        "closed": {reason.value: count for reason, count in server.closed_by.items()},
+        "requests": server.requests,
+        "errors": dict(server.errors),
+    }
+    if server.requests or by_code:
+        log.info("Served: requests %d%s", server.requests, f", errors: {by_code}" if by_code else "")
+    text = "Closed: accepted %d%s"
+    log.info(text, server.accepted, f" ({by_reason})" if by_reason else "", extra={DETAILS: details})

@@ -1,0 +1,212 @@
+"""Which options does `app_server.py` have, and what do they stand for?
+
+The contract is the server's: names and defaults are those of `docs/server.md`.
+
+Not here: what the options mean (`libserver.limits`), what is done with them (`multiconn.commands.server`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from commandline import Parser, VersionAction, checked
+from eventloop import Address, parse_address, parse_duration
+from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
+from libserver import ServerLimits
+from libserver.server import SCHEMES
+from libserver.unix_files import parse_mode, parse_owner
+from protocol import Limits
+from protocol.limits import parse_count, parse_size
+from protocol.printable import printable
+
+from . import USAGE
+from .server_actions import app_name
+from .server_help import help_text
+from .server_log import FORMATS, LEVELS
+
+__all__ = ["add_trace_options", "addresses_of", "as_options", "build_parser"]
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 65432
+
+_DEFAULTS = ServerLimits()
+_SIZES = Limits()
+
+
+def _unix(text: str) -> Address:
+    return parse_address(text if text.startswith("unix:") else f"unix:{text}", (UNIX,))
+
+
+def _listen(text: str) -> Address:
+    return parse_address(text, SCHEMES)
+
+
+class _Parser(Parser):
+    """Its help is a file, so that `--help` need not wait for the server (see `server_help`)."""
+
+    def refuse(self, sentence: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {printable(sentence)}\n")
+
+    def format_help(self) -> str:
+        return help_text()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, from which the help and the docs' table are made."""
+    parser = _Parser(
+        prog="app_server.py",
+        description="The message server: many connections, one thread, one loop.",
+        epilog="Sizes take k, m, g (1024); times us, ms, s, m, h; 0 turns a limit off where that is safe. "
+        "SIGTERM and SIGINT drain (a second one stops at once); SIGUSR1 logs every open connection. "
+        "Exit codes: 0 drained, 1 cannot start, 2 usage, 3 stopped inside an action that did not return, "
+        "128+N stopped at once by a second signal N.",
+    )
+    add = parser.add_argument
+    size, time, count = checked(parse_size), checked(parse_duration), checked(parse_count)
+    add("host", nargs="?", metavar="HOST", help=f"address to listen on ({DEFAULT_HOST}); HOST:PORT in one word, too")
+    add("--version", action=VersionAction)
+    add("port", nargs="?", metavar="PORT", type=checked(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
+    add(
+        "--app",
+        metavar="MODULE:ATTRIBUTE",
+        type=checked(app_name),
+        help="your own Actions registry (default: the built-in actions)",
+    )
+    add(
+        "--unix",
+        metavar="PATH",
+        type=checked(_unix),
+        action="append",
+        default=[],
+        help=f"also listen on a UNIX socket (path of at most {MAX_UNIX_PATH} bytes; @NAME: abstract, without a file); "
+        "repeatable",
+    )
+    add(
+        "--listen",
+        metavar="ADDR",
+        type=checked(_listen),
+        action="append",
+        default=[],
+        help="also listen on tcp://HOST:PORT, tcp://[::]:PORT (IPv6 and IPv4), unix:/path, "
+        "echo://HOST:PORT (raw TCP echo) or echo+udp://HOST:PORT; repeatable",
+    )
+    limits = parser.add_argument_group("limits")
+
+    def limit(flag: str, kind: Callable[[str], Any], metavar: str, text: str) -> None:
+        name = flag[2:].replace("-", "_")
+        default = getattr(_SIZES, name, None) or getattr(_DEFAULTS, name, None)
+        limits.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
+
+    limit("--max-connections", count, "N", "open connections; the one too many is told 'overloaded' (10000)")
+    limit("--max-connections-per-ip", count, "N", "of them from one IP address; 0: as many as there may be (0)")
+    limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
+    limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
+    limit("--max-json", size, "SIZE", "of that if it is JSON, which is decoded while nobody else is served (1m)")
+    limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
+    limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
+    limit("--min-data-rate", size, "SIZE", "bytes a second while a message arrives, after 5s, in the last minute (240)")
+    limit("--idle-timeout", time, "TIME", "between messages on a kept-alive connection (300s)")
+    limit("--send-timeout", time, "TIME", "without progress towards a peer that does not read (60s)")
+    limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")
+    limit("--write-low", size, "SIZE", "unsent bytes at which they go on (64k)")
+    limit("--output-limit", size, "SIZE", "unsent bytes at which a connection is cut (128m)")
+    limit("--requests-per-event", count, "N", "requests of one connection served before others get their turn (1024)")
+    limit("--handler-threads", count, "N", "threads for actions declared blocking (4)")
+    limit("--drain-timeout", time, "TIME", "after SIGTERM, for what was begun to finish (10s)")
+    limit("--drain-grace", time, "TIME", "of that, for idle clients to ask once more; 0: they are closed at once (1s)")
+    limit("--max-requests", count, "N", "requests of a connection, whose last reply says close; 0: any number (0)")
+    limit("--max-age", time, "TIME", "of a connection, whose next reply then says close; 0: any age (0)")
+    sockets = parser.add_argument_group("sockets")
+    sockets.add_argument(
+        "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
+    )
+    sockets.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on (default: TCP_NODELAY)")
+    sockets.add_argument(
+        "--unix-mode",
+        metavar="MODE",
+        type=checked(parse_mode),
+        default=_DEFAULTS.unix_mode,
+        help="permissions of the UNIX sockets' files, such as 660 (default: what the umask leaves)",
+    )
+    sockets.add_argument(
+        "--unix-owner",
+        metavar="USER:GROUP",
+        type=checked(parse_owner),
+        help="owner of these files: USER, USER:GROUP or :GROUP (default: who starts the server)",
+    )
+    sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
+    sockets.add_argument(
+        "--tcp-keepalive",
+        type=time,
+        metavar="TIME",
+        default=_DEFAULTS.tcp_keepalive,
+        help="idle time before the kernel probes a silent peer (300s); 0: never",
+    )
+    logs = parser.add_argument_group("log, on stderr")
+    logs.add_argument("--log-level", type=str.lower, choices=LEVELS, default="info", help="(info)")
+    logs.add_argument("--log-format", type=str.lower, choices=FORMATS, default="text", help="(text)")
+    add_trace_options(parser, size)
+    return parser
+
+
+def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int]) -> None:
+    """What is written down for study."""
+    trace = parser.add_argument_group("study")
+    trace.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write every step of the state machines to this new file; takes ten times the processor time and more "
+        "(see docs/trace-format.md)",
+    )
+    trace.add_argument(
+        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
+    )
+    trace.add_argument(
+        "--trace-bytes", metavar="SIZE", type=size, default=4096, help="at most so many bytes of one system call (4k)"
+    )
+
+
+def _sample(text: str) -> int:
+    if not (number := parse_count(text)):
+        raise ValueError("every 0th connection is none: write 1 for all of them")
+    return number
+
+
+def addresses_of(arguments: argparse.Namespace) -> list[Address]:
+    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order.
+
+    Raises `ValueError` with a sentence for what is no HOST.
+    """
+    addresses = [*arguments.listen, *arguments.unix]
+    if arguments.host is not None:
+        addresses.insert(0, _first_address(arguments.host, arguments.port))
+    elif not addresses:
+        addresses.append(Address(TCP, DEFAULT_HOST, DEFAULT_PORT))
+    return addresses
+
+
+def _first_address(host: str, port: int | None) -> Address:
+    """What the words without an option mean."""
+    if host.lower() in ("help", "version"):
+        raise ValueError(f"{host!r} is no HOST to listen on; did you mean --{host.lower()}?")
+    if host.isdecimal():
+        raise ValueError(f"{host} is no HOST: write {DEFAULT_HOST} {host}, or 0.0.0.0 {host} for every address")
+    if host.startswith("unix:") or "://" in host or _has_port(host):
+        if port is not None:
+            raise ValueError(f"{host} {port} gives two ports: write HOST PORT or HOST:PORT, and others with --listen")
+        return parse_address(host, SCHEMES)
+    return Address(TCP, host.removeprefix("[").removesuffix("]"), DEFAULT_PORT if port is None else port)
+
+
+def _has_port(host: str) -> bool:
+    """HOST:PORT or [IPv6]:PORT, and no IPv6 address, which has more colons."""
+    return host.count(":") == 1 or (host.startswith("[") and "]:" in host)
+
+
+def as_options(sentence: str) -> str:
+    """What `Limits` and `ServerLimits` say of their fields, in the words of the command line."""
+    names = "|".join([*Limits._fields, *ServerLimits.__dataclass_fields__])
+    return re.sub(rf"\b(?:{names})\b", lambda name: "--" + name[0].replace("_", "-"), sentence)
