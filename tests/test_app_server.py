@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 from eventloop import parse_address
-from tests.libserver.harness import Peer, ask, binary, connected, keep, small_buffers
+from tests.support.peer import Peer, connected, small_buffers
+from tests.support.wire import ask, binary, keep
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = str(ROOT / "app_server.py")

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.libserver.harness import PATIENCE, binary, keep, take_reply
+from tests.support.peer import PATIENCE
+from tests.support.wire import binary, keep, take_reply
 from tests.test_app_server import Command, running
 
 CONNECTIONS = 1000

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.libserver.harness import PATIENCE, ask, connected, serving, take_reply
+from tests.support.peer import PATIENCE, connected
+from tests.support.server import serving
+from tests.support.wire import ask, take_reply
 from tests.test_app_server import Command
 from tests.test_app_server import running as server
 

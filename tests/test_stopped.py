@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.libclient.load.servers import Peer, ScriptedServer
-from tests.libserver.harness import PATIENCE, keep
+from tests.support.peer import PATIENCE
+from tests.support.wire import keep
 from tests.test_app_server import kept_alive, running
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,6 +26,7 @@ __all__ = [
     "Reply",
     "action",
     "binary",
+    "fields_in",
     "framed",
     "header",
     "in_frames",
@@ -106,8 +107,14 @@ def binary(content: bytes, type: object = "binary/echo", **more: object) -> byte
 # --- taking out of a stream -------------------------------------------------------------
 
 
+def fields_in(header: bytes) -> dict[str, Any]:
+    """Those of a right header: UTF-8 and nothing else, which `json.loads` alone would not insist on."""
+    fields: dict[str, Any] = json.loads(header.decode())
+    return fields
+
+
 def take(
-    buffer: bytearray, fields_of: Callable[[bytes], dict[str, Any]] = json.loads
+    buffer: bytearray, fields_of: Callable[[bytes], dict[str, Any]] = fields_in
 ) -> tuple[bytes, dict[str, Any], bytes] | None:
     """The first whole message, taken out of the buffer: prefix and header, the header's fields, the content.
 

@@ -27,7 +27,7 @@ from libserver import Actions, Server
 from libserver.reasons import CloseReason
 from tests.fakes.clock import FakeClock
 from tests.faults.kernel import Faults, Jumping, quick_server
-from tests.libserver.harness import ANY_PORT, caught, check_books, descriptors
+from tests.support.server import ANY_PORT, caught, check_books, descriptors
 
 __all__ = ["SCENARIOS"]
 

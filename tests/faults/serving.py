@@ -30,20 +30,9 @@ from libserver import Actions
 from tests.fakes.clock import FakeClock
 from tests.faults.errnos import MEANINGLESS, TRANSPARENT, number
 from tests.faults.kernel import Faults, Jumping, quick_server
-from tests.libserver.harness import (
-    ANY_PORT,
-    Reply,
-    ask,
-    binary,
-    caught,
-    check_books,
-    check_closed,
-    connected,
-    descriptors,
-    jsonish,
-    keep,
-    take_reply,
-)
+from tests.support.peer import connected
+from tests.support.server import ANY_PORT, caught, check_books, check_closed, descriptors
+from tests.support.wire import Reply, ask, binary, json_message, keep, take_reply
 
 __all__ = ["SCRIPTS", "Script"]
 
@@ -92,7 +81,7 @@ SCRIPTS = {
         (
             (keep("echo", 0), [0]),
             (_confirm(1, 3) + _confirm(4, 2)[:40], _confirmed(1, 3)),
-            (_confirm(4, 2)[40:] + jsonish([], connection="keep-alive"), [*_confirmed(4, 2), "bad-request"]),
+            (_confirm(4, 2)[40:] + json_message([], connection="keep-alive"), [*_confirmed(4, 2), "bad-request"]),
         ),
         "peer-closed",
     ),

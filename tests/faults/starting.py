@@ -19,7 +19,8 @@ from eventloop import EventLoop
 from libserver import CannotListen, Server
 from tests.fakes.clock import FakeClock
 from tests.faults.kernel import Faults, Jumping, quick_server
-from tests.libserver.harness import ANY_PORT, caught, descriptors, take_reply
+from tests.support.server import ANY_PORT, caught, descriptors
+from tests.support.wire import take_reply
 
 __all__ = ["start"]
 

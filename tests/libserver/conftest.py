@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.states import Machine, Row, Subject
-from tests.libserver.harness import Turned, turned
+from tests.support.server import Turned, turned
 
 
 class Rows:

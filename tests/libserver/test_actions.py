@@ -13,8 +13,9 @@ from libserver.actions import ANY_TYPE
 from protocol import Header
 from protocol.errors import BadRequest, UnknownAction
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import Peer, ask, binary, keep
 from tests.libserver.test_message import doors
+from tests.support.peer import Peer
+from tests.support.wire import ask, binary, keep
 
 
 def json_header() -> Header:
@@ -352,9 +353,9 @@ def test_the_sample_of_the_contract_works_as_it_stands(house: OpenHouse) -> None
     namespace: dict[str, Any] = {}
     exec(SAMPLE, namespace)
     peer: Peer = house(namespace["actions"]).peer()
-    from tests.libserver.harness import jsonish
+    from tests.support.wire import json_message
 
-    peer.send(jsonish({"action": "greet", "name": "Ada"}, connection="keep-alive"), keep("greet"), keep("echo", 1))
+    peer.send(json_message({"action": "greet", "name": "Ada"}, connection="keep-alive"), keep("greet"), keep("echo", 1))
     good, bad, builtin = peer.replies(3)
     assert good.body == {"result": "Hello, Ada!"}
     assert bad.body == {

@@ -8,7 +8,7 @@ from libserver import Actions
 from libserver.builtin import ENTRIES, confirm, echo, echo_bytes, first_ten_bytes, ping, search
 from protocol.errors import BadRequest
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import ask, binary
+from tests.support.wire import ask, binary
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from libserver import Actions, Session
-from tests.libserver.harness import ANY_PORT, Turned, ask, frame, keep, turned
+from tests.support.server import ANY_PORT, Turned, turned
+from tests.support.wire import ask, framed, keep
 
 
 class Told:
@@ -211,7 +212,7 @@ def test_requests_and_errors_are_counted_by_code_whichever_way_they_are_answered
                 (ask("crash in a thread"), "handler-failed"),
                 (keep("echo")[:-1] + b"?", "bad-content"),
                 (keep("echo", deadline_ms=0), "deadline-exceeded"),
-                (frame(b"{}"), "bad-header"),
+                (framed(b"{}"), "bad-header"),
             ]:
                 for part in (data[:-1], data[-1:]) if one_by_one else (data,):
                     peer.send(part)

@@ -15,8 +15,10 @@ import pytest
 
 from libserver import Actions, CloseReason
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import Peer, Turned, ask, binary, frame, keep, small_buffers
 from tests.libserver.test_message import Doors, doors
+from tests.support.peer import Peer, small_buffers
+from tests.support.server import Turned
+from tests.support.wire import ask, binary, framed, keep
 from tests.test_app_server import running
 
 MEGABYTE = 1024 * 1024
@@ -25,7 +27,7 @@ Fail = Callable[[Turned, Peer], None]
 
 
 def with_a_broken_frame(home: Turned, peer: Peer) -> None:
-    peer.send(frame(b"[]"))
+    peer.send(framed(b"[]"))
 
 
 def in_the_middle_of_a_message(home: Turned, peer: Peer) -> None:
@@ -113,7 +115,7 @@ def test_who_waits_for_room_in_the_pool_is_told_too(house: OpenHouse) -> None:
 def test_who_owes_nothing_keeps_its_first_reason_when_it_is_cut(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(frame(b"[]"))
+    peer.send(framed(b"[]"))
     assert peer.reply().code == "bad-header"  # it lingers now
     home.server.stop()
     peer.eof()
@@ -139,7 +141,7 @@ def test_a_peer_that_does_not_read_is_counted_by_the_send_timeout_although_its_i
 ) -> None:
     home = house(write_high=64 * MEGABYTE, send_timeout=60.0)
     peer = home.peer(small_buffers)
-    peer.send(binary(bytes(16 * MEGABYTE), connection="keep-alive"), frame(b"[]"))
+    peer.send(binary(bytes(16 * MEGABYTE), connection="keep-alive"), framed(b"[]"))
     home.until(lambda: home.only.reason is CloseReason.BAD_FRAMING)
     assert home.only.transport.queued
     home.advance(61.0)
@@ -156,7 +158,7 @@ def test_a_reply_above_the_output_limit_is_counted_as_that_although_its_input_ha
 
     home = house(actions, output_limit=MEGABYTE)
     peer = home.peer(small_buffers)
-    peer.send(keep("large"), frame(b"[]"))
+    peer.send(keep("large"), framed(b"[]"))
     home.until(lambda: home.only.reason is CloseReason.BAD_FRAMING)
     may_return.set()
     assert home.ended() == {"output-limit": 1}
@@ -174,7 +176,7 @@ def test_the_command_warns_of_one_that_was_cut_while_it_owed_although_its_input_
     )
     with running("127.0.0.1", "0", "--app", "app:actions", "--drain-timeout", "1h", cwd=tmp_path) as command:
         peer = command.peer(command.address())
-        peer.send(keep("never", id="first"), frame(b"[]"))
+        peer.send(keep("never", id="first"), framed(b"[]"))
         assert "begun" in (command.line(), command.line())  # the other is of the broken frame
         command.signal(signal.SIGTERM)
         assert command.line().startswith("Draining")

@@ -18,8 +18,10 @@ from eventloop.quiesce import HANDSHAKE
 from libserver.limits import LINGER
 from protocol.states import DRAINING, LINGERING, OPEN
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import Peer, Reply, Turned, arrived, ask, binary, connected, keep, small_buffers, turned
 from tests.libserver.test_message import doors
+from tests.support.peer import Peer, arrived, connected, small_buffers
+from tests.support.server import Turned, turned
+from tests.support.wire import Reply, ask, binary, keep
 
 GRACE = 1.0
 

@@ -11,7 +11,9 @@ import pytest
 
 from libserver.echo import DATAGRAMS_PER_EVENT, EchoDatagrams
 from tests.fakes.faulty_socket import Errno, FaultySocket
-from tests.libserver.harness import Peer, Turned, ask, connected, keep, serving, small_buffers, turned
+from tests.support.peer import Peer, connected, small_buffers
+from tests.support.server import Turned, serving, turned
+from tests.support.wire import ask, keep
 
 ECHO = "echo://127.0.0.1:0"
 UDP = "echo+udp://127.0.0.1:0"
@@ -112,7 +114,7 @@ def test_a_reset_is_no_event(home: Turned) -> None:
 def test_echo_connections_count_for_the_cap_and_one_too_many_is_closed() -> None:
     with turned(listen=(ECHO, MESSAGES), max_connections=2) as home:
         first, second = home.peer(), home.peer(listener=1)
-        from tests.libserver.harness import connected
+        from tests.support.peer import connected
 
         extra = Peer(connected(home.server.addresses[0]), home.turn)
         home.peers.append(extra)

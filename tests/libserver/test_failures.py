@@ -15,7 +15,9 @@ import pytest
 from libserver import Actions, BinaryReply, Reply
 from libserver.failures import is_ctrl_c, shown
 from multiconn.commands.server_log import JsonFormatter, TextFormatter
-from tests.libserver.harness import ANY_PORT, PATIENCE, Turned, ask, binary, keep, serving, turned
+from tests.support.peer import PATIENCE
+from tests.support.server import ANY_PORT, Turned, serving, turned
+from tests.support.wire import ask, binary, keep
 
 HERE = Path(__file__)
 

@@ -8,7 +8,7 @@ import pytest
 
 from libserver.foreign import advice_for
 from libserver.notices import TOLD, WITHIN
-from tests.libserver.harness import Turned, turned
+from tests.support.server import Turned, turned
 
 HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -32,8 +32,10 @@ from protocol.states import (
     Machine,
     Row,
 )
-from tests.libserver.harness import Peer, Turned, ask, binary, frame, keep, turned
 from tests.libserver.test_message import Doors, doors
+from tests.support.peer import Peer
+from tests.support.server import Turned, turned
+from tests.support.wire import ask, binary, framed, keep
 
 Pair = tuple[str, str]
 Scenario = Callable[[Turned, Doors], None]
@@ -66,7 +68,7 @@ def blocked(home: Turned, d: Doors, request: bytes) -> Peer:
 
 def lingering(home: Turned) -> Peer:
     peer = home.peer()
-    peer.send(frame(b"[]"))
+    peer.send(framed(b"[]"))
     assert peer.reply().code == "bad-header"
     home.quiet()
     assert home.only.state == LINGERING
@@ -161,7 +163,7 @@ def last_message_was_begun_when_the_drain_came(home: Turned, d: Doors) -> None:
 @row(DRAINING, INPUT_FAILED)
 def framing_is_lost_after_the_drain(home: Turned, d: Doors) -> None:
     peer = home.peer()
-    broken = frame(b"[1, 2, 3]")
+    broken = framed(b"[1, 2, 3]")
     peer.send(broken[:1])
     home.quiet()
     home.server.drain()

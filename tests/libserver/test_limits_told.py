@@ -12,7 +12,9 @@ import pytest
 from libserver import Actions
 from libserver.notices import TOLD, WITHIN
 from multiconn.commands.server_log import TextFormatter
-from tests.libserver.harness import Turned, ask, binary, frame, keep, small_buffers, turned
+from tests.support.peer import small_buffers
+from tests.support.server import Turned, turned
+from tests.support.wire import ask, binary, framed, keep
 
 MEGABYTE = 1 << 20
 
@@ -51,7 +53,7 @@ def one_too_many(home: Turned) -> None:
 
 def content_is_too_large(home: Turned) -> None:
     header = {"byteorder": "big", "content-type": "x/y", "content-encoding": "binary", "content-length": 10**9}
-    home.peer().send(frame(header))
+    home.peer().send(framed(header))
 
 
 def header_is_too_large(home: Turned) -> None:
@@ -59,7 +61,7 @@ def header_is_too_large(home: Turned) -> None:
 
 
 def header_is_bad(home: Turned) -> None:
-    home.peer().send(frame(b"{}"))
+    home.peer().send(framed(b"{}"))
 
 
 def the_pool_is_full(home: Turned) -> None:

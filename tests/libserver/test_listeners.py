@@ -16,7 +16,9 @@ from libserver import CannotListen, Server, ServerLimits
 from libserver.holders import Holder
 from libserver.listeners import MAX_KEEPIDLE, Bound, handed_over, listen
 from libserver.server import SCHEMES
-from tests.libserver.harness import connected, descriptors, keep, serving
+from tests.support.peer import connected
+from tests.support.server import descriptors, serving
+from tests.support.wire import keep
 
 Opened = list[Bound]
 

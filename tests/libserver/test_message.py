@@ -27,19 +27,9 @@ from libserver.limits import BROKEN_WITHIN, LINGER, MAX_IN_FLIGHT
 from libserver.notices import TOLD as FAILURES_TOLD
 from protocol import Limits
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import (
-    Peer,
-    Turned,
-    arrived,
-    ask,
-    binary,
-    check_books,
-    frame,
-    jsonish,
-    keep,
-    message,
-    small_buffers,
-)
+from tests.support.peer import Peer, arrived, small_buffers
+from tests.support.server import Turned, check_books
+from tests.support.wire import ask, binary, framed, json_message, keep, message
 
 MEGABYTE = 1024 * 1024
 
@@ -194,7 +184,7 @@ def test_a_mix_of_every_kind_of_request_is_answered_in_order(house: OpenHouse) -
         keep("echo", "a"),
         keep("echo", "b", id="x"),
         binary(b"c"),
-        jsonish({"action": "echo", "value": "d"}, "utf-16"),
+        json_message({"action": "echo", "value": "d"}, "utf-16"),
         ask("nothing"),
         keep("echo", "e", deadline_ms=1000),
         binary(big),
@@ -234,7 +224,7 @@ def test_a_request_one_byte_at_a_time_is_answered(house: OpenHouse) -> None:
 def test_good_broken_good_is_answered_reply_error_and_the_third_is_not_served(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(keep("echo", 1), frame(b"[]"), keep("echo", 3))
+    peer.send(keep("echo", 1), framed(b"[]"), keep("echo", 3))
     first, second = peer.replies(2)
     assert first.result == 1
     assert second.code == "bad-header"
@@ -247,7 +237,7 @@ def test_good_broken_good_is_answered_reply_error_and_the_third_is_not_served(ho
 def test_the_error_reaches_a_peer_that_is_still_sending_megabytes(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(keep("echo", 1), frame(b"[]"), bytes(4 * MEGABYTE))  # a close now would be a RST
+    peer.send(keep("echo", 1), framed(b"[]"), bytes(4 * MEGABYTE))  # a close now would be a RST
     first, second = peer.replies(2)
     assert first.result == 1
     assert second.code == "bad-header"
@@ -314,14 +304,14 @@ def test_a_reset_ends_a_connection_without_a_word_in_the_log(house: OpenHouse, s
 # --- the table of errors ---------------------------------------------------------------------------
 
 FATAL = {
-    "empty header": (frame(b""), "bad-header"),
-    "no object": (frame(b"[]"), "bad-header"),
-    "not JSON": (frame(b"{nonsense"), "bad-header"),
-    "not UTF-8": (frame(b"\xff\xfe"), "bad-header"),
+    "empty header": (framed(b""), "bad-header"),
+    "no object": (framed(b"[]"), "bad-header"),
+    "not JSON": (framed(b"{nonsense"), "bad-header"),
+    "not UTF-8": (framed(b"\xff\xfe"), "bad-header"),
     "HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + bytes(30_000), "bad-header"),
-    "negative length": (frame({**json.loads(frame({}).decode()[2:]), "content-length": -1}), "bad-header"),
+    "negative length": (framed({**json.loads(framed({}).decode()[2:]), "content-length": -1}), "bad-header"),
     "content above the limit": (
-        frame({"byteorder": "", "content-type": "a", "content-encoding": "", "content-length": 10**30}),
+        framed({"byteorder": "", "content-type": "a", "content-encoding": "", "content-length": 10**30}),
         "content-too-large",
     ),
 }
@@ -374,7 +364,7 @@ ANSWERED = {
     "too long a number": (message(b"9" * 5000, "text/json", "utf-8"), "bad-content"),
     "unknown action": (ask("dance"), "unknown-action"),
     **{
-        f"falsy {value!r}": (jsonish(value), "bad-request")
+        f"falsy {value!r}": (json_message(value), "bad-request")
         for value in ({}, [], 0, "", None, False, {"action": None}, {"action": 1})
     },
 }
@@ -451,7 +441,7 @@ def test_a_lone_surrogate_in_an_error_is_escaped(house: OpenHouse) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "latin-1", "utf-32", "cp1252", "UTF8"])
 def test_any_text_encoding_is_read_and_answered_in_utf_8(house: OpenHouse, encoding: str) -> None:
     peer = house().peer()
-    peer.send(jsonish({"action": "echo", "value": "é"}, encoding))
+    peer.send(json_message({"action": "echo", "value": "é"}, encoding))
     assert peer.reply().content == '{"result": "é"}'.encode()
 
 
@@ -796,7 +786,7 @@ def test_a_timeout_of_zero_is_none(house: OpenHouse) -> None:
 def test_lingering_ends_after_five_seconds_also_with_a_peer_that_never_finishes(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(frame(b"[]"))
+    peer.send(framed(b"[]"))
     assert peer.reply().code == "bad-header"
     peer.eof()
     home.advance(4.9)
@@ -1240,7 +1230,7 @@ def test_broken_framing_behind_a_blocking_request_is_told_after_its_reply(house:
     with doors() as d:
         home = house(d.actions)
         peer = home.peer()
-        peer.send(keep("wait", "slow"), frame(b"[]"), keep("echo", 3))
+        peer.send(keep("wait", "slow"), framed(b"[]"), keep("echo", 3))
         home.until(lambda: d.begun)
         home.quiet()
         peer.silent()
@@ -1307,7 +1297,7 @@ def test_errors_that_wait_behind_a_blocking_request_hold_no_more_than_their_word
     padding = "x" * 100_000
     request = {
         "no JSON": message(b"[" + padding.encode(), "text/json", "utf-8", connection="keep-alive"),
-        "no object": jsonish([padding], connection="keep-alive"),
+        "no object": json_message([padding], connection="keep-alive"),
         "no action": keep("none", padding),
         "refused": keep("refuse", padding),
         "failed": keep("crash", padding),
@@ -1643,7 +1633,7 @@ def test_a_handler_that_aborts_its_own_connection_is_no_harm(house: OpenHouse) -
 
 @pytest.mark.parametrize("place", ["data_received", "_serve", "write", "_header_received"])
 def test_a_bug_of_ours_costs_one_connection_and_the_loop_lives_on(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    from tests.libserver.harness import turned
+    from tests.support.server import turned
 
     with turned(internal_errors=1) as home:
         victim, other = home.peer(), home.peer()
@@ -1734,7 +1724,7 @@ def test_a_peer_that_resets_while_its_request_waits_for_a_thread_is_noticed_in_a
         gone, stays = home.peer(), home.peer()
         for peer, name in ((gone, "gone"), (stays, "stays")):
             asked = {"action": "wait", "value": name, "more": "x" * 100_000 * large}
-            peer.send(jsonish(asked, connection="keep-alive"))
+            peer.send(json_message(asked, connection="keep-alive"))
         home.until(lambda: len(home.server._waiting_for_pool) == 2)
         gone.reset()
         home.quiet()

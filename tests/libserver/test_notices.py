@@ -10,7 +10,7 @@ import pytest
 from eventloop import EventLoop
 from libserver.notices import TOLD, WITHIN, Notices
 from tests.fakes.clock import FakeClock
-from tests.libserver.harness import Caught, caught
+from tests.support.server import Caught, caught
 
 
 @pytest.fixture

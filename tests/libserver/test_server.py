@@ -27,25 +27,10 @@ from protocol.states import DRAINING
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import Errno, FaultySocket
 from tests.libserver.conftest import OpenHouse, Rows
-from tests.libserver.harness import (
-    ANY_PORT,
-    Peer,
-    Turned,
-    arrived,
-    ask,
-    binary,
-    check_books,
-    check_closed,
-    connected,
-    descriptors,
-    frame,
-    keep,
-    message,
-    serving,
-    small_buffers,
-    turned,
-)
 from tests.libserver.test_message import doors, finish_request, peer_sends, stuff
+from tests.support.peer import Peer, arrived, connected, small_buffers
+from tests.support.server import ANY_PORT, Turned, check_books, check_closed, descriptors, serving, turned
+from tests.support.wire import ask, binary, framed, keep, message
 
 MEGABYTE = 1024 * 1024
 
@@ -399,7 +384,7 @@ def test_a_stop_during_a_drain_cuts_at_once(house: OpenHouse) -> None:
 def test_a_drain_waits_for_those_that_linger_but_not_for_long(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
-    peer.send(frame(b"[]"))
+    peer.send(framed(b"[]"))
     assert peer.reply().code == "bad-header"
     home.server.drain()
     home.advance(LINGER - 0.1)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from libserver import Actions, Session
-from tests.libserver.harness import ANY_PORT, PATIENCE, ask, binary, jsonish, keep, turned
+from tests.support.peer import PATIENCE
+from tests.support.server import ANY_PORT, turned
+from tests.support.wire import ask, binary, json_message, keep
 
 
 def remembering() -> tuple[Actions, list[Session]]:
@@ -116,8 +118,8 @@ def test_every_request_is_counted_whichever_way_it_is_answered() -> None:
         asked(1, ask("look"))
         asked(1, binary(b"bytes"))
         asked(1, ask("no such action"))
-        asked(1, jsonish([]))
-        asked(1, jsonish({"action": "echo"}, "utf-8", deadline_ms=0))
+        asked(1, json_message([]))
+        asked(1, json_message({"action": "echo"}, "utf-8", deadline_ms=0))
         asked(1, keep("echo")[:-1] + b"?")  # no JSON
         asked(1, ask("slowly"))  # by the pool
         asked(12, ask("slowly") * 12)  # more than the pool has room for

@@ -12,7 +12,8 @@ from eventloop import EventLoop
 from libserver import Actions, Server
 from libserver.slowness import SLOW
 from tests.fakes.clock import FakeClock
-from tests.libserver.harness import ANY_PORT, Caught, Turned, ask, binary, caught, keep, turned
+from tests.support.server import ANY_PORT, Caught, Turned, caught, turned
+from tests.support.wire import ask, binary, keep
 
 
 def sleepy(times: dict[str, float]) -> tuple[Actions, dict[str, Turned]]:

@@ -8,7 +8,7 @@ from eventloop import Address
 from libserver.limits import ServerLimits
 from libserver.listeners import Bound
 from libserver.system import System
-from tests.libserver.harness import ANY_PORT, descriptors, turned
+from tests.support.server import ANY_PORT, descriptors, turned
 
 
 def test_what_a_server_asks_of_the_system_is_asked_of_the_one_it_was_given() -> None:

@@ -17,7 +17,9 @@ from libserver import Actions, CloseReason, Message
 from libserver.together import TOGETHER, WITHIN, Together
 from protocol import Codec, Limits
 from protocol.batch import PARTS, answer_each
-from tests.libserver.harness import Peer, Turned, arrived, ask, binary, keep, small_buffers, turned
+from tests.support.peer import Peer, arrived, small_buffers
+from tests.support.server import Turned, turned
+from tests.support.wire import ask, binary, keep
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from libserver.limits import LIGHT, STALLED, TURN
 from libserver.together import HEAVY, TOGETHER
 from protocol.limits import DIRECT_CONTENT
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.harness import Peer, Turned, binary, keep, message, turned
 from tests.libserver.test_together import at_rest, bring, turn
+from tests.support.peer import Peer
+from tests.support.server import Turned, turned
+from tests.support.wire import binary, keep, message
 
 
 class Costs:

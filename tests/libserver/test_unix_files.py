@@ -18,8 +18,9 @@ from eventloop import parse_address
 from libserver import CannotListen, Server
 from libserver import unix_files as module
 from libserver.unix_files import bind_unix, parse_mode, parse_owner
-from tests.libserver.harness import keep, serving
 from tests.libserver.test_listeners import close, opened, sentence
+from tests.support.server import serving
+from tests.support.wire import keep
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has abstract sockets")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

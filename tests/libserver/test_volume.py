@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from libserver.volume import Remembering, volume
-from tests.libserver.harness import ANY_PORT, ask, keep, turned
+from tests.support.server import ANY_PORT, turned
+from tests.support.wire import ask, keep
 
 
 @pytest.fixture

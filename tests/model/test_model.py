@@ -33,8 +33,15 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test  # noqa: E402
 
 from libserver import Message  # noqa: E402
-from tests.fakes.frames import in_frames  # noqa: E402
-from tests.libserver.harness import Peer, Turned, binary, frame, jsonish, take_reply, turned  # noqa: E402
+from tests.support.peer import Peer  # noqa: E402
+from tests.support.server import Turned, turned  # noqa: E402
+from tests.support.wire import (  # noqa: E402
+    binary,
+    framed,
+    in_frames,
+    json_message,
+    take_reply,
+)
 
 #: Seconds after which what the model says has not come.
 PATIENCE = 1.0
@@ -150,7 +157,7 @@ def _fields(connection: str | None, id: Any) -> dict[str, Any]:
 def _json(kind: str, value: Any, connection: str | None, id: Any) -> Sent:
     answers = {"echo": value, "confirm": "confirm", "search": f"No match for '{value}'.", "nothing": "unknown-action"}
     request = {"action": kind, "value": value}
-    return _sent(jsonish(request, **_fields(connection, id)), answers[kind], connection=connection, id=id)
+    return _sent(json_message(request, **_fields(connection, id)), answers[kind], connection=connection, id=id)
 
 
 def _bytes(content: bytes, kind: str, connection: str | None, id: Any) -> Sent:
@@ -160,11 +167,11 @@ def _bytes(content: bytes, kind: str, connection: str | None, id: Any) -> Sent:
 
 def _rejected(how: tuple[Any, str, str], connection: str | None, id: Any) -> Sent:
     value, encoding, code = how
-    whole = jsonish(value, **_fields(connection, id))
+    whole = json_message(value, **_fields(connection, id))
     if code != "bad-request":
         content = b"{"
         header = {"byteorder": "little", "content-type": "text/json", "content-encoding": encoding}
-        whole = frame({**header, "content-length": 1, **_fields(connection, id)}, content)
+        whole = framed({**header, "content-length": 1, **_fields(connection, id)}, content)
     return _sent(whole, code, connection=connection, id=id)
 
 
@@ -179,7 +186,7 @@ messages = st.one_of(
         connections,
         ids,
     ),
-    st.sampled_from([b"[1]", b"", b"{}"]).map(lambda header: _sent(frame(header), "bad-header", fatal=True)),
+    st.sampled_from([b"[1]", b"", b"{}"]).map(lambda header: _sent(framed(header), "bad-header", fatal=True)),
 )
 
 

@@ -12,7 +12,7 @@ from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, L
 from protocol.batch import PARTS, TOGETHER, send_binary_result
 from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
-from tests.fakes.frames import in_frames
+from tests.support.wire import in_frames
 
 from .feeding import cuts, framed, header, message, request, server, summary
 from .walking import BINARY, PLAIN, WITH_SESSION, Outcome, batched, walked

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import pytest
 
 from benchmarks.unobserved import blind
-from tests.libserver.harness import keep, turned
+from tests.support.server import turned
+from tests.support.wire import keep
 
 R = TypeVar("R")
 

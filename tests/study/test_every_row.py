@@ -36,7 +36,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
 from tests.libclient.bench import Bench, granting, reply
-from tests.libserver.harness import ANY_PORT, Turned, ask, caught, check_closed, frame, keep, turned
+from tests.support.server import ANY_PORT, Turned, caught, check_closed, turned
+from tests.support.wire import ask, framed, keep
 
 Key = tuple[str, str, str]
 KEYS: list[Key] = [(machine.name, row.state, row.input) for machine in MACHINES for row in machine.rows]
@@ -161,7 +162,7 @@ def of_the_server(*takes: str, **limits: Any) -> Callable[[Callable[[House], Non
     return add
 
 
-HEADER_OF_100 = frame(
+HEADER_OF_100 = framed(
     {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8", "content-length": 100}
 )
 ONE_SHOT = ask("search", "morpheus")
@@ -197,7 +198,7 @@ def announces_an_empty_header(it: House) -> None:
 
 @of_the_server("JSONHEADER FRAMING_LOST", "LINGERING LINGER_EXPIRED")
 def sends_a_header_that_is_none_and_stays(it: House) -> None:
-    peer = it.begins(frame(b"not JSON"))
+    peer = it.begins(framed(b"not JSON"))
     assert peer.reply().code == "bad-header"
     it.advance(5)
     assert it.ended() == {"bad-framing": 1}
@@ -410,7 +411,7 @@ def gets_an_empty_header(bench: Recorded) -> None:
 @of_the_client("JSONHEADER FRAMING_LOST")
 def gets_a_header_that_is_none(bench: Recorded) -> None:
     bench.asks(1)
-    bench.feed(frame(b"not JSON"))
+    bench.feed(framed(b"not JSON"))
 
 
 @of_the_client("PROTOHEADER EOF_READ", "OPEN PEER_EOF")

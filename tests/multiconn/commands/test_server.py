@@ -9,7 +9,7 @@ import pytest
 
 from commandline import version
 from multiconn.commands.server import main
-from tests.libserver.harness import logging_as_before
+from tests.support.server import logging_as_before
 
 LATER = [
     ["--tls-cert", "x"],

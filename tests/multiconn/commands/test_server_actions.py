@@ -11,7 +11,7 @@ import pytest
 from libserver import Actions
 from multiconn.commands.server import main
 from multiconn.commands.server_actions import CannotLoad, load_actions
-from tests.libserver.harness import logging_as_before
+from tests.support.server import logging_as_before
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ import pytest
 
 from multiconn.commands import server_log
 from multiconn.commands.server_log import ANSWERS, FORMATS, LEVELS, Writer, check_logging, flush_log, set_up_logging
-from tests.libserver.harness import logging_as_before
+from tests.support.server import logging_as_before
 
 log = logging.getLogger("multiconn.server")
 answers = logging.getLogger(ANSWERS)

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.libserver.harness import ask, connected, keep
+from tests.support.peer import connected
+from tests.support.wire import ask, keep
 from tests.test_app_server import SCRIPT, Command, fails, kept_alive, peer_of, running
 
 APP = """

@@ -80,6 +80,12 @@ def test_a_header_that_its_reader_refuses_is_not_taken() -> None:
     assert buffer == framed(b"[1")
 
 
+def test_a_header_in_another_encoding_than_utf_8_is_none() -> None:
+    raw = json.dumps({"content-length": 0}).encode("utf-16")
+    with pytest.raises(UnicodeDecodeError):
+        take(bytearray(framed(raw)))
+
+
 def test_a_stream_of_whole_messages_is_all_taken_and_one_that_is_not_is_an_error() -> None:
     stream = message(b"abc") + message(b"")
     assert list(in_frames(stream)) == [(header(3), b"abc"), (header(0), b"")]

@@ -1,7 +1,4 @@
-"""How do the server's tests talk to it?
-
-In raw sockets and bytes built here, never by `protocol`: a bug there must not hide itself by
-being on both sides. Two ways to have a server:
+"""How does a test have a server? In one of two ways:
 
 * `turned(...)`: its loop is turned by hand in the test's own thread, on a clock that the test
   moves. Nothing sleeps, and what happens happens in one order.
@@ -10,250 +7,28 @@ being on both sides. Two ways to have a server:
 Both check at the end that the books balance: every accepted connection ended with exactly one
 reason, no timer keeps a closed one, no descriptor is left, nothing failed inside.
 
-Not here: the command in a subprocess (tests/test_app_server.py).
+Not here: talking to it (`peer`), the command in a subprocess (tests/test_app_server.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import select
 import socket
-import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sized
-from typing import Any, NamedTuple
+from typing import Any
 
 from eventloop import EventLoop
 from libserver import Actions, Server
 from protocol import Limits
 from tests.fakes.clock import FakeClock
-
-#: Real seconds after which a test gives up waiting for what must happen.
-PATIENCE = 20.0
+from tests.support.peer import PATIENCE, Peer, connected
 
 ANY_PORT = "tcp://127.0.0.1:0"
-
-# --- bytes ---------------------------------------------------------------------------
-
-
-def frame(header: dict[str, Any] | bytes, content: bytes = b"") -> bytes:
-    """Prefix, header, content, whatever they say."""
-    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return len(raw).to_bytes(2, "big") + raw + content
-
-
-def message(content: bytes, content_type: str, encoding: Any, **fields: Any) -> bytes:
-    """A well-formed message; `fields` are optional header fields, `_` for `-`."""
-    header = {
-        "byteorder": sys.byteorder,
-        "content-type": content_type,
-        "content-encoding": encoding,
-        "content-length": len(content),
-    }
-    return frame(header | {name.replace("_", "-"): value for name, value in fields.items()}, content)
-
-
-def jsonish(value: object, encoding: str = "utf-8", **fields: Any) -> bytes:
-    return message(json.dumps(value, ensure_ascii=False).encode(encoding), "text/json", encoding, **fields)
-
-
-def ask(action: str, value: object = None, **fields: Any) -> bytes:
-    """A JSON request; one-shot unless `connection` is among the fields."""
-    return jsonish({"action": action, "value": value}, **fields)
-
-
-def keep(action: str, value: object = None, **fields: Any) -> bytes:
-    """A JSON request that asks for keep-alive."""
-    return ask(action, value, connection="keep-alive", **fields)
-
-
-def binary(content: bytes, content_type: str = "binary/echo", **fields: Any) -> bytes:
-    return message(content, content_type, "binary", **fields)
-
-
-class Reply(NamedTuple):
-    header: dict[str, Any]
-    content: bytes
-
-    @property
-    def body(self) -> dict[str, Any]:
-        assert self.header["content-type"] == "text/json"
-        assert self.header["content-encoding"] == "utf-8"
-        body = json.loads(self.content.decode())
-        assert isinstance(body, dict)
-        return body
-
-    @property
-    def result(self) -> Any:
-        return self.body["result"]
-
-    @property
-    def code(self) -> str | None:
-        """The error's code, None for a success."""
-        error = self.body.get("error")
-        if error is None:
-            return None
-        assert set(error) == {"code", "message"}
-        assert self.body["result"] == f"Error: {error['message']}"
-        return str(error["code"])
-
-    @property
-    def connection(self) -> str | None:
-        return self.header.get("connection")
-
-
-def take_reply(buffer: bytearray) -> Reply | None:
-    """The first whole message in the buffer, taken out of it."""
-    if len(buffer) < 2:
-        return None
-    (length,) = struct.unpack_from(">H", buffer)
-    if len(buffer) < 2 + length:
-        return None
-    header = json.loads(bytes(buffer[2 : 2 + length]).decode())
-    end = 2 + length + header["content-length"]
-    if len(buffer) < end:
-        return None
-    content = bytes(buffer[2 + length : end])
-    del buffer[:end]
-    return Reply(header, content)
-
-
-# --- a raw peer ------------------------------------------------------------------------
-
-
-class Peer:
-    """A raw socket. What it waits for, it waits for by `pump`, which lets the server work."""
-
-    def __init__(self, sock: socket.socket, pump: Callable[[], object]) -> None:
-        sock.setblocking(False)
-        self.sock = sock
-        self.pump = pump
-        self.received = bytearray()
-        self.ended = False
-
-    def _wait(self, done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not done():
-            assert time.monotonic() < deadline, f"{what} did not come; received {bytes(self.received[:300])!r}"
-            self.pump()
-
-    def send(self, *parts: bytes) -> None:
-        """Send everything, letting the server work where the kernel takes no more."""
-        view = memoryview(b"".join(parts))
-
-        def sent() -> bool:
-            nonlocal view
-            with contextlib.suppress(BlockingIOError):
-                view = view[self.sock.send(view) :]
-            return not view
-
-        self._wait(sent, "room to send")
-
-    def read(self) -> bool:
-        """Take what has come; False if nothing had."""
-        try:
-            data = self.sock.recv(1 << 20)
-        except BlockingIOError:
-            return False
-        self.received += data
-        self.ended = self.ended or not data
-        return bool(data)
-
-    def reply(self) -> Reply:
-        found: Reply | None = None
-
-        def arrived() -> bool:
-            nonlocal found
-            found = take_reply(self.received)
-            while found is None and self.read():
-                found = take_reply(self.received)
-            if found is None:
-                assert not self.ended, f"FIN instead of a reply, after {bytes(self.received)!r}"
-            return found is not None
-
-        self._wait(arrived, "a reply")
-        assert found is not None
-        return found
-
-    def replies(self, count: int) -> list[Reply]:
-        return [self.reply() for _ in range(count)]
-
-    def eof(self) -> None:
-        """FIN comes, and nothing before it; a RST would raise."""
-
-        def finished() -> bool:
-            while self.read():
-                assert not self.received, f"more than expected: {bytes(self.received[:300])!r}"
-            return self.ended
-
-        self._wait(finished, "FIN")
-        assert not self.received
-
-    def silent(self) -> None:
-        """Nothing has come, although the server had its turns."""
-        for _ in range(5):
-            self.pump()
-            assert not self.read(), f"unexpected: {bytes(self.received[:300])!r}"
-        assert not self.ended
-
-    def gone(self) -> None:
-        """FIN or RST, after whatever came."""
-
-        def over() -> bool:
-            try:
-                while self.read():
-                    pass
-            except ConnectionError:
-                self.ended = True
-            return self.ended
-
-        self._wait(over, "the end")
-
-    def finish(self) -> None:
-        self.sock.shutdown(socket.SHUT_WR)
-
-    def reset(self) -> None:
-        """Close with a RST."""
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-    def close(self) -> None:
-        self.sock.close()
-
-
-def arrived(sock: Any, size: int) -> None:
-    """Wait until so many bytes have come to it, unread: on a busy machine even the loopback takes a moment."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            if len(sock.recv(size, socket.MSG_PEEK)) == size:
-                return
-        assert time.monotonic() < deadline, f"{size} bytes did not arrive"
-
-
-def small_buffers(sock: socket.socket) -> None:
-    """Little room in the kernel, so that flow control is met soon."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-
-
-def connected(address: Any, prepare: Callable[[socket.socket], object] | None = None) -> socket.socket:
-    family = socket.AF_UNIX if address.scheme == "unix" else socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if prepare is not None:
-            prepare(sock)
-        sock.settimeout(PATIENCE)
-        sock.connect(address.path if address.scheme == "unix" else (address.host, address.port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
 
 # --- the books -------------------------------------------------------------------------
 
