@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The client's command line: `python3 app_client.py --help`.
 
-Thin: everything is in `libclient.cli`, but for what `--trace` writes: `study.recorder`, which the
+Thin: everything is in `multiconn.commands.client`, but for what `--trace` writes: `study.recorder`, which the
 library knows nothing of.
 """
 
@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the command line's arguments."""
 
     def command() -> int:
-        from libclient import cli  # here, so that Ctrl-C during the import is an exit code too
+        from multiconn.commands import client  # here, so that Ctrl-C during the import is an exit code too
 
-        return cli.main(argv, record)
+        return client.main(argv, record)
 
     return stdio.run("app_client.py", command)
 

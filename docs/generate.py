@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import stdio  # noqa: E402
-from libclient.arguments import CommandParser  # noqa: E402
-from libclient.cli import COMMANDS  # noqa: E402
+from multiconn.commands.arguments import CommandParser  # noqa: E402
+from multiconn.commands.client import COMMANDS  # noqa: E402
 from multiconn.commands.server_options import build_parser as server_parser  # noqa: E402
 from study.pages import bring_up_to_date, states_page, table  # noqa: E402
 
@@ -89,7 +89,7 @@ def client_parsers() -> dict[str, argparse.ArgumentParser]:
     parsers: dict[str, argparse.ArgumentParser] = {}
     for name, (module, line) in COMMANDS.items():
         parsers[name] = CommandParser(f"app_client.py {name}", line)
-        import_module(module, "libclient").add_arguments(parsers[name])
+        import_module(module, "multiconn.commands").add_arguments(parsers[name])
     return parsers
 
 

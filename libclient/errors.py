@@ -28,12 +28,7 @@ __all__ = [
     "ReplyTimeout",
     "UnknownHost",
     "Unreachable",
-    "UsageError",
 ]
-
-
-class UsageError(Exception):
-    """A command line can't be meant so; the sentence says what to write."""
 
 
 class ErrorReply(Exception):

@@ -4,7 +4,7 @@ It sends all messages without waiting and compares what comes back, byte for byt
 `StreamEcho` does so over TCP, `DatagramEcho` over UDP, where a datagram may get lost or overtaken
 by another, and is never sent again.
 
-Not here: how many there are, what is printed (`libclient.echo`).
+Not here: how many there are, what is printed (`app_client.py echo`).
 """
 
 from __future__ import annotations
@@ -58,11 +58,6 @@ class RawEcho:
 
     def close(self) -> None:
         raise NotImplementedError
-
-    def outcome(self) -> str:
-        if self.trouble is not None:
-            return f"FAILED: {self.trouble}"
-        return f"{plural(len(self.many.messages), 'message')}, {self.matched} bytes came back as sent"
 
     def finish(self, trouble: str | None = None) -> None:
         if not self.finished:

@@ -23,7 +23,7 @@ HEAVY = {
     "importlib.metadata": "--version",
     "inspect": "nobody's",
     "libclient.load": "load tests",
-    "libclient.tracing": "--trace",
+    "multiconn.commands.tracing": "--trace",
     "logging": "an observer that fails",
     "pkgutil": "other encodings than UTF-8",
     "protocol.batch": "the server's",

@@ -38,12 +38,12 @@ from pathlib import Path
 from typing import Any
 
 from eventloop import Address, Endpoint
+from multiconn.commands import UsageError
+from multiconn.commands.output import program, remark
 from protocol.files import replace
 from protocol.printable import printable_json
 
-from ..arguments import UsageError, program
 from ..connect import resolve
-from ..output import remark
 from . import report
 from .bootstrap import FEWEST
 from .child import ChildServer, server_command

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from eventloop import Address, Endpoint
+from multiconn.commands.tracing import Instruments, recording
 from protocol.printable import printable, printable_json
 
 from ..connect import resolve
 from ..errors import NoDescriptors, UnknownHost
-from ..tracing import Instruments, recording
 from . import report
 from .child import ChildError, ChildServer, server_command
 from .config import Config

@@ -31,10 +31,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from multiconn.commands import UsageError
+from multiconn.commands.output import remark
 from protocol.printable import printable, printable_json
 
-from ..arguments import UsageError
-from ..output import remark
 from . import hdr
 from .bootstrap import CONFIDENCE, MARGIN, METRICS, Block, Change, changes
 from .files import SavedRun, Told, read_run

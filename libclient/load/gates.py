@@ -28,8 +28,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from eventloop import parse_duration
+from multiconn.commands.arguments import plain_number
 
-from ..arguments import plain_number
 from .histogram import Histogram
 from .progress import MEASURING, Interval, Plan
 

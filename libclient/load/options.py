@@ -18,10 +18,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from eventloop import Address, parse_duration
+from multiconn.commands import UsageError
+from multiconn.commands.arguments import plain_number
+from multiconn.commands.output import program
+from multiconn.commands.tracing import add_arguments as add_trace_options
 
-from ..arguments import UsageError, plain_number, program
 from ..connect import parse_target
-from ..tracing import add_arguments as add_trace_options
 from .beside import KINDS
 from .config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
 from .gates import parse

@@ -35,9 +35,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from eventloop import Address, Endpoint, EventLoop, Timer
+from multiconn.commands.tracing import Instruments
 
 from ..owner import Shared
-from ..tracing import Instruments
 from .accept_queue import listen_overflows
 from .beside import Beside
 from .collector import Collector
@@ -76,7 +76,7 @@ class Runner:
     """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
 
     `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together;
-    `seen` writes a trace of its connections (`libclient.tracing`).
+    `seen` writes a trace of its connections (`multiconn.commands.tracing`).
     Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """
 

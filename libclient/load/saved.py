@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..arguments import program
-from ..output import remark
+from multiconn.commands.output import program, remark
+
 from .files import Writer
 from .signals import Interrupts, Quit
 

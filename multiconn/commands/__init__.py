@@ -12,14 +12,37 @@ Rules:
 Not here: what a command does once it knows what was asked for (`libserver`, `libclient`).
 """
 
-__all__ = ["CANNOT_START", "DONE", "SIGNAL", "STUCK", "USAGE"]
+__all__ = [
+    "CANNOT_START",
+    "CANT_WRITE",
+    "DONE",
+    "ERROR_REPLY",
+    "INTERNAL_ERROR",
+    "NOT_CONNECTED",
+    "SIGNAL",
+    "STUCK",
+    "USAGE",
+    "UsageError",
+]
 
 DONE = 0
-#: The server did not come to listen.
+#: Of the client: a mistake of ours, or the system refused what is no connection.
+INTERNAL_ERROR = 1
+#: Of the server: it did not come to listen.
 CANNOT_START = 1
-#: It can't be meant so.
+#: A command line can't be meant so.
 USAGE = 2
-#: The server ended inside an action that did not return.
+#: An output can't be written: it was given to us so.
+CANT_WRITE = USAGE
+#: Of the client: there is no connection, or it was lost.
+NOT_CONNECTED = 3
+#: Of the server: it ended inside an action that did not return.
 STUCK = 3
+#: Of the client: the answer is an error, or wrong.
+ERROR_REPLY = 4
 #: Plus the number of the signal that ended it.
 SIGNAL = 128
+
+
+class UsageError(Exception):
+    """A command line can't be meant so; the sentence says what to write."""

@@ -132,19 +132,23 @@ print([name for name in sys.modules if name.partition(".")[0] in ("libclient", "
 
 
 def test_what_a_function_imports_late_is_ours_too(tmp_path: Path) -> None:
-    """`libclient.load` is imported when a load test is asked for, and imports much of the rest."""
+    """The built-in actions are imported when a registry is made, and an encoding's tables when one is met."""
     (tmp_path / "libclient.py").write_text(TUTORIAL, encoding="utf-8")
     script = """
-        from multiconn.parts import part
-        import importlib
-        module = importlib.import_module(part("libclient").__name__ + ".cli")
-        try:
-            module.main(["load", "--help"])
-        except SystemExit as end:
-            assert not end.code
         import sys
-        print("-", [name for name in sys.modules if name.startswith(("libclient", "protocol", "stdio"))])
+        import multiconn
+        from multiconn.parts import part
+        late = {"multiconn.libserver.builtin", "multiconn.protocol.encodings"}
+        multiconn.Outgoing
+        print(sorted(late & set(sys.modules)))
+        multiconn.Actions()
+        part("protocol").content.text_codec("latin-1")
+        print(sorted(late & set(sys.modules)))
+        ours = ("libclient", "libserver", "protocol", "eventloop")
+        print([name for name in sys.modules if name.startswith(ours)])
         """
-    out = run(script, tmp_path)
-    assert out[-1] == "- []"
-    assert any("--warmup" in line for line in out)
+    assert run(script, tmp_path) == [
+        "[]",
+        "['multiconn.libserver.builtin', 'multiconn.protocol.encodings']",
+        "[]",
+    ]

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from eventloop import parse_address
-from libclient.cli import main
 from libclient.connect import resolve
 from libclient.load.against import SETTLING, Turns, order_of, settling_of
 from libclient.load.bootstrap import FEWEST
@@ -25,6 +24,7 @@ from libclient.load.config import Config
 from libclient.load.outcome import summary
 from libclient.load.progress import DRAINING, MEASURING, RESTING, WARMUP
 from libclient.load.schedule import BLOCK
+from multiconn.commands.client import main
 
 from . import regressions, servers
 from .paced import paced

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from libclient.cli import main
 from libclient.load import cli
 from libclient.load.child import ChildError, ChildServer, server_command
 from libclient.load.errors import NAMES
+from multiconn.commands.client import main
 
 from . import servers
 from .servers import ScriptedServer

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from libclient.cli import main
 from libclient.load import bootstrap
 from libclient.load.bootstrap import FEWEST, MARGIN, Block, changes
 from libclient.load.compare import MOST, Piece, Side, blocks_of, compare
 from libclient.load.files import SUMMARY, TIMESERIES, interval_object
 from libclient.load.histogram import Histogram
 from libclient.load.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
+from multiconn.commands.client import main
 
 REQUESTS = 60  # per block
 DRAWS = 200  # a twentieth of the usual, in a twentieth of the time

@@ -6,7 +6,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from libclient import cli
 from libclient.load import files
 from libclient.load.config import CLOSED_LABEL, Config
 from libclient.load.errors import Incident
@@ -14,6 +13,7 @@ from libclient.load.histogram import Histogram
 from libclient.load.page import PAGE, write_html
 from libclient.load.page.series import POINTS, ROWS_PER_DECADE, distribution, read_series
 from libclient.load.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.commands import client
 from tests.fakes import chromium
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned=1'> & \"quoted\" \u2028"
@@ -231,7 +231,7 @@ def test_hostile_text_stays_text(save):
 
 def test_report_makes_the_page_again_and_refuses_what_is_no_run_in_one_line(save, tmp_path, capsys):
     directory = save(RUN)
-    assert cli.main(["report", str(directory)]) == 0
+    assert client.main(["report", str(directory)]) == 0
     assert capsys.readouterr().out == f"{directory / PAGE}\n"
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / files.TIMESERIES).write_text('{"t": 1}\n')
@@ -239,7 +239,7 @@ def test_report_makes_the_page_again_and_refuses_what_is_no_run_in_one_line(save
     (tmp_path / "half" / files.SUMMARY).write_text('{"schema": "appload/1"}')
     (tmp_path / "half" / files.TIMESERIES).write_text("")
     for wrong in (tmp_path / "nowhere", tmp_path, tmp_path / "cut", tmp_path / "half"):
-        assert cli.main(["report", str(wrong)]) == 2
+        assert client.main(["report", str(wrong)]) == 2
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         assert "name a directory that load -o wrote" in told

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from libclient import cli
 from libclient.load import cli as load_cli
 from libclient.load.config import Config
 from libclient.load.dashboard import Screen
 from libclient.load.histogram import Histogram
 from libclient.load.live import PER_SECOND, Coarse, Dashboard, Snapshots
 from libclient.load.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.commands import client
 
 ROOT = Path(__file__).resolve().parents[3]
 ENTER, LEAVE, HIDE, SHOW = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25l", b"\x1b[?25h"
@@ -137,12 +137,12 @@ def test_the_whole_runs_percentiles_are_told_to_one_percent_and_never_too_low():
 
 def test_without_rich_or_a_terminal_it_is_one_clear_line(monkeypatch, capsys, tmp_path):
     run = ["load", "127.0.0.1:1", "--ui", "live", "-o", str(tmp_path / "run")]
-    assert cli.main(run) == 2
+    assert client.main(run) == 2
     assert "needs a terminal" in capsys.readouterr().err
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(load_cli, "find_spec", lambda name: None)
-    assert cli.main(run) == 2
+    assert client.main(run) == 2
     told = capsys.readouterr().err
     assert "needs the package rich" in told
     assert told.count("\n") == 1

@@ -12,8 +12,8 @@ import threading
 
 import pytest
 
-from libclient.cli import main
 from libclient.load.files import read_run
+from multiconn.commands.client import main
 
 from . import servers
 from .servers import ScriptedServer

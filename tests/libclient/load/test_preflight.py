@@ -6,10 +6,10 @@ import resource
 import pytest
 
 from eventloop import Address
-from libclient.cli import main
 from libclient.errors import NoDescriptors
 from libclient.load.options import add_arguments, config_from
 from libclient.load.preflight import PreflightError, available_ports, check_ports, preflight
+from multiconn.commands.client import main
 
 
 def test_too_few_ports_name_the_range_and_what_would_fit():

@@ -6,7 +6,7 @@ The same as there, byte for byte on the wire: `search` goes as JSON and any othe
 binary content (ACTION and VALUE, one behind the other, in UTF-8), on a connection of its own that
 never asks to be kept. `tests/test_app_client.py` has the transcripts.
 
-Not here: everything that has a command name (`libclient.ask` is the everyday way to send one).
+Not here: everything that has a command name (`request` is the everyday way to send one).
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import Any
 
 from eventloop import Address
 from eventloop.addresses import parse_port
+from libclient.client import Client
+from libclient.errors import ErrorReply
+from libclient.outgoing import Outgoing, action_request
 
-from .client import Client
-from .errors import ErrorReply, UsageError
-from .outgoing import Outgoing, action_request
+from . import DONE, ERROR_REPLY, UsageError
 from .output import show_text
 
 __all__ = ["run", "tutorial_request"]
 
 CONTENT_TYPE = "binary/custom-client-binary-type"
-
-ERROR_REPLY = 4
 
 
 def tutorial_request(action: str, value: str) -> Outgoing:
@@ -51,7 +50,7 @@ def run(host: str, port: str, action: str, value: str) -> int:
         except ErrorReply as error:
             _show(error.reply)
             return ERROR_REPLY
-    return 0
+    return DONE
 
 
 def _show(value: Any) -> None:

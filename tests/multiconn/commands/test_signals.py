@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from libclient.signals import ended_by_signals
+from multiconn.commands.signals import ended_by_signals
 from study.trace import load
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, str(ROOT / "app_client.py")]
 
 

@@ -24,12 +24,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import stdio
+from libclient import Answer, Client, ConnectionFailed, ErrorReply, Outgoing, action_request, json_request
+from libclient.connect import parse_target
 
-from .arguments import UsageError, add_timeouts, target
-from .client import Answer, Client
-from .connect import parse_target
-from .errors import ConnectionFailed, ErrorReply
-from .outgoing import Outgoing, action_request, json_request
+from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
+from .arguments import add_timeouts, target
 from .output import remark, show_binary, show_json
 from .signals import ended_by_signals
 from .tracing import add_arguments as add_trace_options
@@ -50,8 +49,6 @@ HELP = """\
   /json {"action": 1}  a request of your own, as JSON
   help                 this
   quit                 the end; Ctrl-D too"""
-
-ERROR_REPLY, NOT_CONNECTED = 4, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +143,7 @@ class _Session:
         self.client = client
         self.action = action
         self.by_hand = by_hand
-        self.code = 0
+        self.code = DONE
         self.one_shot_told = False
         self.answered = False  # the server answered on the connection there was
 
@@ -160,7 +157,7 @@ class _Session:
                 continue
             if not self._serve(line):
                 return NOT_CONNECTED
-        return 0 if self.by_hand else self.code
+        return DONE if self.by_hand else self.code
 
     def _serve(self, line: str) -> bool:
         """One line; returns whether to go on."""

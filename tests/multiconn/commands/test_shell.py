@@ -1,4 +1,4 @@
-"""`libclient.shell`: what a line means. (How a session goes: `tests/test_app_client.py`.)"""
+"""`multiconn.commands.shell`: what a line means. (How a session goes: `tests/test_app_client.py`.)"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from libclient.arguments import UsageError
-from libclient.shell import parse_line
+from multiconn.commands import UsageError
+from multiconn.commands.shell import parse_line
 
 
 def meaning(line: str, **more: str) -> object:

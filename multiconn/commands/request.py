@@ -3,7 +3,7 @@
 Always JSON, unless `--file` sends a file: then it is binary content of the type `--type` says, else
 `binary/ACTION` if an action was given (so `echo --file` sends `binary/echo`), else the tutorial's.
 
-Not here: how answers look (`libclient.output`), exit codes (`libclient.cli`).
+Not here: how answers look (`output`), exit codes (`client`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import stat
 import sys
 from typing import Any
 
+from libclient import Answer, Client, Outgoing, json_request
+from libclient.outgoing import BINARY_ENCODING, BytesLike
 from protocol import JSON_ENCODING, JSON_TYPE
 
-from .arguments import UsageError, add_timeouts, duration, target
-from .client import Answer, Client
-from .outgoing import BINARY_ENCODING, BytesLike, Outgoing, json_request
+from . import CANT_WRITE, DONE, UsageError
+from .arguments import add_timeouts, duration, target
 from .output import remark, save, show_binary, show_json
 from .signals import ended_by_signals
 from .tracing import add_arguments as add_trace_options
@@ -32,9 +33,6 @@ __all__ = ["add_arguments", "outgoing", "run"]
 
 #: Bytes from which on a file is mapped. Below it, reading is as fast, and a file that shrinks meanwhile does no harm.
 MAPPED_FROM = 1 << 20
-
-#: The exit code of an answer that could not be saved: an output that can't be written.
-NOT_SAVED = 2
 
 EPILOG = """\
 The result goes to stdout: a text plain, anything else as JSON. A binary answer is described in a
@@ -189,11 +187,11 @@ def _show(answer: Answer, args: argparse.Namespace) -> int:
                 show_binary(answer)  # all that is left of it
                 why = f"{args.output}: {error.strerror}"
                 remark(f"the answer came and can't be saved ({why}); make room, or name another file")
-                return NOT_SAVED
+                return CANT_WRITE
             if args.output != "-":
                 remark(f"saved {what} to {args.output}")
-        return 0
+        return DONE
     if args.output is not None:
         remark("the answer is JSON, nothing binary to save; here it is")
     show_json(value["result"] if isinstance(value, dict) and "result" in value and not args.full else value)
-    return 0
+    return DONE

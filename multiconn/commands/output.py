@@ -4,7 +4,7 @@ Results go to stdout, everything about them to stderr. A text result is printed 
 as JSON on one line. Binary content is never thrown at a terminal: a line says what it is and how
 it begins, and `-o` saves it.
 
-Not here: exit codes, errors (`libclient.cli`).
+Not here: exit codes, errors (`client`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from protocol.printable import printable, printable_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .client import Answer
+    from libclient.client import Answer
 
 __all__ = ["program", "remark", "save", "show_binary", "show_json", "show_text"]
 

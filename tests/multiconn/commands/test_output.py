@@ -1,4 +1,4 @@
-"""`libclient.output`: nothing a peer sends can draw on the terminal."""
+"""`multiconn.commands.output`: nothing a peer sends can draw on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from libclient import Answer
-from libclient.output import remark, save, show_binary, show_json, show_text
+from multiconn.commands.output import remark, save, show_binary, show_json, show_text
 from protocol import Header
 
 

@@ -19,19 +19,18 @@ import argparse
 
 from eventloop import Address, Endpoint, EventLoop
 from eventloop.addresses import ECHO_UDP
+from libclient.connect import raise_descriptor_limit, resolve
+from libclient.raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plural
 
-from .arguments import UsageError, count, echo_target, positive_duration
-from .connect import raise_descriptor_limit, resolve
+from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
+from .arguments import count, echo_target, positive_duration
 from .output import remark, show_text
-from .raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plural
 from .signals import ended_by_signals
 
 __all__ = ["add_arguments", "run"]
 
 #: The tutorial's two.
 MESSAGES = ("Message 1 from client.", "Message 2 from client.")
-
-NOT_CONNECTED, WRONG = 3, 4
 
 EPILOG = """\
 examples:
@@ -125,7 +124,8 @@ class _Many:
     def tell(self) -> list[RawEcho]:
         """A line per connection and the total; returns those that failed."""
         for one in self.all:
-            show_text(f"connection {one.number}: {one.outcome()}")
+            came_back = f"{plural(len(self.messages), 'message')}, {one.matched} bytes came back as sent"
+            show_text(f"connection {one.number}: {came_back if one.trouble is None else f'FAILED: {one.trouble}'}")
         wrong = [one for one in self.all if one.trouble]
         back = sum(one.matched for one in self.all)
         sent = len(self.all) * len(self.expected)
@@ -140,9 +140,9 @@ class _Many:
         """What there is to tell; the exit code."""
         wrong = self.tell()
         if not wrong:
-            return 0
+            return DONE
         remark(f"app_client.py echo: {len(wrong)} of {len(self.all)} failed; the first: {wrong[0].trouble}")
-        return NOT_CONNECTED if any(one.never_connected for one in wrong) else WRONG
+        return NOT_CONNECTED if any(one.never_connected for one in wrong) else ERROR_REPLY
 
 
 def _expired(one: RawEcho) -> None:

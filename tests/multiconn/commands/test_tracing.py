@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import libclient.tracing
-from multiconn.commands import server_options
+from multiconn.commands import server_options, tracing
 
 
 def offered(parser: argparse.ArgumentParser) -> dict[str, tuple[Any, ...]]:
@@ -25,7 +24,7 @@ def server() -> argparse.ArgumentParser:
 
 def client() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    libclient.tracing.add_arguments(parser)
+    tracing.add_arguments(parser)
     return parser
 
 

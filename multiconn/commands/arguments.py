@@ -15,22 +15,19 @@ import commandline
 from commandline import checked
 from eventloop import Address, parse_duration
 from eventloop.addresses import ECHO, ECHO_UDP, TCP
+from libclient.connect import parse_target
 from protocol.limits import parse_count, parse_size
 
-from .connect import parse_target
-from .errors import UsageError
-from .output import program
+from . import UsageError
 
 __all__ = [
     "CommandParser",
-    "UsageError",
     "add_timeouts",
     "count",
     "duration",
     "echo_target",
     "plain_number",
     "positive_duration",
-    "program",
     "size",
     "target",
 ]

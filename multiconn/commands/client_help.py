@@ -1,6 +1,6 @@
 """What is said to somebody who asks for no command: `--help`, `--version`, or what to write?
 
-Not here: the commands (`libclient.cli`), their own help (each command's `add_arguments`).
+Not here: the commands (`client`), their own help (each command's `add_arguments`).
 """
 
 from __future__ import annotations

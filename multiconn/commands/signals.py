@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from . import SIGNAL
+
 __all__ = ["ended_by_signals"]
 
-TERMINATED = 128 + signal.SIGTERM
+TERMINATED = SIGNAL + signal.SIGTERM
 
 
 def _end(number: int, frame: FrameType | None) -> None:

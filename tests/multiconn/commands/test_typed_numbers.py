@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from libclient.arguments import CommandParser, plain_number
-from libclient.cli import COMMANDS
 from libclient.load.gates import parse
+from multiconn.commands.arguments import CommandParser, plain_number
+from multiconn.commands.client import COMMANDS
 from multiconn.commands.server_options import build_parser
 
 #: Beyond a float's range, and beyond what Python turns into an integer at all.
@@ -23,7 +23,7 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     yield "server", build_parser()
     for name, (module, words) in COMMANDS.items():
         parser = CommandParser(name, words)
-        import_module(module, "libclient").add_arguments(parser)
+        import_module(module, "multiconn.commands").add_arguments(parser)
         yield name, parser
 
 

@@ -1,4 +1,4 @@
-"""`libclient.echo`: byte for byte, on many raw connections at once."""
+"""`multiconn.commands.echo`: byte for byte, on many raw connections at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from libclient.arguments import CommandParser, UsageError
-from libclient.echo import add_arguments, run
+from multiconn.commands import UsageError
+from multiconn.commands.arguments import CommandParser
+from multiconn.commands.echo import add_arguments, run
 from tests.libclient.load.servers import Peer, ScriptedServer, unused_port
 
 

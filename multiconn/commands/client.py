@@ -13,7 +13,7 @@ Rules:
 * A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Its module, and all that only
   some commands need, is imported when it is asked for: the tutorial's form is to start as fast as the tutorial's.
 
-Not here: what the commands do, what is said without one (`libclient.usage`), the standard streams (`stdio`).
+Not here: what the commands do, what is said without one (`client_help`), the standard streams (`stdio`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import sys
 from importlib import import_module
 
 import stdio
+from libclient.errors import ConnectionFailed, ErrorReply
 
-from .errors import ConnectionFailed, ErrorReply, UsageError
+from . import ERROR_REPLY, INTERNAL_ERROR, NOT_CONNECTED, USAGE, UsageError
 from .output import program, remark
 
 TYPE_CHECKING = False
@@ -37,16 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-INTERNAL_ERROR, USAGE, NOT_CONNECTED, ERROR_REPLY = 1, 2, 3, 4
-
 #: command -> its module, and a line for the help
 COMMANDS = {
-    "request": (".ask", "send one request and print the answer"),
+    "request": (".request", "send one request and print the answer"),
     "shell": (".shell", "one connection, many inputs, a confirmation for each"),
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
-    "load": (".load.cli", "put a server under load, verify every reply, report"),
-    "report": (".load.saved", "make the page of a saved load test once more"),
-    "compare": (".load.compare", "tell two saved load tests apart: by how much, and is it chance"),
+    "load": ("libclient.load.cli", "put a server under load, verify every reply, report"),
+    "report": ("libclient.load.saved", "make the page of a saved load test once more"),
+    "compare": ("libclient.load.compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
 
 #: What to do about an error reply, where the code alone tells.
@@ -90,7 +89,7 @@ def _run(arguments: list[str], record: Record | None) -> int:
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
         return int(module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record))))
-    from .usage import no_command
+    from .client_help import no_command
 
     return no_command(arguments, COMMANDS)
 

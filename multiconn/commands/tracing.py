@@ -24,7 +24,8 @@ from typing import Any, NamedTuple, Protocol
 from protocol import Limits
 from protocol.states import Observer
 
-from .arguments import UsageError, count, size
+from . import UsageError
+from .arguments import count, size
 from .output import remark
 
 __all__ = ["Instruments", "Record", "Recorder", "add_arguments", "recording"]
