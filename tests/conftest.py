@@ -17,7 +17,6 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
-    "faults",
     "libclient/load",
     "model",
     "study/test_dissector.py",

@@ -1,7 +1,7 @@
 """When the selector has no room, or a call that never fails does: nothing is deaf, lost or left open.
 
 epoll_ctl says ENOSPC at the limit of watches (fs.epoll.max_user_watches) and ENOMEM without memory.
-Every call and every errno, with real sockets: tests/faults. Here each of their consequences once.
+Every call and every errno, with real sockets: suites/faults. Here each of their consequences once.
 """
 
 from __future__ import annotations

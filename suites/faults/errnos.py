@@ -2,7 +2,7 @@
 
 The ERRORS sections of the Linux man-pages 6.03, section 2, one row per call; where the manual page
 sends the reader on to the protocol's, what ip(7), tcp(7) and unix(7) add for a stream socket.
-EWOULDBLOCK is EAGAIN on Linux. The names of the calls are those of `tests.faults.kernel`.
+EWOULDBLOCK is EAGAIN on Linux. The names of the calls are those of `suites.faults.kernel`.
 
 `MEANINGLESS` are the errors that only a bug of ours could bring about (a descriptor that is none,
 an argument that is none). They are injected all the same: such a bug may be logged with its
@@ -10,7 +10,7 @@ traceback, and must still cost no more than the connection it happens on.
 
 `LEFT_OUT` are those not injected, each with its reason.
 
-Not here: injecting them (`tests.faults.kernel`).
+Not here: injecting them (`suites.faults.kernel`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ LEFT_OUT = {
     "accept: ERESTARTSYS": "seen by a tracer only, never returned to a program",
     "epoll_wait: EBADF EFAULT EINVAL": "the loop itself would be broken: `run` must end, not hide it",
     "recvfrom, sendto": "of echo+udp:// alone, which may lose datagrams; tests/libserver/test_echo.py has them",
-    "socketpair, epoll_create": "of the loop before anything is served; test_starting.py has those by hand",
+    "socketpair, epoll_create": "of the loop before anything is served; tests/eventloop/test_no_room.py has those by hand",
 }
 
 MEANINGLESS = frozenset({"EBADF", "EFAULT", "EINVAL", "ENOTSOCK"})

@@ -10,7 +10,7 @@ Then must hold:
 * accepted = open + ended, and the victim ended with one reason: its own, or one for a loss;
 * the log has no traceback; the loop comes to rest within few turns; no descriptor is left.
 
-Not here: which call fails with what (`tests.faults.sweep`).
+Not here: which call fails with what (`suites.faults.sweep`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from unittest import mock
 import libserver.listeners
 from eventloop import EventLoop
 from libserver import Actions
+from suites.faults.errnos import MEANINGLESS, TRANSPARENT, number
+from suites.faults.kernel import Faults, Jumping, quick_server
 from tests.fakes.clock import FakeClock
-from tests.faults.errnos import MEANINGLESS, TRANSPARENT, number
-from tests.faults.kernel import Faults, Jumping, quick_server
 from tests.support.peer import connected
 from tests.support.server import ANY_PORT, caught, check_books, check_closed, descriptors
 from tests.support.wire import Reply, ask, binary, json_message, keep, take_reply

@@ -16,7 +16,7 @@ EINPROGRESS and EINTR, and EPOLL_CTL_DEL takes out.
 `Jumping` is a selector whose sleep moves a `FakeClock`: timers fire at once in real time, and a
 sleep that nothing would end is an error instead of a hang.
 
-Not here: which errors there are (`tests.faults.errnos`), what is done meanwhile (the tests).
+Not here: which errors there are (`suites.faults.errnos`), what is done meanwhile (`suites.faults.scenarios`).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from unittest import mock
 
 import libserver.server
 from libserver import Server
+from suites.faults.errnos import number
 from tests.fakes.clock import FakeClock
-from tests.faults.errnos import number
 
 __all__ = ["Faults", "Jumping", "SleepsForEver", "quick_server"]
 
@@ -231,7 +231,7 @@ class Jumping(selectors.EpollSelector):
         super().__init__()
         self.clock = clock
         self.polls = 0
-        self._selector: Any = _Epoll(self._selector, faults)  # type: ignore[has-type]
+        self._selector: Any = _Epoll(self._selector, faults)
 
     def select(self, timeout: float | None = None) -> Any:
         self.polls += 1

@@ -1,8 +1,8 @@
 """How many errors were survived at how many calls? The whole sweep, and its table.
 
-    python -m tests.faults
+    python -m suites.faults
 
-Every error of `tests.faults.errnos` at every call of every scenario: about 4,000 runs, ten seconds
+Every error of `suites.faults.errnos` at every call of every scenario: about 4,000 runs, ten seconds
 on an idle machine. The exit code is 1 if something did not live on.
 """
 
@@ -12,8 +12,8 @@ import sys
 import time
 
 import stdio
-from tests.faults.sweep import Tally, sweep
-from tests.faults.test_faults import ALL
+from suites.faults.scenarios import ALL
+from suites.faults.sweep import Tally, sweep
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ One run: a server is made that listens on TCP and on a UNIX path where a stale s
 fault at one of the calls it makes for that. Either it serves, or `CannotListen` says why; and no
 descriptor is left.
 
-Not here: which call fails with what (`tests.faults.sweep`).
+Not here: which call fails with what (`suites.faults.sweep`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from unittest import mock
 import libserver.listeners
 from eventloop import EventLoop
 from libserver import CannotListen, Server
+from suites.faults.kernel import Faults, Jumping, quick_server
 from tests.fakes.clock import FakeClock
-from tests.faults.kernel import Faults, Jumping, quick_server
 from tests.support.server import ANY_PORT, caught, descriptors
 from tests.support.wire import take_reply
 
@@ -66,7 +66,7 @@ def _make(listen: list[str], loop: EventLoop) -> Server | CannotListen:
         return refusal
 
 
-def _serves(loop: EventLoop, family: int, where: object) -> None:
+def _serves(loop: EventLoop, family: int, where: tuple[str, int] | str) -> None:
     """A header that is none is answered, so it serves."""
     with socket.socket(family) as peer:
         peer.connect(where)

@@ -9,7 +9,7 @@ client's sockets. Then must hold:
 * the client asks on and is served, without being made anew; another client never notices;
 * nobody waits for ever, the loop does not spin, and no descriptor is left.
 
-Not here: which call fails with what (`tests.faults.sweep`).
+Not here: which call fails with what (`suites.faults.sweep`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from eventloop import EventLoop
 from libclient import Client, ConnectionFailed
 from libserver import Actions, Server
 from libserver.reasons import CloseReason
+from suites.faults.kernel import Faults, Jumping, quick_server
 from tests.fakes.clock import FakeClock
-from tests.faults.kernel import Faults, Jumping, quick_server
 from tests.support.server import ANY_PORT, caught, check_books, descriptors
 
 __all__ = ["SCENARIOS"]

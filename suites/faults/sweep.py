@@ -5,7 +5,7 @@ each call, with each error that the call can return, at the first such call, the
 until the scenario ends without having met it. A run raises `AssertionError` if the loop did not
 live on as it should. What was exercised is in the `Tally`.
 
-Not here: the scenarios (`tests.faults.serving`, `tests.faults.asking`, `tests.faults.starting`).
+Not here: the scenarios (`suites.faults.scenarios`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from tests.faults.errnos import ERRORS
-from tests.faults.kernel import Faults
+from suites.faults.errnos import ERRORS
+from suites.faults.kernel import Faults
 
 __all__ = ["Tally", "sweep"]
 

@@ -1,14 +1,13 @@
 """Whatever a system call of the server or the client fails with, the loop lives on.
 
 A part of the whole: every error at the first call of each kind, in the thorough scenarios; a few of
-them at the later calls, and in the other scenarios. All of it, with the figures in a table: `python -m tests.faults`.
+them at the later calls, and in the other scenarios. All of it, with the figures in a table: `python -m suites.faults`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,19 +16,10 @@ from eventloop import Listener, Transport
 from libclient import Pool
 from libclient.call import Call
 from libserver import Message
-from tests.faults.asking import SCENARIOS
-from tests.faults.errnos import ERRORS
-from tests.faults.kernel import Faults, SleepsForEver
-from tests.faults.serving import SCRIPTS
-from tests.faults.starting import start
-from tests.faults.sweep import Tally, sweep
-
-ALL: dict[str, Callable[[Faults], None]] = {
-    **{f"server: {name}": script for name, script in SCRIPTS.items()},
-    **{f"client: {name}": scenario for name, scenario in SCENARIOS.items()},
-    "start": start,
-}
-
+from suites.faults.errnos import ERRORS
+from suites.faults.kernel import Faults, SleepsForEver
+from suites.faults.scenarios import ALL
+from suites.faults.sweep import Tally, sweep
 
 #: Between them they make every call of the table.
 THOROUGH = ("server: pipeline", "server: large", "client: requests", "client: large", "start")

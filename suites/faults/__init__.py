@@ -1,0 +1,1 @@
+"""Does the loop live on whatever a system call fails with? `python -m suites.faults`."""
