@@ -28,7 +28,7 @@ import stdio  # noqa: E402
 from multiconn.commands.arguments import CommandParser  # noqa: E402
 from multiconn.commands.client import COMMANDS  # noqa: E402
 from multiconn.commands.server_options import build_parser as server_parser  # noqa: E402
-from study.pages import bring_up_to_date, states_page, table  # noqa: E402
+from study.pages import states_page, table  # noqa: E402
 
 __all__ = ["main", "pages"]
 
@@ -113,6 +113,14 @@ def pages() -> dict[Path, str]:
         text = page.read_text(encoding="utf-8")
         wanted[page] = MARKED.sub(lambda found: f"{found[1]}\n{generated[found[2]]}\n\n{found[3]}", text)
     return wanted
+
+
+def bring_up_to_date(path: Path, text: str, *, check: bool) -> bool:
+    """Write `text` to `path` unless it is there already; with `check` write nothing. True if it was there."""
+    current = path.read_text(encoding="utf-8") if path.exists() else None
+    if current != text and not check:
+        path.write_text(text, encoding="utf-8")
+    return current == text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,5 @@
 """What do the state tables look like on a page?
 
-    python -m study.pages            write docs/states.md
-    python -m study.pages --check    exit code 1 if it is not what the tables say
-
 Everything on the page comes from the rows of `protocol.states`: the diagrams (Mermaid, which code
 hosts draw), the table of states against inputs, the rows with their reasons, the couplings.
 
@@ -11,25 +8,18 @@ Rules:
 * Nothing is told here that the rows do not say; an order is the order of the rows.
 * The same rows give the same bytes, so that a test can compare.
 
-Not here: the other generated parts of the docs (`docs/generate.py`), which need the command
-lines; `study` imports `protocol` alone.
+Not here: who writes the page, and what else is generated (`docs/generate.py`).
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import stdio
 from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
 
 from .diagram import mermaid
 
-__all__ = ["bring_up_to_date", "couplings", "matrix", "rows", "states_page", "table"]
-
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+__all__ = ["couplings", "matrix", "rows", "states_page", "table"]
 
 #: What each machine is for, in a sentence: the one thing that the rows do not carry.
 _ABOUT = {
@@ -73,7 +63,7 @@ def couplings(all_of_them: Iterable[Coupling] = COUPLINGS) -> str:
 _HEAD = """\
 # The state machines
 
-<!-- Generated from protocol/states.py by `python -m study.pages`. Edit the rows there, not this page. -->
+<!-- Generated from protocol/states.py by docs/generate.py. Edit the rows there, not this page. -->
 
 Two small machines and a counter, never one big machine: RECEIVE knows which part of a message is being read, LIFECYCLE
 what the connection is good for, and the counter (`Connection.in_flight`) how many requests await their reply. The code
@@ -101,32 +91,3 @@ def states_page() -> str:
         ]
     parts += ["## Couplings", "The machines meet in these rows and nowhere else.", couplings()]
     return "\n\n".join(parts) + "\n"
-
-
-def bring_up_to_date(path: Path, text: str, *, check: bool) -> bool:
-    """Write `text` to `path` unless it is there already; with `check` write nothing. True if it was there."""
-    current = path.read_text(encoding="utf-8") if path.exists() else None
-    if current != text and not check:
-        path.write_text(text, encoding="utf-8")
-    return current == text
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page, or check it; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.pages", description="The state tables as a page of the docs."
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is stale")
-    arguments = parser.parse_args(argv)
-    path = DOCS / "states.md"
-    if bring_up_to_date(path, states_page(), check=arguments.check):
-        return 0
-    if arguments.check:
-        print("docs/states.md is not what the tables say: run python -m study.pages", file=sys.stderr)
-        return 1
-    print("docs/states.md written", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(stdio.run("study.pages", main))

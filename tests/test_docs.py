@@ -466,6 +466,10 @@ def test_a_stale_page_is_named_and_then_written(
     client.write_text(client.read_text(encoding="utf-8").replace("--connect-timeout TIME", "--hurry"), encoding="utf-8")
     assert generate.main(["--check"]) == 1
     assert capsys.readouterr().err.splitlines() == ["docs/client.md is stale: run python3 docs/generate.py"]
+    (tmp_path / "docs" / "states.md").unlink()
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err.startswith("docs/states.md is stale: ")
+    assert not (tmp_path / "docs" / "states.md").exists()
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
 

@@ -1,7 +1,7 @@
 """What does a person type, and with which exit code does it end?
 
-`app_server.py` and `app_client.py` lead here. Whatever reads a command line, prints, or decides how a
-process ends is in this package, and nowhere below it: the libraries return, raise or log.
+`app_server.py`, `app_client.py` and `python -m study` lead here. Whatever reads a command line, prints,
+or decides how a process ends is in this package, and nowhere below it: the libraries return, raise or log.
 
 Rules:
 
@@ -18,6 +18,7 @@ __all__ = [
     "DONE",
     "ERROR_REPLY",
     "INTERNAL_ERROR",
+    "NO",
     "NOT_CONNECTED",
     "SIGNAL",
     "STUCK",
@@ -28,6 +29,8 @@ __all__ = [
 DONE = 0
 #: Of the client: a mistake of ours, or the system refused what is no connection.
 INTERNAL_ERROR = 1
+#: Of `study`: the answer is no.
+NO = 1
 #: Of the server: it did not come to listen.
 CANNOT_START = 1
 #: A command line can't be meant so.
@@ -45,4 +48,4 @@ SIGNAL = 128
 
 
 class UsageError(Exception):
-    """A command line can't be meant so; the sentence says what to write."""
+    """A command line can't be meant so, or not be done; the sentence says why and what to write."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from multiconn.commands.study import main
 from protocol.states import MACHINES
 from study import coverage
-from study.__main__ import main
 from study.replay import CannotReplay, replay
 from study.story import story, together
 from study.trace import SYSCALL, TRANSITION, Event, Trace

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from study import __main__ as study
+from multiconn.commands import study
 from study.replay import replay
 from study.trace import load
 from tests.test_docs import run, server

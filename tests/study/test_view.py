@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from study.__main__ import main
+from multiconn.commands.study import main
 from study.source import source_line
 from study.streams import Stream
 from study.view import CannotView, as_json, page, prepare
@@ -350,7 +350,7 @@ def test_the_size_is_told(files, tmp_path, capsys, monkeypatch):
     assert main(["view", str(client), str(server), "-o", str(out)]) == 0
     said = capsys.readouterr().err
     assert re.fullmatch(r".*page.html: 1 connection, 1 seen from both ends, \d+ events, 0.1 MB\n", said)
-    monkeypatch.setattr("study.__main__.LARGE", 1000)
+    monkeypatch.setattr("multiconn.commands.study.LARGE", 1000)
     assert main(["view", str(client), "-o", str(out)]) == 0
     assert "a browser will be slow" in capsys.readouterr().err
 

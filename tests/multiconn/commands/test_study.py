@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from study.__main__ import main
+from multiconn.commands.study import main
 from tests.study.scribe import conversation
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 COMMANDS = {
     "diagram": ["diagram", "--machine", "RECEIVE"],
