@@ -18,7 +18,6 @@ HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
     "libclient/load",
-    "model",
     "study/test_dissector.py",
     "study/test_tour.py",
     "study/test_view.py",

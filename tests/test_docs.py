@@ -130,6 +130,7 @@ NOT_RUN = {
     r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
     r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m suites\.faults": "see tests/suites/faults",
+    r"python3? -m suites\.model": "see tests/suites/model",
     r"python3? -m suites\.conformance": "see tests/suites/conformance",
 }
 

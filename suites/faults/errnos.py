@@ -64,7 +64,7 @@ LEFT_OUT = {
     "accept: ERESTARTSYS": "seen by a tracer only, never returned to a program",
     "epoll_wait: EBADF EFAULT EINVAL": "the loop itself would be broken: `run` must end, not hide it",
     "recvfrom, sendto": "of echo+udp:// alone, which may lose datagrams; tests/libserver/test_echo.py has them",
-    "socketpair, epoll_create": "of the loop before anything is served; tests/eventloop/test_no_room.py has those by hand",
+    "socketpair, epoll_create": "of the loop before it serves; tests/eventloop/test_no_room.py has those by hand",
 }
 
 MEANINGLESS = frozenset({"EBADF", "EFAULT", "EINVAL", "ENOTSOCK"})
