@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-import stdio
+from multiconn.commands import stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time each would cost a part of what a single request may

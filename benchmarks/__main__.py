@@ -3,8 +3,8 @@
 import signal
 import sys
 
-import stdio
 from benchmarks.cli import main
+from multiconn.commands import stdio
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # all end it in order: no server stays behind

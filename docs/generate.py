@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import stdio  # noqa: E402
+from multiconn.commands import stdio  # noqa: E402
 from multiconn.commands.arguments import CommandParser  # noqa: E402
 from multiconn.commands.client import COMMANDS  # noqa: E402
 from multiconn.commands.server_options import build_parser as server_parser  # noqa: E402

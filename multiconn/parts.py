@@ -24,7 +24,7 @@ from types import ModuleType
 __all__ = ["part"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("protocol", "eventloop", "libserver", "libclient", "stdio", "commandline")
+PARTS = ("protocol", "eventloop", "libserver", "libclient")
 _PREFIX = __name__.partition(".")[0] + "."
 
 
@@ -49,7 +49,7 @@ def _is_ours(name: str) -> bool:
         return False
     if spec is None or spec.origin is None:
         return False
-    return Path(spec.origin).resolve() in (ROOT / name / "__init__.py", ROOT / f"{name}.py")
+    return Path(spec.origin).resolve() == ROOT / name / "__init__.py"
 
 
 class _Finder:

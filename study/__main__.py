@@ -2,8 +2,7 @@
 
 import sys
 
-import stdio
-from multiconn.commands import study
+from multiconn.commands import stdio, study
 
 if __name__ == "__main__":
     sys.exit(stdio.run("study", study.main))

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
     "libclient/load",
+    "multiconn/commands/test_stdio.py",
     "study/test_dissector.py",
     "study/test_tour.py",
     "study/test_view.py",
@@ -28,7 +29,6 @@ SLOW = (
     "test_docs.py",
     "test_end_to_end.py",
     "test_readme.py",
-    "test_stdio.py",
     "test_stopped.py",
     "test_traces.py",
 )

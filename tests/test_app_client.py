@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-import stdio
+from multiconn.commands import READER_GONE
 from protocol import CLOSE, KEEP_ALIVE
 from study.replay import replay
 from study.story import story
@@ -539,7 +539,7 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
         process.stderr.close()
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(30) == stdio.READER_GONE
+        assert process.wait(30) == READER_GONE
         assert err == b""
 
 

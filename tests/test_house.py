@@ -18,15 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PACKAGES = ("multiconn", "protocol", "eventloop", "libserver", "libclient", "study", "benchmarks", "suites", "tests")
 COMMANDS = ("app_server.py", "app_client.py")
+#: Of the commands, what a program beside the house takes for its own streams.
+STREAMS = "multiconn.commands.stdio"
 #: What a person starts: thin, and the only way from a part into its commands.
 ENTRIES = {
-    "app_server.py": {"multiconn.commands.server", "multiconn.commands.server_help", "study.recorder", "stdio"},
-    "app_client.py": {"multiconn.commands.client", "study.recorder", "stdio"},
-    "study/__main__.py": {"multiconn.commands.study", "stdio"},
+    "app_server.py": {"multiconn.commands.server", "multiconn.commands.server_help", "study.recorder", STREAMS},
+    "app_client.py": {"multiconn.commands.client", "study.recorder", STREAMS},
+    "study/__main__.py": {"multiconn.commands.study", STREAMS},
 }
-#: What is a module and no package.
-ALONE = (*COMMANDS, "stdio.py", "commandline.py")
-OURS = {*PACKAGES, *(Path(name).stem for name in ALONE)}
+OURS = {*PACKAGES, *(Path(name).stem for name in COMMANDS)}
 
 #: What each part may import of ours; of others only the standard library. A room has a rule of its own.
 MAY_IMPORT = {
@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "eventloop": {"eventloop"},
     "libserver": {"protocol", "eventloop", "libserver"},
     "libclient": {"protocol", "eventloop", "libclient"},
-    "libclient/load": {"protocol", "eventloop", "libclient", "multiconn.commands", "stdio", "commandline"},
+    "libclient/load": {"protocol", "eventloop", "libclient", "multiconn.commands"},
     "study": {"protocol", "study"},
     "multiconn": {"protocol", "libserver", "libclient", "multiconn.parts"},
     "multiconn/commands": {
@@ -44,13 +44,11 @@ MAY_IMPORT = {
         "libclient",
         "study",
         "multiconn.commands",
-        "stdio",
-        "commandline",
     },
 }
 #: The same of each suite. What others run needs nothing of our tests; what only we do may share their server and clock.
 SUITES = {
-    "suites/conformance": {"suites.conformance", "stdio"},
+    "suites/conformance": {"suites.conformance", STREAMS},
     "suites/detection": {
         "suites.detection",
         "suites.conformance",
@@ -58,17 +56,16 @@ SUITES = {
         "eventloop",
         "libserver",
         "multiconn.commands",
-        "stdio",
     },
     "suites/faults": {
-        *("suites.faults", "protocol", "eventloop", "libserver", "libclient", "stdio"),
+        *("suites.faults", "protocol", "eventloop", "libserver", "libclient", STREAMS),
         *("tests.support", "tests.fakes"),
     },
     "suites/model": {
-        *("suites.model", "protocol", "eventloop", "libserver", "stdio"),
+        *("suites.model", "protocol", "eventloop", "libserver", STREAMS),
         *("tests.support", "tests.fakes"),
     },
-    "suites/simulation": {"suites.simulation", "protocol", "eventloop", "libserver", "libclient", "stdio"},
+    "suites/simulation": {"suites.simulation", "protocol", "eventloop", "libserver", "libclient", STREAMS},
 }
 #: What a part may not import although the standard library has it.
 MAY_NOT_IMPORT = {
@@ -92,7 +89,7 @@ def own_sources(part: str) -> list[Path]:
 
 
 def everything() -> list[Path]:
-    return [ROOT / name for name in ALONE] + [path for part in PACKAGES for path in sources(part)]
+    return [ROOT / name for name in COMMANDS] + [path for part in PACKAGES for path in sources(part)]
 
 
 @cache

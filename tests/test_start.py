@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.libclient.load.servers import ScriptedServer, correct
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("libclient", "libserver", "protocol", "eventloop", "study", "stdio", "multiconn")
+OURS = ("libclient", "libserver", "protocol", "eventloop", "study", "multiconn")
 
 #: What a single request has no use for, and what it is for.
 HEAVY = {
@@ -60,9 +60,9 @@ def test_a_request_in_the_tutorial_s_form_imports_what_it_needs_and_no_more() ->
 def test_the_server_s_help_is_printed_before_the_server_is_imported() -> None:
     modules = imported("app_server.py", "--help")
     assert [name for name in modules if name.partition(".")[0] in OURS] == [
-        "stdio",
         "multiconn",
         "multiconn.commands",
+        "multiconn.commands.stdio",
         "multiconn.commands.server_help",
     ]
     assert len(modules) <= len(imported("-c", "pass")) + 20

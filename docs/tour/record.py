@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import stdio
 from eventloop import EventLoop
 from libserver import Actions, Server
+from multiconn.commands import stdio
 from protocol.files import create
 from study.recorder import Recorder
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import stdio
+from multiconn.commands import stdio
 
 REPLY = bytes(100_000)
 SECONDS = 10.0

@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import stdio
+from multiconn.commands import stdio
 from protocol.printable import printable
 
 from .report import time_text

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import commandline
+from multiconn.commands.arguments import version
 
 from .accept_queue import retried
 from .config import Config
@@ -287,5 +287,5 @@ def _run(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
         "seed": outcome.config.seed,
         "schedule_sha256": outcome.schedule_sha256,
         "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {"multiconn": commandline.version(), "python": platform.python_version()},
+        "versions": {"multiconn": version(), "python": platform.python_version()},
     }

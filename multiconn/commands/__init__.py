@@ -18,8 +18,10 @@ __all__ = [
     "DONE",
     "ERROR_REPLY",
     "INTERNAL_ERROR",
+    "INTERRUPTED",
     "NO",
     "NOT_CONNECTED",
+    "READER_GONE",
     "SIGNAL",
     "STUCK",
     "USAGE",
@@ -43,8 +45,10 @@ NOT_CONNECTED = 3
 STUCK = 3
 #: Of the client: the answer is an error, or wrong.
 ERROR_REPLY = 4
-#: Plus the number of the signal that ended it.
+#: Plus the number of the signal that ended it; of Ctrl-C, and of a reader that has gone (SIGPIPE).
 SIGNAL = 128
+INTERRUPTED = 130
+READER_GONE = 141
 
 
 class UsageError(Exception):

@@ -1,7 +1,7 @@
-"""How do the words of a command line become values, or one clear line?
+"""How do the words of a command line become values, or one sentence that names the option as it was typed?
 
-The functions below are for `type=`; what they
-raise says what is accepted.
+What the parsers of all programs have in common: the parser itself, the functions for `type=`, and
+`--version`. What a function for `type=` raises says what is accepted.
 
 Not here: which options a command has.
 """
@@ -9,10 +9,12 @@ Not here: which options a command has.
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
-import commandline
-from commandline import checked
 from eventloop import Address, parse_duration
 from eventloop.addresses import ECHO, ECHO_UDP, TCP
 from libclient.connect import parse_target
@@ -22,7 +24,10 @@ from . import UsageError
 
 __all__ = [
     "CommandParser",
+    "Parser",
+    "VersionAction",
     "add_timeouts",
+    "checked",
     "count",
     "duration",
     "echo_target",
@@ -30,11 +35,41 @@ __all__ = [
     "positive_duration",
     "size",
     "target",
+    "version",
 ]
 
+T = TypeVar("T")
 
-class CommandParser(commandline.Parser):
-    """Of one command; an error is a `UsageError`."""
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# --- the parser ------------------------------------------------------------------------------------
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one sentence, a `UsageError`: no usage above it, no spellings that were
+    not typed.
+
+    What abbreviates one option today would be ambiguous with the next one built: so nothing does.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(allow_abbrev=False, **more)
+        self._typed: list[str] | None = None
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._typed is None:  # else called once more with a part of them
+            self._typed = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{as_typed(message, self._typed or [])}; see {self.prog} --help")
+
+
+class CommandParser(Parser):
+    """Of one command of the client."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
@@ -43,8 +78,37 @@ class CommandParser(commandline.Parser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    def refuse(self, sentence: str) -> NoReturn:
-        raise UsageError(sentence)
+
+def as_typed(message: str, words: Sequence[str]) -> str:
+    """argparse's complaint, beginning with the option as it stands in the command line, or with an argument's name."""
+    found = re.match(r"argument ([^:]+): ", message)
+    if found is None:
+        return message
+    names = found[1].split("/")
+    typed = [name for word in words for name in names if _is(word, name)]
+    return f"{typed[-1] if typed else names[0]}: {message[found.end() :]}"
+
+
+def _is(word: str, option: str) -> bool:
+    """Is `word` this option, perhaps with its value behind it (`--name=value`, `-n1`)?"""
+    if option.startswith("--"):
+        return word.partition("=")[0] == option
+    return option.startswith("-") and word.startswith(option) and not word.startswith("--")
+
+
+# --- one word ---------------------------------------------------------------------------------------
+
+
+def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` for an argparse `type`: the words of its `ValueError` are what the person reads."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
 
 
 def target(text: str) -> Address:
@@ -106,3 +170,35 @@ def add_timeouts(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="how long to wait for a connection (default: 5s)",
     )
+
+
+# --- --version -----------------------------------------------------------------------------------
+
+
+class VersionAction(argparse.Action):
+    """Like argparse's own, which would have us look the version up at each start."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser._print_message(f"{parser.prog} {version()}\n", sys.stdout)
+        parser.exit()
+
+
+def version() -> str:
+    """That of the checkout we run from, else of the installation."""
+    try:
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        found = re.search(r'^name = "multiconn"\nversion = "(.+)"$', project, re.MULTILINE)
+    except OSError:
+        found = None
+    if found is not None:
+        return f"{found[1]} (a checkout)"
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("multiconn")
+    except PackageNotFoundError:
+        return "of unknown version"

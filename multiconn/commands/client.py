@@ -23,10 +23,9 @@ import os
 import sys
 from importlib import import_module
 
-import stdio
 from libclient.errors import ConnectionFailed, ErrorReply
 
-from . import ERROR_REPLY, INTERNAL_ERROR, NOT_CONNECTED, USAGE, UsageError
+from . import ERROR_REPLY, INTERNAL_ERROR, NOT_CONNECTED, USAGE, UsageError, stdio
 from .output import program, remark
 
 TYPE_CHECKING = False

@@ -9,9 +9,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-import commandline
-
-from .arguments import CommandParser
+from .arguments import CommandParser, VersionAction
 from .output import program
 
 __all__ = ["no_command"]
@@ -53,7 +51,7 @@ class _TopParser(CommandParser):
         super().__init__(program(), "Talk to a message server: one request, many, or a load test.")
         self.usage = f"{program()} COMMAND ...\n       {program()} HOST PORT ACTION VALUE"
         self.epilog = EXAMPLES.format(prog=program())
-        self.add_argument("--version", action=commandline.VersionAction)
+        self.add_argument("--version", action=VersionAction)
         group = self.add_argument_group("commands")
         for name, (_, words) in commands.items():
             group.add_argument(name, nargs="?", help=words, default=argparse.SUPPRESS)

@@ -22,7 +22,7 @@ from protocol import Limits
 from protocol.printable import printable
 from protocol.states import Observer
 
-from . import CANNOT_START, DONE, SIGNAL, USAGE
+from . import CANNOT_START, DONE, SIGNAL, USAGE, UsageError
 from .server_actions import CannotLoad, load_actions
 from .server_log import ANSWERS, DETAILS, check_logging, flush_log, set_up_logging
 from .server_options import addresses_of, as_options, build_parser
@@ -53,8 +53,10 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
     parser = build_parser()
     try:
         arguments = parser.parse_args(argv)
-    except SystemExit as error:
-        return int(error.code or 0)
+    except UsageError as error:
+        return _cannot(parser, str(error), USAGE)
+    except SystemExit as done:  # --help, --version
+        return int(done.code or 0)
     try:
         set_up_logging(arguments.log_level, arguments.log_format)
     except RuntimeError as error:

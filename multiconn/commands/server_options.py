@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
-from commandline import Parser, VersionAction, checked
 from eventloop import Address, parse_address, parse_duration
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from libserver import ServerLimits
@@ -20,9 +19,8 @@ from libserver.server import SCHEMES
 from libserver.unix_files import parse_mode, parse_owner
 from protocol import Limits
 from protocol.limits import parse_count, parse_size
-from protocol.printable import printable
 
-from . import USAGE
+from .arguments import Parser, VersionAction, checked
 from .server_actions import app_name
 from .server_help import help_text
 from .server_log import FORMATS, LEVELS
@@ -46,9 +44,6 @@ def _listen(text: str) -> Address:
 
 class _Parser(Parser):
     """Its help is a file, so that `--help` need not wait for the server (see `server_help`)."""
-
-    def refuse(self, sentence: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {printable(sentence)}\n")
 
     def format_help(self) -> str:
         return help_text()

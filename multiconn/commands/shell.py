@@ -23,11 +23,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import stdio
 from libclient import Answer, Client, ConnectionFailed, ErrorReply, Outgoing, action_request, json_request
 from libclient.connect import parse_target
 
-from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
+from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError, stdio
 from .arguments import add_timeouts, target
 from .output import remark, show_binary, show_json
 from .signals import ended_by_signals

@@ -21,7 +21,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-import stdio
 from protocol import CLIENT, SERVER
 from protocol.files import replace
 from protocol.printable import printable
@@ -33,7 +32,7 @@ from study.stepping import HELP, Session, Unexpected, run_script
 from study.trace import BadTrace, Trace, load
 from study.view import CannotView, page
 
-from . import DONE, NO, USAGE, UsageError
+from . import DONE, NO, USAGE, UsageError, stdio
 
 __all__ = ["main"]
 

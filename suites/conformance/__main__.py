@@ -29,7 +29,9 @@ from .spawned import StartedTarget
 from .targets import CannotReach, ServerTarget
 
 try:
-    import stdio  # a checkout's care for odd pipes and full disks; a copy of this directory does without it
+    from multiconn.commands import (
+        stdio,  # a checkout's care for odd pipes and full disks; a copy of this directory does without it
+    )
 except ImportError:
     stdio = None
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import stdio
+from multiconn.commands import stdio
 from suites.conformance.case import FAILED, Result
 
 from .detect import Finding, findings, naive_results, slow

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 
-import stdio
+from multiconn.commands import stdio
 from suites.faults.scenarios import ALL
 from suites.faults.sweep import Tally, sweep
 

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-import stdio
+from multiconn.commands import stdio
 
 __all__ = ["main"]
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import stdio
+from multiconn.commands import stdio
 
 from .bugs import BUGS, Bug
 from .ledger import Ledger

@@ -108,7 +108,7 @@ def test_a_script_works_where_nobody_else_has_our_names(tmp_path: Path) -> None:
     assert run(SERVES_AND_ASKS, tmp_path) == ["Hello, Neo!", "bad-request: greet needs a name"]
 
 
-@pytest.mark.parametrize("theirs", ["libclient", "libserver", "protocol", "eventloop", "stdio"])
+@pytest.mark.parametrize("theirs", ["libclient", "libserver", "protocol", "eventloop"])
 def test_a_script_works_beside_a_module_that_has_one_of_our_names(theirs: str, tmp_path: Path) -> None:
     (tmp_path / f"{theirs}.py").write_text(TUTORIAL, encoding="utf-8")
     assert run(SERVES_AND_ASKS, tmp_path) == ["Hello, Neo!", "bad-request: greet needs a name"]

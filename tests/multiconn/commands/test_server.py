@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from commandline import version
+from multiconn.commands.arguments import version
 from multiconn.commands.server import main
 from tests.support.server import logging_as_before
 

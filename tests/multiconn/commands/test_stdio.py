@@ -22,11 +22,11 @@ from typing import Any
 
 import pytest
 
-import stdio
+from multiconn.commands import CANT_WRITE, READER_GONE, stdio
 from tests.libclient.load.servers import ScriptedServer, complaining
 from tests.study.recording import record
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 CLIENT = ("app_client.py",)
 STUDY = ("-m", "study")
 PATIENCE = 50.0
@@ -172,7 +172,7 @@ def test_a_full_disk_is_a_sentence_and_exit_code_2(name: str, places: dict[str, 
     with open("/dev/full", "wb") as full:
         done = run(name, places, stdout=full)
     said = done.stderr.decode()
-    assert done.returncode == stdio.CANT_WRITE, said
+    assert done.returncode == CANT_WRITE, said
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert [line for line in said.splitlines() if "standard output can't be written (No space left on device)" in line]
@@ -185,7 +185,7 @@ def test_a_reader_that_has_gone_ends_it_silently_as_sigpipe_does(name: str, plac
     done = run(name, places, stdout=writer)
     os.close(writer)
     said = done.stderr.decode()
-    assert done.returncode == stdio.READER_GONE, said
+    assert done.returncode == READER_GONE, said
     assert "Traceback" not in said
     assert "Exception ignored" not in said
     assert "written" not in said
@@ -193,7 +193,7 @@ def test_a_reader_that_has_gone_ends_it_silently_as_sigpipe_does(name: str, plac
 
 def test_a_closed_standard_output_is_an_error_and_no_socket_takes_its_place(places: dict[str, str]) -> None:
     done = run("request", places, preexec_fn=lambda: os.close(1))
-    assert done.returncode == stdio.CANT_WRITE
+    assert done.returncode == CANT_WRITE
     assert b"standard output can't be written (Bad file descriptor)" in done.stderr
 
 

@@ -21,7 +21,7 @@ Rules:
 * Streams that somebody else has put there (a test, `redirect_stdout`) are left alone.
 
 Not here: what is printed; how what came from elsewhere is made harmless (`protocol.printable`).
-It imports nothing that the interpreter has not, since `--help` and a single request wait for it.
+It imports nothing that the interpreter has not but the exit codes, since `--help` and a single request wait for it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ import io
 import os
 import sys
 
+from . import CANT_WRITE, INTERRUPTED, READER_GONE, SIGNAL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +39,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["CANT_WRITE", "INTERRUPTED", "READER_GONE", "OutputFailed", "ask", "interrupt", "prepare", "run"]
-
-#: Exit codes: standard output can't be written (the code of usage: it was given to us so), Ctrl-C, and
-#: nobody reads on (128 + SIGPIPE).
-CANT_WRITE, INTERRUPTED, READER_GONE = 2, 130, 141
+__all__ = ["OutputFailed", "ask", "interrupt", "prepare", "run"]
 
 
 class OutputFailed(Exception):
@@ -191,7 +189,7 @@ def run(program: str, command: Callable[[], int | None]) -> int:
         if isinstance(output := _output(), _Output):
             output.over = True  # the reader may be the very one that was waited for
         print(f"{program}: interrupted", file=sys.stderr)
-        return 128 + int(stopped.args[0]) if stopped.args else INTERRUPTED
+        return SIGNAL + int(stopped.args[0]) if stopped.args else INTERRUPTED
     failure = getattr(_output(), "failure", None)  # even if somebody on the way has caught it
     if failure is None:
         return code
