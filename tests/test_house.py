@@ -65,7 +65,9 @@ SUITES = {
         *("suites.model", "protocol", "eventloop", "libserver", STREAMS),
         *("tests.support", "tests.fakes"),
     },
-    "suites/simulation": {"suites.simulation", "protocol", "eventloop", "libserver", "libclient", STREAMS},
+    "suites/simulation": {
+        *("suites.simulation", "suites.conformance", "protocol", "eventloop", "libserver", "libclient", STREAMS),
+    },
 }
 #: What a part may not import although the standard library has it.
 MAY_NOT_IMPORT = {

@@ -22,14 +22,17 @@ __all__ = ["Ledger", "code_digest"]
 
 ROOT = Path(__file__).parents[2]
 #: What a world is made of.
-PACKAGES = ("eventloop", "libclient", "libserver", "protocol", "suites/simulation")
+SOURCES = (
+    *(f"{package}/**/*.py" for package in ("eventloop", "libclient", "libserver", "protocol", "suites/simulation")),
+    "suites/conformance/wire.py",
+)
 
 
 def code_digest() -> str:
     """SHA-256 over the sources that decide what a seed does."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+    for pattern in SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
             digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -19,17 +19,18 @@ import errno
 import json
 import socket
 import struct
-import sys
 from collections.abc import Callable, Generator
 from random import Random
 from typing import TYPE_CHECKING, Any
+
+from suites.conformance.wire import action, framed, message
 
 from .sockets import CONNECTED
 
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["SCRIPTS", "Peer", "Probe", "frame", "request"]
+__all__ = ["SCRIPTS", "Peer", "Probe"]
 
 #: Seconds after which a newcomer tries to connect anew: its SYN has been sent three times by then.
 CONNECT_PATIENCE = 5.0
@@ -37,36 +38,13 @@ CONNECT_PATIENCE = 5.0
 Script = Generator[float, None, None]
 
 
-# --- bytes -------------------------------------------------------------------------------------------
-
-
-def frame(header: dict[str, Any] | bytes, content: bytes = b"") -> bytes:
-    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return len(raw).to_bytes(2, "big") + raw + content
-
-
-def message(content: bytes, kind: str, encoding: object, **fields: object) -> bytes:
-    header = {
-        "byteorder": sys.byteorder,
-        "content-type": kind,
-        "content-encoding": encoding,
-        "content-length": len(content),
-    }
-    return frame(header | {name.replace("_", "-"): value for name, value in fields.items()}, content)
-
-
-def request(action: str, value: object = None, encoding: str = "utf-8", **fields: object) -> bytes:
-    content = json.dumps({"action": action, "value": value}, ensure_ascii=False).encode(encoding)
-    return message(content, "text/json", encoding, **fields)
-
-
 #: Frames after which nothing can be trusted, or that are too large.
 BROKEN = (
     b"\0\0",
-    frame(b"not json"),
-    frame(b"\xff\xfe"),
-    frame({"byteorder": "little"}),
-    frame(b"[1, 2]"),
+    framed(b"not json"),
+    framed(b"\xff\xfe"),
+    framed({"byteorder": "little"}),
+    framed(b"[1, 2]"),
     b"\xff\xff" + b"x" * 200,
     message(b"", "text/json", "utf-8", content_length=-1),
     message(b"", "text/json", "utf-8", content_length=10**12),
@@ -81,8 +59,8 @@ ANSWERABLE = (
     message(b"{}", "text/json", "zlib_codec"),
     message(b"{}", "text/json", None),
     message(b"[]", "text/json", "utf-8"),
-    request("no-such-action"),
-    request("boom"),
+    action("no-such-action", None),
+    action("boom", None),
 )
 
 
@@ -211,24 +189,24 @@ class Peer:
         if random.random() < 0.05:
             fields["deadline_ms"] = random.choice((0, 5, 60_000))
         if kind < 4:
-            return request("echo", value, **fields)
+            return action("echo", value, **fields)
         if kind == 4:
-            return request("search", random.choice(("morpheus", "🐶", "ring", value)), **fields)
+            return action("search", random.choice(("morpheus", "🐶", "ring", value)), **fields)
         if kind == 5:
             fields.pop("deadline_ms", None)  # a count that is not made would shift all others
-            return request("confirm", value, **fields)
+            return action("confirm", value, **fields)
         if kind == 6:
             size = min(random.choice((0, 3, 800, 70_000)), self.world.max_content)
             return message(random.randbytes(size), "binary/echo", "binary", **fields)
         if kind == 7:
             return message(value.encode(), "any/thing", "binary", **fields)
         if kind == 8:
-            return request("big", random.choice((0, 500, 100_000)), **fields)
+            return action("big", random.choice((0, 500, 100_000)), **fields)
         if kind == 9:
-            return request("slow", value, **fields)
+            return action("slow", value, **fields)
         if kind == 10:
             return message(value.encode(), "binary/slow", "binary", **fields)
-        return request("echo", value, "utf-16", **fields)
+        return action("echo", value, "utf-16", **fields)
 
     def requests(self, count: int) -> bytes:
         """Pipelined ones, the first asking for keep-alive."""
@@ -296,7 +274,7 @@ def never_reads(peer: Peer) -> Script:
 def slow_reader(peer: Peer) -> Script:
     yield from peer.connect()
     count = peer.random.choice((5, 60))
-    big = b"".join(request("big", 1000, connection="keep-alive") for _ in range(count))
+    big = b"".join(action("big", 1000, connection="keep-alive") for _ in range(count))
     yield from peer.send(big + peer.requests(10), patience=2.0)
     yield from peer.read_for(100.0, peer.random.choice((50, 3000)), peer.random.choice((0.01, 0.4)))
     peer.fin()
@@ -308,7 +286,7 @@ def garbage(peer: Peer) -> Script:
     yield from peer.connect()
     sense = peer.requests(peer.random.randint(1, 4)) if peer.random.random() < 0.7 else b""
     if sense and peer.random.random() < 0.5:
-        sense += request("slow", "before it")
+        sense += action("slow", "before it")
     yield from peer.send(sense + peer.random.choice(BROKEN))
     for _ in range(peer.random.choice((0, 3, 30))):
         yield from peer.send(peer.random.randbytes(200))
@@ -370,7 +348,7 @@ def greedy(peer: Peer) -> Script:
     """Everything at once, and the slow things too."""
     yield from peer.connect()
     fields: dict[str, object] = {"connection": "keep-alive"}
-    slow = [request("slow", n, **fields, **({"deadline_ms": 50} if n % 5 == 0 else {})) for n in range(12)]
+    slow = [action("slow", n, **fields, **({"deadline_ms": 50} if n % 5 == 0 else {})) for n in range(12)]
     yield from peer.send(b"".join(slow) + peer.requests(20))
     yield from peer.read_for(60.0)
     peer.fin()
@@ -380,7 +358,7 @@ def greedy(peer: Peer) -> Script:
 def staller(peer: Peer) -> Script:
     """Has a handler hold up the whole loop."""
     yield from peer.connect()
-    yield from peer.send(request("stall", peer.random.choice((10, 300, 2500)), connection="keep-alive"))
+    yield from peer.send(action("stall", peer.random.choice((10, 300, 2500)), connection="keep-alive"))
     yield from peer.send(peer.requests(3))
     yield from peer.read_for(10.0)
 
@@ -458,7 +436,7 @@ class Probe(Peer):
             while not self.answered and world.clock.now < self.until:
                 try:
                     yield from peer.connect(CONNECT_PATIENCE)
-                    yield from peer.send(request("echo", "probe"))
+                    yield from peer.send(action("echo", "probe"))
                     while (data := peer.read()) is None:
                         yield from peer.wait(patience)
                     self.answered = bool(data)

@@ -7,7 +7,6 @@ before the end of the grace, and no client may meet a reset.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +17,9 @@ import pytest
 from eventloop import Listener, Transport
 from eventloop.listener import ACCEPT_BUDGET
 from libserver.message import Message
+from suites.conformance.wire import action, take
 from suites.simulation.happenings import Arrival, Standstill, Terminate, TerminateAtCall
-from suites.simulation.peers import Peer, Script, request
+from suites.simulation.peers import Peer, Script
 from suites.simulation.plan import Plan
 from suites.simulation.world import World
 
@@ -84,24 +84,18 @@ def sized(number: int, **fields: object) -> bytes:
     """A request of 256 bytes: what one read takes ends between two of them."""
     padding = SIZE
     for _ in range(2):  # the length's own digits count too
-        data = request("echo", f"{number} {'x' * padding}", **fields)
+        data = action("echo", f"{number} {'x' * padding}", **fields)
         padding -= len(data) - SIZE
-    return request("echo", f"{number} {'x' * padding}", **fields)
+    return action("echo", f"{number} {'x' * padding}", **fields)
 
 
 def taken(received: bytearray) -> dict[str, Any] | None:
     """The first whole reply's header; the reply is taken out."""
-    if len(received) < 2:
+    whole = take(received)
+    if whole is None:
         return None
-    start = 2 + int.from_bytes(received[:2], "big")
-    if len(received) < start:
-        return None
-    header: dict[str, Any] = json.loads(received[2:start])
-    end = start + header["content-length"]
-    if len(received) < end:
-        return None
-    assert b'"error"' not in received[start:end]
-    del received[:end]
+    _, header, content = whole
+    assert b'"error"' not in content
     return header
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from suites.conformance.wire import action, framed
 from suites.simulation import peers
 from suites.simulation.happenings import Arrival, Leap, Standstill, Terminate, TerminateAtCall
-from suites.simulation.peers import Peer, Script, frame, request
+from suites.simulation.peers import Peer, Script
 from suites.simulation.plan import Plan
 from suites.simulation.pool import SimPool
 from suites.simulation.world import World
@@ -35,20 +36,20 @@ def reasons(world: World) -> dict[str, int]:
 def breaks_off_behind_a_slow_request(peer: Peer) -> Script:
     """A request that takes its time, then half a message and FIN."""
     yield from peer.connect()
-    yield from peer.send(request("slow", 1, connection="keep-alive") + request("echo", 2)[:20])
+    yield from peer.send(action("slow", 1, connection="keep-alive") + action("echo", 2)[:20])
     peer.fin()
     yield from peer.read_for(60.0)
 
 
 def talks_nonsense_behind_a_slow_request(peer: Peer) -> Script:
     yield from peer.connect()
-    yield from peer.send(request("slow", 1, connection="keep-alive") + frame(b"[1, 2]"))
+    yield from peer.send(action("slow", 1, connection="keep-alive") + framed(b"[1, 2]"))
     yield from peer.read_for(60.0)
 
 
 def asks_for_much_and_breaks_off(peer: Peer) -> Script:
     yield from peer.connect()
-    yield from peer.send(request("big", 1000, connection="keep-alive") * 60 + request("echo", 2)[:20])
+    yield from peer.send(action("big", 1000, connection="keep-alive") * 60 + action("echo", 2)[:20])
     peer.fin()
     yield from peer.wait(100.0)
 
@@ -56,8 +57,8 @@ def asks_for_much_and_breaks_off(peer: Peer) -> Script:
 def asks_many_at_once(peer: Peer) -> Script:
     """More than the server reads in one go, reading all the while; each read ends where a request does."""
     yield from peer.connect()
-    one = request("echo", "x" * 100, connection="keep-alive")
-    one = request("echo", "x" * (100 + 256 - len(one)), connection="keep-alive")
+    one = action("echo", "x" * 100, connection="keep-alive")
+    one = action("echo", "x" * (100 + 256 - len(one)), connection="keep-alive")
     assert len(one) == 256
     left = memoryview(one * 1200)
     while left:
@@ -71,7 +72,7 @@ def asks_many_at_once(peer: Peer) -> Script:
 
 def goes_on_talking_nonsense(peer: Peer) -> Script:
     yield from peer.connect()
-    yield from peer.send(frame(b"[1, 2]"))
+    yield from peer.send(framed(b"[1, 2]"))
     for _ in range(100):
         yield from peer.send(b"x" * 200)
         yield 0.01
@@ -81,9 +82,9 @@ def goes_on_talking_nonsense(peer: Peer) -> Script:
 def asks_while_the_server_is_stopped(peer: Peer) -> Script:
     """A request, silence for less than the idle timeout, and another one."""
     yield from peer.connect()
-    yield from peer.send(request("echo", 1, connection="keep-alive"))
+    yield from peer.send(action("echo", 1, connection="keep-alive"))
     yield from peer.read_for(3.0)
-    yield from peer.send(request("echo", 2, connection="close"))
+    yield from peer.send(action("echo", 2, connection="close"))
     yield from peer.read_for(60.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,26 @@ def test_a_line_that_was_cut_counts_for_nothing(tmp_path: Path) -> None:
     assert (again.done, again.failed) == (3, [1])
     again.add(1, [], 0.1, again.report)
     assert Ledger(file, range(10), None).done == 4
+
+
+def test_the_digest_is_of_every_source_that_a_world_is_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    read_bytes = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        read.append(path.relative_to(ledgers.ROOT).as_posix())
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    ledgers.code_digest()
+    assert {"libserver/message.py", "libclient/__init__.py", "suites/conformance/wire.py"} <= set(read)
+    imported = {
+        Path(module.__file__).relative_to(ledgers.ROOT).as_posix()
+        for name, module in sys.modules.items()
+        if name.startswith("suites.simulation.") and module.__file__
+    }
+    assert imported <= set(read)
+    assert len(read) == len(set(read))
 
 
 @pytest.mark.parametrize("other", ["seeds", "bug", "code", "no ledger"])

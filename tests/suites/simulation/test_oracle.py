@@ -10,8 +10,8 @@ import pytest
 
 from protocol import Limits
 from protocol.states import PROTOHEADER
+from suites.conformance.wire import action, framed
 from suites.simulation.oracle import Conversation, _depth
-from suites.simulation.peers import frame, request
 
 
 class Judged:
@@ -33,7 +33,7 @@ class Judged:
     def says(self, body: dict[str, Any], **fields: object) -> None:
         content = json.dumps(body).encode()
         header = {"content-type": "text/json", "content-length": len(content), **fields}
-        self.talk.sent(frame(header, content))
+        self.talk.sent(framed(header, content))
 
     def fails(self, code: str, **fields: object) -> None:
         self.says({"result": "Error: x", "error": {"code": code, "message": "x"}}, **fields)
@@ -44,7 +44,7 @@ def judged() -> Judged:
     return Judged()
 
 
-FIRST, SECOND, THIRD = (request("echo", n, id=n, connection="keep-alive") for n in (1, 2, 3))
+FIRST, SECOND, THIRD = (action("echo", n, id=n, connection="keep-alive") for n in (1, 2, 3))
 
 
 def test_what_follows_a_message_that_was_begun_before_the_drain_has_begun_after_it(judged: Judged) -> None:
