@@ -73,14 +73,15 @@ def raw_header(length: object, type: object = JSON, encoding: object = "utf-8", 
     return {name: value for name, value in fields.items() if value is not ABSENT}
 
 
-def header(length: object, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
+def header(length: object = 0, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
     """Prefix and header. Takes any value for any field, right or wrong."""
     return framed(raw_header(length, type, encoding, **more))
 
 
-def message(content: bytes, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
-    """A message with this content and its true length."""
-    return header(len(content), type, encoding, **more) + content
+def message(content: bytes | str, type: object = JSON, encoding: object = "utf-8", **more: object) -> bytes:
+    """A message with this content, as UTF-8 if it is text, and its true length."""
+    data = content.encode() if isinstance(content, str) else content
+    return header(len(data), type, encoding, **more) + data
 
 
 def json_message(value: object, encoding: str = "utf-8", **more: object) -> bytes:

@@ -9,7 +9,6 @@ Not here: real sockets (`test_client.py`).
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -20,25 +19,10 @@ from protocol import SERVER, Codec, Connection, Limits
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import FaultySocket
 from tests.fakes.selector import FakeSelector
-from tests.protocol.feeding import message
 
 READ, WRITE = 1, 2
 
 ENDPOINT = Endpoint(socket.AF_UNIX, "/nowhere")
-
-
-def reply(result: Any, **more: object) -> bytes:
-    """A whole reply in bytes; header fields as keywords."""
-    return message(json.dumps({"result": result}), **more)
-
-
-def granting(result: Any, **more: object) -> bytes:
-    return reply(result, connection="keep-alive", **more)
-
-
-def error_reply(code: str, **more: object) -> bytes:
-    fields = {"result": f"Error: {code}", "error": {"code": code, "message": f"about {code}"}}
-    return message(json.dumps(fields), **more)
 
 
 class Bench:

@@ -13,8 +13,8 @@ from libclient import EndReason, Message, Outgoing, action_request
 from protocol import Limits, ProtocolError
 from protocol.states import CLOSED, CONNECTING, DRAINING, OPEN
 from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
-from tests.libclient.bench import ENDPOINT, Bench, error_reply, granting, reply
-from tests.protocol.feeding import header, message
+from tests.libclient.bench import ENDPOINT, Bench
+from tests.support.wire import error_reply, granting, header, message, reply
 
 
 def ask(value: Any) -> Outgoing:

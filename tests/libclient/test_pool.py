@@ -30,7 +30,8 @@ from protocol import SERVER, Codec, Connection, Request
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import RESET, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
-from tests.libclient.bench import READ, error_reply, granting, reply
+from tests.libclient.bench import READ
+from tests.support.wire import error_reply, granting, reply
 
 ADDRESS = Address("tcp", "192.0.2.1", 80)
 REFUSED = Errno(errno.ECONNREFUSED)
@@ -470,7 +471,7 @@ def test_only_what_wire_md_calls_an_error_is_one(value: object) -> None:
 
 
 def test_a_reply_that_cannot_be_decoded_is_a_bad_reply(bench: PoolBench) -> None:
-    from tests.protocol.feeding import message
+    from tests.support.wire import message
 
     (call,) = bench.submit(1)
     bench.feed(message(b"{", connection="keep-alive"))

@@ -8,7 +8,8 @@ import pytest
 
 from libclient.replies import can_read_replies, read_replies
 from protocol import CLIENT, Codec, Connection, Header, Limits, Rejected, Response
-from tests.protocol.feeding import cuts, framed, header, message, request, summary
+from tests.protocol.feeding import cuts, summary
+from tests.support.wire import framed, header, message, request
 
 EXPECTED = 6
 

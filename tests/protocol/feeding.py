@@ -1,4 +1,4 @@
-"""How do the tests of this package make bytes, and feed them in every way?
+"""How do the tests of this package feed bytes in every way?
 
 `every_way` is h11's habit: the same bytes whole, byte by byte, cut in two at every place, and
 with other bytes behind them must mean the same. Not here: what they should mean.
@@ -6,7 +6,6 @@ with other bytes behind them must mean the same. Not here: what they should mean
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -16,34 +15,6 @@ from protocol.events import Event
 
 #: Longer streams are cut only near their ends and near the sizes at which large contents grow.
 CUT_EVERYWHERE_BELOW = 1500
-
-
-def header(content_length: object = 0, content_type: object = "text/json", **more: object) -> bytes:
-    """A framed header. A keyword's underscore is a hyphen: `deadline_ms=5`."""
-    fields = {
-        "byteorder": "little",
-        "content-type": content_type,
-        "content-encoding": more.pop("encoding", "utf-8"),
-        "content-length": content_length,
-        **{name.replace("_", "-"): value for name, value in more.items()},
-    }
-    return framed(json.dumps(fields).encode())
-
-
-def framed(raw: bytes) -> bytes:
-    """Any bytes behind a prefix that gives their length."""
-    return len(raw).to_bytes(2, "big") + raw
-
-
-def message(content: bytes | str, content_type: str = "text/json", **more: object) -> bytes:
-    """A whole message of these content bytes."""
-    data = content.encode() if isinstance(content, str) else content
-    return header(len(data), content_type, **more) + data
-
-
-def request(value: object, **more: object) -> bytes:
-    """A whole `text/json` message of a value."""
-    return message(json.dumps(value), **more)
 
 
 def server(codec: Codec | None = None, **limits: int) -> Connection:

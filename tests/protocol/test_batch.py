@@ -12,9 +12,9 @@ from protocol import SERVER, BinaryReply, Codec, Connection, Handlers, Header, L
 from protocol.batch import PARTS, TOGETHER, send_binary_result
 from protocol.errors import HandlerFailed, UnknownAction
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
-from tests.support.wire import in_frames
+from tests.support.wire import framed, header, in_frames, message, request
 
-from .feeding import cuts, framed, header, message, request, server, summary
+from .feeding import cuts, server, summary
 from .walking import BINARY, PLAIN, WITH_SESSION, Outcome, batched, walked
 
 KEPT = {"connection": "keep-alive"}

@@ -24,8 +24,9 @@ from protocol import (
 )
 from protocol.errors import BadContent, BadRequest, Overloaded, TimedOut
 from protocol.limits import DIRECT_CONTENT
+from tests.support.wire import framed, header, message, request
 
-from .feeding import client, every_way, framed, header, message, plain, request, server, summary
+from .feeding import client, every_way, plain, server, summary
 
 NEXT = request({"action": "next"}, connection="keep-alive")
 

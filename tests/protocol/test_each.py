@@ -9,8 +9,8 @@ import pytest
 from protocol import SERVER, Codec, Connection, Handlers, Limits, answer_batch
 from protocol.batch import PARTS, answer_each
 from protocol.errors import HandlerFailed, ProtocolError
+from tests.support.wire import message, request
 
-from .feeding import message, request
 from .test_batch import ECHO, KEPT, LEFT, ORDINARY
 from .walking import BINARY, PLAIN, WITH_SESSION
 

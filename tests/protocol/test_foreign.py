@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from protocol.foreign import JSON_SPACE, SAMPLE, looks_like
-from tests.protocol.feeding import framed, request
+from tests.support.wire import framed, request
 
 
 def client_hello() -> bytes:

@@ -13,8 +13,9 @@ from protocol.content import RESULT_HEAD, RESULT_TAIL
 from protocol.errors import BadHeader
 from protocol.frames import Header, encode_header, parse_header
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, CACHED_REPLY_HEADERS
+from tests.support.wire import framed, header, request
 
-from .feeding import every_way, framed, header, request
+from .feeding import every_way
 
 FIELDS = {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8", "content-length": 5}
 

@@ -20,8 +20,9 @@ from protocol.content import Reply, decode_json, encode_json, encode_result, tex
 from protocol.errors import AnswerableError, BadHeader, ProtocolError, UnsupportedEncoding  # noqa: E402
 from protocol.frames import encode_header, parse_header  # noqa: E402
 from protocol.limits import MAX_DEADLINE_MS, MAX_ID_INTEGER  # noqa: E402
+from tests.support.wire import framed, message  # noqa: E402
 
-from .feeding import framed, message, plain, summary  # noqa: E402
+from .feeding import plain, summary  # noqa: E402
 from .walking import BINARY, BLOCKING, PLAIN, WITH_SESSION, batched, walked  # noqa: E402
 
 

@@ -21,8 +21,7 @@ from protocol.states import (
     advance,
     begin,
 )
-
-from .feeding import framed, header, message, request
+from tests.support.wire import framed, header, message, request
 
 ROOT = Path(__file__).parents[2]
 

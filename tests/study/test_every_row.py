@@ -35,9 +35,9 @@ from study.trace import Trace, load
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
-from tests.libclient.bench import Bench, granting, reply
+from tests.libclient.bench import Bench
 from tests.support.server import ANY_PORT, Turned, caught, check_closed, turned
-from tests.support.wire import ask, framed, keep
+from tests.support.wire import ask, framed, granting, keep, reply
 
 Key = tuple[str, str, str]
 KEYS: list[Key] = [(machine.name, row.state, row.input) for machine in MACHINES for row in machine.rows]

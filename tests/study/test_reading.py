@@ -14,8 +14,8 @@ from study import coverage
 from study.replay import CannotReplay, replay
 from study.story import story, together
 from study.trace import SYSCALL, TRANSITION, Event, Trace
-from tests.protocol.feeding import request
 from tests.study.recording import record, recorded
+from tests.support.wire import request
 
 ROOT = Path(__file__).resolve().parents[2]
 

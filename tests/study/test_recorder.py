@@ -16,7 +16,7 @@ from study.recorder import FLUSH_EVERY, Recorder
 from study.taps import TracedSocket
 from study.trace import Trace, load
 from tests.fakes.clock import FakeClock
-from tests.protocol.feeding import request
+from tests.support.wire import request
 
 R, W = selectors.EVENT_READ, selectors.EVENT_WRITE
 

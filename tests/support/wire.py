@@ -1,4 +1,4 @@
-"""How do tests write messages, and read replies?
+"""How do tests write requests and replies, and read replies?
 
 As the conformance suite does (`suites.conformance.wire`), and never by `protocol`: a bug there must
 not hide itself by being on both sides.
@@ -18,12 +18,16 @@ __all__ = [
     "Reply",
     "ask",
     "binary",
+    "error_reply",
     "framed",
+    "granting",
     "header",
     "in_frames",
     "json_message",
     "keep",
     "message",
+    "reply",
+    "request",
     "take_reply",
 ]
 
@@ -36,6 +40,24 @@ def ask(name: str, value: object = None, **fields: Any) -> bytes:
 def keep(name: str, value: object = None, **fields: Any) -> bytes:
     """A JSON request that asks for keep-alive."""
     return ask(name, value, connection="keep-alive", **fields)
+
+
+def request(value: object, **fields: Any) -> bytes:
+    """A `text/json` message of any value, in ASCII whatever encoding its header names."""
+    return message(json.dumps(value), **fields)
+
+
+def reply(result: object, **fields: Any) -> bytes:
+    return request({"result": result}, **fields)
+
+
+def granting(result: object, **fields: Any) -> bytes:
+    """A reply that grants keep-alive."""
+    return reply(result, connection="keep-alive", **fields)
+
+
+def error_reply(code: str, **fields: Any) -> bytes:
+    return request({"result": f"Error: {code}", "error": {"code": code, "message": f"about {code}"}}, **fields)
 
 
 class Reply(NamedTuple):
