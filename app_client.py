@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """The client's command line: `python3 app_client.py --help`.
 
-Thin: everything is in `multiconn.commands.client`, but for what `--trace` writes: `study.recorder`, which the
-library knows nothing of.
+Thin: everything is in `multiconn.commands.client`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,6 @@ from multiconn.commands import stdio
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time each would cost a part of what a single request may
     from collections.abc import Sequence
-    from typing import Any
-
-
-def record(path: str, vantage: str, **options: Any) -> Any:
-    """What `--trace` asks for."""
-    from study import recorder  # only where it is asked for
-
-    return recorder.start(path, vantage, **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         from multiconn.commands import client  # here, so that Ctrl-C during the import is an exit code too
 
-        return client.main(argv, record)
+        return client.main(argv)
 
     return stdio.run("app_client.py", command)
 

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """The message server's command: `python3 app_server.py [HOST] [PORT] [options]`.
 
-Thin on purpose: the command in `multiconn.commands.server`, serving in `libserver.server`, and what `--trace`
-writes in `study.recorder`, which the library knows nothing of.
+Thin on purpose: the command in `multiconn.commands.server`, serving in `libserver.server`.
 """
 
 from __future__ import annotations
@@ -14,14 +13,6 @@ from multiconn.commands import stdio
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
-
-
-def record(path: str, vantage: str, **options: Any) -> Any:
-    """What `--trace` asks for."""
-    from study import recorder  # only where it is asked for
-
-    return recorder.start(path, vantage, **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         from multiconn.commands import server  # here, so that Ctrl-C during the import is an exit code too
 
-        return server.main(argv, record)
+        return server.main(argv)
 
     return stdio.run("app_server.py", command)
 

@@ -311,12 +311,10 @@ def _collect_no_garbage(patch: Patch) -> None:
 
 def _trace(patch: Patch) -> None:
     """Every connection is traced, to where nothing is kept: what the recording costs, without the disk."""
-    from study import recorder
-
     original = multiconn.commands.server.main
 
     def main(argv: Sequence[str] | None = None) -> int:
-        return original([*(argv or ()), "--trace", os.devnull], recorder.start)
+        return original([*(argv or ()), "--trace", os.devnull])
 
     patch(multiconn.commands.server, "main", main)
 

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from multiconn.commands import stdio  # noqa: E402
-from multiconn.commands.arguments import CommandParser  # noqa: E402
 from multiconn.commands.client import COMMANDS  # noqa: E402
+from multiconn.commands.client_options import CommandParser  # noqa: E402
 from multiconn.commands.server_options import build_parser as server_parser  # noqa: E402
 from study.pages import states_page, table  # noqa: E402
 

@@ -1,6 +1,6 @@
 """How does a running server or client write down what its state machines do?
 
-`Recorder` is handed to a server or a client by `app_server.py` and `app_client.py`. It stands in
+`Recorder` is handed to a server or a client by its command (`multiconn.commands.tracing`). It stands in
 three places, all of which the libraries leave open for it:
 
     observer()          one `Trail` per connection: is told of every transition

@@ -22,8 +22,8 @@ COMMANDS = ("app_server.py", "app_client.py")
 STREAMS = "multiconn.commands.stdio"
 #: What a person starts: thin, and the only way from a part into its commands.
 ENTRIES = {
-    "app_server.py": {"multiconn.commands.server", "multiconn.commands.server_help", "study.recorder", STREAMS},
-    "app_client.py": {"multiconn.commands.client", "study.recorder", STREAMS},
+    "app_server.py": {"multiconn.commands.server", "multiconn.commands.server_help", STREAMS},
+    "app_client.py": {"multiconn.commands.client", STREAMS},
     "study/__main__.py": {"multiconn.commands.study", STREAMS},
 }
 OURS = {*PACKAGES, *(Path(name).stem for name in COMMANDS)}

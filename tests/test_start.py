@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.libclient.load.servers import ScriptedServer, correct
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,3 +68,24 @@ def test_the_server_s_help_is_printed_before_the_server_is_imported() -> None:
         "multiconn.commands.server_help",
     ]
     assert len(modules) <= len(imported("-c", "pass")) + 20
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "needed", "others"),
+    [
+        ("app_server", ["--version"], "libserver.server", {"libclient", "study"}),
+        ("app_client", ["request", "--help"], "libclient.client", {"libserver", "study"}),
+        ("app_client", ["shell", "--help"], "libclient.client", {"libserver", "study"}),
+    ],
+)
+def test_a_program_imports_nothing_of_the_other_one_and_nothing_of_study(
+    program: str, words: list[str], needed: str, others: set[str]
+) -> None:
+    """By name in `sys.modules`, since `-X importtime` tells nothing of what `import_module` imports."""
+    script = f"import sys, {program}; {program}.main({words}); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
+    )
+    modules = done.stderr.split()
+    assert needed in modules
+    assert [name for name in modules if name.partition(".")[0] in others] == []

@@ -21,7 +21,7 @@ from eventloop import Address, parse_duration
 from multiconn.commands import UsageError
 from multiconn.commands.arguments import plain_number
 from multiconn.commands.output import program
-from multiconn.commands.tracing import add_arguments as add_trace_options
+from multiconn.commands.tracing import add_trace_options
 
 from ..connect import parse_target
 from .beside import KINDS

@@ -15,26 +15,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from eventloop import Address, parse_duration
-from eventloop.addresses import ECHO, ECHO_UDP, TCP
-from libclient.connect import parse_target
+from eventloop import parse_duration
 from protocol.limits import parse_count, parse_size
 
 from . import UsageError
 
 __all__ = [
-    "CommandParser",
     "Parser",
     "VersionAction",
-    "add_timeouts",
     "checked",
     "count",
     "duration",
-    "echo_target",
     "plain_number",
     "positive_duration",
     "size",
-    "target",
     "version",
 ]
 
@@ -68,17 +62,6 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{as_typed(message, self._typed or [])}; see {self.prog} --help")
 
 
-class CommandParser(Parser):
-    """Of one command of the client."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=description[0].upper() + description[1:] + ("" if description.endswith(".") else "."),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-
 def as_typed(message: str, words: Sequence[str]) -> str:
     """argparse's complaint, beginning with the option as it stands in the command line, or with an argument's name."""
     found = re.match(r"argument ([^:]+): ", message)
@@ -109,14 +92,6 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return convert
-
-
-def target(text: str) -> Address:
-    return checked(parse_target)(text)
-
-
-def echo_target(text: str) -> Address:
-    return checked(lambda word: parse_target(word, (ECHO, ECHO_UDP, TCP)))(text)
 
 
 def duration(text: str) -> float:
@@ -152,24 +127,6 @@ def plain_number(text: str, kilo: float = 1e3) -> float | None:
 def size(text: str) -> int:
     """Bytes."""
     return checked(parse_size)(text)
-
-
-def add_timeouts(parser: argparse.ArgumentParser) -> None:
-    """`--timeout` and `--connect-timeout`."""
-    parser.add_argument(
-        "--timeout",
-        type=duration,
-        default=10.0,
-        metavar="TIME",
-        help="how long to wait for a reply, such as 250ms or 10s; 0 is for ever (default: 10s)",
-    )
-    parser.add_argument(
-        "--connect-timeout",
-        type=positive_duration,
-        default=5.0,
-        metavar="TIME",
-        help="how long to wait for a connection (default: 5s)",
-    )
 
 
 # --- --version -----------------------------------------------------------------------------------

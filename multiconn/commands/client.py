@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from .tracing import Record
-
 __all__ = ["main"]
 
 #: command -> its module, and a line for the help
@@ -58,15 +56,14 @@ ADVICE = {
 }
 
 
-def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. To be called by `stdio.run`, which catches what this raises:
 
-    `SystemExit` (--help), `KeyboardInterrupt`, and an output that can't be written. `record` starts what
-    `--trace` asks for.
+    `SystemExit` (--help), `KeyboardInterrupt`, and an output that can't be written.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments, record)
+        return _run(arguments)
     except stdio.OutputFailed:
         raise
     except Exception as error:
@@ -75,19 +72,17 @@ def main(argv: Sequence[str] | None = None, record: Record | None = None) -> int
         return _failed(error)
 
 
-def _run(arguments: list[str], record: Record | None) -> int:
+def _run(arguments: list[str]) -> int:
     first = arguments[0] if arguments else ""
     if len(arguments) == 4 and not first.startswith("-") and first not in COMMANDS:
         return int(_imported(".tutorial").run(*arguments))  # without argparse, and what else the commands need
     if first in COMMANDS:
-        import argparse
-
-        from .arguments import CommandParser
+        from .client_options import CommandParser
 
         module = _imported(COMMANDS[first][0])
         parser = CommandParser(f"{program()} {first}", COMMANDS[first][1])
         module.add_arguments(parser)
-        return int(module.run(parser.parse_intermixed_args(arguments[1:], argparse.Namespace(record=record))))
+        return int(module.run(parser.parse_intermixed_args(arguments[1:])))
     from .client_help import no_command
 
     return no_command(arguments, COMMANDS)

@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from .arguments import CommandParser, VersionAction
+from .arguments import VersionAction
+from .client_options import CommandParser
 from .output import program
 
 __all__ = ["no_command"]

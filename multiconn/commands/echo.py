@@ -23,7 +23,8 @@ from libclient.connect import raise_descriptor_limit, resolve
 from libclient.raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plural
 
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
-from .arguments import count, echo_target, positive_duration
+from .arguments import count, positive_duration
+from .client_options import echo_target
 from .output import remark, show_text
 from .signals import ended_by_signals
 

@@ -22,11 +22,11 @@ from libclient.outgoing import BINARY_ENCODING, BytesLike
 from protocol import JSON_ENCODING, JSON_TYPE
 
 from . import CANT_WRITE, DONE, UsageError
-from .arguments import add_timeouts, duration, target
+from .arguments import duration
+from .client_options import add_timeouts, target
 from .output import remark, save, show_binary, show_json
 from .signals import ended_by_signals
-from .tracing import add_arguments as add_trace_options
-from .tracing import recording
+from .tracing import add_trace_options, recording
 from .tutorial import CONTENT_TYPE
 
 __all__ = ["add_arguments", "outgoing", "run"]

@@ -8,25 +8,23 @@ Not here: the options (`server_options`), signals (`server_signals`), serving (`
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from selectors import BaseSelector
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from eventloop import Address
-from libserver import Actions, CannotListen, CloseReason, Message, Server, ServerLimits
+from libserver import Actions, CannotListen, CloseReason, Server, ServerLimits
 from libserver.listeners import handed_over, refuse_handed_over
 from protocol import Limits
 from protocol.printable import printable
-from protocol.states import Observer
 
 from . import CANNOT_START, DONE, SIGNAL, USAGE, UsageError
 from .server_actions import CannotLoad, load_actions
 from .server_log import ANSWERS, DETAILS, check_logging, flush_log, set_up_logging
 from .server_options import addresses_of, as_options, build_parser
 from .server_signals import Signals
+from .tracing import CannotTrace, Instruments, instruments
 
 __all__ = ["main"]
 
@@ -34,22 +32,8 @@ log = logging.getLogger("multiconn.server")
 answers = logging.getLogger(ANSWERS)
 
 
-class Recorder(Protocol):
-    """What writes a trace: it is handed in by `app_server.py`, since the library knows nothing of study."""
-
-    def observer(self) -> Observer | None: ...
-
-    def tap(self, message: Message, sock: Any) -> Any: ...
-
-    def selector(self) -> BaseSelector: ...
-
-    def open(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | None = None) -> int:
-    """Run the server; returns the exit code. `record` starts what `--trace` asks for."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the server; returns the exit code."""
     parser = build_parser()
     try:
         arguments = parser.parse_args(argv)
@@ -73,31 +57,14 @@ def main(argv: Sequence[str] | None = None, record: Callable[..., Recorder] | No
     except ValueError as error:
         return _cannot(parser, str(error), USAGE)
     try:
-        recorder = _start_recording(arguments, record)
-    except OSError as error:
-        return _no_trace(parser, arguments, error)
-    try:
-        return _serve(parser, arguments, addresses, sizes, limits, recorder)
-    finally:
-        if recorder is not None:
-            recorder.close()
+        with instruments(arguments, "server", _no_more_trace, **sizes._asdict()) as seen:
+            return _serve(parser, arguments, addresses, sizes, limits, seen)
+    except CannotTrace as error:
+        return _cannot(parser, str(error), CANNOT_START)
 
 
-def _start_recording(arguments: argparse.Namespace, record: Callable[..., Recorder] | None) -> Recorder | None:
-    if arguments.trace is None:
-        return None
-    if record is None:
-        raise OSError(errno.ENOTSUP, "only app_server.py writes traces")
-    return record(
-        arguments.trace,
-        "server",
-        sample=arguments.trace_sample,
-        max_bytes=arguments.trace_bytes,
-        failed=lambda error: log.warning("the trace ends here, the server goes on: %s", error),
-        max_header=arguments.max_header,
-        max_content=arguments.max_content,
-        max_json=arguments.max_json,
-    )
+def _no_more_trace(error: Exception) -> None:
+    log.warning("the trace ends here, the server goes on: %s", error)
 
 
 def _serve(
@@ -106,31 +73,24 @@ def _serve(
     addresses: list[Address],
     sizes: Limits,
     limits: dict[str, Any],
-    recorder: Recorder | None,
+    seen: Instruments,
 ) -> int:
-    more: dict[str, Any] = {}
-    if recorder is not None:
-        more = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
+    watched: dict[str, Any] = {"observer": seen.observer, "tap": seen.tap, "selector": seen.selector(None)}
     try:
         refuse_handed_over(handed_over())
         actions = Actions()
         if arguments.app:
             actions = load_actions(arguments.app)
             check_logging(arguments.log_level, arguments.log_format)
-        server = Server(addresses, actions, sizes, **more, **limits)
+        server = Server(addresses, actions, sizes, **watched, **limits)
     except (CannotLoad, CannotListen) as error:
         if isinstance(error, CannotLoad) and error.__cause__ is not None:
             log.debug("%s", error, exc_info=error.__cause__)
         return _cannot(parser, str(error), CANNOT_START)
     except OSError as error:  # of the loop's own descriptors
         return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", CANNOT_START)
-    if recorder is not None:
-        try:
-            recorder.open()  # not before the listeners are bound: who finds the port taken has nothing to write
-        except OSError as error:
-            server.close()
-            return _no_trace(parser, arguments, error)
     with server:  # an interrupt that comes before `run` leaves no socket's file behind either
+        seen.begin()  # not before the listeners are bound: who finds the port taken has nothing to write
         signals = Signals(server)
         try:
             for address in server.addresses:
@@ -143,10 +103,6 @@ def _serve(
         # Handler threads may still be busy: they are daemons, and nothing waits for them.
         return SIGNAL + signals.second
     return DONE
-
-
-def _no_trace(parser: argparse.ArgumentParser, arguments: argparse.Namespace, error: OSError) -> int:
-    return _cannot(parser, f"--trace {arguments.trace}: {error.strerror}", CANNOT_START)
 
 
 def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:

@@ -24,8 +24,9 @@ from .arguments import Parser, VersionAction, checked
 from .server_actions import app_name
 from .server_help import help_text
 from .server_log import FORMATS, LEVELS
+from .tracing import add_trace_options
 
-__all__ = ["add_trace_options", "addresses_of", "as_options", "build_parser"]
+__all__ = ["addresses_of", "as_options", "build_parser"]
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 65432
@@ -143,31 +144,8 @@ def build_parser() -> argparse.ArgumentParser:
     logs = parser.add_argument_group("log, on stderr")
     logs.add_argument("--log-level", type=str.lower, choices=LEVELS, default="info", help="(info)")
     logs.add_argument("--log-format", type=str.lower, choices=FORMATS, default="text", help="(text)")
-    add_trace_options(parser, size)
+    add_trace_options(parser)
     return parser
-
-
-def add_trace_options(parser: argparse.ArgumentParser, size: Callable[[str], int]) -> None:
-    """What is written down for study."""
-    trace = parser.add_argument_group("study")
-    trace.add_argument(
-        "--trace",
-        metavar="FILE",
-        help="write every step of the state machines to this new file; takes ten times the processor time and more "
-        "(see docs/trace-format.md)",
-    )
-    trace.add_argument(
-        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
-    )
-    trace.add_argument(
-        "--trace-bytes", metavar="SIZE", type=size, default=4096, help="at most so many bytes of one system call (4k)"
-    )
-
-
-def _sample(text: str) -> int:
-    if not (number := parse_count(text)):
-        raise ValueError("every 0th connection is none: write 1 for all of them")
-    return number
 
 
 def addresses_of(arguments: argparse.Namespace) -> list[Address]:

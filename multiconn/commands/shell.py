@@ -27,11 +27,10 @@ from libclient import Answer, Client, ConnectionFailed, ErrorReply, Outgoing, ac
 from libclient.connect import parse_target
 
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError, stdio
-from .arguments import add_timeouts, target
+from .client_options import add_timeouts, target
 from .output import remark, show_binary, show_json
 from .signals import ended_by_signals
-from .tracing import add_arguments as add_trace_options
-from .tracing import recording
+from .tracing import add_trace_options, recording
 
 __all__ = ["HELP", "add_arguments", "parse_line", "run"]
 

@@ -1,14 +1,16 @@
-"""How does a command of the client write a trace?
+"""How does a command write a trace?
 
-`app_client.py` hands in what starts a recorder, since the library knows nothing of `study`. A
-command adds the options with `add_arguments`, and gives what `recording` yields to its `Client` or
-`Shared`:
+A command adds the options with `add_trace_options`, and gives what `instruments` yields to its `Client`,
+`Shared` or `Server`:
 
-    with recording(args) as instruments:
-        loop = EventLoop(instruments.selector(None))
-        client = Client(target, loop=loop, observer=instruments.observer, tap=instruments.tap)
+    with recording(args) as seen:
+        client = Client(target, selector=seen.selector(None), observer=seen.observer, tap=seen.tap)
 
-Without `--trace` they do nothing, and nothing is observed.
+Rules:
+
+* Without `--trace` they do nothing, nothing is observed, and `study` is not imported.
+* A trace is made by `begin`, once the command has what it needs: who finds the port taken has nothing to
+  write. If the command fails before it has a connection, none is left behind.
 
 Not here: what is recorded (`study.recorder`), the format (docs/trace-format.md).
 """
@@ -19,50 +21,38 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from selectors import BaseSelector
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from protocol import Limits
+from protocol.limits import parse_count
 from protocol.states import Observer
 
 from . import UsageError
-from .arguments import count, size
+from .arguments import checked, size
 from .output import remark
 
-__all__ = ["Instruments", "Record", "Recorder", "add_arguments", "recording"]
+__all__ = ["CannotTrace", "Instruments", "add_trace_options", "instruments", "recording"]
 
 
-class Recorder(Protocol):
-    """What writes a trace."""
-
-    def observer(self) -> Observer | None: ...
-
-    def tap(self, message: Any, sock: Any) -> Any: ...
-
-    def selector(self, inner: BaseSelector | None = None) -> BaseSelector: ...
-
-    def open(self) -> None: ...
-
-    def discard(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-#: Starts a recorder: path, vantage point, and options.
-Record = Callable[..., Recorder]
+class CannotTrace(UsageError):
+    """The file can't be made."""
 
 
 class Instruments(NamedTuple):
-    """What a `Client` or `Shared` takes, and what stands between a loop and its selector.
+    """What a `Client`, `Shared` or `Server` takes, and what stands between a loop and its selector.
 
-    `observer` and `tap` are None when nothing is recorded, and `selector` gives back what it got.
+    `observer` and `tap` are None when nothing is recorded, and `selector` gives back what it got. Nothing is
+    recorded before `begin`, which raises `CannotTrace`.
     """
 
     selector: Callable[[BaseSelector | None], BaseSelector | None] = lambda inner: inner
     observer: Callable[[], Observer | None] | None = None
     tap: Callable[[Any, Any], Any] | None = None
+    begin: Callable[[], None] = lambda: None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_trace_options(parser: argparse.ArgumentParser) -> None:
+    """`--trace`, and how much."""
     group = parser.add_argument_group("study")
     group.add_argument(
         "--trace",
@@ -70,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write every step of the state machines to this new file; takes ten times the processor time and more "
         "(see docs/trace-format.md)",
     )
-    group.add_argument("--trace-sample", metavar="N", type=count, default=1, help="of every N-th connection (1)")
+    group.add_argument(
+        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
+    )
     group.add_argument(
         "--trace-bytes",
         metavar="SIZE",
@@ -80,31 +72,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _sample(text: str) -> int:
+    if not (number := parse_count(text)):
+        raise ValueError("every 0th connection is none: write 1 for all of them")
+    return number
+
+
 @contextmanager
-def recording(args: argparse.Namespace) -> Iterator[Instruments]:
-    """Raises `UsageError` if the file can't be made. If the command is refused before it connects, none is left."""
-    record: Record | None = getattr(args, "record", None)
-    if args.trace is None or record is None:
+def instruments(
+    args: argparse.Namespace, vantage: str, failed: Callable[[Exception], None], **settings: int
+) -> Iterator[Instruments]:
+    """What the options ask for. `vantage`, `failed` and `settings` are the recorder's. Raises `CannotTrace`."""
+    if args.trace is None:
         yield Instruments()
         return
-    limits = Limits()
+    from study import recorder  # here, since most commands are not traced
+
+    def begin() -> None:
+        try:
+            made.open()
+        except OSError as error:
+            raise _cannot(args, error) from None
+
     try:
-        recorder = record(
-            args.trace,
-            "client",
-            sample=args.trace_sample,
-            max_bytes=args.trace_bytes,
-            failed=lambda error: remark(f"the trace ends here, the connections go on: {error}"),
-            max_header=limits.max_header,
-            max_content=limits.max_content,
+        made = recorder.start(
+            args.trace, vantage, sample=args.trace_sample, max_bytes=args.trace_bytes, failed=failed, **settings
         )
-        recorder.open()
     except OSError as error:
-        raise UsageError(f"--trace {args.trace}: {error.strerror}") from None
+        raise _cannot(args, error) from None
     try:
-        yield Instruments(recorder.selector, recorder.observer, recorder.tap)
+        yield Instruments(made.selector, made.observer, made.tap, begin)
     except BaseException:
-        recorder.discard()
+        made.discard()
         raise
     finally:
-        recorder.close()
+        made.close()
+
+
+def _cannot(args: argparse.Namespace, error: OSError) -> CannotTrace:
+    return CannotTrace(f"--trace {args.trace}: {error.strerror}")
+
+
+@contextmanager
+def recording(args: argparse.Namespace) -> Iterator[Instruments]:
+    """Of a command of the client, from now on. Raises `CannotTrace`."""
+    limits = Limits()
+
+    def failed(error: Exception) -> None:
+        remark(f"the trace ends here, the connections go on: {error}")
+
+    with instruments(args, "client", failed, max_header=limits.max_header, max_content=limits.max_content) as seen:
+        seen.begin()
+        yield seen

@@ -34,6 +34,8 @@ from benchmarks.tricks import NOTHING, TRICKS, TRIED
 from eventloop.transport import _MORE
 from libserver import CloseReason, Server
 from libserver.message import Message
+from multiconn.commands.server_options import build_parser
+from multiconn.commands.tracing import instruments
 from protocol.states import CLOSED, LINGERING
 
 TURNS = 2000
@@ -510,13 +512,13 @@ def test_every_place_that_asks_for_an_observer_is_known() -> None:
 
 
 def test_with_trace_every_connection_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    served: list[object] = []
-    monkeypatch.setattr(multiconn.commands.server, "main", lambda argv, record: served.append((argv, record)) or 0)
+    served: list[list[str]] = []
+    monkeypatch.setattr(multiconn.commands.server, "main", lambda argv: served.append(argv) or 0)
     TRIED["trace"].remove(monkeypatch.setattr)
     assert multiconn.commands.server.main(["127.0.0.1", "0"]) == 0
-    [(argv, record)] = served
+    [argv] = served
     assert argv == ["127.0.0.1", "0", "--trace", os.devnull]
-    recorder = record(os.devnull, "server")
-    recorder.open()
-    assert recorder.observer() is not None
-    recorder.close()
+    with instruments(build_parser().parse_args(argv), "server", print) as seen:
+        seen.begin()
+        assert seen.observer is not None
+        assert seen.observer() is not None

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from multiconn.commands import UsageError
-from multiconn.commands.arguments import CommandParser
 from multiconn.commands.client import COMMANDS
 from multiconn.commands.client_help import no_command
+from multiconn.commands.client_options import CommandParser
 
 
 def asked(capsys: pytest.CaptureFixture[str], *words: str) -> str:

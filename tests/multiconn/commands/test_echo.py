@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from multiconn.commands import UsageError
-from multiconn.commands.arguments import CommandParser
+from multiconn.commands.client_options import CommandParser
 from multiconn.commands.echo import add_arguments, run
 from tests.libclient.load.servers import Peer, ScriptedServer, unused_port
 
