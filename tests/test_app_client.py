@@ -11,7 +11,6 @@ import pty
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from study.replay import replay
 from study.story import story
 from study.trace import load
 from tests.libclient.load.servers import Peer, ScriptedServer, complaining, correct, framed, one_shot, unused_port
+from tests.support.wire import header
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = str(ROOT / "app_client.py")
@@ -56,17 +56,6 @@ def refused_in_one_line(result: tuple[int, str, str], code: int, *words: str) ->
 
 # --- the tutorial's own form ---------------------------------------------------------------
 
-NATIVE = sys.byteorder
-
-
-def head(content_type: str, encoding: str, length: int) -> bytes:
-    """A header as the tutorial writes it."""
-    text = (
-        f'{{"byteorder": "{NATIVE}", "content-type": "{content_type}", '
-        f'"content-encoding": "{encoding}", "content-length": {length}}}'
-    )
-    return struct.pack(">H", len(text)) + text.encode()
-
 
 def transcript(*arguments: str, answer: bytes) -> tuple[bytes, tuple[int, str, str]]:
     """What the client puts on the wire, and how it ends when it is sent `answer`."""
@@ -92,24 +81,24 @@ def transcript(*arguments: str, answer: bytes) -> tuple[bytes, tuple[int, str, s
 def test_search_is_sent_as_the_tutorial_sends_it() -> None:
     content = '{"action": "search", "value": "🐶 é"}'.encode()
     reply = '{"result": "🐾 Playing ball! 🏐"}'.encode()
-    sent, result = transcript("search", "🐶 é", answer=head("text/json", "utf-8", len(reply)) + reply)
-    assert sent == head("text/json", "utf-8", len(content)) + content
+    sent, result = transcript("search", "🐶 é", answer=header(len(reply), "text/json", "utf-8") + reply)
+    assert sent == header(len(content), "text/json", "utf-8") + content
     assert result == (0, "Got result: 🐾 Playing ball! 🏐\n", "")
 
 
 def test_any_other_action_is_sent_as_the_tutorial_sends_it() -> None:
     reply = b"First 10 bytes of request: doublequo"
     sent, result = transcript(
-        "double", "quote é", answer=head("binary/custom-server-binary-type", "binary", len(reply)) + reply
+        "double", "quote é", answer=header(len(reply), "binary/custom-server-binary-type", "binary") + reply
     )
     content = "doublequote é".encode()
-    assert sent == head("binary/custom-client-binary-type", "binary", len(content)) + content
+    assert sent == header(len(content), "binary/custom-client-binary-type", "binary") + content
     assert result == (0, "Got response: b'First 10 bytes of request: doublequo'\n", "")
 
 
 def test_undecodable_bytes_of_the_command_line_are_sent_as_they_are() -> None:
     reply = b"x"
-    sent, result = transcript("a", os.fsdecode(b"\xff"), answer=head("b/x", "binary", 1) + reply)
+    sent, result = transcript("a", os.fsdecode(b"\xff"), answer=header(1, "b/x", "binary") + reply)
     assert sent.endswith(b"a\xff")
     assert result[0] == 0
 

@@ -6,19 +6,17 @@ of ours on this side, so that both ends can't be wrong together.
 
 from __future__ import annotations
 
-import json
 import resource
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.peer import PATIENCE
-from tests.support.wire import binary, keep, take_reply
+from tests.support.wire import ask, binary, keep, take_reply
 from tests.test_app_server import Command, running
 
 CONNECTIONS = 1000
@@ -139,15 +137,12 @@ def test_a_thousand_one_shot_connections_at_once_as_the_tutorials_client_makes_t
     descriptors: None, server: Command
 ) -> None:
     address = server.address()
-    header = {"byteorder": sys.byteorder, "content-type": "text/json", "content-encoding": "utf-8"}
     answers = {"ring": "In the caves beneath the Misty Mountains. 💍", "nothing": "No match for 'nothing'."}
     sockets = []
     try:
         for number in range(CONNECTIONS):
             sock = socket.create_connection((address.host, address.port), timeout=PATIENCE)
-            content = json.dumps({"action": "search", "value": list(answers)[number % 2]}).encode()
-            raw = json.dumps({**header, "content-length": len(content)}).encode()
-            sock.sendall(len(raw).to_bytes(2, "big") + raw + content)
+            sock.sendall(ask("search", list(answers)[number % 2]))
             sockets.append(sock)
         for number, sock in enumerate(sockets):
             received = bytearray()

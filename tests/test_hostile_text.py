@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import pytest
 from eventloop import parse_address
 from tests.libclient.load.servers import Peer, ScriptedServer, correct, framed
 from tests.study.recording import record
+from tests.support.wire import header
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Title and colour of the terminal, BEL, carriage return, NEL, LINE SEPARATOR, bidirectional controls, CSI
@@ -72,21 +72,15 @@ def sending(data: bytes) -> Callable[[Peer], None]:
     return behave
 
 
-def header(**fields: object) -> bytes:
-    told = {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8", "content-length": 2}
-    raw = json.dumps(told | fields).encode()
-    return struct.pack(">H", len(raw)) + raw
-
-
 BEHAVIOURS = {
     "an error": replying({"error": {"code": HOSTILE, "message": HOSTILE}}),
     "the tutorial's error": replying({"result": f"Error: {HOSTILE}"}),
     "an object": replying({"result": {HOSTILE: [HOSTILE]}}),
-    "a content type": sending(header(**{"content-type": f"binary/{HOSTILE}"}) + b"\x1b\n"),
-    "an encoding": sending(header(**{"content-encoding": HOSTILE}) + b"{}"),
-    "an id": sending(header(id=HOSTILE[:60]) + b"{}"),
-    "an event": sending(header(event=HOSTILE) + b"{}"),
-    "no JSON": sending(header() + HOSTILE[:2].encode()),
+    "a content type": sending(header(2, **{"content-type": f"binary/{HOSTILE}"}) + b"\x1b\n"),
+    "an encoding": sending(header(2, **{"content-encoding": HOSTILE}) + b"{}"),
+    "an id": sending(header(2, id=HOSTILE[:60]) + b"{}"),
+    "an event": sending(header(2, event=HOSTILE) + b"{}"),
+    "no JSON": sending(header(2) + HOSTILE[:2].encode()),
     "no message": sending(HOSTILE.encode("utf-8", "replace")),
 }
 
@@ -143,7 +137,9 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = {"content-type": f"binary/{HOSTILE}", "content-length": 2, "connection": "keep-alive"}
     path = tmp_path_factory.mktemp("hostile") / "trace"
     path.write_bytes(
-        record([header(**told) + b"\x1b\n", header(event=HOSTILE) + b"{}", header(id=HOSTILE[:60]) + b"{}", None])
+        record(
+            [header(2, **told) + b"\x1b\n", header(2, event=HOSTILE) + b"{}", header(2, id=HOSTILE[:60]) + b"{}", None]
+        )
     )
     return path
 

@@ -9,24 +9,17 @@ Not here: what a real server records (`tests/study/test_recorder.py`).
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 from protocol.states import LIFECYCLE, RECEIVE
 from study.parts import CONTENT, HEADER, PREFIX, Splitter
 from study.trace import Trace, encode, head, load
+from tests.support.wire import request
 
 #: A line of each kind of step that is really there.
 RECV, SEND, WALK = "eventloop/transport.py:1", "eventloop/transport.py:2", "protocol/connection.py:1"
 
 INPUTS = {PREFIX: "PREFIX_READ", HEADER: "HEADER_READ", CONTENT: "CONTENT_READ"}
-
-
-def frame(value: object, **header: Any) -> bytes:
-    content = json.dumps(value).encode()
-    fields = {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8"}
-    raw = json.dumps({**fields, "content-length": len(content), **header}).encode()
-    return len(raw).to_bytes(2, "big") + raw + content
 
 
 class Scribe:
@@ -119,9 +112,9 @@ def converse(
     server.mask(group, "", "r")
     for number in range(requests):
         wrong = number == 1
-        data = frame({"action": "nosuch" if wrong else "echo", "value": number})
+        data = request({"action": "nosuch" if wrong else "echo", "value": number})
         error = {"result": "Error", "error": {"code": "unknown-action", "message": "no such action"}}
-        reply = frame(error if wrong else {"result": number})
+        reply = request(error if wrong else {"result": number})
         client.turn(group)
         client.moved(group, "out", data)
         client.levels(group, in_flight=1, timers=["reply"])

@@ -11,16 +11,15 @@ import json
 import os
 import shutil
 import socket
-import struct
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from study.pcap import pcap
 from study.trace import CONNECTION, SYSCALL, encode, head, load
+from tests.support.wire import message
 
 TSHARK = shutil.which("tshark")
 SCRIPT = Path(__file__).resolve().parents[2] / "study" / "multiconn.lua"
@@ -28,12 +27,6 @@ SCRIPT = Path(__file__).resolve().parents[2] / "study" / "multiconn.lua"
 pytestmark = pytest.mark.skipif(TSHARK is None, reason="tshark is not installed")
 
 PORT = 65432
-
-
-def frame(content: bytes, **fields: Any) -> bytes:
-    known = {"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8"}
-    header = json.dumps(known | {"content-length": len(content)} | fields).encode()
-    return struct.pack(">H", len(header)) + header + content
 
 
 def exported(path: Path, *calls: tuple[str, bytes]) -> Path:
@@ -64,9 +57,11 @@ def fields(path: Path, *names: str, port: int = PORT) -> list[list[str]]:
 
 
 def test_the_fields_of_a_request_and_of_an_error_reply(tmp_path):
-    ask = frame(b'{"action": "nope \\u00e9", "value": [1]}', id="a-1", connection="keep-alive", **{"deadline-ms": 5000})
+    ask = message(
+        b'{"action": "nope \\u00e9", "value": [1]}', id="a-1", connection="keep-alive", **{"deadline-ms": 5000}
+    )
     error = {"result": "Error", "error": {"code": "unknown-action", "message": "invalid action 'nope'."}}
-    reply = frame(json.dumps(error).encode(), id=7, connection="close")
+    reply = message(json.dumps(error).encode(), id=7, connection="close")
     path = exported(tmp_path / "a.pcap", ("in", ask), ("out", reply))
     names = ["content_type", "content_encoding", "id", "connection", "deadline_ms"]
     names += ["action", "error.code", "error.message"]
@@ -80,7 +75,7 @@ def test_the_fields_of_a_request_and_of_an_error_reply(tmp_path):
 
 
 def test_a_message_is_put_together_from_its_segments_and_segments_hold_several(tmp_path):
-    first, second = frame(b'{"action": "search", "value": "x"}'), frame(b"\0" * 9, **{"content-type": "binary/x"})
+    first, second = message(b'{"action": "search", "value": "x"}'), message(b"\0" * 9, **{"content-type": "binary/x"})
     stream = first + second + first
     cuts = [stream[i : i + 37] for i in range(0, len(stream), 37)]
     path = exported(tmp_path / "b.pcap", *[("in", cut) for cut in cuts], ("in", first + second))
@@ -90,7 +85,7 @@ def test_a_message_is_put_together_from_its_segments_and_segments_hold_several(t
 
 def test_what_is_no_header_is_an_expert_note_and_no_error_of_ours(tmp_path):
     http = b"GET / HTTP/1.1\r\n" + b"x" * 20_000
-    for number, raw in enumerate([b"\0\0", http, frame(b"")[:2] + b"[" * 200, b"\0\x02[]"]):
+    for number, raw in enumerate([b"\0\0", http, message(b"")[:2] + b"[" * 200, b"\0\x02[]"]):
         path = exported(tmp_path / f"{number}.pcap", ("in", raw))
         out = tshark("-r", path, "-V")
         assert "multiconn message protocol" in out
@@ -120,7 +115,7 @@ def test_real_traffic_captured_on_loopback(tmp_path):
                     deadline = time.monotonic() + 30
                     while not (path.exists() and "search" in str(_seen(path, port))):  # it begins when it begins
                         assert time.monotonic() < deadline
-                        client.sendall(frame(b'{"action": "search", "value": "morpheus"}', id=1))
+                        client.sendall(message(b'{"action": "search", "value": "morpheus"}', id=1))
                         theirs.recv(65536)
                         time.sleep(0.1)
         finally:

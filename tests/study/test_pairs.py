@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from study.pairs import CLIENT, SERVER, Both, addresses, in_one_order, pairs, set_clock
 from study.trace import Event, Trace
-from tests.study.scribe import Scribe, conversation, converse, frame
+from tests.study.scribe import Scribe, conversation, converse
+from tests.support.wire import request
 
 
 def keys(client: Trace, server: Trace) -> list[tuple[str, str]]:
@@ -37,8 +38,8 @@ def test_unix_sockets_are_matched_by_their_bytes():
     for group, ours, theirs in (("1", "one", "two!"), ("2", "two!", "one")):
         client.begin(group, "unix", "unix")
         server.begin(group, "unix", "unix")
-        client.moved(group, "out", frame(ours))
-        server.moved(group, "in", frame(theirs))
+        client.moved(group, "out", request(ours))
+        server.moved(group, "in", request(theirs))
     client.begin("3", "unix", "unix")
     server.begin("3", "unix", "unix")
     assert keys(client.trace(), server.trace()) == [("1", "2"), ("2", "1"), ("3", ""), ("", "3")]
@@ -109,17 +110,17 @@ def test_nobody_is_woken_to_read_before_the_bytes_have_left():
     for scribe, way in ((client, "out"), (server, "in")):
         scribe.begin("1", "a" if way == "out" else "b", "b" if way == "out" else "a")
     client.turn("1")
-    client.moved("1", "out", frame(1)[:9])
-    client.moved("1", "out", frame(1)[9:])
+    client.moved("1", "out", request(1)[:9])
+    client.moved("1", "out", request(1)[9:])
     client.turn("1")
     client.note("1", "syscall", call="shutdown", result=0)
     server.turn("1", "r")
     server.failed("1", "recv", "EAGAIN")
     server.turn("1", "rw")
-    server.moved("1", "in", frame(1))
+    server.moved("1", "in", request(1))
     server.turn("1", "w")
     server.turn("1", "r")
-    server.note("1", "syscall", call="recv", result=0, direction="in", offset=len(frame(1)), asked=1, bytes="")
+    server.note("1", "syscall", call="recv", result=0, direction="in", offset=len(request(1)), asked=1, bytes="")
     order = in_one_order(both_of(client, server), -1000.0)
     told = [
         (side, event.data.get("call") or event.data.get("ready"))

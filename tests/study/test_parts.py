@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import struct
-
 import pytest
 
 from study.parts import CONTENT, HEADER, LOST, PREFIX, Part, Splitter
+from tests.support.wire import framed
 
 
 def frame(content: bytes, **fields: object) -> bytes:
-    header = json.dumps({"content-length": len(content)} | fields).encode()
-    return struct.pack(">H", len(header)) + header + content
+    """With no more in its header than the parts are told by."""
+    return framed({"content-length": len(content)} | fields, content)
 
 
 STREAM = frame(b"hello") + frame(b"") + frame(b"x" * 300, id="\N{DOG FACE}")
@@ -58,9 +56,9 @@ def test_what_has_not_come_whole_is_not_told():
         b"\x00\x02[]",
         b"\x00\x02{}",
         b"\x00\x01\xff",
-        struct.pack(">H", 22) + b'{"content-length": -1}',
-        struct.pack(">H", 24) + b'{"content-length": true}',
-        struct.pack(">H", 60000) + b"[" * 60000,
+        framed(b'{"content-length": -1}'),
+        framed(b'{"content-length": true}'),
+        framed(b"[" * 60000),
     ],
     ids=["empty header", "no object", "no length", "no text", "negative", "no number", "deep"],
 )

@@ -18,7 +18,8 @@ from study.view import CannotView, as_json, page, prepare
 from tests.fakes import chromium
 from tests.study.browser import Browser
 from tests.study.recording import recorded
-from tests.study.scribe import Scribe, conversation, converse, frame
+from tests.study.scribe import Scribe, conversation, converse
+from tests.support.wire import framed, request
 
 EVIL = "</script><script>document.title='broken in'</script><!-- <img src=x onerror=alert(1)> \ud800 & \u2028"
 
@@ -71,7 +72,7 @@ def test_the_parts_that_a_call_made_whole_are_with_it():
 def test_a_part_is_not_given_to_a_call_of_the_other_direction():
     server = Scribe("server")
     server.begin("1", "a", "b")
-    server.moved("1", "in", frame("x")[:2])
+    server.moved("1", "in", request("x")[:2])
     server.note("1", "syscall", call="close", result=0)
     server.note("1", "part", direction="in", part="header", message=0, offset=2, length=90, value={})
     *_, read, close = data_of(server)["connections"][0]["events"]
@@ -101,7 +102,7 @@ def test_eagain_is_no_error_and_einprogress_is_neither():
 def test_a_frame_that_is_not_whole_is_known_by_what_is_there():
     server = Scribe("server")
     server.begin("1", "a", "b")
-    data = frame({"x": 1})
+    data = request({"x": 1})
     server.moved("1", "in", data[:1])
     assert data_of(server)["connections"][0]["streams"][0]["regions"] == [
         {"kind": "prefix", "message": 0, "offset": 0, "length": 1, "expected": 2}
@@ -138,7 +139,7 @@ def test_bytes_come_from_the_end_that_kept_more_of_them():
     client, server = Scribe("client"), Scribe("server")
     client.begin("1", "a", "b")
     server.begin("1", "b", "a")
-    data = frame({"value": "x" * 100})
+    data = request({"value": "x" * 100})
     client.moved("1", "out", data, keep=4)
     server.moved("1", "in", data[:50], keep=10)
     server.moved("1", "in", data[50:])
@@ -203,7 +204,7 @@ class _Scripts(HTMLParser):
 def hostile() -> Scribe:
     server = Scribe("server")
     server.begin("1", EVIL, EVIL)
-    server.moved("1", "in", frame({"action": EVIL}, id=EVIL, **{EVIL: EVIL}))
+    server.moved("1", "in", request({"action": EVIL}, id=EVIL, **{EVIL: EVIL}))
     server.failed("1", EVIL, EVIL)
     server.note("1", "transition", machine=EVIL, state=EVIL, input=EVIL, target=EVIL, reason=EVIL, source=EVIL)
     server.levels("1", timers=[EVIL], reason=EVIL)
@@ -234,7 +235,7 @@ def test_what_only_python_takes_for_json_does_not_break_the_page():
     server = Scribe("server")
     server.begin("1", "a", "b")
     odd = b'{"content-length": 2, "x": NaN, "y": -Infinity}'
-    server.moved("1", "in", len(odd).to_bytes(2, "big") + odd + b"{}")
+    server.moved("1", "in", framed(odd, b"{}"))
     regions = data_of(server)["connections"][0]["streams"][0]["regions"]
     assert regions[1]["text"] == odd.decode()
     assert [region["kind"] for region in regions] == ["prefix", "header", "content"]
@@ -246,7 +247,7 @@ def test_what_only_python_takes_for_json_does_not_break_the_page():
 
 
 def test_what_the_server_really_records_makes_a_page_with_every_source_line():
-    data = prepare([("server.trace", recorded([frame({"action": "echo", "value": 1}), None]))])
+    data = prepare([("server.trace", recorded([request({"action": "echo", "value": 1}), None]))])
     (connection,) = data["connections"]
     assert {event["name"] for event in connection["events"]} >= {"connection", "wake", "syscall", "transition", "mask"}
     assert data["sources"]
@@ -453,7 +454,7 @@ def test_each_step_shows_what_it_changed_and_back_undoes_it(browser, pages):
 
 def test_bytes_grow_by_part_and_what_is_under_way_is_marked(browser, pages):
     browser.open(pages("one"))
-    sent = frame({"action": "echo", "value": 0}).hex(" ")
+    sent = request({"action": "echo", "value": 0}).hex(" ")
     states = walk(browser, "ArrowRight", 30)
     calls = [one for one in states if one["parts"] or "recv" in one["says"]]
     out = next(one for one in states if one["says"].endswith("all of them."))
@@ -514,7 +515,9 @@ def test_a_message_begins_at_its_sender_or_where_it_was_read_if_that_is_all_ther
     call = "(({call, stream, offset}) => [call, stream, offset])(study.player.history.events[study.player.index])"
     calls = walk(browser, "m", 6, call)
     assert [(call, stream) for call, stream, _ in calls] == [("recv", 0), ("send", 1)] * 3
-    ends = [sum(len(frame({"action": "nosuch" if k == 1 else "echo", "value": k})) for k in range(n)) for n in range(3)]
+    ends = [
+        sum(len(request({"action": "nosuch" if k == 1 else "echo", "value": k})) for k in range(n)) for n in range(3)
+    ]
     assert [offset for _, stream, offset in calls if stream == 0] == ends
 
 
@@ -560,7 +563,7 @@ def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(browser, t
     for number in range(5):
         now = server.now
         server.turn("1", "r")
-        server.moved("1", "in", frame(number))
+        server.moved("1", "in", request(number))
         server.now = now
     server.now = 500.0
     server.note("1", "ended", reason="done")

@@ -25,6 +25,7 @@ import pytest
 from multiconn.commands import CANT_WRITE, READER_GONE, stdio
 from tests.libclient.load.servers import ScriptedServer, complaining
 from tests.study.recording import record
+from tests.support.wire import framed
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIENT = ("app_client.py",)
@@ -77,7 +78,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     directory = tmp_path_factory.mktemp("streams")
     trace = directory / "trace"
     header = b'{"byteorder": "little", "content-type": "text/json", "content-encoding": "utf-8", "content-length": 2}'
-    trace.write_bytes(record([struct.pack(">H", len(header)), *(header[n : n + 5] for n in range(0, 100, 5))]))
+    trace.write_bytes(record([framed(header)[:2], *(header[n : n + 5] for n in range(0, 100, 5))]))
     server = subprocess.Popen(
         [sys.executable, "app_server.py", "127.0.0.1", "0", "--listen", "echo://127.0.0.1:0"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,

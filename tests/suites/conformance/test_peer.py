@@ -7,7 +7,6 @@ Not here: whole cases against broken servers (`suites/detection/`), bytes withou
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 from suites.conformance.case import Case, Failed, Options, Run
 from suites.conformance.peer import Peer, exchange
 from suites.conformance.wire import ABSENT, RING, binary, framed, header, message, search
+from tests.support.wire import error_reply, reply
 
 QUICK = 0.05
 CASE = Case("T1", "a title", "a mechanism", "a section", "what is expected", lambda run: None)
@@ -41,14 +41,6 @@ def line() -> Iterator[Line]:
     yield line
     line.peer.close()
     line.theirs.close()
-
-
-def reply(result: object, **more: object) -> bytes:
-    return message(json.dumps({"result": result}).encode(), **more)
-
-
-def failure(code: str, **more: object) -> bytes:
-    return message(json.dumps({"result": "Error: x", "error": {"code": code, "message": "x"}}).encode(), **more)
 
 
 def came(act: Callable[[], object]) -> str:
@@ -96,8 +88,8 @@ def test_values_are_told_apart_as_json_tells_them(line: Line) -> None:
 
 
 def test_an_error_is_no_result_and_another_error_is_another(line: Line) -> None:
-    peer = line.sends(failure("bad-header") + failure("bad-header") + reply(RING))
-    assert "bad-header" in came(lambda: peer.result("Error: x"))
+    peer = line.sends(error_reply("bad-header") + error_reply("bad-header") + reply(RING))
+    assert "bad-header" in came(lambda: peer.result("Error: bad-header"))
     assert "bad-header" in came(lambda: peer.error("bad-content"))
     assert "result" in came(lambda: peer.error("bad-content"))
 
