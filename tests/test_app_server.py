@@ -11,7 +11,6 @@ import json
 import os
 import re
 import resource
-import select
 import signal
 import socket
 import subprocess
@@ -30,10 +29,6 @@ from tests.support.wire import ask, binary, keep
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = str(ROOT / "app_server.py")
 SCHEMES = ("tcp", "unix", "echo", "echo+udp")
-
-
-def peer_of(sock: socket.socket) -> Peer:
-    return Peer(sock, lambda: select.select([sock], [], [], 0.01))
 
 
 def news(line: str) -> str:
@@ -74,7 +69,7 @@ class Command:
         return parse_address(line.removeprefix("Listening on "), SCHEMES)
 
     def peer(self, address: Any) -> Peer:
-        peer = peer_of(connected(address))
+        peer = Peer(connected(address))
         self.peers.append(peer)
         return peer
 
@@ -566,7 +561,7 @@ def test_an_empty_stderr_harms_nobody(tmp_path: Path) -> None:
         while peer is None:
             assert process.poll() is None
             with contextlib.suppress(OSError):
-                peer = peer_of(connected(address))
+                peer = Peer(connected(address))
         peer.send(keep("nothing"), keep("echo", 1))
         assert [reply.code for reply in peer.replies(2)] == ["unknown-action", None]
         process.send_signal(signal.SIGTERM)
@@ -608,7 +603,7 @@ def test_each_limit_is_kept_as_its_option_says_and_the_end_tells_why_everyone_we
         content.send(binary(bytes(100))[:-1])
         idle.send(*[keep("echo", n) for n in range(50)])
         assert [reply.result for reply in idle.replies(50)] == list(range(50))
-        deaf = peer_of(connected(address, small_buffers))
+        deaf = Peer(connected(address, small_buffers))
         command.peers.append(deaf)
         extra = command.peer(address)
         assert extra.reply().code == "overloaded"
@@ -621,7 +616,7 @@ def test_each_limit_is_kept_as_its_option_says_and_the_end_tells_why_everyone_we
             late.eof()
             late.close()
         idle.eof()
-        greedy = peer_of(connected(address, small_buffers))
+        greedy = Peer(connected(address, small_buffers))
         command.peers.append(greedy)
         greedy.send(binary(bytes(20 * megabyte), connection="keep-alive"))
         greedy.gone()

@@ -14,8 +14,8 @@ from benchmarks.peers import PEERS
 from benchmarks.peers.message_adapter import StreamTransport
 from benchmarks.processes import ServerProcess
 from benchmarks.requests import Variant, mixed, odd, repeated, varied, with_ids
-
-from .client import Client, Reply
+from tests.support.peer import dialled
+from tests.support.wire import Reply
 
 Start = Callable[[str], ServerProcess]
 
@@ -39,11 +39,11 @@ def test_answers_every_loads_requests_rightly(start: Start, name: str) -> None:
         variants = load.variants()
         if load.oneshot:
             for variant in variants:
-                with Client(port) as client:
+                with dialled(port) as client:
                     assert right(client.ask(variant.request), variant)
-                    assert client.at_end()
+                    client.eof()
             continue
-        with Client(port) as client:
+        with dialled(port) as client:
             for number, variant in enumerate([*variants, variants[0]]):
                 reply = client.ask(variant.request)
                 assert right(reply, variant), (load.name, variant)
@@ -54,9 +54,9 @@ def test_answers_every_loads_requests_rightly(start: Start, name: str) -> None:
 @pytest.mark.parametrize("variants", [mixed, varied, with_ids])
 def test_answers_pipelined_requests_in_order(start: Start, name: str, variants: Callable[[], list[Variant]]) -> None:
     asked = variants()
-    with Client(start(name).port) as client:
+    with dialled(start(name).port) as client:
         assert right(client.ask(asked[0].request), asked[0])
-        client.sock.sendall(b"".join(variant.request for variant in asked))
+        client.send(b"".join(variant.request for variant in asked))
         for variant in asked:
             assert right(client.reply(), variant), variant
 
@@ -65,21 +65,21 @@ def test_answers_pipelined_requests_in_order(start: Start, name: str, variants: 
 def test_answers_requests_that_come_in_pieces(start: Start, name: str) -> None:
     asked = varied(4)
     stream = b"".join(variant.request for variant in asked)
-    with Client(start(name).port) as client:
+    with dialled(start(name).port) as client:
         for at in range(0, len(stream), 7):
-            client.sock.sendall(stream[at : at + 7])
+            client.send(stream[at : at + 7])
         for variant in asked:
             assert right(client.reply(), variant), variant
 
 
 def test_the_ceiling_counts_requests_that_come_together(start: Start) -> None:
     variant = repeated()[0]
-    with Client(start("ceiling").port) as client:
+    with dialled(start("ceiling").port) as client:
         client.ask(variant.request)
-        client.sock.sendall(variant.request * 5 + variant.request[:10])
+        client.send(variant.request * 5 + variant.request[:10])
         for _ in range(5):
             assert right(client.reply(), variant)
-        client.sock.sendall(variant.request[10:])
+        client.send(variant.request[10:])
         assert right(client.reply(), variant)
 
 
@@ -88,7 +88,7 @@ def test_sends_the_bytes_that_our_server_sends(start: Start, name: str) -> None:
     ours, other = start("ours"), start(name)
     kinds = [repeated, mixed, varied, with_ids] + [odd] * PEERS[name].takes(LOADS["64x16-odd"])
     for variants in kinds:
-        with Client(ours.port) as here, Client(other.port) as there:
+        with dialled(ours.port) as here, dialled(other.port) as there:
             for variant in variants():
                 expected, got = here.ask(variant.request), there.ask(variant.request)
                 assert (got.head, got.content) == (expected.head, expected.content)

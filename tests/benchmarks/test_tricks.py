@@ -37,6 +37,7 @@ from libserver.message import Message
 from multiconn.commands.server_options import build_parser
 from multiconn.commands.tracing import instruments
 from protocol.states import CLOSED, LINGERING
+from tests.support.wire import take
 
 TURNS = 2000
 ONE_SHOT = repeated(keep=False)[0]
@@ -103,13 +104,8 @@ class Bench:
                 data += self.client.recv(1 << 20)
             except BlockingIOError:
                 pass
-            while len(data) > 2 and len(data) >= (start := 2 + int.from_bytes(data[:2], "big")):
-                header = bytes(data[2:start])
-                end = start + json.loads(header)["content-length"]
-                if len(data) < end:
-                    break
-                replies.append((header, bytes(data[start:end])))
-                del data[:end]
+            while (taken := take(data)) is not None:
+                replies.append((taken[0][2:], taken[2]))
             if len(replies) >= count:
                 return replies
         raise AssertionError(f"{len(replies)} of {count} replies came")

@@ -6,6 +6,7 @@ Not here: the bytes (`wire`), servers (`server`), and clients of ours that talk 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -14,21 +15,27 @@ from typing import Any
 
 from tests.support.wire import Reply, take_reply
 
-__all__ = ["PATIENCE", "Peer", "arrived", "connected", "small_buffers"]
+__all__ = ["PATIENCE", "Peer", "arrived", "connected", "dialled", "small_buffers"]
 
 #: Real seconds after which a test gives up waiting for what must happen.
 PATIENCE = 20.0
 
 
 class Peer:
-    """A raw socket. What it waits for, it waits for by `pump`, which lets the server work."""
+    """A raw socket. What it waits for, it waits for by `pump`, which lets the server work.
 
-    def __init__(self, sock: socket.socket, pump: Callable[[], object]) -> None:
+    Without one the server works by itself, and the wait is for bytes.
+    """
+
+    def __init__(self, sock: socket.socket, pump: Callable[[], object] | None = None) -> None:
         sock.setblocking(False)
         self.sock = sock
-        self.pump = pump
+        self.pump = self._wait_for_bytes if pump is None else pump
         self.received = bytearray()
         self.ended = False
+
+    def _wait_for_bytes(self) -> None:
+        select.select([self.sock], [], [], 0.01)
 
     def _wait(self, done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -73,6 +80,10 @@ class Peer:
         self._wait(arrived, "a reply")
         assert found is not None
         return found
+
+    def ask(self, request: bytes) -> Reply:
+        self.send(request)
+        return self.reply()
 
     def replies(self, count: int) -> list[Reply]:
         return [self.reply() for _ in range(count)]
@@ -119,6 +130,12 @@ class Peer:
     def close(self) -> None:
         self.sock.close()
 
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def arrived(sock: Any, size: int) -> None:
     """Wait until so many bytes have come to it, unread: on a busy machine even the loopback takes a moment."""
@@ -133,6 +150,13 @@ def arrived(sock: Any, size: int) -> None:
 def small_buffers(sock: socket.socket) -> None:
     """Little room in the kernel, so that flow control is met soon."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+
+
+def dialled(port: int) -> Peer:
+    """One that is connected to a server on loopback, in a thread or a process of its own."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Peer(sock)
 
 
 def connected(address: Any, prepare: Callable[[socket.socket], object] | None = None) -> socket.socket:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import socket
 import threading
 import time
@@ -237,8 +236,7 @@ class Serving:
             raise self.error
 
     def peer(self, prepare: Callable[[socket.socket], object] | None = None, listener: int = 0) -> Peer:
-        sock = connected(self.server.addresses[listener], prepare)
-        peer = Peer(sock, lambda: select.select([sock], [], [], 0.01))
+        peer = Peer(connected(self.server.addresses[listener], prepare))
         self.peers.append(peer)
         return peer
 

@@ -28,6 +28,7 @@ __all__ = [
     "message",
     "reply",
     "request",
+    "take",
     "take_reply",
 ]
 
@@ -61,6 +62,9 @@ def error_reply(code: str, **fields: Any) -> bytes:
 
 
 class Reply(NamedTuple):
+    """`head`: prefix and header as they came."""
+
+    head: bytes
     header: dict[str, Any]
     content: bytes
 
@@ -94,4 +98,4 @@ class Reply(NamedTuple):
 def take_reply(buffer: bytearray) -> Reply | None:
     """The first whole message in the buffer, taken out of it."""
     taken = take(buffer)
-    return None if taken is None else Reply(*taken[1:])
+    return None if taken is None else Reply(*taken)

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.peer import connected
+from tests.support.peer import Peer, connected
 from tests.support.wire import ask, keep
-from tests.test_app_server import SCRIPT, Command, fails, kept_alive, peer_of, running
+from tests.test_app_server import SCRIPT, Command, fails, kept_alive, running
 
 APP = """
 import sys, time
@@ -245,7 +245,7 @@ def test_a_terminal_that_closes_does_not_end_it(tmp_path: Path) -> None:
         assert b"Listening" in os.read(master, 1000)
         os.close(master)
         process.send_signal(signal.SIGHUP)
-        peer = peer_of(connected(_Unix(path)))
+        peer = Peer(connected(_Unix(path)))
         peer.send(ask("echo", 1))
         assert peer.reply().result == 1
         peer.close()
