@@ -36,7 +36,8 @@ from protocol.frames import encode_header
 ROOT = Path(__file__).resolve().parent.parent
 TOUR = sorted((ROOT / "docs" / "tour").glob("*.md"))  # whose blocks of commands tests/study/test_tour.py runs
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md")),
+    ROOT / "changelog.d" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *TOUR,
 ]

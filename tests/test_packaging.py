@@ -117,6 +117,9 @@ def test_a_wheel_holds_the_packages_their_marks_and_the_commands(pyproject: dict
         f"{package.replace('.', '/')}/__init__.py" for package in pyproject["tool"]["setuptools"]["packages"]
     } <= names
     assert {"app_server.py", "app_client.py"} <= names
+    tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
+    packages = {name.partition(".")[0] for name in pyproject["tool"]["setuptools"]["packages"]}
+    assert tops == packages | {"app_server.py", "app_client.py"}, "no name that could be anybody's"
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
