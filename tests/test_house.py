@@ -277,14 +277,16 @@ def test_no_file_is_named_after_nothing() -> None:
     assert not [name(path) for path in everything() if path.stem in ("util", "utils", "helpers", "misc", "common")]
 
 
-def test_the_libraries_do_not_print() -> None:
-    """What is said is for the commands to say; the libraries return, raise or log."""
+def test_the_libraries_do_not_print_and_do_not_know_who_started_them() -> None:
+    """What is said is for the commands to say, and to read; the libraries return, raise or log."""
+    talking = {"print", "input", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.exit"}
     wrong = [
-        f"{name(path)}:{node.lineno}"
+        f"{name(path)}:{node.lineno} {ast.unparse(node)}"
         for part in ("protocol", "eventloop", "libserver", "libclient", "study")
         for path in own_sources(part)
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) in talking)
+        or (isinstance(node, ast.Attribute) and ast.unparse(node) in talking)
     ]
     assert wrong == []
 

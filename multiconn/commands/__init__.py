@@ -3,6 +3,11 @@
 `app_server.py`, `app_client.py` and `python -m study` lead here. Whatever reads a command line, prints,
 or decides how a process ends is in this package, and nowhere below it: the libraries return, raise or log.
 
+    client.py   request.py shell.py echo.py tutorial.py               app_client.py
+    server.py   server_options.py server_signals.py server_log.py     app_server.py
+    study.py                                                          python -m study
+    stdio.py    arguments.py output.py tracing.py                     what they share
+
 Rules:
 
 * A command imports what it needs of everything below; nothing below imports a command.

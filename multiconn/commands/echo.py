@@ -25,8 +25,8 @@ from libclient.raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plura
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
 from .arguments import count, positive_duration
 from .client_options import echo_target
+from .client_signals import ended_by_signals
 from .output import remark, show_text
-from .signals import ended_by_signals
 
 __all__ = ["add_arguments", "run"]
 

@@ -24,8 +24,8 @@ from protocol import JSON_ENCODING, JSON_TYPE
 from . import CANT_WRITE, DONE, UsageError
 from .arguments import duration
 from .client_options import add_timeouts, target
+from .client_signals import ended_by_signals
 from .output import remark, save, show_binary, show_json
-from .signals import ended_by_signals
 from .tracing import add_trace_options, recording
 from .tutorial import CONTENT_TYPE
 

@@ -12,15 +12,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from eventloop import Address, parse_address, parse_duration
+from eventloop import Address, parse_address
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from libserver import ServerLimits
 from libserver.server import SCHEMES
 from libserver.unix_files import parse_mode, parse_owner
 from protocol import Limits
-from protocol.limits import parse_count, parse_size
+from protocol.limits import parse_count
 
-from .arguments import Parser, VersionAction, checked
+from .arguments import Parser, VersionAction, checked, duration, size
 from .server_actions import app_name
 from .server_help import help_text
 from .server_log import FORMATS, LEVELS
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         "128+N stopped at once by a second signal N.",
     )
     add = parser.add_argument
-    size, time, count = checked(parse_size), checked(parse_duration), checked(parse_count)
+    count = checked(parse_count)  # from 0, unlike a client's
     add("host", nargs="?", metavar="HOST", help=f"address to listen on ({DEFAULT_HOST}); HOST:PORT in one word, too")
     add("--version", action=VersionAction)
     add("port", nargs="?", metavar="PORT", type=checked(parse_port), help=f"0 picks a free one ({DEFAULT_PORT})")
@@ -101,20 +101,22 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
     limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
     limit("--max-json", size, "SIZE", "of that if it is JSON, which is decoded while nobody else is served (1m)")
-    limit("--header-timeout", time, "TIME", "for a whole header, from its first byte or from accept (10s)")
-    limit("--content-timeout", time, "TIME", "without progress of a content (60s)")
+    limit("--header-timeout", duration, "TIME", "for a whole header, from its first byte or from accept (10s)")
+    limit("--content-timeout", duration, "TIME", "without progress of a content (60s)")
     limit("--min-data-rate", size, "SIZE", "bytes a second while a message arrives, after 5s, in the last minute (240)")
-    limit("--idle-timeout", time, "TIME", "between messages on a kept-alive connection (300s)")
-    limit("--send-timeout", time, "TIME", "without progress towards a peer that does not read (60s)")
+    limit("--idle-timeout", duration, "TIME", "between messages on a kept-alive connection (300s)")
+    limit("--send-timeout", duration, "TIME", "without progress towards a peer that does not read (60s)")
     limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")
     limit("--write-low", size, "SIZE", "unsent bytes at which they go on (64k)")
     limit("--output-limit", size, "SIZE", "unsent bytes at which a connection is cut (128m)")
     limit("--requests-per-event", count, "N", "requests of one connection served before others get their turn (1024)")
     limit("--handler-threads", count, "N", "threads for actions declared blocking (4)")
-    limit("--drain-timeout", time, "TIME", "after SIGTERM, for what was begun to finish (10s)")
-    limit("--drain-grace", time, "TIME", "of that, for idle clients to ask once more; 0: they are closed at once (1s)")
+    limit("--drain-timeout", duration, "TIME", "after SIGTERM, for what was begun to finish (10s)")
+    limit(
+        "--drain-grace", duration, "TIME", "of that, for idle clients to ask once more; 0: they are closed at once (1s)"
+    )
     limit("--max-requests", count, "N", "requests of a connection, whose last reply says close; 0: any number (0)")
-    limit("--max-age", time, "TIME", "of a connection, whose next reply then says close; 0: any age (0)")
+    limit("--max-age", duration, "TIME", "of a connection, whose next reply then says close; 0: any age (0)")
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument(
         "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
@@ -136,7 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
     sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
     sockets.add_argument(
         "--tcp-keepalive",
-        type=time,
+        type=duration,
         metavar="TIME",
         default=_DEFAULTS.tcp_keepalive,
         help="idle time before the kernel probes a silent peer (300s); 0: never",

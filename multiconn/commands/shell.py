@@ -28,8 +28,8 @@ from libclient.connect import parse_target
 
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError, stdio
 from .client_options import add_timeouts, target
+from .client_signals import ended_by_signals
 from .output import remark, show_binary, show_json
-from .signals import ended_by_signals
 from .tracing import add_trace_options, recording
 
 __all__ = ["HELP", "add_arguments", "parse_line", "run"]

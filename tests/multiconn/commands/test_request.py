@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from multiconn.commands.request import MAPPED_FROM
-from tests.multiconn.commands.test_signals import COMMAND
+from tests.multiconn.commands.test_client_signals import COMMAND
 from tests.test_app_server import running
 
 #: Bytes of memory of its own that the command may have: no large file would fit.

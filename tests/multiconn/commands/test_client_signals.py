@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from multiconn.commands.signals import ended_by_signals
+from multiconn.commands.client_signals import ended_by_signals
 from study.trace import load
 
 ROOT = Path(__file__).resolve().parents[3]
