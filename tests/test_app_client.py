@@ -20,12 +20,11 @@ from pathlib import Path
 import pytest
 
 from multiconn.commands import READER_GONE
-from protocol import CLOSE, KEEP_ALIVE
 from study.replay import replay
 from study.story import story
 from study.trace import load
-from tests.libclient.load.servers import Peer, ScriptedServer, complaining, correct, framed, one_shot, unused_port
-from tests.support.wire import header
+from tests.support.scripted import Caller, ScriptedServer, complaining, correct, one_shot, unused_port
+from tests.support.wire import KEEP, header, message
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = str(ROOT / "app_client.py")
@@ -61,11 +60,9 @@ def transcript(*arguments: str, answer: bytes) -> tuple[bytes, tuple[int, str, s
     """What the client puts on the wire, and how it ends when it is sent `answer`."""
     got = []
 
-    def record(peer: Peer) -> None:
-        data = b""
-        while len(peer.connection.receive_data(peer_data := peer.sock.recv(65536))) < 2:
-            data += peer_data
-        data += peer_data
+    def record(peer: Caller) -> None:
+        peer.request()
+        data = peer.raw + peer.unread
         peer.send(answer)
         peer.sock.shutdown(socket.SHUT_WR)
         while more := peer.sock.recv(65536):
@@ -157,7 +154,7 @@ def test_a_text_is_printed_plain_and_everything_else_as_json() -> None:
 
 
 def test_what_a_request_says() -> None:
-    def note(peer: Peer) -> None:
+    def note(peer: Caller) -> None:
         peer.reply({"result": peer.request()}, connection=None)
 
     with ScriptedServer(note) as server:
@@ -181,7 +178,7 @@ def test_error_replies_are_told_with_their_code() -> None:
 
 
 def test_what_a_server_says_cannot_draw_on_the_terminal() -> None:
-    def hostile(peer: Peer) -> None:
+    def hostile(peer: Caller) -> None:
         peer.request()
         peer.reply({"error": {"code": "x\x1b[2J", "message": "two\nlines"}})
 
@@ -189,9 +186,9 @@ def test_what_a_server_says_cannot_draw_on_the_terminal() -> None:
         refused_in_one_line(client("request", server.target, "x"), 4, "\\x1b", "two\\nlines")
 
 
-def mirror(peer: Peer) -> None:
+def mirror(peer: Caller) -> None:
     """Gives binary content back in its own type."""
-    peer.send(framed(bytes(peer.request()), KEEP_ALIVE, "binary/echo"))
+    peer.send(message(peer.request(), "binary/echo", **KEEP))
 
 
 def test_a_file_goes_out_and_comes_back(tmp_path: Path) -> None:
@@ -230,9 +227,9 @@ def test_the_type_of_a_file(arguments: list[str], content_type: str) -> None:
 def transcript_of(command: str, *arguments: str) -> tuple[bytes, tuple[int, str, str]]:
     got = []
 
-    def record(peer: Peer) -> None:
+    def record(peer: Caller) -> None:
         got.append(peer.sock.recv(65536))
-        peer.send(framed(b"x", CLOSE, "binary/x"))
+        peer.send(message(b"x", "binary/x", connection="close"))
 
     with ScriptedServer(record) as server:
         result = client(command, server.target, *arguments, stdin=b"content")
@@ -294,7 +291,7 @@ def test_the_connection_lost_on_the_way_is_told() -> None:
 
 
 def test_a_reply_withheld_is_told() -> None:
-    def silent(peer: Peer) -> None:
+    def silent(peer: Caller) -> None:
         while True:
             peer.request()
 
@@ -363,7 +360,7 @@ def test_a_shell_takes_any_bytes() -> None:
 def test_a_shell_connects_again_and_says_so() -> None:
     closed = threading.Event()
 
-    def one_then_close(peer: Peer) -> None:
+    def one_then_close(peer: Caller) -> None:
         peer.reply(peer.right(peer.request()))
         if peer.number == 0:
             peer.sock.shutdown(socket.SHUT_RDWR)
@@ -495,7 +492,7 @@ def start(*arguments: str) -> subprocess.Popen[bytes]:
 def test_ctrl_c_while_waiting_is_130_and_one_line(arguments: list[str]) -> None:
     asked = threading.Event()
 
-    def silent(peer: Peer) -> None:
+    def silent(peer: Caller) -> None:
         while peer.sock.recv(4096):
             asked.set()
 
@@ -515,7 +512,7 @@ def test_ctrl_c_while_waiting_is_130_and_one_line(arguments: list[str]) -> None:
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:
-    def long(peer: Peer) -> None:
+    def long(peer: Caller) -> None:
         peer.request()
         peer.reply({"result": "x" * 1_000_000})
 
@@ -621,7 +618,7 @@ def test_a_load_is_written_down_from_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_handler_that_failed_says_so_once() -> None:
-    def failed(peer: Peer) -> None:
+    def failed(peer: Caller) -> None:
         peer.request()
         words = "the handler failed; the server's log has the details"
         peer.reply({"error": {"code": "handler-failed", "message": words}})
@@ -642,9 +639,9 @@ def test_echo_needs_a_target_and_no_message() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_an_answer_that_can_not_be_saved_is_told_what_to_do(tmp_path: Path) -> None:
-    def binary(peer: Peer) -> None:
+    def binary(peer: Caller) -> None:
         peer.request()
-        peer.send(framed(b"content", content_type="binary/x"))
+        peer.send(message(b"content", "binary/x", **KEEP))
 
     with ScriptedServer(binary) as server:
         code, _, err = client("request", server.target, "x", "-o", "/dev/full")

@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from eventloop import parse_address
-from tests.libclient.load.servers import Peer, ScriptedServer, correct, framed
 from tests.study.recording import record
-from tests.support.wire import header
+from tests.support.scripted import Caller, ScriptedServer, correct
+from tests.support.wire import KEEP, header, message
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Title and colour of the terminal, BEL, carriage return, NEL, LINE SEPARATOR, bidirectional controls, CSI
@@ -55,8 +55,8 @@ def harmless(text: str, begins: str = " *") -> None:
     assert wrong == []
 
 
-def replying(reply: dict[str, object]) -> Callable[[Peer], None]:
-    def behave(peer: Peer) -> None:
+def replying(reply: dict[str, object]) -> Callable[[Caller], None]:
+    def behave(peer: Caller) -> None:
         while True:
             peer.request()
             peer.reply(reply)
@@ -64,8 +64,8 @@ def replying(reply: dict[str, object]) -> Callable[[Peer], None]:
     return behave
 
 
-def sending(data: bytes) -> Callable[[Peer], None]:
-    def behave(peer: Peer) -> None:
+def sending(data: bytes) -> Callable[[Caller], None]:
+    def behave(peer: Caller) -> None:
         peer.request()
         peer.send(data)
 
@@ -106,7 +106,7 @@ def test_of_a_server_s_words_none_acts(what: str, tmp_path: Path) -> None:
 
 
 def test_of_what_an_echo_server_gives_back_nothing_acts() -> None:
-    def other(peer: Peer) -> None:
+    def other(peer: Caller) -> None:
         peer.sock.recv(100)
         peer.send(HOSTILE.encode("utf-8", "replace"))
 
@@ -196,7 +196,7 @@ def test_of_what_reaches_the_server_s_log_nothing_acts(form: str, tmp_path: Path
         for action in ("fail", "return", HOSTILE.replace("\ud800", "")):
             run("app_client.py", "request", target, "--", action, HOSTILE.replace("\ud800", ""), code=4)
         there = parse_address(target)
-        for data in (HOSTILE.encode("utf-8", "replace"), framed(HOSTILE.encode("utf-8", "replace"))):
+        for data in (HOSTILE.encode("utf-8", "replace"), message(HOSTILE.encode("utf-8", "replace"), **KEEP)):
             with socket.create_connection((there.host, there.port)) as sock:
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.libclient.load.servers import ScriptedServer, correct
+from tests.support.scripted import ScriptedServer, correct
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ("libclient", "libserver", "protocol", "eventloop", "study", "multiconn")

@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.libclient.load.servers import Peer, ScriptedServer
 from tests.support.peer import PATIENCE
+from tests.support.scripted import Caller, ScriptedServer
 from tests.support.wire import keep
 from tests.test_app_server import kept_alive, running
 
@@ -65,7 +65,7 @@ def test_a_server_that_was_stopped_answers_what_came_meanwhile() -> None:
 def test_a_client_that_was_stopped_takes_the_reply_that_came_meanwhile() -> None:
     asked, may_answer = threading.Event(), threading.Event()
 
-    def behaviour(peer: Peer) -> None:
+    def behaviour(peer: Caller) -> None:
         request = peer.request()
         asked.set()
         assert may_answer.wait(PATIENCE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.libclient.load.servers import ScriptedServer, correct
+from tests.support.scripted import ScriptedServer, correct
 from tests.test_app_client import client
 from tests.test_app_server import fails, kept_alive, running
 

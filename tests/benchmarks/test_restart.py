@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +14,10 @@ from benchmarks.restart.books import Lost, account
 from benchmarks.restart.clients import KEEP_ALIVE, KINDS, ONE_SHOT, PIPELINED, SHAPES, Traffic
 from benchmarks.restart.command import table
 from benchmarks.restart.run import SETTINGS, Enough, Outcome, cannot, run
-from benchmarks.soak.reading import Replies
 from eventloop import EventLoop, parse_address
 from libclient.connect import resolve
-from protocol.frames import encode_header
+from tests.support.scripted import Caller, ScriptedServer
+from tests.support.wire import error_reply, granting
 
 # --- the books --------------------------------------------------------------------------------------
 
@@ -76,46 +73,6 @@ def test_behind_a_proxy_the_way_is_followed() -> None:
 # --- the clients, with a server by script ----------------------------------------------------------------
 
 
-def reply(number: int, **header: object) -> bytes:
-    content = b'{"result": %d}' % number
-    return encode_header("text/json", "utf-8", len(content), **header) + content  # type: ignore[arg-type]
-
-
-@contextmanager
-def scripted(serve: Callable[[socket.socket, int], object]) -> Iterator[int]:
-    """`serve(sock, number)` has each connection, one after the other, in a thread."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(20)
-
-        def accept() -> None:
-            number = 0
-            while True:
-                try:
-                    sock, _ = listening.accept()
-                except OSError:
-                    return
-                with sock:
-                    sock.settimeout(20)
-                    serve(sock, number)
-                number += 1
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def asked(sock: socket.socket, count: int = 1) -> list[int]:
-    """The numbers of so many requests; fewer if the client ends."""
-    replies, numbers = Replies(), []
-    while len(numbers) < count and (data := sock.recv(65536)):
-        numbers += [json.loads(request.content)["value"] for request in replies.feed(data)]
-    return numbers
-
-
 def traffic(kind: str, port: int, monkeypatch: pytest.MonkeyPatch, until: Callable[[Traffic], bool]) -> Traffic:
     """One connection of that kind, until then, and to its end."""
     monkeypatch.setitem(SHAPES, kind, (1, SHAPES[kind][1]))
@@ -134,12 +91,13 @@ def traffic(kind: str, port: int, monkeypatch: pytest.MonkeyPatch, until: Callab
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_request_that_is_read_and_not_answered_is_lost(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(sock: socket.socket, number: int) -> None:
-        for one in asked(sock)[: number % 2]:  # every second connection is answered
-            sock.sendall(reply(one))
+    def serve(peer: Caller) -> None:
+        number = peer.request()["value"]
+        if peer.number % 2:  # every second connection is answered
+            peer.reply({"result": number}, connection=None)
 
-    with scripted(serve) as port:
-        made = traffic(kind, port, monkeypatch, lambda made: bool(made.lost and made.answered))
+    with ScriptedServer(serve) as server:
+        made = traffic(kind, server.port, monkeypatch, lambda made: bool(made.lost and made.answered))
     assert made.lost
     assert all(one.port is not None and one.made < one.ended for one in made.lost)
     assert made.sent_again == 0
@@ -148,47 +106,40 @@ def test_a_request_that_is_read_and_not_answered_is_lost(kind: str, monkeypatch:
 def test_what_stands_behind_a_close_is_sent_again_and_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def serve(sock: socket.socket, number: int) -> None:
-        for one in asked(sock):
-            seen.append(one)
-            sock.sendall(reply(one, connection="keep-alive"))
-        more = asked(sock)  # and all that came with it
-        for one in more[:1]:
-            seen.append(one)
-            sock.sendall(reply(one, connection="close"))
-        sock.shutdown(socket.SHUT_WR)
-        while sock.recv(65536):
+    def serve(peer: Caller) -> None:
+        for connection in ("keep-alive", "close"):  # behind the second stands all that came with it
+            seen.append(peer.request()["value"])
+            peer.reply({"result": seen[-1]}, connection)
+        peer.sock.shutdown(socket.SHUT_WR)
+        while peer.sock.recv(65536):
             pass
 
-    with scripted(serve) as port:
-        made = traffic(PIPELINED, port, monkeypatch, lambda made: made.answered > 5)
+    with ScriptedServer(serve) as server:
+        made = traffic(PIPELINED, server.port, monkeypatch, lambda made: made.answered > 5)
     assert made.lost == []
     assert made.sent_again
     assert len(seen) == len(set(seen)) == made.answered
 
 
 def test_an_error_in_place_of_the_reply_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = b'{"result": "Error: no", "error": {"code": "shutting-down", "message": "no"}}'
+    def serve(peer: Caller) -> None:
+        peer.request()
+        peer.send(error_reply("shutting-down"))
 
-    def serve(sock: socket.socket, number: int) -> None:
-        asked(sock)
-        sock.sendall(encode_header("text/json", "utf-8", len(error)) + error)
-
-    with scripted(serve) as port:
-        made = traffic(ONE_SHOT, port, monkeypatch, lambda made: bool(made.lost))
+    with ScriptedServer(serve) as server:
+        made = traffic(ONE_SHOT, server.port, monkeypatch, lambda made: bool(made.lost))
     assert "shutting-down" in made.lost[0].why
     assert made.answered == 0
 
 
 def test_a_reply_that_comes_twice_is_no_reply_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(sock: socket.socket, number: int) -> None:
-        for one in asked(sock):
-            sock.sendall(2 * reply(one, connection="keep-alive"))
-        while asked(sock):
-            pass
+    def serve(peer: Caller) -> None:
+        peer.send(2 * granting(peer.request()["value"]))
+        while True:
+            peer.request()
 
-    with scripted(serve) as port:
-        made = traffic(KEEP_ALIVE, port, monkeypatch, lambda made: bool(made.ends))
+    with ScriptedServer(serve) as server:
+        made = traffic(KEEP_ALIVE, server.port, monkeypatch, lambda made: bool(made.ends))
     assert made.ends["mismatch"] or made.lost
 
 

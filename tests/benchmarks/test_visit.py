@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,8 @@ from benchmarks.loads import LOADS, Load
 from benchmarks.processes import ServerProcess, cores, cpu_seconds
 from benchmarks.requests import Variant, mixed, pack, repeated
 from benchmarks.visit import Settings, Visit, Visited, _at, visit
-from protocol.frames import encode_header
+from tests.support.scripted import Caller, ScriptedServer
+from tests.support.wire import KEEP, message
 
 Start = Callable[[str], ServerProcess]
 
@@ -48,27 +48,13 @@ def test_a_right_server_is_measured(start: Start, settings: Settings, tmp_path: 
     assert 0 < result.p50_us <= result.p99_us <= result.max_us
 
 
-class Late:
-    """A server in a thread that answers its one client right, the first time `seconds` late."""
+class InThisProcess:
+    """A server as a visit asks for it, in a thread of ours."""
 
     ended = False
 
-    def __init__(self, variant: Variant, seconds: float) -> None:
-        head = encode_header("text/json", "utf-8", len(variant.content), connection="keep-alive")
-        self._reply, self._length, self._seconds = head + variant.content, len(variant.request), seconds
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        sock, _ = self._listening.accept()
-        with sock, self._listening:
-            sock.recv(self._length, socket.MSG_WAITALL)
-            threading.Event().wait(self._seconds)
-            sock.sendall(self._reply)
-            while len(sock.recv(self._length, socket.MSG_WAITALL)) == self._length:
-                sock.sendall(self._reply)
+    def __init__(self, port: int) -> None:
+        self.port = port
 
     def said(self) -> str:
         return ""
@@ -76,15 +62,21 @@ class Late:
     def cpu_seconds(self) -> float:
         return cpu_seconds(os.getpid())
 
-    def join(self) -> None:
-        self._thread.join(20)
+
+def late(peer: Caller) -> None:
+    """Answers right, the first time a while late."""
+    peer.request()
+    threading.Event().wait(0.3)
+    while True:
+        peer.send(message(repeated()[0].content, **KEEP))
+        peer.request()
 
 
 def test_a_window_without_a_reply_goes_on_until_there_is_one(settings: Settings, tmp_path: Path) -> None:
     """On a busy machine a short window may pass before the server, or the generator, gets a turn."""
-    late = Late(repeated()[0], 0.3)
-    result = visited(late, LOADS["1x1"], repeated(), replace(settings, seconds=0.01, warmup=0.0), tmp_path)
-    late.join()
+    shortly = replace(settings, seconds=0.01, warmup=0.0)
+    with ScriptedServer(late) as server:
+        result = visited(InThisProcess(server.port), LOADS["1x1"], repeated(), shortly, tmp_path)
     assert result.broken == ""
     assert result.requests >= 1
     assert result.max_us > 0.2e6

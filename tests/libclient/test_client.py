@@ -31,19 +31,19 @@ from libclient import (
     json_request,
 )
 from protocol import Limits
-from tests.libclient.load.servers import (
-    Peer,
+from tests.support.scripted import (
+    Caller,
     ScriptedServer,
     closing_after,
     complaining,
     correct,
-    framed,
     one_shot,
     raw_after,
     reset_after,
     silent_after,
     unused_port,
 )
+from tests.support.wire import KEEP, message
 
 
 def at_once() -> float:
@@ -68,10 +68,10 @@ def test_a_request_as_json_returns_the_whole_reply() -> None:
 
 
 def test_binary_comes_back_as_bytes() -> None:
-    def mirror(peer: Peer) -> None:
+    def mirror(peer: Caller) -> None:
         while True:
             content = peer.request()
-            peer.send(framed(bytes(content), content_type="binary/echo"))
+            peer.send(message(content, "binary/echo", **KEEP))
 
     with ScriptedServer(mirror) as server, Client(server.target) as c:
         assert c.request_binary("binary/echo", b"") == b""
@@ -83,7 +83,7 @@ def test_binary_comes_back_as_bytes() -> None:
 
 
 def test_json_where_bytes_were_expected_is_a_bad_reply() -> None:
-    def say_one(peer: Peer) -> None:
+    def say_one(peer: Caller) -> None:
         peer.request()
         peer.reply({"result": 1})
 
@@ -112,9 +112,9 @@ def test_the_tutorials_server_is_connected_to_each_time() -> None:
 def test_without_keep_alive_each_request_is_a_connection() -> None:
     seen = []
 
-    def note(peer: Peer) -> None:
+    def note(peer: Caller) -> None:
         peer.request()
-        seen.append(peer.connection.persistent)
+        seen.append(peer.header.get("connection") == "keep-alive")
         peer.reply({"result": 1}, connection=None)
 
     with ScriptedServer(note) as server, Client(server.target, keep_alive=False) as c:
@@ -129,7 +129,7 @@ def test_without_keep_alive_each_request_is_a_connection() -> None:
 def test_a_pipeline_is_sent_without_waiting_for_replies() -> None:
     together = []
 
-    def patient(peer: Peer) -> None:
+    def patient(peer: Caller) -> None:
         peer.reply(peer.right(peer.request()))
         values = [peer.request() for _ in range(9)]  # answers none of them before it has all
         together.append(len(values))
@@ -144,7 +144,7 @@ def test_a_pipeline_is_sent_without_waiting_for_replies() -> None:
 def test_map_uses_all_connections_at_once() -> None:
     everybody = threading.Barrier(5)
 
-    def meet(peer: Peer) -> None:
+    def meet(peer: Caller) -> None:
         request = peer.request()
         everybody.wait(30)  # nobody is answered before five connections have asked
         peer.reply(peer.right(request))
@@ -164,7 +164,7 @@ def test_items_may_be_requests_of_any_kind() -> None:
 
 
 def test_of_many_the_first_error_is_raised_or_each_returned() -> None:
-    def third_fails(peer: Peer) -> None:
+    def third_fails(peer: Caller) -> None:
         while True:
             answer = peer.right(peer.request())
             bad = {"result": "Error", "error": {"code": "bad-request", "message": str(peer.served)}}
@@ -267,15 +267,15 @@ def test_a_connection_that_is_never_accepted_times_out() -> None:
     ("behaviour", "kind"),
     [
         (raw_after(1, b""), ClosedEarly),
-        (raw_after(1, framed(b'{"result": 1}')[:-1]), ClosedMidMessage),
+        (raw_after(1, message(b'{"result": 1}', **KEEP)[:-1]), ClosedMidMessage),
         (raw_after(1, b"\0"), ClosedMidMessage),
         (raw_after(1, b"HTTP/1.1 400 Bad Request\r\n\r\n"), BadReply),  # told at the first byte that can be no header
         (raw_after(1, b"\0\x02[]"), BadReply),
-        (raw_after(1, framed(b"nonsense")), BadReply),
+        (raw_after(1, message(b"nonsense", **KEEP)), BadReply),
         (reset_after(1), ConnectionReset),
     ],
 )
-def test_a_reply_that_does_not_come_or_is_none(behaviour: Callable[[Peer], None], kind: type[Exception]) -> None:
+def test_a_reply_that_does_not_come_or_is_none(behaviour: Callable[[Caller], None], kind: type[Exception]) -> None:
     with ScriptedServer(behaviour) as server, Client(server.target) as c:
         assert c.request("echo", 1) == 1
         with pytest.raises(kind) as caught:
@@ -295,7 +295,7 @@ def test_an_idempotent_request_survives_a_reset() -> None:
 def test_a_server_that_closes_idle_connections_is_noticed_before_anything_is_sent() -> None:
     closed = threading.Semaphore(0)
 
-    def close_after_one(peer: Peer) -> None:
+    def close_after_one(peer: Caller) -> None:
         peer.reply(peer.right(peer.request()))
         peer.sock.shutdown(socket.SHUT_RDWR)
         closed.release()
@@ -341,7 +341,7 @@ def test_an_interrupted_call_leaves_no_reply_for_the_next() -> None:
     reached = threading.Event()
     release = threading.Event()
 
-    def slow(peer: Peer) -> None:
+    def slow(peer: Caller) -> None:
         while True:
             request = peer.request()
             if request["value"] == "slow":

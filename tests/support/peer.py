@@ -1,6 +1,6 @@
 """How does a test talk to a server? In a raw socket, as a peer that can wait without sleeping for luck.
 
-Not here: the bytes (`wire`), servers (`server`), and clients of ours that talk to a server by script.
+Not here: the bytes (`wire`), servers (`server`), and a peer that plays the server (`scripted`).
 """
 
 from __future__ import annotations

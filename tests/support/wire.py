@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from suites.conformance.wire import JSON, action, binary, framed, header, in_frames, json_message, message, take
+from suites.conformance.wire import JSON, KEEP, action, binary, framed, header, in_frames, json_message, message, take
 
 __all__ = [
     "JSON",
+    "KEEP",
     "Reply",
     "ask",
     "binary",

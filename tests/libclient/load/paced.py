@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import os
 import selectors
 import signal
@@ -24,10 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from libclient.load.waiting import precise_selector
-from libclient.load.workload import ENTRIES
-from protocol import SERVER, Codec, Connection, Request, encode_json
-
-from .servers import framed
+from tests.support.scripted import ENTRIES, written
+from tests.support.wire import take
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -52,8 +51,8 @@ def paced(*seconds: float, stall: tuple[float, float] | None = None) -> Iterator
 
 def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is whoever's that holds our standard input
-    codec, selector = Codec(SERVER), precise_selector()
-    replies = {value: framed(encode_json({"result": result})) for value, result in ENTRIES.items()}
+    selector = precise_selector()
+    replies = {value: written({"result": result}) for value, result in ENTRIES.items()}
     due: list[tuple[float, int, socket.socket, bytes]] = []
     number = itertools.count()
     listeners = []
@@ -86,11 +85,11 @@ def main(arguments: Sequence[str]) -> None:
         for key, _ in ready:
             if key.data is None:
                 os._exit(0)
-            service, connection = key.data
-            if connection is None:
+            service, unread = key.data
+            if unread is None:
                 sock, _ = key.fileobj.accept()
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                selector.register(sock, selectors.EVENT_READ, (service, Connection(codec)))
+                selector.register(sock, selectors.EVENT_READ, (service, bytearray()))
                 continue
             try:
                 data = key.fileobj.recv(65536)
@@ -100,11 +99,12 @@ def main(arguments: Sequence[str]) -> None:
                 selector.unregister(key.fileobj)
                 key.fileobj.close()
                 continue
-            for event in connection.receive_data(data):
-                if isinstance(event, Request):
-                    if stall is not None and stalls_at == float("inf"):
-                        stalls_at = now + stall[0]
-                    heapq.heappush(due, (now + service, next(number), key.fileobj, replies[event.content["value"]]))
+            unread += data
+            while (taken := take(unread)) is not None:
+                if stall is not None and stalls_at == float("inf"):
+                    stalls_at = now + stall[0]
+                value = json.loads(taken[2])["value"]
+                heapq.heappush(due, (now + service, next(number), key.fileobj, replies[value]))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from eventloop import parse_address
 from libclient.connect import resolve
 from libclient.load.config import Config
 from libclient.load.runner import Runner
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_runner import FAST, Told
 
 
@@ -23,11 +23,11 @@ def mortal(peer):
 
 SERVERS = {
     "dies": mortal,
-    "wrong": servers.wrong_once_in(7),
-    "silent": servers.silent_after(3),
-    "resets": servers.reset_after(4),
-    "one-shot": servers.one_shot,
-    "cut": servers.raw_after(5, b"\0"),
+    "wrong": scripted.wrong_once_in(7),
+    "silent": scripted.silent_after(3),
+    "resets": scripted.reset_after(4),
+    "one-shot": scripted.one_shot,
+    "cut": scripted.raw_after(5, b"\0"),
 }
 MODELS = {
     "closed": {},

@@ -25,10 +25,11 @@ from libclient.load.outcome import summary
 from libclient.load.progress import DRAINING, MEASURING, RESTING, WARMUP
 from libclient.load.schedule import BLOCK
 from multiconn.commands.client import main
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import regressions, servers
+from . import regressions
 from .paced import paced
-from .servers import ScriptedServer
 from .test_runner import Told
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,7 +89,7 @@ def test_equal_servers_show_no_regression_and_a_slower_one_does():
 
 def test_connections_stay_and_every_block_is_measured_drained_and_rests():
     kept = {"a": [Told()], "b": [Told()]}
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         made = turns([a.target, b.target], 0.05, FEWEST, kept, connections=3, interval=10.0)
         began = time.monotonic()
         outcomes = made.run()
@@ -111,7 +112,7 @@ def test_connections_stay_and_every_block_is_measured_drained_and_rests():
 
 
 def test_an_open_schedule_stands_still_while_the_other_is_visited():
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         made = turns([a.target, b.target], 0.06, FEWEST, connections=2, rate=400.0)
         outcomes = made.run()
     first, second = outcomes.values()
@@ -124,7 +125,7 @@ def test_an_open_schedule_stands_still_while_the_other_is_visited():
 
 
 def test_abort_on_ends_both():
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.complaining) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.complaining) as b:
         made = turns([a.target, b.target], 0.05, 100, connections=1, abort_on=("error_rate>10%",))
         outcomes = made.run()
     assert len(made.order) <= 2
@@ -146,7 +147,7 @@ def test_fewer_tries_than_twenty_fail_only_for_what_chance_seldom_does(tries, ca
 
 
 def test_both_runs_are_saved_and_compare_reads_them_as_a_pair(tmp_path):
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         done = load(a.target, "--against", b.target, *SHORT, "-o", str(tmp_path / "o"), "--json")
         again = load(a.target, "--against", b.target, *SHORT, "-o", str(tmp_path / "o"))
     assert done.returncode in (0, 5, 99), done.stderr  # on a busy machine it may be starved, or see a difference
@@ -172,7 +173,7 @@ def test_both_runs_are_saved_and_compare_reads_them_as_a_pair(tmp_path):
 
 
 def test_ctrl_c_compares_what_there_is(tmp_path):
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         command = [*COMMAND, a.target, "--against", b.target, "-d", "40s", "--block", "40ms", "--warmup", "0"]
         with subprocess.Popen(
             [*command, "-o", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -192,7 +193,7 @@ def test_ctrl_c_compares_what_there_is(tmp_path):
 
 
 def test_a_wrong_reply_of_either_is_exit_code_4(capsys):
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.wrong_once_in(10)) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.wrong_once_in(10)) as b:
         assert main(["load", a.target, "--against", b.target, *SHORT, "--ui", "none"]) == 4
     out = capsys.readouterr().out
     assert "verify_mismatch" in out
@@ -223,7 +224,7 @@ def test_a_bundled_server_that_dies_is_said_to_have(monkeypatch):
 
 
 def test_an_open_schedule_of_many_blocks_is_the_same_for_both():
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         made = turns([a.target, b.target], 0.08, FEWEST, connections=4, rate=1600.0)
         outcomes = made.run()
     first, second = outcomes.values()
@@ -232,8 +233,8 @@ def test_an_open_schedule_of_many_blocks_is_the_same_for_both():
 
 
 def test_nobody_there_is_exit_code_3(capsys):
-    with ScriptedServer(servers.correct) as a:
-        nobody = f"127.0.0.1:{servers.unused_port()}"
+    with ScriptedServer(scripted.correct) as a:
+        nobody = f"127.0.0.1:{scripted.unused_port()}"
         assert main(["load", a.target, "--against", nobody, *SHORT, "--ui", "none"]) == 3
         assert a.requests == 1, "the preflight's: whether it knows the action"
     assert "connect_refused" in capsys.readouterr().out

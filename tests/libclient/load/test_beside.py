@@ -12,9 +12,9 @@ from libclient.connect import resolve
 from libclient.load.beside import KINDS, _Hostile
 from libclient.load.config import Config
 from libclient.load.runner import Runner
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_runner import Told, run
 
 
@@ -45,7 +45,7 @@ class Witness:
 def seen_of(kind, seconds=1.0, patience=20.0):
     """Run the load against one port and let another see the hostile peer: their endpoints differ."""
     witness = Witness(patience)
-    with ScriptedServer(witness) as theirs, ScriptedServer(servers.correct) as ours:
+    with ScriptedServer(witness) as theirs, ScriptedServer(scripted.correct) as ours:
         address = parse_address(ours.target)
         config = Config(connections=1, duration=seconds, warmup=0.0, hostile=((kind, 1),), drain=1.0)
         runner = Runner(config, address, resolve(address))
@@ -91,7 +91,7 @@ def test_a_peer_that_never_reads_sends_more_than_it_takes():
 
 def test_idle_connections_are_open_and_silent_and_in_no_number():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, sinks=[told], duration=0.3, connections=2, idle=3, interval=0.1)
         assert server.connections == 5
         assert server.requests == outcome.accounting.sent + 3
@@ -101,7 +101,7 @@ def test_idle_connections_are_open_and_silent_and_in_no_number():
 
 def test_all_of_them_at_once_spoil_nothing_of_the_load_s_accounts():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(
             server.target, sinks=[told], duration=0.5, connections=2, hostile=tuple((kind, 1) for kind in KINDS)
         )
@@ -116,7 +116,7 @@ def test_who_is_thrown_out_comes_back():
 @pytest.mark.parametrize("kind", ["trickle", "never-read", "reset"])
 def test_nobody_stays_when_the_run_is_over(kind):
     before = threading.active_count()
-    with ScriptedServer(servers.silent_after(0)) as server:
+    with ScriptedServer(scripted.silent_after(0)) as server:
         began = time.monotonic()
         run(server.target, duration=0.05, connections=1, drain=0.05, hostile=((kind, 2),))
         assert time.monotonic() - began < 5
@@ -144,7 +144,7 @@ def test_idle_and_hostile_connections_take_turns_among_the_source_addresses_too(
 
     def note(peer):
         came_from.append(peer.sock.getpeername()[0])
-        servers.correct(peer)
+        scripted.correct(peer)
 
     with ScriptedServer(note) as server:
         address = parse_address(server.target)

@@ -14,9 +14,8 @@ from libclient.load import cli
 from libclient.load.child import ChildError, ChildServer, server_command
 from libclient.load.errors import NAMES
 from multiconn.commands.client import main
-
-from . import servers
-from .servers import ScriptedServer
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, str(ROOT / "app_client.py"), "load"]
@@ -34,7 +33,7 @@ def started(*options):
 
 
 def test_the_report_is_on_stdout_and_the_progress_on_stderr():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         done = load(server.target, "-c", "3", "-d", "300ms", "--warmup", "0", "--interval", "100ms", "--seed", "7")
     assert done.returncode == 0
     assert "replies/s" in done.stdout
@@ -67,7 +66,7 @@ SUMMARY = {
 
 
 def test_the_summary_has_every_key_of_the_schema():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         done = load(server.target, "-n", "50", "-c", "3", "--action", "confirm", "--json", "--ui", "none")
     assert done.returncode == 0
     assert done.stderr == ""
@@ -94,14 +93,14 @@ def test_the_summary_has_every_key_of_the_schema():
 
 
 def test_with_json_the_report_moves_to_stderr():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         done = load(server.target, "-n", "5", "-c", "1", "--json", "--percentiles", "99.99,50")
     assert list(json.loads(done.stdout)["latency_s"]["response"]["p"]) == ["50", "99.99"]
     assert "replies/s" in done.stderr
 
 
 def test_the_same_load_has_the_same_fingerprint():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         runs = [load(server.target, "-n", n, "-c", "1", "--seed", "1", "--json") for n in ("5", "5", "6")]
     first, same, other = (json.loads(done.stdout)["run"]["schedule_sha256"] for done in runs)
     assert first == same != other
@@ -111,14 +110,14 @@ def test_the_same_load_has_the_same_fingerprint():
 
 
 def test_a_wrong_reply_is_exit_code_4_and_named():
-    with ScriptedServer(servers.wrong_once_in(3)) as server:
+    with ScriptedServer(scripted.wrong_once_in(3)) as server:
         done = load(server.target, "-n", "30", "-c", "1")
     assert done.returncode == 4
     assert "10  verify_mismatch" in done.stdout
 
 
 def test_nobody_there_is_exit_code_3_and_says_what_to_do():
-    done = load(f"127.0.0.1:{servers.unused_port()}", "-c", "2")
+    done = load(f"127.0.0.1:{scripted.unused_port()}", "-c", "2")
     assert done.returncode == 3
     assert "connect_refused" in done.stdout
     assert "start the server" in done.stdout
@@ -243,7 +242,7 @@ def until(process, words):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_the_run_and_the_partial_results_are_printed(number, code):
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         process = started(server.target, "-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms", "--json")
         until(process, "measuring")
         process.send_signal(number)
@@ -256,7 +255,7 @@ def test_a_signal_stops_the_run_and_the_partial_results_are_printed(number, code
 
 
 def test_a_second_signal_quits_at_once():
-    with ScriptedServer(servers.silent_after(5)) as server:
+    with ScriptedServer(scripted.silent_after(5)) as server:
         process = started(server.target, "-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms", "--drain", "1h")
         until(process, "measuring")
         process.send_signal(signal.SIGINT)
@@ -273,7 +272,7 @@ def test_ctrl_c_while_the_page_is_drawn_leaves_everything_else(tmp_path, monkeyp
         signal.pause()
 
     monkeypatch.setattr("libclient.load.page.write_html", endless)
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         assert main(["load", server.target, "-n", "9", "-c", "1", "--ui", "none", "-o", str(tmp_path)]) == 130
     said = capsys.readouterr()
     assert "9 ok" in said.out

@@ -8,9 +8,9 @@ from libclient.load.config import Config, Size
 from libclient.load.outcome import exit_code
 from libclient.load.places import bound_endpoints
 from libclient.load.schedule import Stage
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_runner import Told, occurred, run
 
 
@@ -38,14 +38,14 @@ def test_a_connection_has_no_more_requests_than_asked_for(every, pipeline, rate)
 
 
 def test_the_last_request_of_a_connection_says_close_so_that_the_server_closes_first():
-    with ScriptedServer(servers.closing_after(3)) as server:
+    with ScriptedServer(scripted.closing_after(3)) as server:
         outcome = run(server.target, requests=30, connections=2, reconnect_every=3)
     assert outcome.accounting.ok == 30
     assert outcome.connections.closed_by_peer >= 9
 
 
 def test_without_reconnect_on_error_a_place_stays_empty_and_the_run_says_why_it_ended():
-    with ScriptedServer(servers.reset_after(5)) as server:
+    with ScriptedServer(scripted.reset_after(5)) as server:
         outcome = run(server.target, duration=30.0, connections=3, reconnect_on_error=False)
         assert server.connections == 3
     assert outcome.accounting.ok == 15
@@ -55,7 +55,7 @@ def test_without_reconnect_on_error_a_place_stays_empty_and_the_run_says_why_it_
 
 def test_stages_without_a_rate_change_the_number_of_connections():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(
             server.target,
             sinks=[told],
@@ -75,10 +75,10 @@ def test_stages_without_a_rate_change_the_number_of_connections():
 
 
 def test_think_time_passes_between_a_reply_and_the_next_request():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, duration=0.5, connections=2, think=(0.05, 0.05))
     assert 2 <= outcome.accounting.ok <= 2 * 11
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, requests=40, connections=2, pipeline=4, think=(0.0, 0.004))
     assert outcome.accounting.ok == 40
 
@@ -107,7 +107,7 @@ def test_connections_that_take_long_to_open_speak_as_they_open(monkeypatch, rate
 
 
 def test_connections_that_open_at_once_say_nothing_beforehand():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         run(server.target, requests=10, connections=5, connect_rate=1000.0)
         assert server.requests == 10
 
@@ -117,7 +117,7 @@ def test_source_addresses_are_taken_in_turn():
 
     def noting(peer):
         seen.append(peer.sock.getpeername()[0])
-        servers.correct(peer)
+        scripted.correct(peer)
 
     with ScriptedServer(noting) as server:
         outcome = run(server.target, requests=40, connections=4, source_ips=("127.0.0.2", "127.0.0.3"))
@@ -137,7 +137,7 @@ def in_pieces(size):
     def behave(peer):
         while True:
             request = peer.request()
-            frame = servers.framed(servers.encode_json(peer.right(request)))
+            frame = scripted.written(peer.right(request))
             for at in range(0, len(frame), size):
                 peer.send(frame[at : at + size])
 
@@ -176,7 +176,7 @@ def test_a_wrong_reply_is_found_among_known_ones(at):
 
 
 def test_a_mix_is_counted_by_action():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(
             server.target,
             requests=300,
@@ -210,13 +210,13 @@ def test_confirm_counts_its_own_among_others():
 
 @pytest.mark.parametrize(("verify", "failed"), [("full", 20), ("frame", 0), ("off", 0)])
 def test_less_verification_lets_wrong_answers_pass(verify, failed):
-    with ScriptedServer(servers.wrong_once_in(1)) as server:
+    with ScriptedServer(scripted.wrong_once_in(1)) as server:
         assert run(server.target, requests=20, connections=1, verify=verify).accounting.failed == failed
 
 
 @pytest.mark.parametrize(("verify", "failed"), [("frame", 20), ("off", 0)])
 def test_error_replies_fail_unless_nothing_is_looked_at(verify, failed):
-    with ScriptedServer(servers.complaining) as server:
+    with ScriptedServer(scripted.complaining) as server:
         assert run(server.target, requests=20, connections=1, verify=verify).accounting.failed == failed
 
 

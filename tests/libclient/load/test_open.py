@@ -22,9 +22,9 @@ from libclient.load.verdict import judge
 from libclient.load.workload import Workload
 from tests.fakes.clock import FakeClock
 from tests.fakes.selector import FakeSelector
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_runner import Told, run
 
 MS = 0.001
@@ -86,7 +86,7 @@ class Simulation:
 
 
 def by_hand(connections, rate, seconds, stall):
-    """Response and service times in seconds of every request answered: a queue with so many servers."""
+    """Response and service times in seconds of every request answered: a queue with so many scripted."""
     free = [0.0] * connections
     responses, services = [], []
     for k in range(round(rate * seconds)):
@@ -191,7 +191,7 @@ def test_a_real_stall_is_in_the_response_and_not_in_the_service_times():
 
 def test_an_open_run_sends_its_schedule_and_knows_its_rate():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, sinks=[told], duration=0.5, warmup=0.1, connections=4, pipeline=4, rate=400.0)
         again = run(server.target, duration=0.5, warmup=0.1, connections=2, rate=400.0)
     assert outcome.accounting.scheduled == 200
@@ -204,10 +204,10 @@ def test_an_open_run_sends_its_schedule_and_knows_its_rate():
 @pytest.mark.parametrize(
     ("behaviour", "pipeline", "losses"),
     [
-        (servers.one_shot, 4, set()),  # which grants nothing, so that no second request follows on a connection
-        (servers.closing_after(3), 1, set()),  # which says that the third reply is the last
-        (servers.closing_after(3), 4, {EOF_BEFORE_REPLY, RESET}),  # with others behind it on their way
-        (servers.reset_after(5), 4, {RESET, EOF_BEFORE_REPLY, BROKEN_PIPE}),
+        (scripted.one_shot, 4, set()),  # which grants nothing, so that no second request follows on a connection
+        (scripted.closing_after(3), 1, set()),  # which says that the third reply is the last
+        (scripted.closing_after(3), 4, {EOF_BEFORE_REPLY, RESET}),  # with others behind it on their way
+        (scripted.reset_after(5), 4, {RESET, EOF_BEFORE_REPLY, BROKEN_PIPE}),
     ],
 )
 def test_connections_that_end_lose_no_request_of_an_open_run(behaviour, pipeline, losses):
@@ -218,7 +218,7 @@ def test_connections_that_end_lose_no_request_of_an_open_run(behaviour, pipeline
     assert {name for name, times in outcome.measured.errors.counts.items() if times} <= losses
     if not losses:
         assert (accounting.ok, accounting.failed) == (100, 0)
-    if behaviour is not servers.one_shot:
+    if behaviour is not scripted.one_shot:
         assert accounting.ok >= 40  # each connection has some replies before its end
     assert outcome.connections.opened > 4
 

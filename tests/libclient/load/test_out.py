@@ -14,9 +14,9 @@ import pytest
 
 from libclient.load.files import read_run
 from multiconn.commands.client import main
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_cli import COMMAND, load, started, until
 
 QUICK = ("-n", "20", "-c", "2", "--ui", "none")
@@ -31,7 +31,7 @@ def test_a_disk_that_is_full_costs_the_files_and_not_the_report(tmp_path, json_t
         resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         done = subprocess.run(
             [*COMMAND, server.target, *QUICK, "-o", str(tmp_path / "run"), *["--json"][:json_too]],
             capture_output=True,
@@ -50,7 +50,7 @@ def test_a_disk_that_is_full_costs_the_files_and_not_the_report(tmp_path, json_t
 
 def test_a_directory_that_was_removed_meanwhile_costs_the_files_and_not_the_report(tmp_path):
     out = tmp_path / "run"
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         process = started(server.target, "-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms", "-o", str(out))
         until(process, "measuring")
         shutil.rmtree(out)
@@ -64,7 +64,7 @@ def test_a_directory_that_was_removed_meanwhile_costs_the_files_and_not_the_repo
 
 def test_a_failed_threshold_is_told_before_lost_files(tmp_path, monkeypatch):
     monkeypatch.setattr("libclient.load.page.write_html", lambda directory: (_ for _ in ()).throw(OSError(28, "full")))
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         gate = ["--threshold", "ok_per_s>9m"]
         assert main(["load", server.target, *QUICK, "-o", str(tmp_path / "a")]) == 6
         assert main(["load", server.target, *QUICK, "-o", str(tmp_path / "b"), *gate]) == 99
@@ -75,7 +75,7 @@ def test_what_two_servers_showed_is_printed_though_it_can_not_be_saved(tmp_path,
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("libclient.load.against.replace", full)
-    with ScriptedServer(servers.correct) as a, ScriptedServer(servers.correct) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         words = ["load", a.target, "--against", b.target, "-c", "2", "-d", "1s", "-r", "200", "--warmup", "0"]
         code = main([*words, "--ui", "none", "-o", str(tmp_path / "both")])
     said = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_what_two_servers_showed_is_printed_though_it_can_not_be_saved(tmp_path,
 
 def test_a_second_run_into_one_directory_is_refused_before_it_starts_anything(tmp_path):
     out = str(tmp_path / "run")
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         first = started(server.target, "-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms", "-o", out)
         until(first, "measuring")
         before = server.connections
@@ -110,7 +110,7 @@ def test_a_name_that_is_not_utf_8_works_for_every_file(tmp_path):
 
     with open(odd(b"data"), "w") as file:
         file.write('{"action": "echo", "value": 1}\n')
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         words = [*QUICK, "--json", "--data", odd(b"data"), "-o", odd(b"run"), "--trace", odd(b"trace")]
         done = load(server.target, *words)
     assert (done.returncode, done.stderr) == (0, "")
@@ -124,7 +124,7 @@ def test_a_name_that_is_not_utf_8_works_for_every_file(tmp_path):
 
 
 def test_a_page_is_made_without_a_whole_summary_and_says_what_it_leaves_out(tmp_path, capsys):
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         assert main(["load", server.target, *QUICK, "-o", str(tmp_path)]) == 0
     (tmp_path / "report.html").unlink()
     (tmp_path / "summary.json").write_text("")
@@ -155,7 +155,7 @@ def test_data_that_comes_through_a_pipe_is_read_once_and_kept(tmp_path, name, wo
     if name == "fifo":
         name = str(fifo)
         writer.start()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         done = subprocess.run(
             [*COMMAND, server.target, *QUICK, "--json", "-w", workers, "--data", name],
             input=LINES,
@@ -211,13 +211,13 @@ def test_the_bundled_server_is_asked_too(capsys):
 
 def test_of_two_servers_both_are_asked(capsys):
     words = ["-c", "2", "-d", "1s", "--ui", "none", "--action", "confirm"]
-    with ScriptedServer(servers.correct) as a, ScriptedServer(unknowing) as b:
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(unknowing) as b:
         assert main(["load", a.target, "--against", b.target, *words]) == 2
         assert f"{b.port} does not know the action 'confirm'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "code"), [(servers.complaining, 4), (servers.silent_after(0), 3), (servers.reset_after(0), 3)]
+    ("behaviour", "code"), [(scripted.complaining, 4), (scripted.silent_after(0), 3), (scripted.reset_after(0), 3)]
 )
 def test_a_run_in_which_nothing_succeeded_never_exits_0(behaviour, code):
     with ScriptedServer(behaviour) as server:
@@ -234,7 +234,7 @@ def test_verified_is_said_only_of_replies_whose_right_answer_is_known(tmp_path, 
         ("--data", str(tmp_path / "mixed")): "20 ok, verified where the right answer is known and whole where not "
         "(other), 0 failed",
     }
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         for words, said in told.items():
             assert main(["load", server.target, *QUICK, *words]) == 0
             assert said in capsys.readouterr().out
@@ -246,7 +246,7 @@ def test_verified_is_said_only_of_replies_whose_right_answer_is_known(tmp_path, 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_terminal_that_closes_ends_the_run_and_its_results_are_kept(tmp_path, workers):
     out = tmp_path / "run"
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         words = ["-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms", "-w", workers, "--ui", "plain"]
         pid, terminal = pty.fork()
         if not pid:
@@ -269,7 +269,7 @@ def test_a_terminal_that_closes_ends_the_run_and_its_results_are_kept(tmp_path, 
 
 
 def test_hup_is_as_term_and_stays_ignored_under_nohup(tmp_path):
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         words = ["-c", "2", "-d", "1h", "--warmup", "0", "--interval", "50ms"]
         process = started(server.target, *words)
         until(process, "measuring")

@@ -18,10 +18,9 @@ from libclient.load.histogram import Histogram
 from libclient.load.outcome import Outcome, exit_code
 from libclient.load.progress import MEASURED
 from libclient.load.runner import GIVE_UP_AFTER, Runner
-from protocol import encode_json
-
-from . import servers
-from .servers import ScriptedServer
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
+from tests.support.wire import KEEP, message
 
 FAST = {"warmup": 0.0, "timeout": 2.0, "connect_timeout": 2.0, "drain": 2.0, "duration": None, "connect_rate": 10_000.0}
 
@@ -66,7 +65,7 @@ def occurred(outcome):
 
 
 @pytest.mark.parametrize(("n", "c", "p"), [(100, 10, 1), (100, 3, 1), (7, 10, 1), (1, 4, 8), (101, 4, 16), (33, 2, 5)])
-@pytest.mark.parametrize("behaviour", [servers.correct, servers.one_shot], ids=["keep-alive", "one-shot"])
+@pytest.mark.parametrize("behaviour", [scripted.correct, scripted.one_shot], ids=["keep-alive", "one-shot"])
 def test_exactly_n_requests_are_made_and_answered(behaviour, n, c, p):
     with ScriptedServer(behaviour) as server:
         outcome = run(server.target, requests=n, connections=c, pipeline=p)
@@ -80,7 +79,7 @@ def test_exactly_n_requests_are_made_and_answered(behaviour, n, c, p):
 @pytest.mark.parametrize("action", ["search", "echo", "confirm", "mine"])
 @pytest.mark.parametrize("value", [None, "\U0001f436", "Error: not"])
 def test_each_action_is_verified(action, value):
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, requests=50, connections=3, pipeline=4, action=action, value=value)
     if action == "mine" and value == "Error: not":
         assert occurred(outcome) == {"server_error": 50}
@@ -89,7 +88,7 @@ def test_each_action_is_verified(action, value):
 
 
 def test_a_one_shot_server_is_reconnected_to_and_every_request_answered():
-    with ScriptedServer(servers.one_shot) as server:
+    with ScriptedServer(scripted.one_shot) as server:
         outcome = run(server.target, requests=40, connections=4, pipeline=8)
     assert outcome.accounting.ok == 40
     assert outcome.connections.peak == 4
@@ -100,27 +99,27 @@ def test_a_one_shot_server_is_reconnected_to_and_every_request_answered():
 
 
 def test_a_server_that_says_close_is_reconnected_to():
-    with ScriptedServer(servers.closing_after(5)) as server:
+    with ScriptedServer(scripted.closing_after(5)) as server:
         outcome = run(server.target, requests=50, connections=2)
     assert outcome.accounting.ok == 50
     assert 10 <= outcome.connections.opened <= 11  # one may have been on its way when nothing was left to send
 
 
 def test_a_duration_ends_the_window_and_the_drain_is_no_part_of_it():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, duration=0.5, connections=4, pipeline=4)
         assert server.requests == outcome.accounting.sent
     assert outcome.accounting.in_flight_at_end == 0
     assert outcome.duration_s >= 0.5
     assert 0 < outcome.window_ok <= outcome.accounting.ok
-    with ScriptedServer(servers.silent_after(1)) as server:
+    with ScriptedServer(scripted.silent_after(1)) as server:
         began = time.monotonic()
         outcome = run(server.target, duration=0.5, drain=0.5, connections=1)
         assert outcome.duration_s <= time.monotonic() - began - 0.5
 
 
 def test_the_warm_up_counts_for_nothing():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, requests=20, warmup=0.5, connections=2)
         assert 20 + outcome.warmup.ok <= server.requests <= 20 + outcome.warmup.sent
     assert outcome.accounting.sent == outcome.accounting.ok == 20
@@ -130,13 +129,13 @@ def test_the_warm_up_counts_for_nothing():
 
 def test_a_unix_socket_is_loaded_too(tmp_path):
     path = str(tmp_path / "s")
-    with ScriptedServer(servers.correct, path=path) as server:
+    with ScriptedServer(scripted.correct, path=path) as server:
         assert run(server.target, requests=10, connections=2).accounting.ok == 10
 
 
 def test_intervals_are_told_as_they_end():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(
             server.target,
             sinks=[told],
@@ -161,7 +160,7 @@ def test_intervals_are_told_as_they_end():
 
 
 def test_a_wrong_answer_is_a_mismatch_and_exit_code_4():
-    with ScriptedServer(servers.wrong_once_in(5)) as server:
+    with ScriptedServer(scripted.wrong_once_in(5)) as server:
         outcome = run(server.target, requests=50, connections=1, pipeline=4)
     assert occurred(outcome) == {"verify_mismatch": 10}
     assert outcome.accounting.ok == 40
@@ -170,7 +169,7 @@ def test_a_wrong_answer_is_a_mismatch_and_exit_code_4():
 
 
 def test_a_wrong_answer_in_the_warm_up_is_not_counted_and_not_forgiven():
-    with ScriptedServer(lambda peer: servers.wrong_once_in(10**9 if peer.server.requests > 5 else 2)(peer)) as server:
+    with ScriptedServer(lambda peer: scripted.wrong_once_in(10**9 if peer.server.requests > 5 else 2)(peer)) as server:
         outcome = run(server.target, requests=1, connections=1, warmup=0.1)
     assert outcome.warmup.errors.counts["verify_mismatch"] > 0
     assert exit_code(outcome) == 4
@@ -189,7 +188,7 @@ def test_answers_in_the_wrong_order_are_mismatches():
     assert occurred(outcome) == {"verify_mismatch": 40}
 
 
-GOOD = servers.framed(b'{"result": "hi"}')
+GOOD = message(b'{"result": "hi"}', **KEEP)
 
 
 @pytest.mark.parametrize(
@@ -202,18 +201,18 @@ GOOD = servers.framed(b'{"result": "hi"}')
         (b"\0\0", "bad_prefix"),
         (b"\0\5nojsn", "bad_header"),
         (b"\0\2{}", "bad_header"),
-        (servers.framed(b"{nonsense"), "bad_content"),
-        (servers.framed(b"[]"), "bad_content"),
-        (servers.framed(b"{}"), "bad_content"),
-        (servers.framed(b"raw", content_type="binary/x"), "bad_content"),
-        (servers.framed(b'{"result": "hello", "error": {"code": "c", "message": "m"}}'), "server_error"),
-        (servers.framed(b'{"result": "hi"}'), "verify_mismatch"),
+        (message(b"{nonsense", **KEEP), "bad_content"),
+        (message(b"[]", **KEEP), "bad_content"),
+        (message(b"{}", **KEEP), "bad_content"),
+        (message(b"raw", "binary/x", **KEEP), "bad_content"),
+        (message(b'{"result": "hello", "error": {"code": "c", "message": "m"}}', **KEEP), "server_error"),
+        (message(b'{"result": "hi"}', **KEEP), "verify_mismatch"),
     ],
     ids=lambda value: value if isinstance(value, str) else repr(bytes(value[:1] + value[-12:])),
 )
 @pytest.mark.parametrize("good", [0, 3])
 def test_a_bad_reply_has_its_name(data, name, good):
-    with ScriptedServer(servers.raw_after(good, data)) as server:
+    with ScriptedServer(scripted.raw_after(good, data)) as server:
         outcome = run(server.target, requests=good + 1, connections=1, action="echo")
     assert occurred(outcome) == {name: 1}
     assert outcome.accounting.ok == good
@@ -223,7 +222,7 @@ def test_a_bad_reply_has_its_name(data, name, good):
 def test_a_reply_that_nobody_asked_for_is_a_mismatch():
     def generous(peer):
         answer = peer.right(peer.request())
-        peer.send(2 * servers.framed(encode_json(answer)))
+        peer.send(2 * scripted.written(answer))
         while True:
             peer.request()
 
@@ -236,7 +235,7 @@ def test_a_reply_that_nobody_asked_for_is_a_mismatch():
 
 @pytest.mark.parametrize("good", [0, 5])
 def test_a_reset_costs_what_was_in_flight(good):
-    with ScriptedServer(servers.reset_after(good)) as server:
+    with ScriptedServer(scripted.reset_after(good)) as server:
         outcome = run(server.target, requests=12, connections=2, pipeline=1)
     failed = occurred(outcome)
     assert set(failed) <= {"reset", "broken_pipe"}
@@ -245,7 +244,7 @@ def test_a_reset_costs_what_was_in_flight(good):
 
 
 def test_a_server_that_never_answers_is_a_read_timeout():
-    with ScriptedServer(servers.silent_after(2)) as server:
+    with ScriptedServer(scripted.silent_after(2)) as server:
         outcome = run(server.target, requests=6, connections=1, pipeline=4, timeout=0.2)
     assert outcome.accounting == (6, 6, 2, 4, 0, 0)
     assert occurred(outcome) == {"read_timeout": 4}
@@ -253,14 +252,14 @@ def test_a_server_that_never_answers_is_a_read_timeout():
 
 
 def test_an_overdue_reply_at_the_end_of_a_duration_is_in_flight():
-    with ScriptedServer(servers.silent_after(1)) as server:
+    with ScriptedServer(scripted.silent_after(1)) as server:
         outcome = run(server.target, duration=1.0, connections=2, pipeline=3, drain=0.1)
     assert outcome.accounting == (8, 8, 2, 0, 0, 6)
     assert occurred(outcome) == {}
 
 
 def test_error_replies_are_the_servers_errors():
-    with ScriptedServer(servers.complaining) as server:
+    with ScriptedServer(scripted.complaining) as server:
         outcome = run(server.target, requests=20, connections=2, pipeline=2)
     assert occurred(outcome) == {"server_error": 20}
     assert "handler-failed" in outcome.measured.errors.kept["server_error"][0].detail
@@ -268,7 +267,7 @@ def test_error_replies_are_the_servers_errors():
 
 
 def test_a_refused_connection_is_exit_code_3():
-    outcome = run(f"127.0.0.1:{servers.unused_port()}", requests=10, connections=3)
+    outcome = run(f"127.0.0.1:{scripted.unused_port()}", requests=10, connections=3)
     assert occurred(outcome) == {"connect_refused": 3}
     assert outcome.accounting == (0, 0, 0, 0, 0, 0)
     assert exit_code(outcome) == 3
@@ -321,7 +320,7 @@ def test_without_a_duration_a_server_that_has_gone_ends_the_run(monkeypatch):
 
 
 def test_a_server_that_comes_back_is_found_again():
-    with ScriptedServer(servers.reset_after(3)) as server:
+    with ScriptedServer(scripted.reset_after(3)) as server:
         outcome = run(server.target, requests=40, connections=2)
     assert outcome.connections.reconnects >= 4
     assert outcome.accounting.ok >= 12
@@ -329,7 +328,7 @@ def test_a_server_that_comes_back_is_found_again():
 
 def test_an_interrupt_ends_the_window_and_keeps_what_there_is():
     config = Config(**{**FAST, "duration": 30.0, "connections": 4})
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         address = Address("tcp", "127.0.0.1", server.port)
         runner = Runner(config, address, resolve(address))
         threading.Timer(0.2, runner.interrupt, (2,)).start()
@@ -341,7 +340,7 @@ def test_an_interrupt_ends_the_window_and_keeps_what_there_is():
 
 
 def test_the_rate_of_so_many_requests_has_none_of_the_warm_up_s_replies():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         outcome = run(server.target, connections=20, requests=5, warmup=0.5)
         opened = run(server.target, connections=20, requests=5, warmup=0.5, rate=400.0)
     for made in (outcome, opened):

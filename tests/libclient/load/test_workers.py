@@ -21,9 +21,9 @@ from libclient.load.histogram import Histogram
 from libclient.load.progress import MEASURED, MEASURING, WARMUP, Interval
 from libclient.load.runner import Runner
 from libclient.load.workers import _PHASES, Workers, _Merge
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
 
-from . import servers
-from .servers import ScriptedServer
 from .test_cli import COMMAND, ROOT, alive, load, started, until
 from .test_runner import FAST, Told
 
@@ -36,7 +36,7 @@ def both(target, **options):
 
 def test_two_workers_share_one_schedule_and_one_accounting():
     told = Told()
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         everything = both(
             server.target, connections=5, duration=0.6, rate=200.0, warmup=0.1, interval=0.2, workers=2, seed=3,
             arrival="poisson",
@@ -79,7 +79,7 @@ def test_an_interval_is_told_when_every_worker_is_there_or_beyond():
 
 def test_ctrl_c_ends_all_workers_and_their_partial_results_are_one(tmp_path):
     out = tmp_path / "run"
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         process = started(
             server.target, "-c", "4", "-w", "2", "-d", "1h", "--warmup", "0", "--interval", "100ms", "-o", str(out)
         )
@@ -131,7 +131,7 @@ def _running(pid):
 
 def test_the_files_of_a_run_agree_with_each_other(tmp_path):
     out = tmp_path / "run"
-    with ScriptedServer(servers.wrong_once_in(50)) as server:
+    with ScriptedServer(scripted.wrong_once_in(50)) as server:
         done = load(server.target, "-c", "3", "-r", "300", "-d", "600ms", "--warmup", "100ms", "--interval", "100ms",
                     "-o", str(out), "--json", "--ui", "none")  # fmt: skip
         again = load(server.target, "-n", "1", "-o", str(out))
@@ -160,7 +160,7 @@ def test_the_files_of_a_run_agree_with_each_other(tmp_path):
 def test_the_first_hundred_of_each_error_are_kept_and_their_connections_have_one_numbering(workers, tmp_path):
     """However many books there are: of the warm-up, of what was measured, of connections; of each worker."""
     out = tmp_path / "run"
-    with ScriptedServer(servers.wrong_once_in(2)) as server:
+    with ScriptedServer(scripted.wrong_once_in(2)) as server:
         done = load(server.target, "-c", "5", "-r", "1k", "-n", "500", "--warmup", "300ms", "--interval", "100ms",
                     "-w", str(workers), "-o", str(out), "--ui", "none")  # fmt: skip
     assert done.returncode == 4, done.stderr
@@ -202,7 +202,7 @@ class Quiet:
 
 
 def test_a_failed_gate_is_exit_code_99_or_5_and_an_abort_ends_the_run():
-    with ScriptedServer(servers.correct) as server:
+    with ScriptedServer(scripted.correct) as server:
         began = time.monotonic()
         aborted = load(server.target, "-c", "1", "-d", "30s", "--warmup", "0", "--interval", "90ms",
                        "--abort-on", "ok_per_s>1")  # fmt: skip
@@ -234,7 +234,7 @@ def test_a_generator_that_is_starved_of_its_core_says_so_and_blames_itself():
         for _ in range(4)
     ]
     try:
-        with ScriptedServer(servers.correct) as server:
+        with ScriptedServer(scripted.correct) as server:
             done = subprocess.run(
                 [sys.executable, "-c", pin, str(ROOT / "app_client.py"), *COMMAND[2:], server.target, "-c", "4",
                  "-d", "700ms", "--warmup", "0", "--json", "--ui", "none", "--require-valid"],

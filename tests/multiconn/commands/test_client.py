@@ -14,7 +14,7 @@ from libclient import BadReply, ErrorReply, Refused
 from multiconn.commands import UsageError
 from multiconn.commands.client import ADVICE, COMMANDS, main
 from protocol import CODES
-from tests.libclient.load.servers import ScriptedServer, correct
+from tests.support.scripted import ScriptedServer, correct
 
 REQUEST = ["request", "127.0.0.1:1", "search", "x"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,8 @@ import pytest
 
 from multiconn.commands.client_signals import ended_by_signals
 from study.trace import load
+from tests.support.peer import PATIENCE
+from tests.support.scripted import Caller, ScriptedServer
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, str(ROOT / "app_client.py")]
@@ -23,19 +24,23 @@ COMMAND = [sys.executable, str(ROOT / "app_client.py")]
 @contextmanager
 def halfway(*words: str) -> Iterator[subprocess.Popen[str]]:
     """A command whose server has read what it sent and answered with four bytes of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        target = f"127.0.0.1:{listener.getsockname()[1]}"
+    answered = threading.Event()
+
+    def answer(peer: Caller) -> None:
+        peer.send(peer.sock.recv(65536)[:4])
+        answered.set()
+        while peer.sock.recv(65536):
+            pass
+
+    with ScriptedServer(answer) as server:
         process = subprocess.Popen(
-            [*COMMAND, words[0], target, *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*COMMAND, words[0], server.target, *words[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        listener.settimeout(30)
-        peer, _ = listener.accept()
-        with peer:
-            peer.sendall(peer.recv(65536)[:4])
-            yield process
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        assert answered.wait(PATIENCE)
+        yield process
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from multiconn.commands import UsageError
 from multiconn.commands.client_options import CommandParser
 from multiconn.commands.echo import add_arguments, run
-from tests.libclient.load.servers import Peer, ScriptedServer, unused_port
+from tests.support.scripted import Caller, ScriptedServer, unused_port
 
 
 def echo(*arguments: str) -> int:
@@ -21,15 +21,17 @@ def echo(*arguments: str) -> int:
     return run(parser.parse_intermixed_args(list(arguments)))
 
 
-def mirror(peer: Peer) -> None:
+def mirror(peer: Caller) -> None:
     while data := peer.sock.recv(4096):
         peer.send(data)
 
 
-def sending(data: bytes, *, after: int, then: Callable[[Peer], object] = lambda peer: None) -> Callable[[Peer], None]:
+def sending(
+    data: bytes, *, after: int, then: Callable[[Caller], object] = lambda peer: None
+) -> Callable[[Caller], None]:
     """Reads `after` bytes, sends `data`, and then does `then` before it closes."""
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: Caller) -> None:
         got = b""
         while len(got) < after:
             got += peer.sock.recv(4096)
@@ -39,7 +41,7 @@ def sending(data: bytes, *, after: int, then: Callable[[Peer], object] = lambda 
     return behave
 
 
-def until_the_end(peer: Peer) -> None:
+def until_the_end(peer: Caller) -> None:
     while peer.sock.recv(4096):
         pass
 
@@ -47,7 +49,7 @@ def until_the_end(peer: Peer) -> None:
 def test_the_tutorials_two_messages_come_back(capsys: pytest.CaptureFixture[str]) -> None:
     received = []
 
-    def note(peer: Peer) -> None:
+    def note(peer: Caller) -> None:
         while data := peer.sock.recv(4096):
             received.append(data)
             peer.send(data)
@@ -64,7 +66,7 @@ def test_the_tutorials_two_messages_come_back(capsys: pytest.CaptureFixture[str]
 def test_many_connections_are_open_at_the_same_time(capsys: pytest.CaptureFixture[str]) -> None:
     everybody = threading.Barrier(20)
 
-    def meet(peer: Peer) -> None:
+    def meet(peer: Caller) -> None:
         everybody.wait(30)
         mirror(peer)
 
@@ -93,12 +95,12 @@ def test_more_than_the_buffers_hold_comes_back() -> None:
         (sending(b"\x15\x03\x03\0", after=4), "it looks like TLS"),
         (sending(b"abcde", after=4), "more came back than was sent: b'e'"),
         (sending(b"ab", after=4), "closed when 2 of 4 bytes had come back"),
-        (sending(b"ab", after=4, then=Peer.reset), "of 4 bytes"),
+        (sending(b"ab", after=4, then=Caller.reset), "of 4 bytes"),
         (sending(b"ab", after=4, then=until_the_end), "2 of 4 bytes came back in time"),
     ],
 )
 def test_anything_else_is_wrong(
-    behaviour: Callable[[Peer], None], words: str, capsys: pytest.CaptureFixture[str]
+    behaviour: Callable[[Caller], None], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ScriptedServer(behaviour) as server:
         assert echo(server.target, "abcd", "--timeout", "200ms") == 4

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from multiconn.commands import CANT_WRITE, READER_GONE, stdio
-from tests.libclient.load.servers import ScriptedServer, complaining
 from tests.study.recording import record
+from tests.support.scripted import ScriptedServer, complaining
 from tests.support.wire import framed
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,7 +8,8 @@ import pytest
 
 from multiconn.commands import UsageError
 from multiconn.commands.tutorial import CONTENT_TYPE, run, tutorial_request
-from tests.libclient.load.servers import ScriptedServer, complaining, framed, raw_after, unused_port
+from tests.support.scripted import ScriptedServer, complaining, raw_after, unused_port
+from tests.support.wire import KEEP, message
 
 
 def test_search_is_json_and_anything_else_is_binary_one_behind_the_other() -> None:
@@ -24,10 +25,10 @@ def test_search_is_json_and_anything_else_is_binary_one_behind_the_other() -> No
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (framed(b'{"result": "found"}'), "Got result: found\n"),
-        (framed(b'{"other": 1}'), "Got result: None\n"),
-        (framed(b"[1]"), "Got response: [1]\n"),
-        (framed(b"\x00\x01", content_type="binary/x"), "Got response: b'\\x00\\x01'\n"),
+        (message(b'{"result": "found"}', **KEEP), "Got result: found\n"),
+        (message(b'{"other": 1}', **KEEP), "Got result: None\n"),
+        (message(b"[1]", **KEEP), "Got response: [1]\n"),
+        (message(b"\x00\x01", "binary/x", **KEEP), "Got response: b'\\x00\\x01'\n"),
     ],
 )
 def test_an_answer_is_told_in_the_tutorial_s_words(reply: bytes, said: str, capsys: pytest.CaptureFixture[str]) -> None:

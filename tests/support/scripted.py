@@ -1,53 +1,84 @@
-"""Servers that do exactly what a test says, right or wrong: a thread per connection, on port 0.
+"""Which server does exactly what a test says, right or wrong?
 
-A behaviour is called with a `Peer` for each connection; it reads requests and sends what it likes.
-Everything is closed and every thread joined when the `with` block ends.
+    def behave(peer: Caller) -> None:
+        while True:
+            peer.reply(peer.right(peer.request()))
+
+    with ScriptedServer(behave) as server:
+        ...  # and a client of `server.target`
+
+A thread per connection, on port 0. A behaviour is called with a `Caller` for each connection; it reads
+requests and sends what it likes. When the `with` block ends everything is closed, every thread is
+joined, and what a behaviour raised is raised.
+
+Not here: the bytes (`wire`), and whether a request is right (the conformance suite).
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from libclient.load.workload import ENTRIES
-from protocol import CLOSE, KEEP_ALIVE, SERVER, Codec, Connection, Request, encode_json
-from protocol.frames import encode_header
+from suites.conformance.wire import DOG, MORPHEUS, RING
+from tests.support.wire import JSON, message, take
 
-CODEC = Codec(SERVER)
+__all__ = [
+    "ENTRIES",
+    "Caller",
+    "Gone",
+    "ScriptedServer",
+    "closing_after",
+    "complaining",
+    "correct",
+    "one_shot",
+    "raw_after",
+    "reset_after",
+    "silent_after",
+    "unused_port",
+    "written",
+    "wrong_once_in",
+]
+
+ENTRIES = {"morpheus": MORPHEUS, "ring": RING, "\N{DOG FACE}": DOG}
 
 
 class Gone(Exception):
     """The client has closed its end."""
 
 
-class Peer:
-    """The server's end of one connection."""
+class Caller:
+    """The client's connection, from the server's end. `header` and `raw` are of the request that was read last."""
 
     def __init__(self, server: ScriptedServer, sock: socket.socket, number: int) -> None:
         self.server = server
         self.sock = sock
         self.number = number  # of this connection, from 0
         self.served = 0
-        self.waiting: list[dict] = []
-        self.connection = Connection(CODEC)
+        self.header: dict[str, Any] = {}
+        self.raw = b""
+        self.unread = bytearray()
 
-    def request(self) -> dict:
-        """The next request's content. Raises `Gone` at the client's end of input."""
-        while not self.waiting:
+    def request(self) -> Any:
+        """The next request's content, JSON decoded. Raises `Gone` at the client's end of input."""
+        while (taken := take(self.unread)) is None:
             data = self.sock.recv(65536)
             if not data:
                 raise Gone
-            for event in self.connection.receive_data(data):
-                if isinstance(event, Request):
-                    self.waiting.append(event.content)
+            self.unread += data
+        head, self.header, content = taken
+        self.raw = head + content
         with self.server.lock:
             self.server.requests += 1
         self.served += 1
-        return self.waiting.pop(0)
+        if self.header["content-type"] != JSON:
+            return content
+        return json.loads(content.decode(self.header["content-encoding"]))
 
-    def right(self, request: dict) -> dict:
+    def right(self, request: dict[str, Any]) -> dict[str, Any]:
         """The right answer to the request just read."""
         value = request["value"]
         if request["action"] == "search":
@@ -59,8 +90,8 @@ class Peer:
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def reply(self, content: dict, connection: str | None = KEEP_ALIVE) -> None:
-        self.send(framed(encode_json(content), connection))
+    def reply(self, content: dict[str, Any], connection: str | None = "keep-alive") -> None:
+        self.send(written(content, connection))
 
     def reset(self) -> None:
         """Close so that the client sees a reset."""
@@ -68,14 +99,19 @@ class Peer:
         self.sock.close()
 
 
-def framed(content: bytes, connection: str | None = KEEP_ALIVE, content_type: str = "text/json") -> bytes:
-    return encode_header(content_type, "utf-8", len(content), connection=connection) + content
+def written(content: dict[str, Any], connection: str | None = "keep-alive") -> bytes:
+    """A reply as our server would write it: its text as it is, unless UTF-8 has no bytes for it."""
+    try:
+        data = json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        data = json.dumps(content).encode()
+    return message(data, **({} if connection is None else {"connection": connection}))
 
 
 class ScriptedServer:
-    """Listens on loopback; `requests` and `connections` count what came."""
+    """Listens on loopback, or at a UNIX path; `requests` and `connections` count what came."""
 
-    def __init__(self, behaviour: Callable[[Peer], None], path: str | None = None) -> None:
+    def __init__(self, behaviour: Callable[[Caller], None], path: str | None = None) -> None:
         self.behaviour = behaviour
         self.lock = threading.Lock()
         self.requests = 0
@@ -111,7 +147,7 @@ class ScriptedServer:
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
             with sock:
-                self.behaviour(Peer(self, sock, number))
+                self.behaviour(Caller(self, sock, number))
         except (Gone, OSError):
             pass  # the client closed first, or the test ended
         except BaseException as error:
@@ -156,28 +192,28 @@ def unused_port() -> int:
 # --- behaviours ----------------------------------------------------------------------
 
 
-def correct(peer: Peer) -> None:
+def correct(peer: Caller) -> None:
     while True:
         peer.reply(peer.right(peer.request()))
 
 
-def one_shot(peer: Peer) -> None:
+def one_shot(peer: Caller) -> None:
     """The tutorial's server: one reply that grants nothing, then the end."""
     peer.reply(peer.right(peer.request()), connection=None)
 
 
-def closing_after(count: int) -> Callable[[Peer], None]:
+def closing_after(count: int) -> Callable[[Caller], None]:
     """Keeps the connection for `count` requests and says when it is over."""
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: Caller) -> None:
         for left in range(count, 0, -1):
-            peer.reply(peer.right(peer.request()), connection=KEEP_ALIVE if left > 1 else CLOSE)
+            peer.reply(peer.right(peer.request()), connection="keep-alive" if left > 1 else "close")
 
     return behave
 
 
-def wrong_once_in(count: int) -> Callable[[Peer], None]:
-    def behave(peer: Peer) -> None:
+def wrong_once_in(count: int) -> Callable[[Caller], None]:
+    def behave(peer: Caller) -> None:
         while True:
             answer = peer.right(peer.request())
             peer.reply({"result": "something else"} if peer.served % count == 0 else answer)
@@ -185,10 +221,10 @@ def wrong_once_in(count: int) -> Callable[[Peer], None]:
     return behave
 
 
-def raw_after(good: int, data: bytes) -> Callable[[Peer], None]:
+def raw_after(good: int, data: bytes) -> Callable[[Caller], None]:
     """Answers `good` requests rightly, the next one with `data`, and closes."""
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: Caller) -> None:
         for _ in range(good):
             peer.reply(peer.right(peer.request()))
         peer.request()
@@ -197,8 +233,8 @@ def raw_after(good: int, data: bytes) -> Callable[[Peer], None]:
     return behave
 
 
-def reset_after(good: int) -> Callable[[Peer], None]:
-    def behave(peer: Peer) -> None:
+def reset_after(good: int) -> Callable[[Caller], None]:
+    def behave(peer: Caller) -> None:
         for _ in range(good):
             peer.reply(peer.right(peer.request()))
         peer.request()
@@ -207,10 +243,10 @@ def reset_after(good: int) -> Callable[[Peer], None]:
     return behave
 
 
-def silent_after(good: int) -> Callable[[Peer], None]:
+def silent_after(good: int) -> Callable[[Caller], None]:
     """Answers `good` requests and then reads on without a word."""
 
-    def behave(peer: Peer) -> None:
+    def behave(peer: Caller) -> None:
         for _ in range(good):
             peer.reply(peer.right(peer.request()))
         while True:
@@ -219,7 +255,7 @@ def silent_after(good: int) -> Callable[[Peer], None]:
     return behave
 
 
-def complaining(peer: Peer) -> None:
+def complaining(peer: Caller) -> None:
     while True:
         peer.request()
         peer.reply({"result": "Error: no", "error": {"code": "handler-failed", "message": "no"}})
