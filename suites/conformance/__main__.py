@@ -28,12 +28,10 @@ from .runner import run
 from .spawned import StartedTarget
 from .targets import CannotReach, ServerTarget
 
-try:
-    from multiconn.commands import (
-        stdio,  # a checkout's care for odd pipes and full disks; a copy of this directory does without it
-    )
+try:  # a checkout's care for odd pipes and full disks; a copy of this directory does without it
+    from multiconn.commands import stdio
 except ImportError:
-    stdio = None
+    stdio = None  # type: ignore[assignment]
 
 __all__ = ["main"]
 

@@ -271,7 +271,7 @@ def endless(run: ClientRun) -> None:
 )
 def error(run: ClientRun, code: str, words: str) -> None:
     caller = run.asked()
-    caller.send(caller.error(code, words))
+    caller.send(caller.failure(code, words))
     caller.finish()
     told(run, code, words)
 
@@ -296,7 +296,7 @@ def told(run: ClientRun, code: str, words: str) -> None:
 def overloaded(run: ClientRun) -> None:
     run.start()
     caller = run.accept()
-    caller.send(caller.error("overloaded", "no place is free"))
+    caller.send(caller.failure("overloaded", "no place is free"))
     caller.finish()
     told(run, "overloaded", "no place is free")
 
@@ -313,6 +313,6 @@ def error_while_sending(run: ClientRun) -> None:
     run.start("search", "z" * 100_000)
     caller = run.accept()
     caller.read_prefix()
-    caller.send(caller.error("content-too-large", "the content is above the limit"))
+    caller.send(caller.failure("content-too-large", "the content is above the limit"))
     caller.finish()
     told(run, "content-too-large", "the content is above the limit")

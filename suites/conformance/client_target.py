@@ -156,11 +156,10 @@ class ClientRun(Run):
         except subprocess.TimeoutExpired:
             return None
         seconds = time.monotonic() - self._started
-        texts = []
         for file in self._outputs:
             file.seek(0)
-            texts.append(file.read().decode("utf-8", "replace"))
-        outcome = Outcome(code, *texts, seconds)
+        out, err = (file.read().decode("utf-8", "replace") for file in self._outputs)
+        outcome = Outcome(code, out, err, seconds)
         self.note(f"the client ended: {outcome}")
         return outcome
 
@@ -242,12 +241,12 @@ class ClientRun(Run):
 
 
 class Caller(Peer):
-    """The client's connection, from the server's end. `fields` and `content` are its request's."""
+    """The client's connection, from the server's end. `fields` and `asked` are its request's header and content."""
 
     def __init__(self, run: Run, sock: socket.socket) -> None:
         super().__init__(run, sock)
         self.fields: dict[str, Any] = {}
-        self.content = b""
+        self.asked = b""
 
     def request(self, action: str, value: str) -> None:
         """Take one request, whole; `Failed` if it is not right, or not the one that was asked for."""
@@ -258,9 +257,9 @@ class Caller(Peer):
         self.fields = _fields_of(bytes(self.unread[2:end]))
         whole = end + self.fields["content-length"]
         self._need(whole, until, "the request's whole content")
-        self.content = bytes(self.unread[end:whole])
+        self.asked = bytes(self.unread[end:whole])
         del self.unread[:whole]
-        self.run.note(f"request: {shown(self.content)}")
+        self.run.note(f"request: {shown(self.asked)}")
         if self.unread:
             behind = shown(bytes(self.unread[:60]))
             raise Failed("one request until keep-alive is granted", f"bytes behind it: {behind}")
@@ -272,21 +271,22 @@ class Caller(Peer):
 
     def _judge_content(self, action: str, value: str) -> None:
         if self.fields["content-type"] != JSON:
-            if action.encode() not in self.content or value.encode() not in self.content:
-                raise Failed(f"a request that says {action} and {shown(value)}", shown(self.content))
+            if action.encode() not in self.asked or value.encode() not in self.asked:
+                raise Failed(f"a request that says {action} and {shown(value)}", shown(self.asked))
             return
         try:
-            asked = json.loads(self.content.decode(self.fields["content-encoding"]), parse_constant=_refuse)
+            said = json.loads(self.asked.decode(self.fields["content-encoding"]), parse_constant=_refuse)
         except (ValueError, LookupError) as error:
-            raise Failed("JSON in the encoding that the header says", f"{shown(self.content)} ({error})") from None
-        if not isinstance(asked, dict) or asked.get("action") != action or asked.get("value") != value:
-            raise Failed(f"action {action} and value {shown(value)}", shown(asked))
+            raise Failed("JSON in the encoding that the header says", f"{shown(self.asked)} ({error})") from None
+        if not isinstance(said, dict) or said.get("action") != action or said.get("value") != value:
+            raise Failed(f"action {action} and value {shown(value)}", shown(said))
 
     def answer(self, result: object = RING, **more: object) -> bytes:
         """A right reply to the request, with its id."""
         return self.message(json.dumps({"result": result}, ensure_ascii=False).encode(), **more)
 
-    def error(self, code: str, words: str) -> bytes:
+    def failure(self, code: str, words: str) -> bytes:
+        """An error reply to the request."""
         value = {"result": f"Error: {words}", "error": {"code": code, "message": words}}
         return self.message(json.dumps(value).encode())
 
