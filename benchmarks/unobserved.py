@@ -33,6 +33,7 @@ ASKS: tuple[FunctionType, ...] = tuple(
     cast(FunctionType, function)
     for function in (
         protocol.states.advance,
+        protocol.states.advance_through,
         protocol.batch.can_batch,
         cast(property, inspect.getattr_static(protocol.connection.Connection, "at_rest")).fget,
         libserver.message.Message._walk,

@@ -113,10 +113,11 @@ class Fifo(Generic[S]):
 
     `seconds` of 0 turns the timeout off: `start` then does nothing. A subject is in it once;
     `start` again begins its wait anew. `expired(subject)` is called once its time is up, when
-    it has already been taken out.
+    it has already been taken out. `due`, to be read only, has who waits and when the time is up: where
+    mostly nobody does, to look there costs less than a `stop`.
     """
 
-    __slots__ = ("_add", "_clock", "_due", "_expired", "_timer", "seconds")
+    __slots__ = ("_add", "_clock", "_expired", "_timer", "due", "seconds")
 
     def __init__(
         self,
@@ -129,20 +130,20 @@ class Fifo(Generic[S]):
         self._expired = expired
         self._clock = clock
         self._add = add
-        self._due: dict[S, float] = {}
+        self.due: dict[S, float] = {}
         self._timer: Timer | None = None
 
     def __len__(self) -> int:
-        return len(self._due)
+        return len(self.due)
 
     def __contains__(self, subject: S) -> bool:
-        return subject in self._due
+        return subject in self.due
 
     def start(self, subject: S) -> None:
         """Begin (or begin again) the wait of `subject`."""
         if self.seconds <= 0:
             return
-        due = self._due
+        due = self.due
         due.pop(subject, None)
         when = due[subject] = self._clock() + self.seconds
         if self._timer is None:
@@ -150,12 +151,12 @@ class Fifo(Generic[S]):
 
     def stop(self, subject: S) -> None:
         """End the wait of `subject`, if it was waiting."""
-        self._due.pop(subject, None)
+        self.due.pop(subject, None)
 
     def _tick(self) -> None:
         """The head's time came; or the head's of when the timer was set, which may have stopped."""
         self._timer = None
-        due = self._due
+        due = self.due
         now = self._clock()
         expired = []
         for subject, when in due.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from protocol import BinaryReply, Reply
 from protocol.errors import BadRequest
-from protocol.shown import shown
+from protocol.shown import SHOWN, shown
 
 if TYPE_CHECKING:
     from .actions import Actions
@@ -36,7 +36,13 @@ def search(request: dict[str, Any]) -> str:
     except KeyError:
         raise _no_value("search", "morpheus") from None
     # Any JSON value may be searched for; only strings can be found, and not all others hash.
-    return (ENTRIES.get(value) if value.__class__ is str else None) or f"No match for '{shown(value)}'."
+    if value.__class__ is str:
+        answer = ENTRIES.get(value)
+        if answer is not None:
+            return answer
+        if len(value) <= SHOWN:
+            return f"No match for '{value}'."
+    return f"No match for '{shown(value)}'."
 
 
 def ping(request: dict[str, Any]) -> str:

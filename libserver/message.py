@@ -235,7 +235,8 @@ class Message:
             else:
                 self.write(*self.answer(data))
             return
-        together.hurry()
+        if together.waiting:
+            together.hurry()
         # For a small one `stalled` would look at the clock once more than whoever answered last has.
         if together.spent if len(data) >= LIGHT else server.slowness.looked > loop.now + STALLED:
             self.wait_its_turn(data)
@@ -319,7 +320,6 @@ class Message:
         transport = self.transport
         self._because(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
-        self.server.arrivals.stop(self)
         self.write(replies, size, last=True)
         if not transport.queued:
             transport.write_eof()  # before we look: a RST would take with it what the kernel still holds
@@ -328,6 +328,7 @@ class Message:
                 advance(self, LIFECYCLE, RELEASED)
                 transport.close()
                 return
+        self.server.arrivals.stop(self)
         self._settle()
 
     def _wake(self) -> Connection:
@@ -855,11 +856,15 @@ class Message:
         together = self.server.together
         if together.waiting or together.deferred:
             together.take(self)
+        server = self.server
         requests = self.requests
-        if isinstance(requests, Pending) and requests.session is not None:
-            requests.session.closed = True
-        self.server.forget(self, self.server.ending.pop(self))  # whoever entered CLOSED said why
-        self.requests = int(requests)
+        if isinstance(requests, Pending):
+            if requests.session is not None:
+                requests.session.closed = True
+            server.forget(self, server.ending.pop(self))  # whoever entered CLOSED said why
+            self.requests = requests.requests
+        else:
+            server.forget(self, server.ending.pop(self))
 
     # --- for people --------------------------------------------------------------------------------
 

@@ -486,19 +486,24 @@ class Server:
             self._numbers.pop(accepted, None)
         if self._ip_of:
             self._forget_ip(accepted)
-        self.send_timer.stop(accepted)
+        if self.send_timer.due:
+            self.send_timer.stop(accepted)
         if isinstance(accepted, Message):
             self._requests += int(accepted.requests)
             if welcome and self.actions.on_either:
                 self._has_gone(accepted, reason)
-            self.refused.pop(accepted, None)
-            self._waiting_for_pool.pop(accepted, None)
+            if self.refused and self.refused.pop(accepted, None) is not None:
+                self.refused_timer.stop(accepted)
+            if self._waiting_for_pool:
+                self._waiting_for_pool.pop(accepted, None)
             self.arrivals.stop(accepted)
-            self.linger_timer.stop(accepted)
-            self.unwatched_timer.stop(accepted)
-            self.refused_timer.stop(accepted)
+            if self.linger_timer.due:
+                self.linger_timer.stop(accepted)
+            if self.unwatched_timer.due:
+                self.unwatched_timer.stop(accepted)
         self.closed_by[reason] += 1
-        self._stop_if_drained()
+        if self.draining:
+            self._stop_if_drained()
 
     def _forget_ip(self, accepted: Accepted) -> None:
         ip = self._ip_of.pop(accepted, None)

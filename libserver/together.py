@@ -45,7 +45,7 @@ from protocol.batch import PARTS, BytesLike, answer_each
 
 from .by_size import BySize
 from .limits import LIGHT, STALLED, TURN
-from .message import Message
+from .message import JOIN_BELOW, Message
 from .reasons import CloseReason
 from .slowness import SLOW
 
@@ -186,20 +186,19 @@ class Together:
     def add(self, message: Message, data: bytes) -> None:
         """`message`, which is at rest, has received `data`: answer it in this turn's last part, or before."""
         waiting = self.waiting
-        size = len(data)
+        # What `_may_wait` would ask, without the call; sixteen small requests in one read are as large as `LIGHT`.
         if (
-            message in waiting
-            or self.deferred
-            # What `_may_wait` would ask, without the call: sixteen small requests in one read are as large.
-            or (size >= LIGHT and (size >= HEAVY or self._large or self._clock() > self._loop.now + TURN))
+            message in waiting or self.deferred or (len(data) >= LIGHT and (self._large or len(data) >= HEAVY))
         ) and not self._may_wait(message, data):
             return
         waiting[message] = data
         count = len(waiting)
+        # No look at the clock between: sixty-four reads take less than `WITHIN`, and whoever does more than read
+        # between two of them asks (`hurry`).
         if count == 1:
             self._due = self._clock() + WITHIN
             self._wait_for_all()
-        elif (count >= TOGETHER or self._clock() > self._due) and self._clock() <= self._loop.now + TURN:
+        elif count >= TOGETHER and self._clock() <= self._loop.now + TURN:
             self._answer_in_turn()
 
     def _may_wait(self, message: Message, data: bytes) -> bool:
@@ -270,6 +269,7 @@ class Together:
         if self._answering:
             return
         waiting = self.waiting
+        slowness = self._server.slowness
         self._answering = True
         self._due = self._clock() + WITHIN
         group = 0
@@ -283,10 +283,12 @@ class Together:
                         group -= before - len(waiting)
                         if not group:
                             continue
-                self._send_if_late()
+                if slowness.looked > self._due:  # whoever has answered has just looked at the clock
+                    self._send()
+                    self._due = self._clock() + WITHIN
                 self._answer_first()
                 group -= 1
-                if waiting and self._clock() > until:
+                if slowness.looked > until and waiting:
                     self._put_off_the_large()
                     break
             self._send()
@@ -341,16 +343,16 @@ class Together:
     def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
         """The first of those taken have these replies, and wait no more."""
         answered = len(replies) // PARTS
+        those = messages if answered == len(messages) else [messages[number] for number in taken[:answered]]
         heads, contents, tails = (replies[part : answered * PARTS : PARTS] for part in range(PARTS))
-        for number, head, content, tail in zip(taken, heads, contents, tails, strict=False):
-            message = messages[number]
+        for message in those:
             message.requests += 1
-            self._replies.append((message, (head, content, tail), len(content)))
+        self._replies += zip(those, zip(heads, contents, tails, strict=True), map(len, contents), strict=True)
         if answered == len(self.waiting):
             self.waiting.clear()
         else:
-            for number in taken[:answered]:
-                del self.waiting[messages[number]]
+            for message in those:
+                del self.waiting[message]
 
     def _answer_first(self) -> None:
         """Answer the first of those that wait, whatever it asks."""
@@ -376,11 +378,6 @@ class Together:
         self._server.resting.in_flight = 0
         message.abort(CloseReason.INTERNAL_ERROR)
 
-    def _send_if_late(self) -> None:
-        if self._clock() > self._due:
-            self._send()
-            self._due = self._clock() + WITHIN
-
     def _send(self) -> None:
         replies = self._replies
         begun = 0
@@ -388,7 +385,10 @@ class Together:
             for message, parts, size in replies:
                 begun += 1
                 try:
-                    message.write(parts, size)
+                    if size < JOIN_BELOW and parts:  # what `write` would do, without the call
+                        message.transport.write(b"".join(parts))
+                    else:
+                        message.write(parts, size)
                 except BaseException as error:
                     self._charge(message, error)
         finally:

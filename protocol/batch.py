@@ -55,7 +55,7 @@ from .content import (
 from .errors import BadHeader, ProtocolError
 from .frames import Codec, Header
 from .limits import MAX_CONTENT_TYPE
-from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance
+from .states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
 
 __all__ = ["BinaryReply", "Handlers", "answer_batch", "answer_each", "binary_reply", "can_batch", "send_binary_result"]
 
@@ -73,6 +73,9 @@ Failed = Callable[[BaseException, object], ProtocolError]
 
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
+
+#: What RECEIVE is given by a message that comes whole, and is the only one.
+_ONLY_MESSAGE = (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ)
 
 
 class BinaryReply:
@@ -254,33 +257,40 @@ def _cut(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], di
             start += data[at] << 8
         framed = data[at:start]
         length = common.get(framed)
-        decode = None
         if length is None:
             if start > available:
                 break
             header = codec.headers.get(framed)
-            if header is not None and header.is_common:
-                length, decode = header.content_length, header.decode
-            elif header is None:
-                length, id = codec.common_around_id(framed)
-            if length is None or start + length > available:
-                break
             if header is None:
+                length, id = codec.common_around_id(framed)
+                if length is None or start + length > available:
+                    break
                 if ids is None:
                     ids = {}
                 ids[len(contents)] = id
+            elif header.is_common:  # in another encoding
+                end = start + header.content_length
+                if end > available:
+                    break
+                content, decode = data[start:end], header.decode
+                try:
+                    if decode is not None:
+                        content = decode(content, "strict")[0].encode()
+                except Exception:  # a codec may raise what it likes
+                    break  # bad content: the walk finds the words for it
+                contents.append(content)
+                longest = max(longest, len(content))
+                ends.append(end)
+                at = end
+                if at == available:
+                    break
+                continue
+            else:
+                break
         end = start + length
         if end > available:
             break
-        if decode is None:
-            contents.append(data[start:end])
-        else:
-            try:
-                content = decode(data[start:end], "strict")[0].encode()
-            except Exception:  # a codec may raise what it likes
-                break  # bad content: the walk finds the words for it
-            contents.append(content)
-            length = len(content)
+        contents.append(data[start:end])
         if length > longest:
             longest = length
         ends.append(end)
@@ -313,13 +323,14 @@ def _answer(
     output = 0
     try:
         for value in values:
-            head = None
             try:
                 handler = plain[value["action"]]
             except (TypeError, KeyError):
                 content = _content(value, handlers, session, failed)
                 if content is None:
                     break
+                size = len(content)
+                replies += (codec.json_reply_header(size), content, b"")
             else:
                 try:
                     result = handler(value)
@@ -333,17 +344,18 @@ def _answer(
                             head = heads[size]
                         except KeyError:
                             head = codec.json_result_head(size)
+                        tail = RESULT_TAIL
                     else:
                         content = encode_result(result)
+                        size = len(content)
+                        head, tail = codec.json_reply_header(size), b""
                 except BaseException as error:  # sys.exit() in a handler must not end the server
                     content = encode_error(failed(error, value))
-            if head is not None:
+                    size = len(content)
+                    head, tail = codec.json_reply_header(size), b""
                 replies.append(head)
                 replies.append(content)
-                replies.append(RESULT_TAIL)
-            else:
-                size = len(content)
-                replies += (codec.json_reply_header(size), content, b"")
+                replies.append(tail)
             output += size
             if output >= max_output or (clock is not None and clock() > until):
                 break
@@ -353,7 +365,9 @@ def _answer(
             for number, id in ids.items():
                 if number < answered:
                     place = before + PARTS * number
-                    replies[place] = codec.head_with_id(bytes(replies[place]), id)
+                    made = replies[place]
+                    assert isinstance(made, bytes)
+                    replies[place] = codec.head_with_id(made, id)
     return answered, output
 
 
@@ -429,8 +443,7 @@ def _answer_other(
             return 0
         replies += (*frame, b"")
     if not connection.granted:
-        for given in (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ):
-            advance(connection, RECEIVE, given)
+        advance_through(connection, RECEIVE, _ONLY_MESSAGE)
     return end
 
 

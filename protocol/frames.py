@@ -284,7 +284,14 @@ def encode_header(
 #: Splits a header at a member `"id": value` as clients write it: an integer, or printable ASCII
 #: that needs no escape. Gives what stands before, the value as written, and what stands behind;
 #: the white space between is JSON's own, which is less than `\s`.
-_AT_ID = rb'"id"[ \t\n\r]*:[ \t\n\r]*("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})(?=[ \t\n\r]*[,}])'
+_SIMPLE_ID = rb'("[ !#-\[\]-~]{0,64}"|0|-?[1-9][0-9]{0,14})'
+_AT_ID = rb'"id"[ \t\n\r]*:[ \t\n\r]*' + _SIMPLE_ID + rb"(?=[ \t\n\r]*[,}])"
+#: How most clients write it: a dictionary with the id put in last, as `json.dumps` has it.
+_LAST_ID = b'"id": '
+
+#: Of an integer that the pattern takes.
+_MOST_DIGITS = 15
+_ZERO = ord("0")
 
 _pack_prefix = struct.Struct(">H").pack
 
@@ -301,8 +308,10 @@ class Codec:
         "around_reply_ids",
         "common",
         "headers",
+        "is_simple_id",
         "json_reply_headers",
         "json_result_heads",
+        "last_ids",
         "limits",
         "max_json",
         "role",
@@ -322,18 +331,21 @@ class Codec:
             from . import encodings  # noqa: F401
 
             self.split_at_id = re.compile(_AT_ID).split
+            self.is_simple_id = re.compile(_SIMPLE_ID).fullmatch
         #: prefix and header as received -> the parsed header
         self.headers: dict[bytes, Header] = {}
         #: of those the common ones: JSON in UTF-8, with nothing that needs a second look -> content length
         self.common: dict[bytes, int] = {}
         #: what stands before and behind the id in a header that is common but for it -> content length
         self.around_ids: dict[tuple[bytes, bytes], int | None] = {}
+        #: of those all that stands before `"id": ` if the id is the last field, prefix included -> content length
+        self.last_ids: dict[bytes, int] = {}
         #: content length -> prefix and header of a plain `text/json` reply
         self.json_reply_headers: dict[int, bytes] = {}
         #: length of a string's JSON -> the same, and what stands before it in the content
         self.json_result_heads: dict[int, bytes] = {}
-        #: one of those -> what stands before and behind an id in it
-        self.around_reply_ids: dict[bytes, tuple[bytes, bytes]] = {}
+        #: one of those, and an id's length -> what stands before and behind such an id in it
+        self.around_reply_ids: dict[tuple[bytes, int], tuple[bytes, bytes]] = {}
 
     def header(self, framed: bytes) -> Header:
         """The header in `framed` (prefix included), from the cache if it was seen. Raises `BadHeader`."""
@@ -369,6 +381,13 @@ class Codec:
         surrounding, by parsing it with another id in its place: if exactly the id changes, then
         the place is the id's, and no other simple id there can mean anything else.
         """
+        before, _, tail = framed.rpartition(_LAST_ID)
+        known = self.last_ids.get(before)
+        if known is not None and tail.endswith(b"}"):
+            id = tail[:-1]
+            # Most are integers; a zero may stand alone, but not in front.
+            if (id.isdigit() and id[0] != _ZERO and len(id) <= _MOST_DIGITS) or self.is_simple_id(id):
+                return known, id
         if len(framed) > CACHED_HEADER_LENGTH or len(framed) - PREFIX_LENGTH > self.limits.max_header:
             return None, b""
         parts = self.split_at_id(framed, 1)
@@ -377,12 +396,17 @@ class Codec:
         before, id, behind = parts
         around = (before[PREFIX_LENGTH:], behind)
         try:
-            return self.around_ids[around], id
+            length = self.around_ids[around]
         except KeyError:
             if len(self.around_ids) >= CACHED_HEADERS:
                 self.around_ids.clear()
+                self.last_ids.clear()
             length = self.around_ids[around] = self._length_without_id(*around)
-            return length, id
+        if length is not None and framed == before + _LAST_ID + id + b"}":
+            if len(self.last_ids) >= CACHED_HEADERS:
+                self.last_ids.clear()
+            self.last_ids[before] = length
+        return length, id
 
     def _length_without_id(self, before: bytes, behind: bytes) -> int | None:
         try:
@@ -420,12 +444,14 @@ class Codec:
 
     def head_with_id(self, head: bytes, id: bytes) -> bytes:
         """A reply's head, as one of the two above gave it, with an id (as written in JSON) at the header's end."""
+        key = head, len(id)
         try:
-            fields, behind = self.around_reply_ids[head]
+            before, behind = self.around_reply_ids[key]
         except KeyError:
             brace = PREFIX_LENGTH + int.from_bytes(head[:PREFIX_LENGTH], "big") - 1
             fields, behind = head[PREFIX_LENGTH:brace] + b', "id": ', head[brace:]
+            before = _pack_prefix(len(fields) + len(id) + 1) + fields
             if len(self.around_reply_ids) >= CACHED_REPLY_HEADERS:
                 self.around_reply_ids.clear()
-            self.around_reply_ids[head] = fields, behind
-        return _pack_prefix(len(fields) + len(id) + 1) + fields + id + behind
+            self.around_reply_ids[key] = before, behind
+        return before + id + behind

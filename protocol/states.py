@@ -115,7 +115,7 @@ class Machine:
     order of their first mention, `terminal` are the states that no row leaves.
     """
 
-    __slots__ = ("_lookup", "initial", "inputs", "name", "rows", "states", "terminal")
+    __slots__ = ("_lookup", "_paths", "initial", "inputs", "name", "rows", "states", "terminal")
 
     def __init__(self, name: str, initial: tuple[str, ...], rows: tuple[Row, ...]) -> None:
         self.name = name
@@ -126,6 +126,7 @@ class Machine:
         left = {r.state for r in rows if r.target != r.state}
         self.terminal = tuple(s for s in self.states if s not in left)
         self._lookup = {(r.state, r.input): r for r in rows}
+        self._paths: dict[tuple[str, tuple[str, ...]], str] = {}
         if len(self._lookup) != len(rows):
             raise ValueError(f"{name}: two rows for one pair of state and input")
 
@@ -135,6 +136,20 @@ class Machine:
             return self._lookup[state, given]
         except KeyError:
             raise UnlistedTransition(self, state, given) from None
+
+    def end_of_path(self, state: str, given: tuple[str, ...]) -> str:
+        """The state that these inputs lead to, one after the other. Raises as `row`.
+
+        Remembered for each path that was asked for: call it with paths that stand in the code.
+        """
+        try:
+            return self._paths[state, given]
+        except KeyError:
+            target = state
+            for one in given:
+                target = self.row(target, one).target
+            self._paths[state, given] = target
+            return target
 
     def __repr__(self) -> str:
         return f"<Machine {self.name}: {len(self.states)} states, {len(self.rows)} rows>"
@@ -263,3 +278,15 @@ def advance(subject: Subject, machine: Machine, given: str) -> Row:
     if subject.observer is not None:
         subject.observer.transition(subject, machine, row)
     return row
+
+
+def advance_through(subject: Subject, machine: Machine, given: tuple[str, ...]) -> None:
+    """Let `subject` take a row for each of `given`: an observer is told of each, without one it takes a single step.
+
+    Raises as `advance`; without an observer the state is then the one before all of them.
+    """
+    if subject.observer is not None:
+        for one in given:
+            advance(subject, machine, one)
+        return
+    _enter(subject, machine.end_of_path(subject.state, given))

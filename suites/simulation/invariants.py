@@ -207,7 +207,7 @@ class NoTimerSurvives(Invariant):
     def swept(self, world: World) -> None:
         server = world.server
         if not self._queues:
-            self._queues = {name: queue._due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
+            self._queues = {name: queue.due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
             self._queues["arrivals"] = server.arrivals._arrivals
             self._queues["its deadlines"] = server.arrivals._deadlines._slot_of
         for name, subjects in self._queues.items():

@@ -198,20 +198,26 @@ def test_nobody_waits_for_one_slow_handler_after_another(
         assert results(peer, times) == [None if kind == "slow" else "echo"] * times
 
 
-def test_who_is_read_behind_a_slow_read_finds_the_others_answered(home: Turned, sends: list[int]) -> None:
-    """A connection that is not at rest is served where it is read, and may take long."""
+def test_behind_a_slow_one_those_that_wait_are_answered_before_the_next_is_served(
+    home: Turned, sends: list[int]
+) -> None:
+    """A connection that is not at rest is served where it is read, and may take long. Who is only read waits."""
     peers = at_rest(home, 3)
+    new = home.peer()
+    home.until(lambda: len(home.server.connections) == 4)
     seen_before(home, keep("echo", 0))
-    messages = [*home.server.connections]
-    home.server.loop.ready = 3
+    *messages, not_at_rest = [*home.server.connections]
+    home.server.loop.ready = 4
     messages[0].data_received(keep("echo", 0))  # type: ignore[union-attr]
     home.clock.advance(WITHIN * 1.1)
     messages[1].data_received(keep("echo", 1))  # type: ignore[union-attr]
+    assert len(home.server.together) == 2
+    not_at_rest.data_received(keep("echo", 3))  # type: ignore[union-attr]
     assert len(home.server.together) == 0
     assert sends == [2]
     messages[2].data_received(keep("echo", 2))  # type: ignore[union-attr]
     assert len(home.server.together) == 1
-    assert [peer.reply().result for peer in peers] == [0, 1, 2]
+    assert [peer.reply().result for peer in [*peers, new]] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("where", "logged"), [("failure", 2), ("answer", 1), ("write", 1)])
@@ -225,11 +231,11 @@ def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: p
         the_one = messages[victim]
 
         def broken(self: Any, *args: Any) -> Any:
-            if where == "failure" or self is the_one:
+            if where == "failure" or self in (the_one, the_one.transport):
                 raise RuntimeError("a bug")
             return original(self, *args)
 
-        kind = Message
+        kind = Transport if where == "write" else Message
         original: Callable[..., Any] = getattr(kind, where)
         with monkeypatch.context() as patch:
             patch.setattr(kind, where, broken)
@@ -347,17 +353,17 @@ def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions:
 
 def test_an_interrupt_while_they_are_sent_costs_no_other_reply(home: Turned, monkeypatch: pytest.MonkeyPatch) -> None:
     peers = at_rest(home, 3)
-    written: list[Message] = []
-    write = Message.write
+    written: list[Transport] = []
+    write = Transport.write
 
-    def interrupted(self: Message, *args: Any) -> None:
+    def interrupted(self: Transport, *args: Any) -> None:
         written.append(self)
         if len(written) == 2:
             raise KeyboardInterrupt
         write(self, *args)
 
     bring(home, {peer: keep("echo", number) for number, peer in enumerate(peers)})
-    monkeypatch.setattr(Message, "write", interrupted)
+    monkeypatch.setattr(Transport, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         turn(home)
     home.until(lambda: len(written) == 3)
