@@ -223,6 +223,18 @@ def test_every_suite_has_its_imports_named_and_can_be_run() -> None:
     assert {name(path.parent) for path in (ROOT / "suites").glob("*/__init__.py")} == set(SUITES)
 
 
+def test_what_tests_send_and_play_is_not_made_by_what_they_test() -> None:
+    """A bug in the product's framing must not hide itself by being on both sides."""
+    support = ROOT / "tests" / "support"
+    wrong = [
+        f"{name(path)}:{line} imports {module}"
+        for path in (support / "wire.py", support / "peer.py", support / "scripted.py")
+        for line, module in imported(path)
+        if top(module) in OURS and not module.startswith(("suites.conformance.wire.", "tests.support."))
+    ]
+    assert wrong == []
+
+
 def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_or_tests() -> None:
     wrong = [
         f"{name(path)}:{line} imports {module}"

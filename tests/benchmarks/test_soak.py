@@ -22,6 +22,7 @@ from benchmarks.soak.reading import Replies
 from benchmarks.soak.run import Interrupt, Soak
 from benchmarks.soak.scripts import KINDS
 from benchmarks.soak.settings import Settings
+from tests.support.wire import framed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -251,8 +252,7 @@ def test_the_summary_is_read_from_the_server_s_last_words() -> None:
 
 
 def reply_to(variant: Any) -> bytes:
-    header = b'{"content-type": "text/json", "content-length": %d}' % len(variant.content)
-    return len(header).to_bytes(2, "big") + header + variant.content
+    return framed({"content-type": "text/json", "content-length": len(variant.content)}, variant.content)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1 << 20])
