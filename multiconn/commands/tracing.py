@@ -74,7 +74,7 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
 
 def _sample(text: str) -> int:
     if not (number := parse_count(text)):
-        raise ValueError("every 0th connection is none: write 1 for all of them")
+        raise ValueError("every 0th connection is none: write a number from 1, which is all of them")
     return number
 
 
