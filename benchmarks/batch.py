@@ -4,7 +4,7 @@
     python -m benchmarks batch --tricks one-scan,header-cache
     python -m benchmarks batch --tried --tricks orjson
 
-`protocol.answer_batch` is given what one `recv` would give it: 1 or 16 requests, again and again.
+`Dispatcher.serve` is given what one `recv` would give it: 1 or 16 requests, again and again.
 Each figure is the shortest time of many, in nanoseconds per request. That is what the code costs
 when nobody disturbs it, so it can be told on a machine that is never quiet, where throughput
 changes by the minute. With `--tricks` the same without each of them (with it, for `--tried`),
@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmarks.arguments import at_least, duration
 from benchmarks.peers import chosen
@@ -29,7 +30,10 @@ from benchmarks.processes import ROOT, cores, on_core
 from benchmarks.requests import Variant, mixed, repeated, varied, with_ids
 from benchmarks.tricks import NOTHING, TRICKS, TRIED
 from libserver import Actions
-from protocol import SERVER, Codec, Connection, answer_batch
+from libserver.actions import Action
+from libserver.binary_reply import BytesLike
+from libserver.dispatcher import Dispatcher
+from protocol import SERVER, Codec, Connection, ProtocolError, Request
 
 __all__ = ["main", "nanoseconds"]
 
@@ -44,21 +48,42 @@ IN_ALL = 256  # requests in one pass
 ENOUGH = 2**30
 
 
+class _Asker:
+    """A connection at rest that no request here makes anything else."""
+
+    def __init__(self) -> None:
+        self.connection = Connection.kept_alive(Codec(SERVER))
+
+    def session(self) -> dict[str, Any]:
+        return {}
+
+    def own_connection(self) -> Connection:
+        return self.connection
+
+    def failure(self, error: BaseException, asked: object) -> ProtocolError:
+        if isinstance(error, ProtocolError):  # an action that there is not
+            return error
+        raise error
+
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+        raise AssertionError("no action here blocks")
+
+
+def _raise(error: ProtocolError) -> None:
+    raise error
+
+
 def nanoseconds(requests: Sequence[bytes], depth: int, seconds: float, clock: Callable[[], float]) -> float:
     """The shortest time of a request among passes over all of them, `depth` in each read."""
     reads = [b"".join(requests[at : at + depth]) for at in range(0, len(requests), depth)]
-    connection = Connection.kept_alive(Codec(SERVER))
-    handlers = Actions().handlers
-    session: dict[str, object] = {}
-
-    def failed(error: BaseException, asked: object) -> None:
-        raise error
+    asker = _Asker()
+    dispatcher = Dispatcher(asker.connection.codec, Actions(), _raise, clock)
 
     shortest = float("inf")
     end = clock() + seconds
     while (began := clock()) < end:
         for read in reads:
-            taken, replies, _ = answer_batch(connection, read, handlers, lambda: session, failed, ENOUGH, ENOUGH)  # type: ignore[arg-type]
+            taken, replies, _ = dispatcher.serve(asker, read, ENOUGH, ENOUGH)
             assert taken == len(read)
             b"".join(replies)
         shortest = min(shortest, clock() - began)

@@ -32,11 +32,11 @@ from typing import Any
 
 import eventloop.listener
 import eventloop.transport
+import libserver.dispatcher
 import libserver.message
 import libserver.server
 import libserver.together
 import multiconn.commands.server
-import protocol.batch
 import protocol.connection
 import protocol.content
 import protocol.frames
@@ -137,8 +137,8 @@ def _json_by_its_front_door(patch: Patch) -> None:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=protocol.content._unencodable)
 
     _read_each(patch, lambda content: json.loads(content.decode()))
-    patch(protocol.batch, "decode_text", lambda text: json.loads(text))
-    patch(protocol.batch, "quote", dumps)
+    patch(libserver.dispatcher, "decode_text", lambda text: json.loads(text))
+    patch(libserver.dispatcher, "quote", dumps)
     patch(protocol.content, "quote", dumps)
     patch(protocol.content, "_iterencode", lambda value, level: (dumps(value),))
 
@@ -159,7 +159,7 @@ def _read_each(patch: Patch, read: Callable[[bytes], Any]) -> None:
                 break
         return values
 
-    patch(protocol.batch, "decode_contents", read_each)
+    patch(libserver.dispatcher, "decode_contents", read_each)
 
 
 def _register_before_sending(patch: Patch) -> None:
@@ -393,7 +393,7 @@ def _orjson(patch: Patch) -> None:
         return decode_text(content if isinstance(content, str) else content.decode())
 
     _read_each(patch, read)
-    patch(protocol.batch, "decode_text", read)
+    patch(libserver.dispatcher, "decode_text", read)
 
 
 TRIED: dict[str, Trick] = {

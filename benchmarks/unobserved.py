@@ -22,7 +22,6 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 import libserver.message
-import protocol.batch
 import protocol.connection
 import protocol.states
 
@@ -34,7 +33,7 @@ ASKS: tuple[FunctionType, ...] = tuple(
     for function in (
         protocol.states.advance,
         protocol.states.advance_through,
-        protocol.batch.can_batch,
+        cast(property, inspect.getattr_static(protocol.connection.Connection, "clear")).fget,
         cast(property, inspect.getattr_static(protocol.connection.Connection, "at_rest")).fget,
         libserver.message.Message._walk,
     )

@@ -26,9 +26,11 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from protocol import BinaryReply, Handlers, Header, ProtocolError, Reply
+from protocol import Header, ProtocolError, Reply
 from protocol.errors import AnswerableError, BadRequest, UnknownAction
 from protocol.shown import shown
+
+from .binary_reply import BinaryReply
 
 __all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
 
@@ -144,8 +146,8 @@ class Actions:
         self.disconnected: list[Callable[..., object]] = []
         #: is anybody to be told? Asked for every connection, so it is kept
         self.on_either = False
-        #: What the batch path may call itself: everything here that does not block.
-        self.handlers = Handlers(refuse=self._refusal)
+        #: of the JSON actions those that are called at once with the request alone: neither blocking nor with a session
+        self.plain: dict[str, Function] = {}
         if builtin:
             from .builtin import register
 
@@ -166,11 +168,9 @@ class Actions:
         def register(function: F) -> F:
             action = Action(name, f"action {name!r}", function, blocking, builtin, place)
             self._register(self._json, action)
-            self.handlers.plain.pop(name, None)
-            self.handlers.with_session.pop(name, None)
-            if not blocking:
-                table = self.handlers.with_session if action.wants_session else self.handlers.plain
-                table[name] = function
+            self.plain.pop(name, None)
+            if not (blocking or action.wants_session):
+                self.plain[name] = function
             return function
 
         return register
@@ -193,8 +193,6 @@ class Actions:
         def register(function: F) -> F:
             action = Action(content_type, words, function, blocking, builtin, place)
             self._register(self._binary, action)
-            in_batch = not blocking and not action.wants_session
-            self.handlers.binary[content_type] = function if in_batch else None
             return function
 
         return register
@@ -236,10 +234,10 @@ class Actions:
             if action is None:
                 raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
             return action
-        refusal = self._refusal(content)
-        if refusal is not None:
-            raise refusal
-        return self._json[content["action"]]
+        action = self.of(content)
+        if action is None:
+            raise self.refusal(content)
+        return action
 
     def of(self, asked: object) -> Action | None:
         """The handler that is given this, a JSON value or the header of bytes; None if there is none."""
@@ -248,14 +246,12 @@ class Actions:
         name = asked.get("action") if isinstance(asked, dict) else None
         return self._json.get(name) if isinstance(name, str) else None
 
-    def _refusal(self, content: Any) -> ProtocolError | None:
-        """Why there is no handler for this JSON value; None if there is one."""
+    def refusal(self, content: Any) -> ProtocolError:
+        """Why no handler answers this JSON value."""
         name = content.get("action") if isinstance(content, dict) else None
         if not isinstance(name, str):
             return BadRequest("a request must be a JSON object with an 'action' string")
-        if name not in self._json:
-            return UnknownAction(f"invalid action '{shown(name)}'.")
-        return None
+        return UnknownAction(f"invalid action '{shown(name)}'.")
 
     def name_of(self, code: CodeType) -> str | None:
         """The action, or content type, whose handler runs this code; None if none does."""

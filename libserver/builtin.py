@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from protocol import BinaryReply, Reply
+from protocol import Reply
 from protocol.errors import BadRequest
 from protocol.shown import SHOWN, shown
+
+from .binary_reply import BinaryReply
 
 if TYPE_CHECKING:
     from .actions import Actions

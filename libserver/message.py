@@ -5,7 +5,7 @@
 the server's `Actions` for answers and owns the connection's LIFECYCLE.
 
     Transport.on_readable -> data_received -> Together:     at rest: with those of others, later in the turn
-                                           -> answer_batch: whole requests, together
+                                           -> Dispatcher.serve: whole requests, together
                                            -> _walk:        everything else, event by event
                           <- write         <- all replies of one read, in one send
 
@@ -43,10 +43,7 @@ from protocol import (
     ProtocolError,
     Rejected,
     Request,
-    answer_batch,
-    can_batch,
 )
-from protocol.batch import PARTS, BytesLike
 from protocol.collecting import Uncollected
 from protocol.errors import (
     DeadlineExceeded,
@@ -78,6 +75,8 @@ from protocol.states import (
 )
 
 from .actions import Action, ActionError
+from .binary_reply import BytesLike
+from .dispatcher import PARTS, check_deadline
 from .limits import LIGHT, MAX_IN_FLIGHT, STALLED
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
@@ -148,14 +147,9 @@ def _outlived() -> DeadlineExceeded:
     return DeadlineExceeded("the request outlived its deadline-ms")
 
 
-def _check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
-    if _is_past(clock, deadline):
-        raise _outlived()
-
-
 def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
     """In a thread: it may have waited for one, and what nobody waits for any more must not be done."""
-    _check_deadline(clock, deadline)
+    check_deadline(clock, deadline)
     return handler(*arguments)
 
 
@@ -241,37 +235,52 @@ class Message:
         if together.spent if len(data) >= LIGHT else server.slowness.looked > loop.now + STALLED:
             self.wait_its_turn(data)
             return
-        if not can_batch(connection):
+        if not connection.clear:
             connection.feed(data)
             self._serve([], 0)
             return
         taken, replies, size = self._answer_batch(data)
+        connection = self.connection
         if taken < len(data):
             if taken:
                 server.arrivals.stop(self)  # a message was completed: the next has its own time
-            self._wake().feed(data[taken:])
+            connection.feed(data[taken:])
             self._serve(replies, size)
-        elif connection.state is FINISHED:
-            self._finish(replies, size)
-        else:
+        elif connection.clear:
             self.write(replies, size)
             self._rest()
+        else:
+            self._go_on_after(replies, size)
 
     def answer(self, data: bytes) -> tuple[list[BytesLike], int]:
         """Of a connection at rest: the replies to all of `data`, and their contents' size.
 
-        There are none left to send if it took the walk.
+        There are none left to send if it is at rest no more.
         """
         taken, replies, size = self._answer_batch(data)
         if taken < len(data):
-            self._wake().feed(data[taken:])
+            self.own_connection().feed(data[taken:])
             self._serve(replies, size)
+            return [], 0
+        if self.connection is not self.server.resting:
+            self._go_on_after(replies, size)
             return [], 0
         return replies, size
 
+    def _go_on_after(self, replies: list[BytesLike], size: int) -> None:
+        """All that came was taken, and there is more to do: a thread runs the last of it, or it ends the connection."""
+        connection = self.connection
+        if connection.state is FINISHED and not connection.in_flight:
+            self._finish(replies, size)
+            return
+        if connection.state is FINISHED:
+            self._because(CloseReason.SERVED)
+            advance(self, LIFECYCLE, COUPLED[FINISHED])
+        self._serve(replies, size)
+
     def wait_its_turn(self, data: bytes) -> None:
         """Serve `data` when the others had their turn."""
-        self._wake().feed(data)
+        self.own_connection().feed(data)
         self._yield()
         self._serve([], 0)
 
@@ -282,7 +291,7 @@ class Message:
         self._serve([], 0)
 
     def eof_received(self) -> None:
-        connection = self._wake()
+        connection = self.own_connection()
         connection.feed(self.server.together.take(self))  # it may be among those that wait
         connection.feed_eof()
         self._serve([], 0)
@@ -294,15 +303,7 @@ class Message:
         if len(data) >= UNCOLLECTED and gc.isenabled():
             with Uncollected():
                 return self._answer_batch(data)
-        batch = answer_batch(
-            self.connection,
-            data,
-            server.handlers,
-            self.session,
-            self.failure,
-            limits.requests_per_event,
-            limits.write_high,
-        )
+        batch = server.dispatcher.serve(self, data, limits.requests_per_event, limits.write_high)
         loop = server.loop
         slowness = server.slowness
         now = loop.clock()
@@ -331,8 +332,8 @@ class Message:
         self.server.arrivals.stop(self)
         self._settle()
 
-    def _wake(self) -> Connection:
-        """A Connection of its own, for what the batch does not take whole."""
+    def own_connection(self) -> Connection:
+        """A Connection of its own, for what is not answered at once."""
         if self.connection is self.server.resting:
             self.connection = Connection.kept_alive(self.server.codec)
         return self.connection
@@ -510,10 +511,11 @@ class Message:
         asked = event.content if event.header.is_json else event.header
         deadline = self._take_deadline()
         try:
-            _check_deadline(self.server.loop.clock, deadline)
+            check_deadline(self.server.loop.clock, deadline)
             action = self.server.actions.find(event.header, event.content)
             if action.blocking:
-                self._hand_over(action, event, deadline, replies)
+                replies += self.hand_over(action, event, deadline)
+                self.requests += 1
                 return
             outcome = action.call(event.content, self.session)
         except BaseException as error:  # its handler's own, whatever that is, must not end the server
@@ -537,18 +539,23 @@ class Message:
 
     # --- blocking handlers -----------------------------------------------------------------
 
-    def _hand_over(self, action: Action, event: Request, deadline: float | None, replies: list[BytesLike]) -> None:
-        """Let the pool run it; or hold it, and everything behind it, until the pool has room."""
+    def hand_over(self, action: Action, event: Request, deadline: float | None) -> list[BytesLike]:
+        """Let the pool run it; or hold it, and everything behind it, until the pool has room.
+
+        Returns a reply if it can do neither; raises what is to be answered.
+        """
         pool = self.server.pool
         pending = self.pending
+        if self.connection.state is FINISHED:
+            self._because(CloseReason.SERVED)
         if pool.full:
             if self.server.may_wait_for_pool(self):
                 event.undecode()
                 pending.held = event
                 pending.deadline = deadline
-            else:
-                self._turn_away(event, replies)
-            return
+                pending.requests -= 1  # whoever has called counts it, and so it is counted again when it is run
+                return []
+            return self._turn_away(event)
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
@@ -559,16 +566,18 @@ class Message:
             text = "%s is not run: %s (ulimit -u, or the pids limit of its cgroup)"
             self.server.notices.tell("no-thread", text, action, error, facts=self.facts)
             raise ActionError("overloaded", "the server has no thread for this just now; try again later") from None
-        pending.requests += 1
         pending.replies.owe(owed)
+        return []
 
-    def _turn_away(self, event: Request, replies: list[BytesLike]) -> None:
+    def _turn_away(self, event: Request) -> list[BytesLike]:
         """Too many wait for a thread already: say so, and serve nothing more here."""
         self._because(CloseReason.OVERLOADED)
         if self.connection.state is not FINISHED:
             self._give_up()
         error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
+        replies: list[BytesLike] = []
         self._reply(event.header, error, replies)
+        return replies
 
     def _look_after(self) -> None:
         """If the loop does not watch it any more, have it looked at."""
@@ -782,7 +791,7 @@ class Message:
         if self.state is OPEN and not self.connection.closing:
             if self.server.together:
                 self.server.together.answer()  # it may be among those that wait
-            self._wake().wind_down()
+            self.own_connection().wind_down()
 
     def _wind_down_before_the_last(self) -> None:
         """If the next request is the last of `max_requests`, have its reply say `close`."""
@@ -800,7 +809,7 @@ class Message:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:
             self._because(CloseReason.SHUTDOWN)
-            self._wake().finish_begun(unread)
+            self.own_connection().finish_begun(unread)
             advance(self, LIFECYCLE, SHUTDOWN)
             self._serve([], 0)
 

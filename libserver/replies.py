@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable
 
 from protocol import Connection, Frame, Header, ProtocolError
-from protocol.batch import BytesLike, binary_reply, send_binary_result
 from protocol.content import encode_error, encode_result
+
+from .binary_reply import BytesLike, binary_reply, send_binary_result
 
 __all__ = ["Owed", "Replies", "encode"]
 

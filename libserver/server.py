@@ -21,7 +21,6 @@ Not here: what one connection does (`libserver.message`), the command line (`mul
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import socket
 from collections import Counter
@@ -40,6 +39,7 @@ from protocol.errors import Overloaded, ProtocolError
 from protocol.states import Guarded, Observer
 
 from .actions import Actions
+from .dispatcher import Dispatcher
 from .echo import EchoConnection, EchoDatagrams
 from .failures import Failures
 from .foreign import advice_for
@@ -205,8 +205,7 @@ class Server:
         #: requests of connections that have ended, and error replies by their code
         self._requests = 0
         self.errors: Counter[str] = Counter()
-        #: the actions' tables, with a refusal that is counted
-        self.handlers = dataclasses.replace(self.actions.handlers, refuse=self._refusal)
+        self.dispatcher = Dispatcher(self.codec, self.actions, self.count_error, self.loop.clock)
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
@@ -463,12 +462,6 @@ class Server:
         """It is replied. A handler may make its codes as it likes: from so many on they are counted as one."""
         code = error.code
         self.errors[code if code in self.errors or len(self.errors) < CODES_COUNTED else "others"] += 1
-
-    def _refusal(self, value: Any) -> ProtocolError | None:
-        refusal = self.actions.handlers.refuse(value)
-        if refusal is not None:
-            self.count_error(refusal)
-        return refusal
 
     @property
     def requests(self) -> int:

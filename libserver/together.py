@@ -6,7 +6,7 @@ each reply wakes its client, which finds one, sleeps again, and is woken by the 
 expense, since the waking is done inside our send. So they wait here until all have been read:
 
     Message.data_received -> add
-    the turn's last part  -> answer:  answer_each     of all that are one common request, in one step
+    the turn's last part  -> answer:  serve_each      of all that are one common request, in one step
                                       Message.answer  of whatever else came, one after the other
                                       Message.write   the replies, right after each other
 
@@ -40,10 +40,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from protocol import ProtocolError
-from protocol.batch import PARTS, BytesLike, answer_each
-
+from .binary_reply import BytesLike
 from .by_size import BySize
+from .dispatcher import PARTS
 from .limits import LIGHT, STALLED, TURN
 from .message import JOIN_BELOW, Message
 from .reasons import CloseReason
@@ -309,20 +308,8 @@ class Together:
         replies: list[BytesLike] = []
         messages = [*islice(self.waiting, TOGETHER)]
 
-        def failed(error: BaseException, asked: object) -> ProtocolError:
-            return messages[taken[len(replies) // PARTS]].failure(error, asked)
-
         try:
-            answer_each(
-                server.codec,
-                islice(self.waiting.values(), TOGETHER),
-                server.handlers,
-                failed,
-                taken,
-                replies,
-                self._clock,
-                self._due,
-            )
+            server.dispatcher.serve_each(messages, islice(self.waiting.values(), TOGETHER), taken, replies, self._due)
         except Exception as error:
             server.met_bug(self, error)  # whoever it was meets it again, alone
         except BaseException:

@@ -20,10 +20,6 @@ from .events import (
 from .frames import CLIENT, CLOSE, KEEP_ALIVE, SERVER, Codec, Header
 from .limits import Limits
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .batch import BinaryReply, Handlers, answer_batch, can_batch
-
 __all__ = [
     "CLIENT",
     "CLOSE",
@@ -33,7 +29,6 @@ __all__ = [
     "KEEP_ALIVE",
     "SERVER",
     "AnswerableError",
-    "BinaryReply",
     "Codec",
     "Connection",
     "EndOfInput",
@@ -41,7 +36,6 @@ __all__ = [
     "Failed",
     "FatalError",
     "Frame",
-    "Handlers",
     "Header",
     "HeaderReceived",
     "Limits",
@@ -52,16 +46,5 @@ __all__ = [
     "Reply",
     "Request",
     "Response",
-    "answer_batch",
-    "can_batch",
     "encode_json",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """What only servers need, when one asks for it: a client that asks once would wait for it."""
-    if name not in ("BinaryReply", "Handlers", "answer_batch", "can_batch"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import batch
-
-    return getattr(batch, name)

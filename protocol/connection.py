@@ -16,8 +16,8 @@ Rules:
 * What can't be a header is refused at its first byte, not when its length has come (`protocol.foreign`).
 * Memory: at most the limits' worth of one message, plus what was fed and not yet taken.
 
-Not here: the batch path that does the same for many whole requests at once
-(`protocol.batch`), LIFECYCLE (whoever owns the socket drives it, by `states.COUPLED`).
+Not here: many whole messages at once (`protocol.frames.split`), LIFECYCLE (whoever owns the socket
+drives it, by `states.COUPLED`).
 The shape (events out of bytes, a parser per state) is h11's and the websockets sans-I/O layer's.
 """
 
@@ -188,6 +188,17 @@ class Connection:
         if self.state is PROTOHEADER:
             return self._buffer is not None
         return self.state is JSONHEADER or self.state is CONTENT
+
+    @property
+    def clear(self) -> bool:
+        """Between messages, with nothing owed, nobody watching and no end ahead: what comes may be answered at once."""
+        return (
+            self.state is PROTOHEADER
+            and self._buffer is None
+            and self.in_flight == 0
+            and self.observer is None
+            and not self.closing
+        )
 
     @property
     def at_rest(self) -> bool:

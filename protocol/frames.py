@@ -19,6 +19,7 @@ import json
 import re
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from .content import (
@@ -45,7 +46,7 @@ from .limits import (
     Limits,
 )
 
-__all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "parse_header"]
+__all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "parse_header", "split", "split_each"]
 
 SERVER = "server"
 CLIENT = "client"
@@ -455,3 +456,110 @@ class Codec:
                 self.around_reply_ids.clear()
             self.around_reply_ids[key] = before, behind
         return before + id + behind
+
+
+# --- many at once --------------------------------------------------------------------
+
+
+def split(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
+    """The whole common messages at `at`, at most so many, in columns.
+
+    That is their contents in UTF-8, the ids of those that have one by number (as written in JSON), where each ends,
+    and the length of the longest content in bytes. It stops at the first that is partial, or not common.
+    """
+    common = codec.common
+    available = len(data)
+    contents: list[bytes] = []
+    ends: list[int] = []
+    longest = 0
+    ids: dict[int, bytes] | None = None
+    for _ in range(most):
+        try:
+            start = at + 2 + data[at + 1]
+        except IndexError:
+            break  # not even a prefix
+        if data[at]:
+            start += data[at] << 8
+        framed = data[at:start]
+        length = common.get(framed)
+        if length is None:
+            if start > available:
+                break
+            header = codec.headers.get(framed)
+            if header is None:
+                length, id = codec.common_around_id(framed)
+                if length is None or start + length > available:
+                    break
+                if ids is None:
+                    ids = {}
+                ids[len(contents)] = id
+            elif header.is_common:  # in another encoding
+                end = start + header.content_length
+                if end > available:
+                    break
+                decode = header.decode
+                assert decode is not None  # in UTF-8 it would be among `common`
+                try:
+                    content = decode(data[start:end], "strict")[0].encode()
+                except Exception:  # a codec may raise what it likes
+                    break  # bad content: whoever looks at it alone finds the words for it
+                contents.append(content)
+                longest = max(longest, len(content))
+                ends.append(end)
+                at = end
+                if at == available:
+                    break
+                continue
+            else:
+                break
+        end = start + length
+        if end > available:
+            break
+        contents.append(data[start:end])
+        if length > longest:
+            longest = length
+        ends.append(end)
+        at = end
+        if at == available:
+            break
+    return contents, ids, ends, longest
+
+
+def split_each(codec: Codec, reads: Iterable[bytes]) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
+    """The same of what came on several connections: of those reads that are one whole common message and nothing else.
+
+    Instead of the ends it gives the numbers of the reads that were taken.
+    """
+    common = codec.common
+    headers = codec.headers
+    contents: list[bytes] = []
+    ids: dict[int, bytes] | None = None
+    numbers: list[int] = []
+    number = -1
+    longest = 0
+    for data in reads:
+        number += 1
+        try:
+            start = 2 + data[1]
+        except IndexError:
+            continue  # not even a prefix
+        if data[0]:
+            start += data[0] << 8
+        framed = data[:start]
+        length = common.get(framed)
+        if length is None:
+            if start > len(data) or framed in headers:
+                continue
+            length, id = codec.common_around_id(framed)
+            if length is None or start + length != len(data):
+                continue
+            if ids is None:
+                ids = {}
+            ids[len(contents)] = id
+        elif start + length != len(data):
+            continue
+        contents.append(data[start:])
+        numbers.append(number)
+        if length > longest:
+            longest = length
+    return contents, ids, numbers, longest

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PROTOCOL = """
     CLIENT CLOSE CODES JSON_ENCODING JSON_TYPE KEEP_ALIVE SERVER
-    AnswerableError BinaryReply Codec Connection EndOfInput Event Failed FatalError Frame Handlers Header
+    AnswerableError Codec Connection EndOfInput Event Failed FatalError Frame Header
     HeaderReceived Limits LocalError Notification ProtocolError Rejected Reply Request Response
-    answer_batch can_batch encode_json
+    encode_json
 """
 EVENTLOOP = """
     Address Connector Deadlines Endpoint EventHandler EventLoop Fifo Listener StreamProtocol Timer Timers

@@ -80,7 +80,7 @@ def idle_told() -> None:
 
     def told(self: message.Message, reason: CloseReason) -> None:
         if reason is CloseReason.IDLE_TIMEOUT:
-            self._wake()
+            self.own_connection()
             self._time_out("idle for too long", reason)
         else:
             release(self, reason)

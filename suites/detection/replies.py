@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from libserver import message
+from libserver import dispatcher, message
 from libserver.reasons import CloseReason
 from libserver.replies import encode
 from protocol import connection, content, frames
@@ -199,7 +199,7 @@ def close_ignored() -> None:
 
 @broken("deadline-ignored", "deadline-ms is read and forgotten", "servers that do what nobody waits for", "HV22")
 def deadline_ignored() -> None:
-    replace(message._check_deadline, lambda clock, deadline: None)
+    replace(dispatcher.check_deadline, lambda clock, deadline: None)
 
 
 @broken(

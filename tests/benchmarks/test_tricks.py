@@ -23,9 +23,9 @@ from typing import Any
 
 import pytest
 
+import libserver.dispatcher
 import libserver.message
 import multiconn.commands.server
-import protocol.batch
 import protocol.connection
 from benchmarks import unobserved
 from benchmarks.processes import ROOT
@@ -273,13 +273,13 @@ def test_what_waits_is_answered_in_one_step_or_one_by_one(
     here = bench(name)
     here.begin()
     scanned: list[int] = []
-    decode = protocol.batch.decode_contents
+    decode = libserver.dispatcher.decode_contents
 
     def counted(contents: list[bytes], longest: int) -> list[object]:
         scanned.append(len(contents))
         return decode(contents, longest)
 
-    monkeypatch.setattr(protocol.batch, "decode_contents", counted)
+    monkeypatch.setattr(libserver.dispatcher, "decode_contents", counted)
     client, theirs = socket.socketpair()
     other = Message(here.server, Counting(theirs.detach()))
     here.server.connections[other] = 0.0
@@ -301,8 +301,8 @@ def test_the_batch_serves_or_the_walk_alone(
 ) -> None:
     here = bench(name)
     calls: list[int] = []
-    batch = libserver.message.answer_batch
-    monkeypatch.setattr(libserver.message, "answer_batch", lambda *a: calls.append(1) or batch(*a))
+    serve = libserver.dispatcher.Dispatcher.serve
+    monkeypatch.setattr(libserver.dispatcher.Dispatcher, "serve", lambda *a: calls.append(1) or serve(*a))
     here.begin()
     here.ask(*mixed(5))
     assert bool(calls) == batched

@@ -881,7 +881,7 @@ def test_a_server_that_can_not_open_its_second_listener_leaves_nothing_of_the_fi
             Server([f"unix:{tmp_path}/a", "echo+udp://127.0.0.1:0", f"tcp://127.0.0.1:{port}"])
     gc.collect()  # what had leaked would warn now
     assert not (tmp_path / "a").exists()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 @pytest.mark.parametrize(
@@ -899,7 +899,7 @@ def test_arguments_that_can_not_hold_are_value_errors_and_leave_nothing_open(
     before = descriptors()
     with pytest.raises(ValueError, match=words):
         Server(**arguments)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_closing_without_a_drain_ends_every_connection_in_the_books() -> None:
@@ -916,7 +916,7 @@ def test_closing_without_a_drain_ends_every_connection_in_the_books() -> None:
     for sock in peers:
         assert sock.recv(1) == b""
         sock.close()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_a_server_can_share_a_loop_and_leaves_it_open() -> None:
@@ -1008,7 +1008,7 @@ def test_connecting_and_closing_ten_thousand_times_leaves_nothing() -> None:
             home.quiet()
         home.until(lambda: home.server.accepted == 10_000)
         home.ended()
-        assert descriptors() == before
+        assert descriptors() <= before
 
 
 def test_sizes_are_the_codecs() -> None:

@@ -45,4 +45,4 @@ def test_the_real_reserve_is_a_descriptor_that_no_child_inherits() -> None:
     reserve = system.open_reserve()
     assert not os.get_inheritable(reserve)
     system.close_reserve(reserve)
-    assert descriptors() == before
+    assert descriptors() <= before

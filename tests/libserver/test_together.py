@@ -14,9 +14,9 @@ import pytest
 from eventloop import Transport
 from eventloop.transport import RECV_SIZE
 from libserver import Actions, CloseReason, Message
+from libserver.dispatcher import PARTS, Dispatcher
 from libserver.together import TOGETHER, WITHIN, Together
 from protocol import Codec, Limits
-from protocol.batch import PARTS, answer_each
 from tests.support.peer import Peer, arrived, small_buffers
 from tests.support.server import Turned, turned
 from tests.support.wire import ask, binary, keep
@@ -304,12 +304,14 @@ def test_an_interrupt_behind_the_last_handler_calls_none_again(
     peers = at_rest(home, 3)
     bring(home, {peer: keep("noted", number) for number, peer in enumerate(peers)})
 
+    serve_each = Dispatcher.serve_each
+
     def interrupted(*args: Any) -> None:
-        answer_each(*args)
+        serve_each(*args)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("libserver.together.answer_each", interrupted)
+        patch.setattr(Dispatcher, "serve_each", interrupted)
         with pytest.raises(KeyboardInterrupt):
             turn(home)
     for peer in peers:

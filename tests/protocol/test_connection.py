@@ -1103,3 +1103,34 @@ def test_connections_of_one_codec_share_nothing_but_its_caches():
     assert summary(other) == summary(Connection(Codec(SERVER)))
     assert kinds(other.receive_data(request({}))) == ["HeaderReceived", "Request"]
     assert kinds(one.receive_data(NEXT[50:])) == ["HeaderReceived", "Request"]
+
+
+# --- clear --------------------------------------------------------------------------------------
+
+
+class Deaf:
+    def transition(self, subject, machine, row) -> None:
+        pass
+
+
+def test_a_connection_between_messages_that_owes_nothing_is_clear():
+    kept = request({"action": "echo"}, connection="keep-alive")
+    connection = server()
+    assert connection.clear
+    connection.receive_data(kept)
+    assert not connection.clear  # a reply is owed
+    connection.send_json(None, b"{}")
+    assert connection.clear
+    connection.receive_data(b"")
+    assert connection.clear
+    connection.receive_data(b"\0")
+    assert not connection.clear  # a message has begun
+
+
+def test_a_connection_that_is_watched_or_ends_is_not_clear():
+    assert not Connection(Codec(SERVER), Deaf()).clear
+    drained, given_up = server(), server()
+    drained.finish_begun()
+    given_up.give_up()
+    assert not drained.clear
+    assert not given_up.clear

@@ -163,6 +163,7 @@ def test_contents_are_read_up_to_the_first_that_is_bad():
         assert decode_contents([good, good, bad, good]) == [{"a": "é"}] * 2
         assert decode_contents([bad]) == decode_contents([bad, good]) == []
     assert decode_contents([]) == []
+    assert decode_contents([good, good], len(good)) == [{"a": "é"}] * 2
     deep = b"[" * 128 + b"]" * 128
     assert decode_contents([deep, good] * 3)[5] == {"a": "é"}
     assert decode_contents([deep, good, b"[" + deep + b"]", good])[1:] == [{"a": "é"}]

@@ -1,6 +1,6 @@
 """For any header, any content and any way to cut them: it parses, or it is a ProtocolError.
 
-Not here: examples of what parses (test_frames.py, test_connection.py, test_batch.py).
+Not here: examples of what parses (test_frames.py, test_connection.py, test_split.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from protocol.limits import MAX_DEADLINE_MS, MAX_ID_INTEGER  # noqa: E402
 from tests.support.wire import framed, message  # noqa: E402
 
 from .feeding import plain, summary  # noqa: E402
-from .walking import BINARY, BLOCKING, PLAIN, WITH_SESSION, batched, walked  # noqa: E402
 
 
 def examples(most: int) -> settings:
@@ -32,6 +31,12 @@ def examples(most: int) -> settings:
 
 
 # --- what is generated -------------------------------------------------------------------------------
+
+#: What is asked for. The handlers are those of the dispatcher's tests; here nobody is called.
+ACTIONS = ["echo", "text", "surrogate", "surrogates", "reply", "empty reply", "bad reply", "object", "bytes", "nan"]
+ACTIONS += ["deep", "fail", "refuse", "", "confirm", "session fail", "slow"]
+TYPES = ["binary/echo", "binary/view", "binary/wide", "binary/gaps", "binary/long", "binary/none", "binary/str"]
+TYPES += ["binary/fail", "binary/refuse", "", "binary/slow", "text/json"]
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too
 any_json = st.recursive(
@@ -62,7 +67,7 @@ roles = st.sampled_from([SERVER, CLIENT])
 requests = st.builds(
     lambda value, action, more: message(json.dumps({**value, **action}), **more),
     st.dictionaries(st.sampled_from(["value", "x"]), any_json, max_size=2),
-    st.fixed_dictionaries({}, optional={"action": st.sampled_from([*PLAIN, *WITH_SESSION]) | any_json}),
+    st.fixed_dictionaries({}, optional={"action": st.sampled_from(ACTIONS) | any_json}),
     st.fixed_dictionaries(
         {"connection": st.sampled_from(["keep-alive"] * 6 + ["close", "?"])},
         optional={
@@ -75,7 +80,7 @@ requests = st.builds(
 binaries = st.builds(
     lambda content, kind: message(content, kind, connection="keep-alive"),
     st.binary(max_size=20),
-    st.sampled_from([*BINARY, *BLOCKING, "text/json"]),
+    st.sampled_from(TYPES),
 )
 streams = st.lists(requests | binaries | raw_headers.map(framed) | st.binary(max_size=9), max_size=6).map(b"".join)
 
@@ -139,13 +144,6 @@ def test_any_stream_gives_events_and_the_same_ones_in_any_pieces(parts, role):
     assert [isinstance(event, Failed) for event in events[:-1]] == [False] * len(events[:-1])
     [*_, last] = whole.receive_eof()
     assert isinstance(last, EndOfInput)
-
-
-@examples(80)
-@given(streams_in_parts(), st.booleans(), st.integers(1, 5), st.sampled_from([0, 1, 40, 2**20]))
-def test_the_batch_equals_the_walk(parts, eof, max_requests, max_output):
-    expected = walked([b"".join(parts)], eof=eof)
-    assert batched(parts, eof=eof, max_requests=max_requests, max_output=max_output) == expected
 
 
 # --- round trips -----------------------------------------------------------------------------------------

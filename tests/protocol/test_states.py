@@ -19,6 +19,7 @@ from protocol.states import (
     Row,
     UnlistedTransition,
     advance,
+    advance_through,
     begin,
 )
 from tests.support.wire import framed, header, message, request
@@ -439,3 +440,35 @@ def test_an_observer_that_is_well_hears_everything():
     rows = Rows()
     Connection(Codec(SERVER), Guarded(rows, pytest.fail)).receive_data(request({"action": "echo"}))
     assert rows == ["PREFIX_READ", "HEADER_READ", "LAST_CONTENT_READ"]
+
+
+# --- several rows at once ------------------------------------------------------------------------
+
+WHOLE = ("PREFIX_READ", "HEADER_READ", "LAST_CONTENT_READ")
+
+
+def test_without_an_observer_several_rows_are_one_step_to_where_they_lead():
+    for _ in range(2):  # looked up, then remembered
+        subject = Subject()
+        begin(subject, RECEIVE, "PROTOHEADER")
+        advance_through(subject, RECEIVE, WHOLE)
+        assert subject.state == "FINISHED"
+
+
+def test_an_observer_is_told_of_each_of_several_rows():
+    recorder = Recorder()
+    subject = Subject(recorder)
+    begin(subject, RECEIVE, "PROTOHEADER")
+    advance_through(subject, RECEIVE, WHOLE)
+    assert [row.input for row in recorder.rows] == [*WHOLE]
+    assert [state for _, _, state in recorder.seen] == ["JSONHEADER", "CONTENT", "FINISHED"]
+
+
+@pytest.mark.parametrize("given", [("EOF_READ", "PREFIX_READ"), ("HEADER_READ",)])
+def test_several_rows_of_which_one_is_not_listed_are_refused(given):
+    subject = Subject()
+    begin(subject, RECEIVE, "PROTOHEADER")
+    for _ in range(2):
+        with pytest.raises(UnlistedTransition):
+            advance_through(subject, RECEIVE, given)
+        assert subject.state == "PROTOHEADER"

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from protocol import CLIENT, SERVER, BinaryReply, Codec, Connection, HeaderReceived, encode_json
-from protocol.batch import send_binary_result
+from libserver.binary_reply import BinaryReply, send_binary_result
+from protocol import CLIENT, SERVER, Codec, Connection, HeaderReceived, encode_json
 from protocol.content import encode_result
 from protocol.events import Request, Response
 

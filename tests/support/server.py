@@ -105,6 +105,7 @@ def check_closed(server: Server) -> None:
 
 
 def descriptors() -> int:
+    """How many this process has open. Later there may be fewer: what an earlier test left in a cycle is collected."""
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -200,7 +201,7 @@ def turned(
                 check_closed(server)
         finally:
             loop.close()
-    assert descriptors() == before
+    assert descriptors() <= before
     failures = [text for text in log.texts(logging.ERROR) if "internal error" in text]
     assert len(failures) == internal_errors, log.raised()
     assert sum("an observer failed" in text for text in log.texts(logging.ERROR)) == observer_errors, log.raised()
@@ -258,5 +259,5 @@ def serving(actions: Actions | None = None, listen: tuple[str, ...] = (ANY_PORT,
             server.stop()
             house.join()
         check_closed(server)
-    assert descriptors() == before
+    assert descriptors() <= before
     assert not [text for text in log.texts(logging.ERROR) if "internal error" in text], log.raised()

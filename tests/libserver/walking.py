@@ -1,11 +1,11 @@
-"""A small server twice: once on the walk alone, once with the batch in front of it.
+"""A small server twice: once on the slow path alone, once with the dispatcher in front of it.
 
 `walked` is the reference: `Connection.receive_data` and `send_*`, event by event. `batched`
-does what `libserver.message` does: `answer_batch` first, the walk for what is left, and the
-batch again behind each message that needed the walk. Both give an `Outcome`; that those are
-equal is the promise of `protocol.batch`.
+does what `libserver.message` does: `Dispatcher.serve` first, event by event what is left, and the
+dispatcher again behind each message that was read so. Both give an `Outcome`; that those are
+equal is the promise of `libserver.dispatcher`. A thread is played by a call that returns at once.
 
-Not here: the streams (test_batch.py, test_properties.py).
+Not here: the streams (test_dispatcher.py, test_properties.py).
 """
 
 from __future__ import annotations
@@ -15,26 +15,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol import (
-    SERVER,
-    BinaryReply,
-    Codec,
-    Connection,
-    EndOfInput,
-    Failed,
-    Handlers,
-    Limits,
-    Rejected,
-    Reply,
-    Request,
-    answer_batch,
-    can_batch,
-)
-from protocol.batch import PARTS, send_binary_result
+from libserver.actions import Action, Actions
+from libserver.binary_reply import BinaryReply, BytesLike, send_binary_result
+from libserver.dispatcher import PARTS, Dispatcher
+from protocol import SERVER, Codec, Connection, EndOfInput, Failed, Limits, Rejected, Reply, Request
 from protocol.content import encode_result
-from protocol.errors import AnswerableError, BadRequest, HandlerFailed, ProtocolError, UnknownAction
-
-from .feeding import summary
+from protocol.errors import AnswerableError, HandlerFailed, ProtocolError
+from tests.protocol.feeding import summary
 
 
 @dataclass
@@ -44,6 +31,7 @@ class Outcome:
     replies: bytes = b""
     calls: list[tuple[str, object]] = field(default_factory=list)
     failures: list[tuple[str, object]] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
     session: dict[str, Any] = field(default_factory=dict)
     connection: dict[str, Any] = field(default_factory=dict)
 
@@ -114,8 +102,11 @@ BINARY: dict[str, Callable[[Any], object]] = {
     "binary/refuse": _refuse,
     "": lambda content: BinaryReply(b"First 10 bytes of request: " + bytes(content[:10]), "binary/custom"),
 }
-#: Has a handler, but not one for the batch.
-BLOCKING: dict[str, Callable[[Any], object]] = {"binary/slow": lambda content: b"slow"}
+#: Those that a thread runs: of a JSON action, and of a content type.
+BLOCKING: dict[str, Callable[[Any], object]] = {
+    "slow": lambda request: ["slow", request.get("value")],
+    "binary/slow": lambda content: b"slow",
+}
 
 
 class _Noted:
@@ -126,79 +117,85 @@ class _Noted:
 
     def __init__(self) -> None:
         self.outcome = Outcome()
-        self.handlers = Handlers(
-            plain={name: self._noting(name, call) for name, call in PLAIN.items()},
-            with_session={name: self._noting(name, call) for name, call in WITH_SESSION.items()},
-            binary={**{name: self._noting(name, call) for name, call in BINARY.items()}, **dict.fromkeys(BLOCKING)},
-        )
-        self.blocking = {name: self._noting(name, call) for name, call in BLOCKING.items()}
+        self.actions = Actions(builtin=False)
+        for name, call in PLAIN.items():
+            self.actions.add(name)(self._noting(name, call))
+        for name, with_session in WITH_SESSION.items():
+            self.actions.add(name)(self._noting_session(name, with_session))
+        for name, call in BINARY.items():
+            self.actions.add_binary(name)(self._noting(name, call))
+        self.actions.add("slow", blocking=True)(self._noting("slow", BLOCKING["slow"]))
+        self.actions.add_binary("binary/slow", blocking=True)(self._noting("binary/slow", BLOCKING["binary/slow"]))
 
-    def _noting(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
-        def noted(content: Any, *session: Any) -> object:
-            self.outcome.calls.append((name, bytes(content) if isinstance(content, bytearray) else content))
-            return call(content, *session)
+    def _note(self, name: str, content: Any) -> None:
+        self.outcome.calls.append((name, bytes(content) if isinstance(content, bytearray) else content))
+
+    def _noting(self, name: str, call: Callable[[Any], object]) -> Callable[[Any], object]:
+        def noted(content: Any) -> object:
+            self._note(name, content)
+            return call(content)
+
+        return noted
+
+    def _noting_session(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def noted(content: Any, session: Any) -> object:
+            self._note(name, content)
+            return call(content, session)
 
         return noted
 
 
 _NOTED = _Noted()
+ACTIONS = _NOTED.actions
 
 
 class Endpoint:
     """One connection, what answers on it, and what came of it. The endpoint made last is the one at work."""
 
-    handlers = _NOTED.handlers
-    blocking = _NOTED.blocking
-
-    def __init__(self, codec: Codec | None, **limits: int) -> None:
+    def __init__(self, codec: Codec | None = None, actions: Actions = ACTIONS, **limits: int) -> None:
         self.outcome = _NOTED.outcome = Outcome()
+        self.actions = actions
         self.connection = Connection(codec or Codec(SERVER, Limits(**limits)))
+        self.dispatcher = Dispatcher(self.connection.codec, actions, self.count, lambda: 0.0)
 
     def session(self) -> dict[str, Any]:
         return self.outcome.session
 
-    def failed(self, error: BaseException, asked: object) -> ProtocolError:
+    def own_connection(self) -> Connection:
+        return self.connection
+
+    def failure(self, error: BaseException, asked: object) -> ProtocolError:
         self.outcome.failures.append((type(error).__name__, getattr(asked, "content_type", asked)))
         return error if isinstance(error, AnswerableError) else HandlerFailed("the handler failed")
 
-    # --- the walk --------------------------------------------------------------------
+    def count(self, error: ProtocolError) -> None:
+        self.outcome.counted.append(error.code)
+
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+        """A thread that has done it before anybody looks."""
+        return [*self.frame(request, action)]
+
+    # --- event by event --------------------------------------------------------------
 
     def answer(self, event: object) -> None:
         """One event's reply, said without a thought for speed."""
-        connection = self.connection
         if isinstance(event, (Rejected, Failed)):
-            self.send(connection.send_error(event.header, event.error))
+            if isinstance(event, Rejected):
+                self.count(event.error)
+            self.send(self.connection.send_error(event.header, event.error))
         elif isinstance(event, Request):
-            try:
-                handler = self._find(event)
-            except AnswerableError as error:
-                self.send(connection.send_error(event.header, error))
-                return
-            try:
-                result = handler()
-                if event.header.is_json:
-                    frame = connection.send_json(event.header, encode_result(result))
-                else:
-                    frame = send_binary_result(connection, event.header, result)
-            except Exception as error:
-                asked = event.content if event.header.is_json else event.header
-                frame = connection.send_error(event.header, self.failed(error, asked))
-            self.send(frame)
+            self.send(self.frame(event))
 
-    def _find(self, event: Request) -> Callable[[], object]:
-        content: Any = event.content
-        if not event.header.is_json:
-            kind = event.header.content_type
-            call = self.blocking.get(kind) or self.handlers.binary.get(kind) or self.handlers.binary[""]
-            return lambda: call(content)
-        name = content.get("action") if isinstance(content, dict) else None
-        if not isinstance(name, str):
-            raise BadRequest("a request must be a JSON object with an 'action' string")
-        if name in self.handlers.plain:
-            return lambda: self.handlers.plain[name](content)
-        if name in self.handlers.with_session:
-            return lambda: self.handlers.with_session[name](content, self.session())
-        raise UnknownAction(f"invalid action '{name}'.")
+    def frame(self, event: Request, action: Action | None = None) -> Iterable[BytesLike]:
+        header = event.header
+        try:
+            action = action or self.actions.find(header, event.content)
+            result = action.call(event.content, self.session)
+            if header.is_json:
+                return self.connection.send_json(header, encode_result(result))
+            return send_binary_result(self.connection, header, result)
+        except Exception as error:
+            return self.connection.send_error(header, self.failure(error, event.content if header.is_json else header))
 
     def send(self, parts: Iterable[Any]) -> None:
         self.outcome.replies += b"".join(parts)
@@ -233,10 +230,8 @@ def batched(
     connection = endpoint.connection
 
     def batch(data: bytes) -> bytes:
-        while data and can_batch(connection):
-            taken, replies, size = answer_batch(
-                connection, data, endpoint.handlers, endpoint.session, endpoint.failed, max_requests, max_output
-            )
+        while data and connection.clear:
+            taken, replies, size = endpoint.dispatcher.serve(endpoint, data, max_requests, max_output)
             endpoint.send(replies)
             assert size == sum(map(len, replies[1::PARTS]))
             assert len(replies) // PARTS <= max_requests

@@ -6,27 +6,36 @@ import random
 
 import pytest
 
-from protocol import SERVER, Codec, Connection, Handlers, Limits, answer_batch
-from protocol.batch import PARTS, answer_each
+from libserver.actions import Actions
+from libserver.dispatcher import PARTS, Dispatcher
+from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import HandlerFailed, ProtocolError
 from tests.support.wire import message, request
 
-from .test_batch import ECHO, KEPT, LEFT, ORDINARY
-from .walking import BINARY, PLAIN, WITH_SESSION
+from .test_dispatcher import ECHO, KEPT, LEFT, ODD, ORDINARY
+from .walking import ACTIONS, Endpoint
 
-HANDLERS = Handlers(plain=PLAIN, with_session=WITH_SESSION, binary={**BINARY, "binary/slow": None})
 NEVER = float("inf")
 
 
-def failed(error: BaseException, asked: object) -> ProtocolError:
-    return HandlerFailed(f"the handler failed: {error}")
+class Asks(Endpoint):
+    def failure(self, error: BaseException, asked: object) -> ProtocolError:
+        return HandlerFailed(f"the handler failed: {error}")
 
 
-def each(codec, requests, handlers=HANDLERS, clock=lambda: 0.0, until=NEVER) -> tuple[list[int], dict[int, bytes]]:
+def kept_alive(codec: Codec, actions: Actions = ACTIONS, kind: type[Endpoint] = Asks) -> Endpoint:
+    endpoint = kind(codec, actions)
+    endpoint.connection = Connection.kept_alive(codec)
+    return endpoint
+
+
+def each(codec, requests, clock=lambda: 0.0, until=NEVER) -> tuple[list[int], dict[int, bytes]]:
     """Which were taken, and the reply to each that was answered."""
     taken: list[int] = []
     replies: list = []
-    answer_each(codec, requests, handlers, failed, taken, replies, clock, until)
+    askers = [kept_alive(codec) for _ in requests]
+    dispatcher = Dispatcher(codec, ACTIONS, lambda error: None, clock)
+    dispatcher.serve_each(askers, requests, taken, replies, until)
     return taken, replies_by_number(taken, replies)
 
 
@@ -37,9 +46,10 @@ def replies_by_number(taken, replies) -> dict[int, bytes]:
     return dict(zip(taken, whole, strict=False))
 
 
-def alone(codec, data, handlers=HANDLERS) -> bytes | None:
-    """The replies on a connection of its own; None if the batch does not take all."""
-    taken, replies, _ = answer_batch(Connection.kept_alive(codec), data, handlers, dict, failed, 1000, 2**30)
+def alone(codec, data) -> bytes | None:
+    """The replies on a connection of its own; None if the dispatcher does not take all."""
+    endpoint = kept_alive(codec)
+    taken, replies, _ = endpoint.dispatcher.serve(endpoint, data, 1000, 2**30)
     return b"".join(replies) if taken == len(data) else None
 
 
@@ -47,7 +57,7 @@ def test_each_is_answered_as_on_a_connection_of_its_own():
     """Whatever comes together: ordinary and not, whole, in part, and several in one read."""
     chance = random.Random(11)
     good = [data for data in ORDINARY.values() if len(data) < 2000]
-    pool = good + [data for data in LEFT.values() if len(data) < 2000]
+    pool = good + [data for data in (ODD | LEFT).values() if len(data) < 2000]
     codec = Codec(SERVER)
     for data in good:
         alone(codec, data)
@@ -72,9 +82,9 @@ def test_each_is_answered_as_on_a_connection_of_its_own():
             assert reply == alone(codec, requests[number]), requests[number]
         answered += len(replies)
         unanswered += len(requests) - len(replies)
-        if len(replies) < len(taken):  # the first that is not answered is bad, or wants a session
-            data = requests[taken[len(replies)]]
-            assert alone(codec, data) is None or b"confirm" in data or b"session fail" in data
+        if len(replies) < len(taken):  # the first that is not answered has a bad content, or is for a thread
+            reply = alone(codec, requests[taken[len(replies)]])
+            assert reply is None or b"bad-content" in reply or b'"slow"' in reply
     assert answered > 500
     assert unanswered > 500
 
@@ -108,14 +118,34 @@ def test_contents_that_are_whole_only_together_are_answered_by_none():
     assert [*replies] == [0]
 
 
-@pytest.mark.parametrize("data", [request({"action": "confirm"}, **KEPT), request({"action": "?"}, **KEPT)])
-def test_from_one_on_that_is_not_for_it_nothing_is_answered(data):
+@pytest.mark.parametrize(
+    ("data", "answered"),
+    [
+        (request({"action": "confirm"}, **KEPT), [0, 1, 2]),
+        (request({"action": "?"}, **KEPT), [0, 1, 2]),
+        (request({"action": "slow"}, **KEPT), [0]),
+        (message("{", **KEPT), [0]),
+    ],
+)
+def test_from_one_on_that_is_not_for_it_nothing_is_answered(data, answered):
     codec = Codec(SERVER)
     for one in (ECHO, data):
         codec.header(one[: 2 + one[1]])
     taken, replies = each(codec, [ECHO, data, ECHO])
     assert taken == [0, 1, 2]
-    assert [*replies] == [0]
+    assert [*replies] == answered
+
+
+def test_each_asks_for_its_own_session_and_is_told_of_its_own_failure():
+    codec = Codec(SERVER)
+    data = [request({"action": "confirm"}, **KEPT), request({"action": "fail"}, **KEPT)]
+    for one in data:
+        codec.header(one[: 2 + one[1]])
+    askers = [kept_alive(codec, kind=Endpoint) for _ in range(4)]
+    replies: list = []
+    askers[0].dispatcher.serve_each(askers, [data[0], data[1], b"", data[0]], [], replies, NEVER)
+    assert [asker.session() for asker in askers] == [{"confirmed": 1}, {}, {}, {"confirmed": 1}]
+    assert [asker.outcome.failures for asker in askers] == [[], [("RuntimeError", {"action": "fail"})], [], []]
 
 
 def test_none_is_begun_when_it_is_late():
@@ -135,14 +165,18 @@ def test_an_interrupt_leaves_the_replies_of_those_before_it():
         calls.append(value["value"])
         return "reply" if value["value"] != 3 else 1 / 0
 
-    def failed(error, asked):
-        raise KeyboardInterrupt
+    class Interrupted(Endpoint):
+        def failure(self, error, asked):
+            raise KeyboardInterrupt
 
+    actions = Actions(builtin=False)
+    actions.add("echo")(echo)
     requests = [request({"action": "echo", "value": number}, id=number, **KEPT) for number in range(5)]
     taken: list[int] = []
     replies: list = []
+    askers = [kept_alive(codec, actions, Interrupted) for _ in requests]
     with pytest.raises(KeyboardInterrupt):
-        answer_each(codec, requests, Handlers(plain={"echo": echo}), failed, taken, replies, lambda: 0.0, NEVER)
+        askers[0].dispatcher.serve_each(askers, requests, taken, replies, NEVER)
     assert calls == [0, 1, 2, 3]
     found = replies_by_number(taken, replies)
     assert [*found] == [0, 1, 2]

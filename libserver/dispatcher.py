@@ -1,0 +1,391 @@
+"""How does a request become a reply?
+
+    frames.split      prefixes and headers, up to the first that is not common
+    decode_contents   all their contents, in one call of the scanner
+    _answer           value -> handler -> reply, in the order of the requests
+    _serve_odd        the one behind them, whatever it asks; then from the start
+
+*Common* is JSON whose header was seen before, or differs from one that was by its `id` alone. Everything else that
+is whole is *odd*: the first request of a connection, a header not seen before, bytes, a deadline, `close`, an encoding
+that nobody knows. An odd one is answered in its place, and costs its own time alone.
+
+Rules:
+
+* `serve` takes what came of one connection between two messages, with nothing owed and nobody watching
+  (`Connection.clear`). It says how many bytes it took: less than all where a message is partial or broken, a
+  one-shot has more behind it, or output enough was made. What is left is read by `protocol.connection`.
+* It equals that reader: same bytes in, same calls, same replies, same state. Tests feed both the same
+  bytes whole, bytewise, at every cut and with a tail (tests/libserver/test_dispatcher.py).
+* `serve_each` does the same for what came on many connections, one common request on each.
+* A handler's exception costs its own request an error reply. What `failure` raises again (Ctrl-C) leaves the
+  replies before it where they are.
+* It builds no object per common request or reply and calls nothing that it could do once for all: one
+  slotted pair per message costs a fifth of the throughput at depth 16, and so does a scanner
+  that is called for each content.
+
+The header is looked up by the length that its own prefix gives. Looking it up by a *guessed*
+length (the previous one's, say) would be faster and wrong: a short tail could match a longer
+header's beginning.
+
+Not here: which handler there is (`libserver.actions`), what is owed while a thread runs one (`libserver.message`,
+`libserver.replies`), who waits for whom in a turn (`libserver.together`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from protocol import Connection, Header, Request
+from protocol.content import (
+    RESULT_TAIL,
+    decode_contents,
+    decode_json,
+    decode_text,
+    encode_error,
+    encode_result,
+    quote,
+    to_bytes,
+)
+from protocol.errors import AnswerableError, BadHeader, DeadlineExceeded, ProtocolError, bare
+from protocol.frames import CLOSE, KEEP_ALIVE, Codec, split, split_each
+from protocol.limits import DIRECT_CONTENT
+from protocol.states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
+
+from .actions import Action, Actions
+from .binary_reply import BinaryReply, BytesLike, binary_reply
+
+__all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline"]
+
+#: Requests that are cut and read together. More would save little, and a peer whose every second
+#: content is bad would have the rest of its read cut and read again for each of them.
+TOGETHER = 32
+
+#: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
+PARTS = 3
+
+#: What RECEIVE is given by a message that comes whole, and is the last.
+_LAST_MESSAGE = (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ)
+
+
+class Asker(Protocol):
+    """Who asks: a `libserver.message.Message`, as far as a dispatcher needs it."""
+
+    connection: Connection
+
+    def session(self) -> dict[str, Any]:
+        """The handlers' dictionary of this connection, made on first use."""
+
+    def own_connection(self) -> Connection:
+        """A `Connection` that it shares with nobody, from here on."""
+
+    def failure(self, error: BaseException, asked: object) -> ProtocolError:
+        """What it is told of what a handler raised that was asked this. Raises `error` again if it is Ctrl-C."""
+
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+        """Let a thread run the blocking `action`. Returns a reply if it can't be; raises what is to be answered."""
+
+
+def check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
+    """Raises `DeadlineExceeded` if that time has come."""
+    if deadline is not None and clock() >= deadline:
+        raise DeadlineExceeded("the request outlived its deadline-ms")
+
+
+class Dispatcher:
+    """The one loop from requests to replies, for all connections of a server.
+
+    `count` is told of each error that is no handler's; `clock` gives the seconds that deadlines are measured by.
+    """
+
+    __slots__ = ("_actions", "_clock", "_codec", "_count")
+
+    def __init__(
+        self, codec: Codec, actions: Actions, count: Callable[[ProtocolError], object], clock: Callable[[], float]
+    ) -> None:
+        self._codec = codec
+        self._actions = actions
+        self._count = count
+        self._clock = clock
+
+    # --- of one connection -----------------------------------------------------------------
+
+    def serve(self, asker: Asker, data: bytes, max_requests: int, max_output: int) -> tuple[int, list[BytesLike], int]:
+        """Answer the whole requests at the front of `data`.
+
+        Returns how many bytes of `data` were taken, the replies in `PARTS` parts each, and the bytes
+        of output: of all middle parts. Requires `asker.connection.clear`. At most `max_requests` are
+        answered, and none is begun behind `max_output` bytes, or behind one that a thread runs.
+        """
+        codec = self._codec
+        granted = asker.connection.granted
+        common: dict[bytes, int] = codec.common if granted else {}
+        replies: list[BytesLike] = []
+        available = len(data)
+        at = output = 0
+        while max_requests > 0 and available - at > 2:
+            start = at + 2 + (data[at] << 8 | data[at + 1])
+            framed = data[at:start]
+            length, id = common.get(framed), b""
+            is_odd = False
+            if length is None:
+                if start > available or start - at - 2 > codec.limits.max_header:
+                    break
+                header = codec.headers.get(framed)
+                if header is None and granted:
+                    length, id = codec.common_around_id(framed)
+                is_odd = length is None and not (granted and header is not None and header.is_common)
+            if not is_odd:
+                ends: Sequence[int]
+                if length is not None and start + length == available:
+                    # One, and nothing behind it: what a client sends that awaits each reply.
+                    try:
+                        values = [decode_text(data[start:].decode())]
+                    except (ValueError, RecursionError):
+                        values = []  # bad content: what is odd has words for it
+                    ids, ends = {0: id} if id else None, (available,)
+                else:
+                    contents, ids, ends, longest = split(codec, data, at, min(max_requests, TOGETHER))
+                    values = decode_contents(contents, longest)
+                answered, size = self._answer(values, ids, (asker,), None, replies, max_output - output)
+                if answered:
+                    at = ends[answered - 1]
+                    output += size
+                    max_requests -= answered
+                    if at == available or output >= max_output:
+                        break
+                    if answered == len(ends):
+                        continue
+                    start = at + 2 + (data[at] << 8 | data[at + 1])
+                    framed = data[at:start]
+                header = codec.headers.get(framed)
+            end = self._serve_odd(asker, data, start, header, framed, replies)
+            if not end:
+                break
+            at = end
+            output += len(replies[-2])
+            max_requests -= 1
+            connection = asker.connection
+            granted = connection.granted
+            if not granted or connection.in_flight or connection.state is not PROTOHEADER or output >= max_output:
+                break
+            common = codec.common
+        return at, replies, output
+
+    def _serve_odd(
+        self,
+        asker: Asker,
+        data: bytes,
+        start: int,
+        header: Header | None,
+        framed: bytes,
+        replies: list[BytesLike],
+    ) -> int:
+        """Answer the one request whose content stands at `start`, whatever it asks. Where it ends; 0 leaves it alone.
+
+        That is: it is not whole, it is broken, it is too large, or it is the last and has more behind it. `framed` is
+        its prefix and header, and `header` what that says, if it was seen before.
+        """
+        codec = self._codec
+        if header is None:
+            try:
+                header = codec.header(framed)
+            except BadHeader:
+                return 0
+        end = start + header.content_length
+        if end > len(data) or header.content_length > codec.content_limit(header):
+            return 0
+        connection = asker.connection
+        is_last = header.connection == CLOSE or not (connection.persistent or header.connection == KEEP_ALIVE)
+        if is_last and end != len(data):
+            return 0
+        reply = None
+        if header.is_common and header.decode is None:
+            # The first of a connection, mostly: nothing but its place is odd.
+            try:
+                value = decode_text(data[start:end].decode())
+                function = self._actions.plain[value["action"]]
+            except (ValueError, RecursionError, TypeError, KeyError):
+                pass  # there is more to it
+            else:
+                try:
+                    reply = encode_result(function(value))
+                except BaseException as error:  # sys.exit() in a handler must not end the server
+                    reply = encode_error(asker.failure(error, value))
+        if is_last and connection.granted:
+            connection = asker.own_connection()
+        if header.connection == KEEP_ALIVE and not connection.persistent:
+            connection.persistent = True
+        if reply is None:
+            return self._serve_special(asker, connection, header, data[start:end], is_last, replies) and end
+        if is_last:
+            advance_through(connection, RECEIVE, _LAST_MESSAGE)
+        elif connection.granted and header.id is None:
+            replies += (codec.json_reply_header(len(reply)), reply, b"")
+            return end
+        connection.in_flight = 1
+        replies += (*connection.send_json(header, reply), b"")
+        return end
+
+    def _serve_special(
+        self,
+        asker: Asker,
+        connection: Connection,
+        header: Header,
+        content: bytes,
+        is_last: bool,
+        replies: list[BytesLike],
+    ) -> bool:
+        """Answer one that is bytes, has a deadline, wants a session or a thread, or is wrong. Always true."""
+        deadline = None if header.deadline_ms is None else self._clock() + header.deadline_ms / 1000
+        error: ProtocolError | None = None
+        result: object = None
+        asked: object = header
+        value: object = content
+        try:
+            if header.is_json:
+                asked = value = decode_json(content, header.content_encoding)
+        except AnswerableError as rejected:
+            error = bare(rejected)
+            self._count(error)
+        else:
+            try:
+                check_deadline(self._clock, deadline)
+                action = self._actions.find(header, value)
+                if action.blocking:
+                    connection = asker.own_connection()
+                    if is_last:
+                        advance_through(connection, RECEIVE, _LAST_MESSAGE)
+                        is_last = False
+                    connection.in_flight = 1
+                    encoded = content if header.is_json and len(content) >= DIRECT_CONTENT else None
+                    instead = asker.hand_over(action, Request(header, value, encoded), deadline)
+                    replies += (b"", b"".join(instead), b"")
+                    return True
+                result = action.call(value, asker.session)
+                result = encode_result(result) if header.is_json else binary_reply(header, result)
+            except BaseException as raised:  # sys.exit() in a handler must not end the server
+                error = asker.failure(raised, asked)
+        if is_last:
+            advance_through(connection, RECEIVE, _LAST_MESSAGE)
+        connection.in_flight = 1
+        if error is not None:
+            replies += (*connection.send_error(header, error), b"")
+        elif isinstance(result, BinaryReply):
+            replies += (*connection.send_binary(header, result.content_type, result.content), b"")
+        else:
+            assert isinstance(result, bytes)
+            replies += (*connection.send_json(header, result), b"")
+        return True
+
+    # --- of many ---------------------------------------------------------------------------
+
+    def serve_each(
+        self,
+        askers: Sequence[Asker],
+        reads: Iterable[bytes],
+        taken: list[int],
+        replies: list[BytesLike],
+        until: float,
+    ) -> None:
+        """Answer what came on several connections at rest, with one call of the scanner.
+
+        `reads` is what was read of each of `askers`. Those that are one common request and nothing else are
+        taken, their numbers put into `taken`; of these the first are answered, `PARTS` parts each put
+        into `replies`. Not answered, though taken, are those behind bad content, from one on that a thread must
+        run, and those left when the clock is beyond `until`.
+        Where an interrupt comes between two handlers, or `failure` raises, the replies before it are there,
+        and perhaps a part of the next.
+        """
+        contents, ids, numbers, longest = split_each(self._codec, reads)
+        if contents:
+            values = decode_contents(contents, longest)
+            taken += numbers
+            self._answer(values, ids, askers, numbers, replies, sys.maxsize, until)
+
+    # --- the loop --------------------------------------------------------------------------
+
+    def _answer(
+        self,
+        values: list[Any],
+        ids: dict[int, bytes] | None,
+        askers: Sequence[Asker],
+        numbers: Sequence[int] | None,
+        replies: list[BytesLike],
+        max_output: int,
+        until: float | None = None,
+    ) -> tuple[int, int]:
+        """Answer the common requests with these values; how many were answered, and the bytes of output.
+
+        They are those of the one asker, or, with `numbers`, each of the asker with that number. It stops behind
+        `max_output` bytes, when the clock is beyond `until`, and before a request that a thread must run.
+        """
+        codec = self._codec
+        heads = codec.json_result_heads
+        plain = self._actions.plain
+        clock = self._clock
+        before = len(replies)
+        output = 0
+        try:
+            for value in values:
+                try:
+                    handler = plain[value["action"]]
+                except (TypeError, KeyError):
+                    asker = askers[numbers[(len(replies) - before) // PARTS] if numbers is not None else 0]
+                    content = self._content(asker, value)
+                    if content is None:
+                        break
+                    size = len(content)
+                    replies += (codec.json_reply_header(size), content, b"")
+                else:
+                    try:
+                        result = handler(value)
+                        if result.__class__ is str:
+                            try:
+                                content = quote(result).encode()
+                            except UnicodeEncodeError:  # a lone surrogate
+                                content = to_bytes(quote(result))
+                            size = len(content)
+                            try:
+                                head = heads[size]
+                            except KeyError:
+                                head = codec.json_result_head(size)
+                            tail = RESULT_TAIL
+                        else:
+                            content = encode_result(result)
+                            size = len(content)
+                            head, tail = codec.json_reply_header(size), b""
+                    except BaseException as error:  # sys.exit() in a handler must not end the server
+                        asker = askers[numbers[(len(replies) - before) // PARTS] if numbers is not None else 0]
+                        content = encode_error(asker.failure(error, value))
+                        size = len(content)
+                        head, tail = codec.json_reply_header(size), b""
+                    replies.append(head)
+                    replies.append(content)
+                    replies.append(tail)
+                output += size
+                if output >= max_output or (until is not None and clock() > until):
+                    break
+        finally:
+            answered = (len(replies) - before) // PARTS
+            if ids is not None:
+                for number, id in ids.items():
+                    if number < answered:
+                        place = before + PARTS * number
+                        made = replies[place]
+                        assert isinstance(made, bytes)
+                        replies[place] = codec.head_with_id(made, id)
+        return answered, output
+
+    def _content(self, asker: Asker, value: Any) -> bytes | None:
+        """What answers a JSON value that no plain handler does; None if a thread must."""
+        try:
+            action = self._actions.of(value)
+            if action is None:
+                raise self._actions.refusal(value)
+            if action.blocking:
+                return None
+            return encode_result(action.call(value, asker.session))
+        except BaseException as error:  # sys.exit() in a handler must not end the server
+            return encode_error(asker.failure(error, value))
