@@ -222,12 +222,13 @@ class BreaksAreNoticed(Invariant):
     """A connection that its peer has reset is not kept, also where nobody reads or writes."""
 
     name = "a-break-is-noticed"
-    #: Seconds from when it is seen here, and times that the server has looked at its timers since.
+    #: Seconds from when it is seen here, and times that the server has looked at its timers after these: in a turn
+    #: that a handler holds up for longer it has not looked at all.
     WITHIN = 3 * BROKEN_WITHIN
     SWEEPS = 5
 
     def __init__(self) -> None:
-        self._broken: dict[int, tuple[float, int]] = {}  # since when, and how often it was seen
+        self._broken: dict[int, tuple[float, int]] = {}  # since when, and how often it was seen too late
 
     def swept(self, world: World) -> None:
         now = world.clock.now
@@ -235,9 +236,9 @@ class BreaksAreNoticed(Invariant):
         for message in world.server.connections:
             if getattr(message.transport.sock, "dead", False) and not message.transport.closed:
                 number = world.number_of(message)
-                since, sweeps = self._broken.get(number, (now, 0))
-                broken[number] = since, sweeps + 1
-                if now - since > self.WITHIN and sweeps > self.SWEEPS:
+                since, late = self._broken.get(number, (now, 0))
+                broken[number] = since, late + (now - since > self.WITHIN)
+                if late > self.SWEEPS:
                     world.violated(self.name, f"connection {number} was reset {now - since:.1f} s ago and is kept")
         self._broken = broken
 

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from libserver.reasons import CloseReason
-from suites.simulation.invariants import INVARIANTS, Ending, GentleClose, Invariant, UnansweredHasReason
+from suites.simulation.invariants import (
+    INVARIANTS,
+    BreaksAreNoticed,
+    Ending,
+    GentleClose,
+    Invariant,
+    UnansweredHasReason,
+)
 
 
 class Court:
@@ -83,3 +90,33 @@ def test_the_page_has_a_row_for_each_invariant() -> None:
     rows = page[page.index("| invariant |") :].splitlines()[2:]
     told = [row.split("|")[1].strip() for row in itertools.takewhile(bool, rows)]
     assert told == [kind.name for kind in INVARIANTS]
+
+
+# --- a break is noticed ------------------------------------------------------------------------
+
+
+def kept_for(*times: float) -> int:
+    """Violations in a world whose one connection is reset and kept, looked at at these times."""
+    sock = SimpleNamespace(dead=True)
+    message = SimpleNamespace(transport=SimpleNamespace(sock=sock, closed=False))
+    world: Any = Court(0.0)
+    world.number_of = lambda message: 1
+    world.server = SimpleNamespace(connections=[message])
+    invariant = BreaksAreNoticed()
+    for now in times:
+        world.clock = SimpleNamespace(now=now)
+        invariant.swept(world)
+    return len(world.violations)
+
+
+SOON = [at / 10 for at in range(8)]
+
+
+def test_a_break_that_is_kept_is_judged_once_the_server_has_looked_often_enough_after_its_time() -> None:
+    assert kept_for(*SOON, 3.1, 3.2, 3.3, 3.4, 3.5) == 0
+    assert kept_for(*SOON, 3.1, 3.2, 3.3, 3.4, 3.5, 3.6) == 1
+
+
+def test_a_turn_that_handlers_hold_up_is_no_time_in_which_a_break_could_be_noticed() -> None:
+    """Seed 14011051: between two looks went 2.5 s, in which handlers slept; the looks were all before."""
+    assert kept_for(*SOON, 3.4) == 0
