@@ -237,7 +237,8 @@ class BreaksAreNoticed(Invariant):
             if getattr(message.transport.sock, "dead", False) and not message.transport.closed:
                 number = world.number_of(message)
                 since, late = self._broken.get(number, (now, 0))
-                broken[number] = since, late + (now - since > self.WITHIN)
+                late += now - since > self.WITHIN
+                broken[number] = since, late
                 if late > self.SWEEPS:
                     world.violated(self.name, f"connection {number} was reset {now - since:.1f} s ago and is kept")
         self._broken = broken

@@ -118,5 +118,5 @@ def test_a_break_that_is_kept_is_judged_once_the_server_has_looked_often_enough_
 
 
 def test_a_turn_that_handlers_hold_up_is_no_time_in_which_a_break_could_be_noticed() -> None:
-    """Seed 14011051: between two looks went 2.5 s, in which handlers slept; the looks were all before."""
+    """Seeds 14011051 and 14014785: between two looks went 2.5 s, in which handlers slept; the looks were all before."""
     assert kept_for(*SOON, 3.4) == 0
