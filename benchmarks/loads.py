@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from benchmarks.requests import Variant, echoed, mixed, odd, repeated, varied, with_ids
+from benchmarks.requests import Variant, blocking, echoed, mixed, odd, repeated, special, varied, with_ids
 
 __all__ = ["LOADS", "Load"]
 
 
 @dataclass(frozen=True)
 class Load:
-    """`alone`: one server alive at a time. `fixed`: one request again and again, on kept connections."""
+    """`alone`: one server alive at a time. `fixed`: one request again and again, on kept connections.
+
+    `own`: it asks for what only this project's server has, with `benchmarks/applications/special_actions.py`.
+    """
 
     name: str
     what: str
@@ -30,6 +34,7 @@ class Load:
     alone: bool = False
     fixed: bool = False
     utf8: bool = True
+    own: bool = False
 
 
 def _shapes() -> list[Load]:
@@ -53,6 +58,22 @@ LOADS: dict[str, Load] = {
         Load("64x1-ids", "64 connections, depth 1, each request with an id", 64, 1, with_ids),
         Load("64x16-ids", "64 connections, depth 16, each request with an id", 64, 16, with_ids),
         Load("64x16-odd", "64 connections, depth 16, other encodings and outer white space", 64, 16, odd, utf8=False),
+        *(
+            Load(f"64x16-{name}", f"64 connections, depth 16, {what}", 64, 16, partial(special, name), own=True)
+            for name, what in (
+                ("deadline", "one request in eight with a deadline-ms"),
+                ("session", "one request in eight for an action that wants the session"),
+                ("rot13", "one request in eight in an encoding that nobody knows"),
+            )
+        ),
+        Load(
+            "64x1-blocking",
+            "64 connections, depth 1, a blocking action that returns at once",
+            64,
+            1,
+            blocking,
+            own=True,
+        ),
         Load("echo-4k", "64 connections, 4 KiB of binary echoed", 64, 1, lambda: echoed(4096), fixed=True),
         Load("echo-1m", "8 connections, 1 MiB of binary echoed", 8, 1, lambda: echoed(1 << 20), alone=True),
         Load("oneshot", "one connection per request, 64 at a time", 64, 1, lambda: repeated(keep=False), oneshot=True),

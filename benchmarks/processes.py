@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).parent.parent
+#: Modules with actions for `app_server.py --app`.
+APPLICATIONS = ROOT / "benchmarks" / "applications"
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _LISTENING = re.compile(r"Listening on (?:tcp://)?[\d.]+:(\d+)")
@@ -92,7 +94,7 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], core: int, root: Path = ROOT) -> None:
         # A file, not a pipe: nobody needs to read it while the server runs.
         self._said = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - closed by stop
-        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{APPLICATIONS}", "PYTHONDONTWRITEBYTECODE": "1"}
         with on_core(core):
             self._process = subprocess.Popen(
                 command,

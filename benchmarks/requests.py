@@ -20,7 +20,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Variant", "echoed", "mixed", "odd", "pack", "repeated", "varied", "with_ids"]
+__all__ = ["Variant", "blocking", "echoed", "mixed", "odd", "pack", "repeated", "special", "varied", "with_ids"]
 
 MIXED = 256
 SEED = 20240615
@@ -108,6 +108,40 @@ def with_ids(count: int = MIXED) -> list[Variant]:
         text = f'"id": {json.dumps(id)}'.encode()
         variants.append(Variant(frame(content, _fields(True, id=id)), answered(request), text))
     return variants
+
+
+#: One request in so many is special.
+ONE_IN = 8
+#: What this project says of such an encoding.
+UNKNOWN_ENCODING = "content-encoding 'rot13' is not a text encoding known here; use utf-8"
+
+
+def special(kind: str) -> list[Variant]:
+    """The tutorial's own request, and in `ONE_IN` of them one that the usual way is not made for."""
+    usual = repeated()[0]
+    content = json.dumps({"action": "search", "value": "morpheus"}).encode()
+    if kind == "deadline":
+        one = usual._replace(request=frame(content, _fields(True, **{"deadline-ms": 60_000})))
+    elif kind == "session":
+        one = _told_back("remember")
+    else:
+        reply = {
+            "result": f"Error: {UNKNOWN_ENCODING}",
+            "error": {"code": "unsupported-encoding", "message": UNKNOWN_ENCODING},
+        }
+        one = Variant(frame(content, _fields(True, kind)), json.dumps(reply).encode(), JSON_TEXT)
+    return [usual] * (ONE_IN - 1) + [one]
+
+
+def blocking() -> list[Variant]:
+    """A request that a thread answers at once."""
+    return [_told_back("at once")]
+
+
+def _told_back(action: str) -> Variant:
+    """Of `benchmarks/applications/special_actions.py`, whose actions answer with the value."""
+    content = json.dumps({"action": action, "value": "morpheus"}).encode()
+    return Variant(frame(content, _fields(True)), json.dumps({"result": "morpheus"}).encode(), JSON_TEXT)
 
 
 def varied(count: int = MIXED) -> list[Variant]:

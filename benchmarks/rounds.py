@@ -50,7 +50,7 @@ def _rounds(
             say(f"{load.name}: starting {len(peers)} servers")
             for peer in peers:
                 with suppress(CannotStart):  # it is tried again, and its reason told, at its visit
-                    servers[peer.name] = alive.enter_context(_started(peer, settings))
+                    servers[peer.name] = alive.enter_context(_started(peer, load, settings))
         for number in range(settings.rounds):
             order = list(peers)
             chance.shuffle(order)
@@ -60,12 +60,12 @@ def _rounds(
                     try:
                         server = servers.get(peer.name)
                         if server is None or server.ended:
-                            server = this_visit.enter_context(_started(peer, settings))
+                            server = this_visit.enter_context(_started(peer, load, settings))
                         result = visit(server, load, peer.name, number, requests, settings)
                     except CannotStart as error:
                         result = Visit(load.name, peer.name, number, broken=f"it could not be started: {error}")
                 yield result
 
 
-def _started(peer: Peer, settings: Settings) -> ServerProcess:
-    return ServerProcess(peer.command_line(HOST, 0), settings.server_core, peer.root)
+def _started(peer: Peer, load: Load, settings: Settings) -> ServerProcess:
+    return ServerProcess(peer.command_line(HOST, 0, *peer.options_for(load)), settings.server_core, peer.root)

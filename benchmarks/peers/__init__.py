@@ -51,7 +51,13 @@ class Peer:
 
     def takes(self, load: Load) -> bool:
         """Does it speak enough of the wire for this load?"""
+        if load.own and self.command != OURS:
+            return False
         return (load.fixed or not self.fixed_only) and (load.utf8 or not self.utf8_only)
+
+    def options_for(self, load: Load) -> tuple[str, ...]:
+        """What it is started with for this load."""
+        return ("--app", "special_actions:actions") if load.own else ()
 
     def room_for(self, connections: int) -> tuple[str, ...]:
         """The options it needs to take so many: only the project's own server has a limit of its own."""
