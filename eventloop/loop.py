@@ -286,12 +286,13 @@ class EventLoop:
 class _Waker:
     """A byte through a socket pair ends a sleeping `select`. Many wakes leave few bytes."""
 
-    __slots__ = ("_receiver", "_sender", "heard")
+    __slots__ = ("_receiver", "_sender", "_woken", "heard")
 
     def __init__(self, loop: EventLoop, receiver: Any, sender: Any) -> None:
         self._receiver = receiver
         self._sender = sender
         self.heard: Callable[[bytes], object] | None = None  # is told the numbers of signals
+        self._woken = False  # a byte is on its way
         for sock in (receiver, sender):
             sock.setblocking(False)
         try:
@@ -306,6 +307,11 @@ class _Waker:
         return number
 
     def wake(self) -> None:
+        # What was handed over before this call is found by the turn that the byte on its way begins, since the mark is
+        # taken away before that turn looks at what was handed over. (libuv's uv_async_send does so.)
+        if self._woken:
+            return
+        self._woken = True
         try:
             self._sender.send(b"\0")
         except OSError:
@@ -315,7 +321,8 @@ class _Waker:
         try:
             data = self._receiver.recv(4096)
         except OSError:
-            return  # spurious readiness
+            data = b""  # spurious readiness
+        self._woken = False  # now, not before: a byte sent between would be read with the others, and the mark stay
         if self.heard is not None and (numbers := data.replace(b"\0", b"")):
             self.heard(numbers)
 

@@ -144,11 +144,11 @@ class Dispatcher:
                         values = [decode_text(data[start:].decode())]
                     except (ValueError, RecursionError):
                         values = []  # bad content: what is odd has words for it
-                    ids, ends = {0: id} if id else None, (available,)
+                    ids, unreadable, ends = {0: id} if id else None, None, (available,)
                 else:
-                    contents, ids, ends, longest = split(codec, data, at, min(max_requests, TOGETHER))
+                    contents, ids, unreadable, ends, longest = split(codec, data, at, min(max_requests, TOGETHER))
                     values = decode_contents(contents, longest)
-                answered, size = self._answer(values, ids, (asker,), None, replies, max_output - output)
+                answered, size = self._answer(values, ids, unreadable, (asker,), None, replies, max_output - output)
                 if answered:
                     at = ends[answered - 1]
                     output += size
@@ -302,7 +302,7 @@ class Dispatcher:
         if contents:
             values = decode_contents(contents, longest)
             taken += numbers
-            self._answer(values, ids, askers, numbers, replies, sys.maxsize, until)
+            self._answer(values, ids, None, askers, numbers, replies, sys.maxsize, until)
 
     # --- the loop --------------------------------------------------------------------------
 
@@ -310,6 +310,7 @@ class Dispatcher:
         self,
         values: list[Any],
         ids: dict[int, bytes] | None,
+        unreadable: dict[int, Header] | None,
         askers: Sequence[Asker],
         numbers: Sequence[int] | None,
         replies: list[BytesLike],
@@ -332,10 +333,15 @@ class Dispatcher:
                 try:
                     handler = plain[value["action"]]
                 except (TypeError, KeyError):
-                    asker = askers[numbers[(len(replies) - before) // PARTS] if numbers is not None else 0]
-                    content = self._content(asker, value)
-                    if content is None:
-                        break
+                    number = (len(replies) - before) // PARTS
+                    if unreadable is not None and number in unreadable:
+                        content = self._reject(unreadable[number])
+                    else:
+                        asker = askers[numbers[number] if numbers is not None else 0]
+                        made = self._content(asker, value)
+                        if made is None:
+                            break
+                        content = made
                     size = len(content)
                     replies += (codec.json_reply_header(size), content, b"")
                 else:
@@ -373,10 +379,19 @@ class Dispatcher:
                 for number, id in ids.items():
                     if number < answered:
                         place = before + PARTS * number
-                        made = replies[place]
-                        assert isinstance(made, bytes)
-                        replies[place] = codec.head_with_id(made, id)
+                        whose = replies[place]
+                        assert isinstance(whose, bytes)
+                        replies[place] = codec.head_with_id(whose, id)
         return answered, output
+
+    def _reject(self, header: Header) -> bytes:
+        """What answers a JSON content in an encoding that nobody knows."""
+        try:
+            decode_json(b"", header.content_encoding)
+        except AnswerableError as error:
+            self._count(error)
+            return encode_error(error)
+        raise AssertionError(f"{header!r} can be read")
 
     def _content(self, asker: Asker, value: Any) -> bytes | None:
         """What answers a JSON value that no plain handler does; None if a thread must."""

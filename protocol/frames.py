@@ -65,7 +65,9 @@ class Header:
     `content_length` is in bytes. `id` is None when absent (JSON's null is no id). `deadline_ms`
     is only read from requests and `event` only from replies. `is_json`: the content is
     `text/json`; `decode` is its encoding's decoder, None for UTF-8. `is_plain`: there is nothing
-    optional that needs a second look, so the batch path may take it; `is_common`: that, and JSON.
+    optional that needs a second look (a deadline that is not over at once does not: what is answered
+    where it is read is in time); `is_common`: that, and JSON. `is_unreadable`: JSON, in an encoding that nobody
+    knows, and otherwise plain.
     """
 
     __slots__ = (
@@ -80,6 +82,7 @@ class Header:
         "is_common",
         "is_json",
         "is_plain",
+        "is_unreadable",
     )
 
     def __init__(
@@ -100,12 +103,14 @@ class Header:
         self.deadline_ms = deadline_ms
         self.event = event
         self.is_json = content_type == JSON_TYPE
-        self.is_plain = connection != CLOSE and deadline_ms is None and event is None
+        self.is_plain = connection != CLOSE and deadline_ms != 0 and event is None
+        self.is_unreadable = False
         self.decode: Decode | None = None
         if self.is_json and content_encoding != JSON_ENCODING:
             try:
                 self.decode = text_codec(content_encoding)
             except UnsupportedEncoding:
+                self.is_unreadable = self.is_plain
                 self.is_plain = False
         self.is_common = self.is_plain and self.is_json
 
@@ -367,7 +372,7 @@ class Codec:
     def _parse(self, raw: bytes) -> Header:
         header = parse_header(raw, self.role)
         if header.content_length > self.content_limit(header):
-            header.is_plain = header.is_common = False
+            header.is_plain = header.is_common = header.is_unreadable = False
         return header
 
     def content_limit(self, header: Header) -> int:
@@ -461,11 +466,18 @@ class Codec:
 # --- many at once --------------------------------------------------------------------
 
 
-def split(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:
-    """The whole common messages at `at`, at most so many, in columns.
+#: What `split` finds of many messages: their contents in UTF-8; by number the ids of those that have one, as written
+#: in JSON, and the headers of those that can't be read; where each ends; the length of the longest content in bytes.
+Columns = tuple[list[bytes], dict[int, bytes] | None, dict[int, Header] | None, list[int], int]
 
-    That is their contents in UTF-8, the ids of those that have one by number (as written in JSON), where each ends,
-    and the length of the longest content in bytes. It stops at the first that is partial, or not common.
+#: The content of a message that can't be read, so that the others can be read with it.
+UNREADABLE = b"null"
+
+
+def split(codec: Codec, data: bytes, at: int, most: int) -> Columns:
+    """The whole common messages at `at`, and those that are unreadable, at most so many.
+
+    It stops at the first that is partial, or needs another second look.
     """
     common = codec.common
     available = len(data)
@@ -473,6 +485,7 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], d
     ends: list[int] = []
     longest = 0
     ids: dict[int, bytes] | None = None
+    unreadable: dict[int, Header] | None = None
     for _ in range(most):
         try:
             start = at + 2 + data[at + 1]
@@ -493,16 +506,21 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], d
                 if ids is None:
                     ids = {}
                 ids[len(contents)] = id
-            elif header.is_common:  # in another encoding
+            elif header.is_common or header.is_unreadable:
                 end = start + header.content_length
                 if end > available:
                     break
                 decode = header.decode
-                assert decode is not None  # in UTF-8 it would be among `common`
-                try:
-                    content = decode(data[start:end], "strict")[0].encode()
-                except Exception:  # a codec may raise what it likes
-                    break  # bad content: whoever looks at it alone finds the words for it
+                if decode is None:  # in UTF-8 it would be among `common`
+                    if unreadable is None:
+                        unreadable = {}
+                    unreadable[len(contents)] = header
+                    content = UNREADABLE
+                else:
+                    try:
+                        content = decode(data[start:end], "strict")[0].encode()
+                    except Exception:  # a codec may raise what it likes
+                        break  # bad content: whoever looks at it alone finds the words for it
                 contents.append(content)
                 longest = max(longest, len(content))
                 ends.append(end)
@@ -522,7 +540,7 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> tuple[list[bytes], d
         at = end
         if at == available:
             break
-    return contents, ids, ends, longest
+    return contents, ids, unreadable, ends, longest
 
 
 def split_each(codec: Codec, reads: Iterable[bytes]) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from benchmarks.peers import PEERS
+from benchmarks.loads import LOADS
+from benchmarks.peers import OURS, PEERS
 from benchmarks.processes import ServerProcess, cores
 
 
@@ -21,7 +22,9 @@ def start() -> Iterator[Callable[[str], ServerProcess]]:
             if name not in running:
                 if missing := PEERS[name].missing():
                     pytest.skip(missing)
-                command = PEERS[name].command_line("127.0.0.1", 0)
+                peer = PEERS[name]
+                options = peer.options_for(LOADS["64x1-blocking"]) if peer.command == OURS else ()
+                command = peer.command_line("127.0.0.1", 0, *options)
                 running[name] = alive.enter_context(ServerProcess(command, cores()[0]))
             return running[name]
 

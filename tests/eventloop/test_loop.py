@@ -497,6 +497,48 @@ def test_wakes_without_end_never_block_and_are_read_away_together(real_loop: Eve
     assert 0 in [real_loop.run_once(0) for _ in range(3)]  # and soon none is left
 
 
+class Counting:
+    """One end of a pair of sockets, which notes each byte; `during` runs behind the next read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.sent = 0
+        self.during: Callable[[], None] | None = None
+
+    def send(self, data: bytes) -> int:
+        self.sent += 1
+        return self.sock.send(data)
+
+    def recv(self, size: int) -> bytes:
+        try:
+            return self.sock.recv(size)
+        finally:
+            during, self.during = self.during, None
+            if during is not None:
+                during()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
+def test_a_loop_that_is_about_to_wake_is_not_woken_again() -> None:
+    """Nor is anything lost: what comes while the byte is read away is found in the same turn, or has its own."""
+    receiver, sender = (Counting(sock) for sock in socket.socketpair())
+    loop = EventLoop(wakeup_pair=lambda: (receiver, sender))
+    ran: list[int] = []
+    for number in range(3):
+        loop.call_soon_threadsafe(ran.append, number)
+    assert sender.sent == 1
+    receiver.during = lambda: loop.call_soon_threadsafe(ran.append, 3)
+    loop.run_once(0)
+    assert (ran, sender.sent) == ([0, 1, 2, 3], 1)
+    loop.call_soon_threadsafe(ran.append, 4)
+    assert sender.sent == 2
+    loop.run_once(10)
+    assert ran == [0, 1, 2, 3, 4]
+    loop.close()
+
+
 def test_waking_a_closed_loop_is_harmless() -> None:
     loop = EventLoop()
     loop.close()

@@ -255,7 +255,7 @@ def test_a_header_of_no_bytes_is_bad():
 def test_a_header_shows_only_what_was_said():
     assert repr(Header("a/b", "binary", 5, id=1)) == (
         "Header(content_encoding='binary', content_length=5, content_type='a/b', id=1, "
-        "is_common=False, is_json=False, is_plain=True)"
+        "is_common=False, is_json=False, is_plain=True, is_unreadable=False)"
     )
 
 
@@ -279,12 +279,28 @@ def test_headers_compare_by_their_fields_and_cannot_be_hashed():
         (False, Header("text/json", None, 5)),
         (False, Header("text/json", "utf-8", 5, connection="close")),
         (False, Header("a/b", "binary", 5, connection="close")),
+        (True, Header("text/json", "utf-8", 5, deadline_ms=1)),
         (False, Header("text/json", "utf-8", 5, deadline_ms=0)),
         (False, Header("text/json", "utf-8", 5, event="")),
     ],
 )
 def test_only_a_header_that_needs_no_second_look_is_plain(is_plain, made):
     assert made.is_plain is is_plain
+
+
+@pytest.mark.parametrize(
+    ("is_unreadable", "made"),
+    [
+        (True, Header("text/json", "rot13", 5)),
+        (True, Header("text/json", None, 5, id=1, deadline_ms=1)),
+        (False, Header("text/json", "rot13", 5, connection="close")),
+        (False, Header("text/json", "rot13", 5, deadline_ms=0)),
+        (False, Header("text/json", "utf-16", 5)),
+        (False, Header("a/b", "rot13", 5)),
+    ],
+)
+def test_a_json_content_in_an_unknown_encoding_is_unreadable_unless_more_is_odd(is_unreadable, made):
+    assert made.is_unreadable is is_unreadable
 
 
 # --- writing -----------------------------------------------------------------------------------------

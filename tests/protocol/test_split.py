@@ -44,8 +44,9 @@ def naive(stream: bytes, most: int) -> tuple[list[Any], dict[int, Any], list[int
 
 
 def columns(codec: Codec, data: bytes, at: int = 0, most: int = 100) -> tuple[list[Any], dict[int, Any], list[int]]:
-    contents, ids, ends, longest = split(codec, data, at, most)
+    contents, ids, unreadable, ends, longest = split(codec, data, at, most)
     assert longest == max(map(len, contents), default=0)
+    assert unreadable is None
     return [json.loads(one) for one in contents], {n: json.loads(id) for n, id in (ids or {}).items()}, ends
 
 
@@ -77,8 +78,9 @@ def test_a_part_of_a_message_is_left(whole: bytes) -> None:
     "odd",
     [
         request({"action": "echo"}, connection="close"),
-        request({"action": "echo"}, deadline_ms=5, **KEPT),
-        request({"action": "echo"}, encoding="rot13", **KEPT),
+        request({"action": "echo"}, deadline_ms=0, **KEPT),
+        request({"action": "echo"}, encoding="rot13", connection="close"),
+        request({"action": "echo"}, encoding="rot13", deadline_ms=0, **KEPT),
         message(b"x", "x/y", **KEPT),
         message(b"{\0\0\xd8}\0", encoding="utf-16-le", **KEPT),
         message("[]", x="never seen", **KEPT),
@@ -93,6 +95,25 @@ def test_it_stops_at_what_is_not_common(odd: bytes) -> None:
         seen(codec, odd)
     assert columns(codec, FIRST + odd + FIRST)[2] == [len(FIRST)]
     assert split_each(codec, [FIRST, odd, FIRST])[2] == [0, 2]
+
+
+def test_what_can_not_be_read_is_split_off_with_the_others() -> None:
+    codec = Codec(SERVER)
+    odd = request({"action": "echo"}, encoding="rot13", deadline_ms=5, **KEPT)
+    seen(codec, FIRST, odd)
+    contents, ids, unreadable, ends, _ = split(codec, odd + FIRST + odd + odd[:-1], 0, 100)
+    assert [json.loads(content) for content in contents] == [None, {"action": "echo", "value": 1}, None]
+    assert unreadable is not None
+    assert {number: header.content_encoding for number, header in unreadable.items()} == {0: "rot13", 2: "rot13"}
+    assert (ids, ends[-1]) == (None, len(odd + FIRST + odd))
+    assert split_each(codec, [odd, FIRST])[2] == [1]
+
+
+def test_a_request_that_has_time_left_is_common() -> None:
+    codec = Codec(SERVER)
+    one = request({"action": "echo"}, deadline_ms=5, **KEPT)
+    seen(codec, one)
+    assert columns(codec, one * 2)[2] == [len(one), 2 * len(one)]
 
 
 def test_a_header_of_more_than_255_bytes_is_found() -> None:
