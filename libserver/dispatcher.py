@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from protocol import Connection, Header, Request
@@ -46,6 +47,7 @@ from protocol.content import (
     encode_error,
     encode_result,
     quote,
+    text_codec,
     to_bytes,
 )
 from protocol.errors import AnswerableError, BadHeader, DeadlineExceeded, ProtocolError, bare
@@ -91,6 +93,16 @@ def check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
     """Raises `DeadlineExceeded` if that time has come."""
     if deadline is not None and clock() >= deadline:
         raise DeadlineExceeded("the request outlived its deadline-ms")
+
+
+@lru_cache(maxsize=64)
+def _rejection(encoding: object) -> tuple[AnswerableError, bytes]:
+    """Why a content in an encoding that nobody knows can't be read, and what its sender is told."""
+    try:
+        text_codec(encoding)
+    except AnswerableError as error:
+        return bare(error), encode_error(error)
+    raise ValueError(f"{encoding!a} can be read")
 
 
 class Dispatcher:
@@ -386,12 +398,9 @@ class Dispatcher:
 
     def _reject(self, header: Header) -> bytes:
         """What answers a JSON content in an encoding that nobody knows."""
-        try:
-            decode_json(b"", header.content_encoding)
-        except AnswerableError as error:
-            self._count(error)
-            return encode_error(error)
-        raise AssertionError(f"{header!r} can be read")
+        error, content = _rejection(header.content_encoding)
+        self._count(error)
+        return content
 
     def _content(self, asker: Asker, value: Any) -> bytes | None:
         """What answers a JSON value that no plain handler does; None if a thread must."""
