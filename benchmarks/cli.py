@@ -138,7 +138,7 @@ def _measure(loads: Sequence[Load], peers: Sequence[Peer], options: argparse.Nam
     code = EXIT_RIGHT
     try:
         with on_core(generator_core):
-            for visit in run(loads, able, settings, _say):
+            for visit in run(loads, able, settings, _say, anew=options.against is not None):
                 visits.append(visit)
                 if visit.broken:
                     print(f"{visit.load}, {visit.peer}: {visit.broken}", file=sys.stderr)

@@ -4,6 +4,10 @@ For each load all its servers are started, then visited in rounds, each round in
 order: what disturbs the machine for a while disturbs neighbours in the same round, and the ratio
 within a round cancels it. Loads that are marked `alone` have one server alive at a time, since
 the megabytes of the idle ones would still be in the caches; they are started anew for each visit.
+
+So are all, under every load, where two commits are compared. A process draws its memory layout and the seeds of its
+hashes when it starts, and keeps them: two processes of one commit may differ by a twentieth for as long as they live,
+which is more than is asked about.
 """
 
 from __future__ import annotations
@@ -24,16 +28,19 @@ __all__ = ["run"]
 
 
 def run(
-    loads: Sequence[Load], peers: Sequence[Peer], settings: Settings, say: Callable[[str], None]
+    loads: Sequence[Load], peers: Sequence[Peer], settings: Settings, say: Callable[[str], None], anew: bool = False
 ) -> Iterator[Visit]:
-    """Every visit of every load, as soon as it is made; `say` tells a person how far we are."""
+    """Every visit of every load, as soon as it is made; `say` tells a person how far we are.
+
+    `anew`: each visit has a server of its own.
+    """
     chance = random.Random(settings.seed)
     with tempfile.TemporaryDirectory(prefix="multiconn-benchmarks-") as directory:
         for load in loads:
             requests = Path(directory) / load.name
             requests.write_bytes(pack(load.variants()))
             taking = [peer for peer in peers if peer.takes(load)]
-            yield from _rounds(load, taking, requests, settings, chance, say)
+            yield from _rounds(load, taking, requests, settings, chance, say, load.alone or anew)
 
 
 def _rounds(
@@ -43,10 +50,11 @@ def _rounds(
     settings: Settings,
     chance: random.Random,
     say: Callable[[str], None],
+    anew: bool,
 ) -> Iterator[Visit]:
     with ExitStack() as alive:
         servers: dict[str, ServerProcess] = {}
-        if not load.alone:
+        if not anew:
             say(f"{load.name}: starting {len(peers)} servers")
             for peer in peers:
                 with suppress(CannotStart):  # it is tried again, and its reason told, at its visit

@@ -56,7 +56,7 @@ from protocol.limits import DIRECT_CONTENT
 from protocol.states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
 
 from .actions import Action, Actions
-from .binary_reply import BinaryReply, BytesLike, binary_reply
+from .binary_reply import BinaryReply, BytesLike, binary_reply, send_binary_result
 
 __all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline"]
 
@@ -225,6 +225,18 @@ class Dispatcher:
                     reply = encode_result(function(value))
                 except BaseException as error:  # sys.exit() in a handler must not end the server
                     reply = encode_error(asker.failure(error, value))
+        elif header.is_plain and not header.is_json:
+            action = self._actions.of(header)
+            if action is not None and not (action.blocking or action.wants_session or is_last):
+                if not connection.persistent:
+                    connection.persistent = True
+                connection.in_flight = 1
+                try:
+                    frame = send_binary_result(connection, header, action.function(data[start:end]))
+                except BaseException as error:  # sys.exit() in a handler must not end the server
+                    frame = connection.send_error(header, asker.failure(error, header))
+                replies += (*frame, b"")
+                return end
         if is_last and connection.granted:
             connection = asker.own_connection()
         if header.connection == KEEP_ALIVE and not connection.persistent:

@@ -94,10 +94,13 @@ def test_a_short_run_writes_json_and_plot(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_every_round_visits_every_server_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+
     class Started:
         ended = False
 
-        def __init__(self, command: object, core: int, root: object) -> None: ...
+        def __init__(self, command: object, core: int, root: object) -> None:
+            started.append(self)
 
         def __enter__(self) -> Started:
             return self
@@ -113,6 +116,9 @@ def test_every_round_visits_every_server_in_an_order_of_its_own(monkeypatch: pyt
     orders = [[visit.peer for visit in made if visit.round == number] for number in range(8)]
     assert all(sorted(order) == sorted(peer.name for peer in peers) for order in orders)
     assert len({tuple(order) for order in orders}) > 1
+    assert len(started) == 6
+    assert len(list(rounds.run([LOADS["1x1"]], peers, settings, lambda text: None, anew=True))) == 48
+    assert len(started) == 6 + 48  # a process keeps what it drew at its start
 
 
 def test_a_server_that_cannot_start_says_why() -> None:
