@@ -35,12 +35,12 @@ from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
 from benchmarks.loads import LOADS, Load
-from benchmarks.peers import PEERS, Peer, chosen
+from benchmarks.peers import OURS, PEERS, Peer, chosen
 from benchmarks.plot import svg
 from benchmarks.processes import cores, on_core, raise_descriptor_limit
 from benchmarks.report import lines
 from benchmarks.restart import command as restart
-from benchmarks.revision import NoRevision, peer_of
+from benchmarks.revision import NoRevision, copy_of, peer_of
 from benchmarks.rounds import run
 from benchmarks.soak import command as soak
 from benchmarks.soak import exposure
@@ -82,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             loads = chosen(options.loads, LOADS, "load")
             peers = chosen(options.peers or ("ours" if options.against else None), PEERS, "peer")
             if options.against:
+                peers = [copy_of(peer, Path(directory) / "ours") if peer.command == OURS else peer for peer in peers]
                 peers.append(peer_of(options.against, Path(directory) / "before"))
             compiled(GENERATOR)
         except (ValueError, CannotCompile, NoRevision) as error:

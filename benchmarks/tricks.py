@@ -125,6 +125,7 @@ def _without_reply_header_cache(patch: Patch) -> None:
         begin(self, *arguments)
         self.json_reply_headers = Forgetful()
         self.json_result_heads = Forgetful()
+        self.binary_reply_headers = Forgetful()
         self.around_reply_ids = Forgetful()
 
     patch(Codec, "__init__", forget)

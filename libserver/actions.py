@@ -148,6 +148,8 @@ class Actions:
         self.on_either = False
         #: of the JSON actions those that are called at once with the request alone: neither blocking nor with a session
         self.plain: dict[str, Function] = {}
+        #: the same of content types; None for one whose handler blocks or wants the session
+        self.plain_binary: dict[str, Function | None] = {}
         if builtin:
             from .builtin import register
 
@@ -193,6 +195,7 @@ class Actions:
         def register(function: F) -> F:
             action = Action(content_type, words, function, blocking, builtin, place)
             self._register(self._binary, action)
+            self.plain_binary[content_type] = None if blocking or action.wants_session else function
             return function
 
         return register

@@ -55,8 +55,8 @@ from protocol.frames import CLOSE, KEEP_ALIVE, Codec, split, split_each
 from protocol.limits import DIRECT_CONTENT
 from protocol.states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
 
-from .actions import Action, Actions
-from .binary_reply import BinaryReply, BytesLike, binary_reply, send_binary_result
+from .actions import ANY_TYPE, Action, Actions
+from .binary_reply import BinaryReply, BytesLike, binary_reply
 
 __all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline"]
 
@@ -225,18 +225,20 @@ class Dispatcher:
                     reply = encode_result(function(value))
                 except BaseException as error:  # sys.exit() in a handler must not end the server
                     reply = encode_error(asker.failure(error, value))
-        elif header.is_plain and not header.is_json:
-            action = self._actions.of(header)
-            if action is not None and not (action.blocking or action.wants_session or is_last):
-                if not connection.persistent:
-                    connection.persistent = True
-                connection.in_flight = 1
+        elif connection.granted and header.is_plain and header.id is None and not header.is_json:
+            binary = self._actions.plain_binary
+            handler = binary.get(header.content_type, binary.get(ANY_TYPE))
+            if handler is not None:
                 try:
-                    frame = send_binary_result(connection, header, action.function(data[start:end]))
+                    made = handler(data[start:end])
+                    content_type = header.content_type
+                    if made.__class__ is not bytes:
+                        other = binary_reply(header, made)
+                        made, content_type = other.content, other.content_type
+                    replies += (codec.binary_reply_header(content_type, len(made)), made, b"")
+                    return end
                 except BaseException as error:  # sys.exit() in a handler must not end the server
-                    frame = connection.send_error(header, asker.failure(error, header))
-                replies += (*frame, b"")
-                return end
+                    reply = encode_error(asker.failure(error, header))
         if is_last and connection.granted:
             connection = asker.own_connection()
         if header.connection == KEEP_ALIVE and not connection.persistent:

@@ -312,6 +312,7 @@ class Codec:
     __slots__ = (
         "around_ids",
         "around_reply_ids",
+        "binary_reply_headers",
         "common",
         "headers",
         "is_simple_id",
@@ -348,6 +349,8 @@ class Codec:
         self.last_ids: dict[bytes, int] = {}
         #: content length -> prefix and header of a plain `text/json` reply
         self.json_reply_headers: dict[int, bytes] = {}
+        #: content type and length -> the same of a plain binary reply
+        self.binary_reply_headers: dict[tuple[str, int], bytes] = {}
         #: length of a string's JSON -> the same, and what stands before it in the content
         self.json_result_heads: dict[int, bytes] = {}
         #: one of those, and an id's length -> what stands before and behind such an id in it
@@ -432,6 +435,18 @@ class Codec:
             if len(self.json_reply_headers) >= CACHED_REPLY_HEADERS:
                 self.json_reply_headers.clear()
             self.json_reply_headers[length] = framed
+        return framed
+
+    def binary_reply_header(self, content_type: str, length: int) -> bytes:
+        """The same of a binary reply. Raises as `encode_header`."""
+        key = content_type, length
+        framed = self.binary_reply_headers.get(key)
+        if framed is None:
+            framed = encode_header(content_type, "binary", length)
+            if len(framed) <= CACHED_HEADER_LENGTH:
+                if len(self.binary_reply_headers) >= CACHED_REPLY_HEADERS:
+                    self.binary_reply_headers.clear()
+                self.binary_reply_headers[key] = framed
         return framed
 
     def json_result_head(self, length: int) -> bytes:

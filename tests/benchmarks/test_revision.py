@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.compiling import compiler
+from benchmarks.peers import PEERS
 from benchmarks.processes import ServerProcess, cores
-from benchmarks.revision import NoRevision, peer_of
+from benchmarks.revision import NoRevision, copy_of, peer_of
 
 #: Says where it listens as a server does, and which commit it is of.
 SERVER = """
@@ -49,6 +50,18 @@ def test_it_runs_that_commits_modules(repository: Path, tmp_path: Path, revision
     with ServerProcess(peer.command_line("127.0.0.1", 0), cores()[0], peer.root) as server:
         assert server.said().split()[0] == says
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "repository"]
+
+
+def test_the_work_tree_is_copied_with_what_is_not_committed_and_both_are_compiled(
+    repository: Path, tmp_path: Path
+) -> None:
+    ours = copy_of(PEERS["ours"], tmp_path / "ours", repository)
+    with ServerProcess(ours.command_line("127.0.0.1", 0), cores()[0], ours.root) as server:
+        assert server.said().split()[:2] == ["not", "committed"]
+    before = peer_of("HEAD", tmp_path / "before", repository)
+    for root in (ours.root, before.root):
+        assert [*root.glob("__pycache__/side.*.pyc")]
+    assert not (repository / "__pycache__").exists()
 
 
 def test_a_commit_that_there_is_not_is_refused_with_its_name(repository: Path, tmp_path: Path) -> None:

@@ -288,6 +288,17 @@ def test_only_a_header_that_needs_no_second_look_is_plain(is_plain, made):
     assert made.is_plain is is_plain
 
 
+def test_headers_of_binary_replies_are_remembered_by_type_and_length_within_bounds():
+    codec = Codec(SERVER)
+    for _ in range(2):
+        assert codec.binary_reply_header("a/é", 5) == encode_header("a/é", "binary", 5)
+        assert codec.binary_reply_header("x" * 1000, 5) == encode_header("x" * 1000, "binary", 5)
+    assert [*codec.binary_reply_headers] == [("a/é", 5)]  # a long one is made anew
+    for length in range(CACHED_REPLY_HEADERS + 3):
+        codec.binary_reply_header("a/b", length)
+    assert 0 < len(codec.binary_reply_headers) <= CACHED_REPLY_HEADERS
+
+
 @pytest.mark.parametrize(
     ("is_unreadable", "made"),
     [
