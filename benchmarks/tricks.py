@@ -184,7 +184,7 @@ def _answer_one_by_one(patch: Patch) -> None:
 
 def _walk_only(patch: Patch) -> None:
     """The batch is asked and takes nothing: what is left of it is a call per read."""
-    patch(Message, "_answer_batch", lambda self, data: (0, [], 0))
+    patch(Message, "_answer_batch", lambda self, data, most=0: (0, [], 0))
     _answer_one_by_one(patch)
 
 

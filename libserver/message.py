@@ -296,14 +296,18 @@ class Message:
         connection.feed_eof()
         self._serve([], 0)
 
-    def _answer_batch(self, data: bytes) -> tuple[int, list[BytesLike], int]:
-        """Answer the ordinary requests at the front of `data`: bytes taken, replies, their size."""
+    def _answer_batch(self, data: bytes, most: int = 0) -> tuple[int, list[BytesLike], int]:
+        """Answer the whole requests at the front of `data`: bytes taken, replies, their size.
+
+        At most `most`, which is what is left of its share of the turn (0: all of it). Then it waits for the next.
+        """
         server = self.server
         limits = server.limits
         if len(data) >= UNCOLLECTED and gc.isenabled():
             with Uncollected():
-                return self._answer_batch(data)
-        batch = server.dispatcher.serve(self, data, limits.requests_per_event, limits.write_high)
+                return self._answer_batch(data, most)
+        most = most or limits.requests_per_event
+        batch = server.dispatcher.serve(self, data, most, limits.write_high)
         loop = server.loop
         slowness = server.slowness
         now = loop.clock()
@@ -312,7 +316,7 @@ class Message:
         slowness.looked = now
         answered = len(batch[1]) // PARTS
         self.requests += answered
-        if answered >= limits.requests_per_event:
+        if answered >= most:
             self._yield()
         return batch
 
@@ -407,7 +411,8 @@ class Message:
         """
         connection = self.connection
         high = self.server.limits.write_high
-        budget = self.server.limits.requests_per_event
+        # One count for the turn: what was answered of this read before is part of it.
+        budget = self.server.limits.requests_per_event - len(replies) // PARTS
         batch_pays = True
         completed, header_size = False, 0
         while True:
@@ -436,11 +441,12 @@ class Message:
             self._give_up_if_last()
             size += sum(map(len, replies[made:]))
             budget -= 1
-            if budget == 0:
+            if budget <= 0:
                 self._yield()
             elif batch_pays and not (connection.in_flight or connection.observer or connection.closing):
                 data = connection.unread()
-                taken, more, its_size = self._answer_batch(data)
+                taken, more, its_size = self._answer_batch(data, budget)
+                budget -= len(more) // PARTS
                 connection.feed(data[taken:])
                 replies += more
                 size += its_size

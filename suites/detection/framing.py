@@ -185,8 +185,8 @@ def serves_after_broken_framing() -> None:
 def drops_the_half() -> None:
     answer_batch = message.Message._answer_batch
 
-    def all_taken(self: message.Message, data: bytes) -> Any:
-        taken, replies, size = answer_batch(self, data)
+    def all_taken(self: message.Message, data: bytes, most: int = 0) -> Any:
+        taken, replies, size = answer_batch(self, data, most)
         return len(data) if taken else 0, replies, size
 
     message.Message._answer_batch = all_taken  # type: ignore[method-assign]

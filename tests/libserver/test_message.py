@@ -1572,6 +1572,49 @@ def test_a_message_that_goes_on_after_a_long_pause_of_ours_is_served(house: Open
         assert len(peer.reply().content) == 50_000
 
 
+@pytest.mark.parametrize("share", [1, 4, 10])
+@pytest.mark.parametrize("special", ["deadline", "session", "encoding", "content", "bytes", "in pieces"])
+def test_whatever_is_special_about_a_request_it_counts_once_in_a_share_of_the_turn(
+    house: OpenHouse, special: str, share: int
+) -> None:
+    """One special request before every nine ordinary ones had a peer served nine times its share."""
+    served: list[object] = []
+    actions = Actions()
+    actions.add("noted")(lambda request: served.append(request))
+    actions.add("remembered")(lambda request, session: served.append(request))
+    actions.add_binary("binary/noted")(lambda content: served.append(content) or b"")
+    home = house(actions, requests_per_event=share)
+    peer = home.peer()
+    peer.send(keep("noted"))
+    peer.reply()
+    served.clear()
+    one = {
+        "deadline": keep("noted", deadline_ms=0),
+        "session": keep("remembered"),
+        "encoding": message(b"{}", encoding="rot13", connection="keep-alive"),
+        "content": message(b"{", connection="keep-alive"),
+        "bytes": binary(b"", "binary/noted", connection="keep-alive"),
+        "in pieces": keep("noted"),
+    }[special]
+    stream = (one + keep("noted") * 9) * 20
+    sock = next(iter(home.server.connections)).transport.sock
+    if special == "in pieces":  # a request that had begun before stands in front
+        peer.send(stream[:50])
+        home.until(lambda: home.only.connection.mid_message)
+        stream = stream[50:]
+    peer.sock.sendall(stream)
+    arrived(sock, len(stream))
+    counts = [int(home.only.requests)]
+    while counts[-1] < 201:
+        home.server.loop.run_once(0)
+        counts.append(int(home.only.requests))
+        # In a turn that is its alone: where it is read, in the turn's last part, and as the one that waited longest.
+        assert counts[-1] - counts[-2] <= 3 * share
+        assert len(counts) < 500
+    assert len(peer.replies(200)) == 200
+    assert len(served) == (200 if special in ("session", "bytes", "in pieces") else 180)
+
+
 @pytest.mark.parametrize("share", [1, 2, 3, 7])
 def test_a_fast_pipeliner_gets_its_share_of_a_turn_and_loses_nothing(house: OpenHouse, share: int) -> None:
     home = house(requests_per_event=share)
