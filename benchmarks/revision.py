@@ -4,8 +4,9 @@
 own modules. Both commits are then visited in turn, by one generator in one run: on a machine with neighbours only
 such a ratio says what a change has cost. Uncommitted changes are part of `ours`.
 
-Both are copies, and compiled before they are started: modules that come from a .pyc file and modules that are compiled
-at the start lie differently in memory, and one commit beside itself was up to 7 % slower for that alone.
+Both are copies, and compiled before they are started, so that they differ in nothing but their code: modules that come
+from a .pyc file lie elsewhere in memory than those that are compiled at the start. How much one commit seems to
+differ from itself all the same, `--against HEAD` shows.
 
 Not here: the order of visits (`benchmarks.rounds`), the ratios (`benchmarks.results`).
 """

@@ -6,8 +6,7 @@ within a round cancels it. Loads that are marked `alone` have one server alive a
 the megabytes of the idle ones would still be in the caches; they are started anew for each visit.
 
 So are all, under every load, where two commits are compared. A process draws its memory layout and the seeds of its
-hashes when it starts, and keeps them: two processes of one commit may differ by a twentieth for as long as they live,
-which is more than is asked about.
+hashes when it starts, and keeps them: two processes of one commit may differ for as long as they live.
 """
 
 from __future__ import annotations
