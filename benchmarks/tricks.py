@@ -244,7 +244,7 @@ def _a_connection_each(patch: Patch) -> None:
 
     def rest(self: Any) -> None:
         if self.connection.at_rest:
-            self.server.arrivals.stop(self)
+            self.server.receive_timeouts.stop(self)
             pending = self._pending
             if pending is not None and pending.empty:
                 self.requests = pending.requests

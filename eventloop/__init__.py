@@ -6,7 +6,7 @@ No json, no struct, no protocol. Start reading at `eventloop.loop`, then `eventl
 from .addresses import Address, parse_address
 from .connector import Connector, Endpoint
 from .loop import EventHandler, EventLoop
-from .timers import Deadlines, Fifo, Timer, Timers, parse_duration
+from .timers import TimeoutQueue, Timer, Timers, TimerWheel, parse_duration
 from .transport import StreamProtocol, Transport, WaterMarks
 
 TYPE_CHECKING = False
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Connector",
-    "Deadlines",
     "Endpoint",
     "EventHandler",
     "EventLoop",
-    "Fifo",
     "Listener",
     "StreamProtocol",
+    "TimeoutQueue",
     "Timer",
+    "TimerWheel",
     "Timers",
     "Transport",
     "WaterMarks",

@@ -12,7 +12,7 @@ Rules:
   closed meanwhile: events of one turn may be stale by the time they are delivered. They can't
   reach a stranger: the event carries the object, not the reused descriptor number.
 * The selector and the clock can be passed in. `now` is the clock read once per turn, after
-  select: what happens in one turn happens at one time. `lately` is the same, but changes only
+  select: what happens in one turn happens at one time. `coarse_now` is the same, but changes only
   every quarter of a second: thousands of connections that note it share one float.
 * `ready` is how many handlers this turn has to tell: whether anybody else might be waiting.
 * Who is ready comes before who is late: no timer runs before the loop has looked, after the time
@@ -35,8 +35,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from .spinning import Spinning
-from .timers import Fifo, Timer, Timers
+from .busy_poller import BusyPoller
+from .timers import TimeoutQueue, Timer, Timers
 
 __all__ = ["EventHandler", "EventLoop"]
 
@@ -49,8 +49,8 @@ _MAX_SLEEP = 24 * 3600.0
 
 S = TypeVar("S")
 
-#: Seconds by which `EventLoop.lately` may lag behind `now`.
-LATELY = 0.25
+#: Seconds by which `EventLoop.coarse_now` may lag behind `now`.
+COARSE = 0.25
 
 
 class EventHandler(Protocol):
@@ -68,7 +68,7 @@ class EventLoop:
     """A single-threaded readiness loop over `selectors`.
 
     `selector` defaults to the best the system has, `clock` to `time.monotonic`. `spin` is how
-    often at most it asks again before it sleeps (see `eventloop.spinning`). `close` it when done:
+    often at most it asks again before it sleeps (see `eventloop.busy_poller`). `close` it when done:
     it owns the selector and a pair of sockets to be woken by. Raises `OSError`, with nothing left
     open, if the system has no descriptor for those.
     """
@@ -83,13 +83,13 @@ class EventLoop:
     ) -> None:
         self.selector = selector if selector is not None else selectors.DefaultSelector()
         self.clock = clock
-        self.now = self.lately = clock()
+        self.now = self.coarse_now = clock()
         self.ready = 0
         self.on_error = on_error
         #: is told how many seconds a turn of `run` took, if they were more than `slow`
         self.on_slow: Callable[[float], object] | None = None
         self.slow = math.inf
-        self._spinning = Spinning(self.selector, spin)
+        self._busy_poller = BusyPoller(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._running = False
@@ -127,13 +127,13 @@ class EventLoop:
         """Call back when the loop's clock says `when`."""
         return self._timers.add(when, callback, *args)
 
-    def fifo(self, seconds: float, expired: Callable[[S], object]) -> Fifo[S]:
+    def timeout_queue(self, seconds: float, expired: Callable[[S], object]) -> TimeoutQueue[S]:
         """A queue for many subjects that all wait `seconds` (see `eventloop.timers`).
 
         It goes by the clock, not by `now`: whoever starts a wait between two turns, as a blocking
         client does, would have it begin in the past and end too early.
         """
-        return Fifo(seconds, expired, self.clock, self.call_at)
+        return TimeoutQueue(seconds, expired, self.clock, self.call_at)
 
     # --- handing over --------------------------------------------------------------
 
@@ -207,13 +207,13 @@ class EventLoop:
                     wait = _MAX_SLEEP
                 if timeout is None or wait < timeout:
                     timeout = wait
-        ready = self._spinning.select(timeout)
+        ready = self._busy_poller.select(timeout)
         now = self.now = self.clock()
         if not ready:
             ready = self._look_again(now)
         self.ready = len(ready)
-        if now - self.lately >= LATELY:
-            self.lately = now
+        if now - self.coarse_now >= COARSE:
+            self.coarse_now = now
         for key, mask in ready:
             handler = key.data
             try:

@@ -4,11 +4,11 @@ Three ways, for three needs:
 
 * `Timers`: a heap. Any callback at any time, O(log n) each. Cancelling only marks the entry;
   it is thrown away when it comes to the top, or when most of the heap is cancelled.
-* `Fifo`: many subjects that all wait equally long, such as connections in their header
+* `TimeoutQueue`: many subjects that all wait equally long, such as connections in their header
   timeout. What waits equally long becomes due in the order it began waiting, so a dictionary
   (which keeps that order) is enough: start and stop are O(1), and a connection owns no heap
-  entry. One heap entry per Fifo, for its head.
-* `Deadlines`: many subjects, each with a time of its own that mostly moves later before it
+  entry. One heap entry per TimeoutQueue, for its head.
+* `TimerWheel`: many subjects, each with a time of its own that mostly moves later before it
   comes, such as messages that are arriving. A wheel of slots: O(1) to set and to stop, and
   nothing to do when the time moves later: the subject is looked at when it was due, and says
   when it is due by now. At most `SLOTS` + 1 heap entries, however many subjects.
@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Deadlines", "Fifo", "Timer", "Timers", "parse_duration"]
+__all__ = ["TimeoutQueue", "Timer", "TimerWheel", "Timers", "parse_duration"]
 
 #: Below this many cancelled entries sweeping the heap is not worth the trouble (asyncio: 100).
 _SWEEP_FROM = 64
@@ -108,7 +108,7 @@ class Timers:
 S = TypeVar("S")
 
 
-class Fifo(Generic[S]):
+class TimeoutQueue(Generic[S]):
     """Subjects that wait `seconds` each, and what to do with one whose time is up.
 
     `seconds` of 0 turns the timeout off: `start` then does nothing. A subject is in it once;
@@ -175,7 +175,7 @@ class Fifo(Generic[S]):
                 self._timer = self._add(next(iter(due.values())), self._tick)
 
 
-class Deadlines(Generic[S]):
+class TimerWheel(Generic[S]):
     """Subjects that each have a time at which `look(subject)` is called, at most a `tick` late.
 
     `look` finds its subject taken out. It returns the time at which to look again, or None; it

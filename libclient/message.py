@@ -370,7 +370,7 @@ class Message:
         elif isinstance(event, Failed):
             self._fail(EndReason.BAD_FRAMING, event.error)
         elif isinstance(event, EndOfInput):
-            self._because(EndReason.TRUNCATED if event.truncated else EndReason.PEER_CLOSED)
+            self._set_close_reason(EndReason.TRUNCATED if event.truncated else EndReason.PEER_CLOSED)
         # else a Notification: nobody asked for those
 
     def _header_received(self, header: Header) -> None:
@@ -381,7 +381,7 @@ class Message:
 
     def _reply(self, header: Header, value: object) -> None:
         if self.connection.state is FINISHED:
-            self._because(EndReason.LAST_REPLY if header.connection == CLOSE else EndReason.ONE_SHOT)
+            self._set_close_reason(EndReason.LAST_REPLY if header.connection == CLOSE else EndReason.ONE_SHOT)
         if not self._awaiting:
             self.reason = None  # not a success, whatever else it says
             refused = isinstance(value, dict) and isinstance(value.get("error"), dict)
@@ -437,12 +437,12 @@ class Message:
 
     def _not_connected(self, errors: list[OSError]) -> None:
         self._connector = None
-        self._because(EndReason.NOT_CONNECTED)
+        self._set_close_reason(EndReason.NOT_CONNECTED)
         self._errors += errors
         advance(self, LIFECYCLE, LOST)
         self._tell()
 
-    def _because(self, reason: EndReason) -> None:
+    def _set_close_reason(self, reason: EndReason) -> None:
         """The first cause is the reason."""
         if self.reason is None:
             self.reason = reason
@@ -462,7 +462,7 @@ class Message:
         elif self.connection.state is FINISHED:
             self.shared.linger_timer.start(self)
         elif not self._awaiting:
-            self._because(EndReason.DONE)
+            self._set_close_reason(EndReason.DONE)
             advance(self, LIFECYCLE, RELEASED)
             self.transport.abort()  # everything is answered: what may still be kept has no reader
 
@@ -479,7 +479,7 @@ class Message:
         """Close now. Nothing happens if it is closed."""
         if self.state is CLOSED:
             return
-        self._because(reason)
+        self._set_close_reason(reason)
         advance(self, LIFECYCLE, ABORTED)
         if self.transport is not None:
             self.transport.abort()
@@ -490,7 +490,7 @@ class Message:
     def connection_lost(self, error: Exception | None) -> None:
         """The transport has closed: the last thing that happens here."""
         if self.state is not CLOSED:
-            self._because(EndReason.RESET)
+            self._set_close_reason(EndReason.RESET)
             advance(self, LIFECYCLE, LOST)
         if error is not None:
             self._errors.append(error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from eventloop import Endpoint, EventLoop, Fifo, WaterMarks
+from eventloop import Endpoint, EventLoop, TimeoutQueue, WaterMarks
 from eventloop.connector import open_socket as open_stream_socket
 from protocol import CLIENT, Codec, Header, Limits
 from protocol.states import Guarded, Observer
@@ -105,7 +105,7 @@ class Shared:
         self.codec = Codec(CLIENT, limits)
         self.connect_timeout = connect_timeout
         self.reply_timer = self.reply_fifo(timeout)
-        self.linger_timer = loop.fifo(linger, _linger_expired)
+        self.linger_timer = loop.timeout_queue(linger, _linger_expired)
         self.marks = marks or WaterMarks()
         self.open_socket = open_socket
         self._make_observer = observer
@@ -125,9 +125,9 @@ class Shared:
             return open_socket
         return lambda endpoint: tap(message, open_socket(endpoint))
 
-    def reply_fifo(self, seconds: float) -> Fifo[Message]:
+    def reply_fifo(self, seconds: float) -> TimeoutQueue[Message]:
         """Another reply timer; to be put in `reply_timer` only while no message awaits a reply."""
-        return self.loop.fifo(seconds, _reply_expired)
+        return self.loop.timeout_queue(seconds, _reply_expired)
 
 
 def _observer_failed(error: Exception) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, Protocol
 
-from eventloop import Address, Connector, Endpoint, EventLoop, Fifo, Transport
+from eventloop import Address, Connector, Endpoint, EventLoop, TimeoutQueue, Transport
 from eventloop.connector import close_if_connected_to_itself
 from protocol.foreign import HTTP_REPLY, SSH, TLS, looks_like
 
@@ -34,7 +34,7 @@ class Many(Protocol):
     address: Address
     messages: list[bytes]
     expected: bytes
-    patience: Fifo[RawEcho]
+    patience: TimeoutQueue[RawEcho]
 
     def over(self, one: RawEcho) -> None:
         """`one` has its outcome."""

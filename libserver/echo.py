@@ -36,14 +36,14 @@ class EchoConnection:
     def __init__(self, server: Server, sock: Any) -> None:
         self.server = server
         self.reason: CloseReason | None = None
-        self.last_active = server.loop.lately
+        self.last_active = server.loop.coarse_now
         self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
 
     def start(self) -> None:
         self.transport.start()
 
     def data_received(self, data: bytes) -> None:
-        self.last_active = self.server.loop.lately
+        self.last_active = self.server.loop.coarse_now
         self.transport.write(data)
         if self.reason is not None:
             self._close_if_all_read()

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from eventloop import Address
 from eventloop.addresses import ECHO_UDP, UNIX, host_of, zone_trouble
 
-from .holders import Holder, who_holds
 from .limits import ServerLimits
+from .port_owner import Holder, who_holds
 from .unix_files import SocketFile, UnixFileError, bind_unix
 
 __all__ = ["Bound", "CannotListen", "cannot_listen", "handed_over", "listen", "refuse_handed_over"]

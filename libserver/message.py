@@ -19,9 +19,9 @@ Rules:
 * The first cause of an end is its reason. An end in good order that was not reached is none, and
   whoever cuts a connection that still owes replies is its reason, whatever came before.
 * A kept-alive connection between messages is at rest and owns next to nothing: all of them
-  share the server's one `resting` Connection, and have no `Pending`.
+  share the server's one `resting` Connection, and have no `ActiveState`.
 
-Not here: how long a message may take to arrive (`libserver.inputs`), listeners, timers' queues
+Not here: how long a message may take to arrive (`libserver.receive_timeouts`), listeners, timers' queues
 and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 """
 
@@ -109,7 +109,7 @@ LIMIT_OF = {
 }
 
 
-class Pending:
+class ActiveState:
     """What a connection has to remember while it is not at rest, and how many requests it has answered.
 
     It stands where that number stood (`Message.requests`), and counts on like one.
@@ -129,7 +129,7 @@ class Pending:
     def empty(self) -> bool:
         return not (self.replies or self.held or self.session is not None or self.yielded)
 
-    def __iadd__(self, requests: int) -> Pending:
+    def __iadd__(self, requests: int) -> ActiveState:
         self.requests += requests
         return self
 
@@ -164,13 +164,13 @@ class Message:
     __slots__ = ("connection", "last_active", "requests", "server", "state", "transport")
 
     state: str
-    #: The number, or the `Pending` that has it: a slot for each would cost each idle connection 16 bytes.
-    requests: int | Pending
+    #: The number, or the `ActiveState` that has it: a slot for each would cost each idle connection 16 bytes.
+    requests: int | ActiveState
 
     def __init__(self, server: Server, sock: Any, observer: Observer | None = None) -> None:
         self.server = server
         self.connection = Connection(server.codec, observer)
-        self.last_active = server.loop.lately
+        self.last_active = server.loop.coarse_now
         self.requests = 0
         begin(self, LIFECYCLE, OPEN)
         if observer is not None and server.tap is not None:
@@ -181,7 +181,7 @@ class Message:
         """Serve what has already come; without that, the first message's time runs from now."""
         self.transport.start()
         if self.state is OPEN and not (self.connection.mid_message or self.connection.persistent):
-            self.server.arrivals.expect(self)
+            self.server.receive_timeouts.expect(self)
 
     @property
     def observer(self) -> Observer | None:
@@ -193,16 +193,16 @@ class Message:
         return self.server.ending.get(self)
 
     @property
-    def _pending(self) -> Pending | None:
+    def _pending(self) -> ActiveState | None:
         requests = self.requests
-        return requests if isinstance(requests, Pending) else None
+        return requests if isinstance(requests, ActiveState) else None
 
     @property
-    def pending(self) -> Pending:
+    def pending(self) -> ActiveState:
         """Made on first need, given back by `_rest`."""
         requests = self.requests
-        if not isinstance(requests, Pending):
-            requests = self.requests = Pending(requests)
+        if not isinstance(requests, ActiveState):
+            requests = self.requests = ActiveState(requests)
         return requests
 
     def session(self) -> Session:
@@ -218,7 +218,7 @@ class Message:
     def data_received(self, data: bytes) -> None:
         server = self.server
         loop = server.loop
-        self.last_active = loop.lately
+        self.last_active = loop.coarse_now
         if server.max_requests:
             self._wind_down_before_the_last()
         connection = self.connection
@@ -243,7 +243,7 @@ class Message:
         connection = self.connection
         if taken < len(data):
             if taken:
-                server.arrivals.stop(self)  # a message was completed: the next has its own time
+                server.receive_timeouts.stop(self)  # a message was completed: the next has its own time
             connection.feed(data[taken:])
             self._serve(replies, size)
         elif connection.clear:
@@ -274,7 +274,7 @@ class Message:
             self._finish(replies, size)
             return
         if connection.state is FINISHED:
-            self._because(CloseReason.SERVED)
+            self._set_close_reason(CloseReason.SERVED)
             advance(self, LIFECYCLE, COUPLED[FINISHED])
         self._serve(replies, size)
 
@@ -285,7 +285,7 @@ class Message:
         self._serve([], 0)
 
     def sink_filled(self) -> None:
-        self.last_active = self.server.loop.lately
+        self.last_active = self.server.loop.coarse_now
         if self.server.max_requests:
             self._wind_down_before_the_last()
         self._serve([], 0)
@@ -323,7 +323,7 @@ class Message:
     def _finish(self, replies: list[BytesLike], size: int) -> None:
         """The batch took all, and it was the last: the reply and the FIN, in one packet if it can be."""
         transport = self.transport
-        self._because(CloseReason.SERVED)
+        self._set_close_reason(CloseReason.SERVED)
         advance(self, LIFECYCLE, COUPLED[FINISHED])
         self.write(replies, size, last=True)
         if not transport.queued:
@@ -333,7 +333,7 @@ class Message:
                 advance(self, LIFECYCLE, RELEASED)
                 transport.close()
                 return
-        self.server.arrivals.stop(self)
+        self.server.receive_timeouts.stop(self)
         self._settle()
 
     def own_connection(self) -> Connection:
@@ -345,7 +345,7 @@ class Message:
     def _rest(self) -> None:
         """If it is at rest now, give back what only a busy connection needs."""
         if self.connection.at_rest:
-            self.server.arrivals.stop(self)
+            self.server.receive_timeouts.stop(self)
             self.connection = self.server.resting
             pending = self._pending
             if pending is not None and pending.empty:
@@ -377,7 +377,7 @@ class Message:
             if undecoded > DIRECT_CONTENT:  # more than one read: a large content, or as much that was put off
                 together.spend()
         if completed:
-            self.server.arrivals.stop(self)  # the next has its own time
+            self.server.receive_timeouts.stop(self)  # the next has its own time
         self._settle()
         if self.state is OPEN or self.state is DRAINING:
             if self._may_serve():
@@ -490,7 +490,7 @@ class Message:
 
     def _handle(self, event: Event, replies: list[BytesLike]) -> None:
         if self.connection.state is FINISHED:
-            self._because(CloseReason.SERVED)
+            self._set_close_reason(CloseReason.SERVED)
         if isinstance(event, Request):
             self._request(event, replies)
         elif isinstance(event, Rejected):
@@ -499,7 +499,7 @@ class Message:
             self.server.count_error(event.error)
             self._reply(event.header, event.error, replies)
         elif isinstance(event, Failed):
-            self._because(CloseReason.BAD_FRAMING)
+            self._set_close_reason(CloseReason.BAD_FRAMING)
             self.server.count_error(event.error)
             if event.error.looks_like is not None:
                 self.server.sent_foreign(self, event.error.looks_like)
@@ -508,7 +508,7 @@ class Message:
             self._reply(event.header, event.error, replies)
         elif isinstance(event, EndOfInput):
             gone = CloseReason.PEER_CLOSED if int(self.requests) else CloseReason.SILENT
-            self._because(CloseReason.TRUNCATED if event.truncated else gone)
+            self._set_close_reason(CloseReason.TRUNCATED if event.truncated else gone)
             if self.state is CLOSED:
                 self.transport.abort()  # it lingered, and they have finished
 
@@ -553,7 +553,7 @@ class Message:
         pool = self.server.pool
         pending = self.pending
         if self.connection.state is FINISHED:
-            self._because(CloseReason.SERVED)
+            self._set_close_reason(CloseReason.SERVED)
         if pool.full:
             if self.server.may_wait_for_pool(self):
                 event.undecode()
@@ -577,7 +577,7 @@ class Message:
 
     def _turn_away(self, event: Request) -> list[BytesLike]:
         """Too many wait for a thread already: say so, and serve nothing more here."""
-        self._because(CloseReason.OVERLOADED)
+        self._set_close_reason(CloseReason.OVERLOADED)
         if self.connection.state is not FINISHED:
             self._give_up()
         error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
@@ -602,7 +602,7 @@ class Message:
         self.server.handler_returned()
         if self.state is CLOSED:
             return
-        self.last_active = self.server.loop.lately
+        self.last_active = self.server.loop.coarse_now
         if error is None and _is_past(self.server.loop.clock, owed.deadline):
             error = _outlived()
         if error is not None:
@@ -661,7 +661,7 @@ class Message:
     def pause_writing(self) -> None:
         """Above the high-water mark: this connection's requests wait, and the time of its input stands still."""
         self.transport.pause_reading()
-        self.server.arrivals.hold(self)
+        self.server.receive_timeouts.hold(self)
 
     def resume_writing(self) -> None:
         self._serve([], 0)
@@ -671,7 +671,7 @@ class Message:
             self.server.send_timer.start(self)  # progress: the time begins anew
         else:
             self.server.send_timer.stop(self)
-            self.last_active = self.server.loop.lately
+            self.last_active = self.server.loop.coarse_now
             self._settle()
             if not self.transport.closed:
                 self._look_after()
@@ -682,9 +682,9 @@ class Message:
         """Have time run for the message that is arriving, if there is one, while we read it."""
         connection = self.connection
         if connection.mid_message:
-            self.server.arrivals.note(self, connection.buffered, header_size, self.transport.reading)
+            self.server.receive_timeouts.note(self, connection.buffered, header_size, self.transport.reading)
         else:
-            self.server.arrivals.stop(self)
+            self.server.receive_timeouts.stop(self)
 
     def input_overdue(self, reason: CloseReason) -> None:
         if self.connection.mid_message:
@@ -718,7 +718,7 @@ class Message:
 
     # --- ending ----------------------------------------------------------------------------------
 
-    def _because(self, reason: CloseReason) -> None:
+    def _set_close_reason(self, reason: CloseReason) -> None:
         """The first cause is the reason."""
         self.server.ending.setdefault(self, reason)
 
@@ -726,11 +726,11 @@ class Message:
         """It ends here and now. Good order is reached when all that is owed has left, not before."""
         if self.state is DRAINING and self.reason in IN_GOOD_ORDER:
             del self.server.ending[self]
-        self._because(reason)
+        self._set_close_reason(reason)
 
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
         """Serve nothing more: `error` is the last reply, after those owed before it."""
-        self._because(reason)
+        self._set_close_reason(reason)
         header = self.connection.header
         self.connection.owe_error()
         self.server.count_error(error)
@@ -754,8 +754,8 @@ class Message:
             and not connection.mid_message
             and not self.transport.unread()
         ):
-            self._because(CloseReason.SHUTDOWN if self.server.draining else CloseReason.RETIRED)
-            connection.finish_begun()
+            self._set_close_reason(CloseReason.SHUTDOWN if self.server.draining else CloseReason.RETIRED)
+            connection.start_drain()
             advance(self, LIFECYCLE, SHUTDOWN)
 
     def _give_up_if_last(self) -> None:
@@ -784,7 +784,7 @@ class Message:
             self.transport.close()
         elif connection.state is FINISHED or connection.state is FAILED:
             advance(self, LIFECYCLE, SETTLED)
-            self.server.arrivals.stop(self)
+            self.server.receive_timeouts.stop(self)
             self.transport.linger()
             self.server.linger(self)
 
@@ -814,14 +814,14 @@ class Message:
         if self.idle and not unread:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:
-            self._because(CloseReason.SHUTDOWN)
-            self.own_connection().finish_begun(unread)
+            self._set_close_reason(CloseReason.SHUTDOWN)
+            self.own_connection().start_drain(unread)
             advance(self, LIFECYCLE, SHUTDOWN)
             self._serve([], 0)
 
     def release(self, reason: CloseReason) -> None:
         """Close between messages: FIN alone."""
-        self._because(reason)
+        self._set_close_reason(reason)
         advance(self, LIFECYCLE, RELEASED)
         self.transport.close()
 
@@ -873,7 +873,7 @@ class Message:
             together.take(self)
         server = self.server
         requests = self.requests
-        if isinstance(requests, Pending):
+        if isinstance(requests, ActiveState):
             if requests.session is not None:
                 requests.session.closed = True
             server.forget(self, server.ending.pop(self))  # whoever entered CLOSED said why
@@ -908,7 +908,7 @@ class Message:
         """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
         server = self.server
         reason = self.reason
-        arriving = server.arrivals.part(self)
+        arriving = server.receive_timeouts.part(self)
         timers = {
             "header": arriving == "header",
             "content": arriving == "content",

@@ -29,10 +29,10 @@ from functools import cache, partial
 from selectors import BaseSelector
 from typing import Any, TypeVar
 
-from eventloop import Address, EventLoop, Fifo, Listener, WaterMarks, parse_address
+from eventloop import Address, EventLoop, Listener, TimeoutQueue, WaterMarks, parse_address
 from eventloop.addresses import ECHO, ECHO_UDP, TCP, UNIX, host_of
 from eventloop.listener import accept_queue
-from eventloop.loop import LATELY
+from eventloop.loop import COARSE
 from eventloop.transport import close_socket, peer_name
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded, ProtocolError
@@ -43,7 +43,6 @@ from .dispatcher import Dispatcher
 from .echo import EchoConnection, EchoDatagrams
 from .failures import Failures
 from .foreign import advice_for
-from .inputs import Arrivals
 from .limits import (
     BROKEN_WITHIN,
     DESCRIPTORS_KEPT_BACK,
@@ -58,6 +57,7 @@ from .listeners import cannot_listen
 from .message import Message
 from .notices import Notices
 from .reasons import CloseReason
+from .receive_timeouts import ReceiveTimeouts
 from .slowness import SLOW, Slowness
 from .system import System
 from .together import Together
@@ -169,11 +169,13 @@ class Server:
 
         limits_ = self.limits
         self.together = Together(self)
-        self.arrivals: Arrivals[Message] = Arrivals(limits_, self.loop, self._overdue)
-        self.send_timer: Fifo[Accepted] = self._timer(limits_.send_timeout, lambda accepted: accepted.send_expired())
-        self.linger_timer: Fifo[Message] = self._timer(LINGER, Message.linger_expired)
-        self.unwatched_timer: Fifo[Message] = self._timer(BROKEN_WITHIN, Message.look_for_break)
-        self.refused_timer: Fifo[Message] = self._timer(REFUSED_LINGER, Message.linger_expired)
+        self.receive_timeouts: ReceiveTimeouts[Message] = ReceiveTimeouts(limits_, self.loop, self._overdue)
+        self.send_timer: TimeoutQueue[Accepted] = self._timer(
+            limits_.send_timeout, lambda accepted: accepted.send_expired()
+        )
+        self.linger_timer: TimeoutQueue[Message] = self._timer(LINGER, Message.linger_expired)
+        self.unwatched_timer: TimeoutQueue[Message] = self._timer(BROKEN_WITHIN, Message.look_for_break)
+        self.refused_timer: TimeoutQueue[Message] = self._timer(REFUSED_LINGER, Message.linger_expired)
 
         #: open connections, each with the time it was accepted at, on the loop's clock
         self.connections: dict[Accepted, float] = {}
@@ -220,14 +222,14 @@ class Server:
         if limits_.max_age:
             self.loop.call_later(limits_.max_age, self._sweep_old)
 
-    def _timer(self, seconds: float, expired: Callable[[A], None]) -> Fifo[A]:
+    def _timer(self, seconds: float, expired: Callable[[A], None]) -> TimeoutQueue[A]:
         """A queue of those that wait equally long. Who has ended meanwhile, in the same turn, is spared."""
 
         def expire(message: A) -> None:
             if not message.transport.closed:
                 self.guard(message, partial(expired, message))
 
-        return self.loop.fifo(seconds, expire)
+        return self.loop.timeout_queue(seconds, expire)
 
     def _overdue(self, message: Message, reason: CloseReason) -> None:
         if not message.transport.closed:
@@ -305,7 +307,7 @@ class Server:
 
     def _welcome(self, accepted: Accepted, peer: Any) -> None:
         self.accepted += 1
-        self.connections[accepted] = self.loop.lately
+        self.connections[accepted] = self.loop.coarse_now
         if self.limits.max_connections_per_ip and (ip := ip_of(peer)):
             self._ip_of[accepted] = ip
             self._from_ip[ip] += 1
@@ -354,7 +356,7 @@ class Server:
             return
         self.accepted += 1
         message = Message(self, sock)
-        self.refused[message] = self.loop.lately
+        self.refused[message] = self.loop.coarse_now
         message.refuse(Overloaded(f"{why}; try again later"))
 
     def _refuse_unread(self, sock: Any) -> None:
@@ -489,7 +491,7 @@ class Server:
                 self.refused_timer.stop(accepted)
             if self._waiting_for_pool:
                 self._waiting_for_pool.pop(accepted, None)
-            self.arrivals.stop(accepted)
+            self.receive_timeouts.stop(accepted)
             if self.linger_timer.due:
                 self.linger_timer.stop(accepted)
             if self.unwatched_timer.due:
@@ -514,7 +516,7 @@ class Server:
         each request. Looking at all of them now and then is cheaper: the hot path only notes
         the time.
         """
-        timeout = self.limits.idle_timeout + LATELY  # which `last_active` may lag behind: never close too early
+        timeout = self.limits.idle_timeout + COARSE  # which `last_active` may lag behind: never close too early
         now = self.loop.now
         earliest = now + timeout
         for accepted in list(self.connections):

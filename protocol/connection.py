@@ -82,7 +82,7 @@ class Connection:
     `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply;
     for a client, replies it waits for. `persistent`: keep-alive was asked for (server) or
     granted (client); `granted`: a reply has said so (server). `closing`: it will not be kept
-    for long (see `wind_down` and `finish_begun`).
+    for long (see `wind_down` and `start_drain`).
     """
 
     __slots__ = (
@@ -249,7 +249,7 @@ class Connection:
     def wind_down(self) -> None:
         """Serve on, and expect an end: no rest and no batch any more, so that any reply may become the last.
 
-        Whoever owns the socket calls `finish_begun` right before the reply that shall say `close`.
+        Whoever owns the socket calls `start_drain` right before the reply that shall say `close`.
         """
         if not self.closing:
             self.closing = True
@@ -259,7 +259,7 @@ class Connection:
     def winding_down(self) -> bool:
         return self._fence == math.inf
 
-    def finish_begun(self, unread: int = 0) -> None:
+    def start_drain(self, unread: int = 0) -> None:
         """Serve the messages that have begun, and none that begins later.
 
         A message has begun if a byte of it was fed, or is among the `unread` bytes that are still to be
@@ -270,7 +270,7 @@ class Connection:
 
     @property
     def all_begun_read(self) -> bool:
-        """After `finish_begun`: whatever is read from here on began later."""
+        """After `start_drain`: whatever is read from here on began later."""
         return self.closing and self._fence <= 0 and (self.state is PROTOHEADER or self.state is JSONHEADER)
 
     @property

@@ -24,7 +24,7 @@ PROTOCOL = """
     encode_json
 """
 EVENTLOOP = """
-    Address Connector Deadlines Endpoint EventHandler EventLoop Fifo Listener StreamProtocol Timer Timers
+    Address Connector TimerWheel Endpoint EventHandler EventLoop TimeoutQueue Listener StreamProtocol Timer Timers
     Transport WaterMarks parse_address parse_duration
 """
 LIBSERVER = """

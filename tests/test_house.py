@@ -349,3 +349,53 @@ def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
         and not list((ROOT / "tests" / part).glob(f"test_{path.stem}*.py"))
     ]
     assert missing == []
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+#: Names that were the project's own where the field has a word, with that word (docs/glossary.md).
+OLD_WORDS = {
+    "Arrivals": "ReceiveTimeouts",
+    "Deadlines": "TimerWheel",
+    "Fifo": "TimeoutQueue",
+    "Pending": "ActiveState",
+    "Spinning": "BusyPoller",
+    "_because": "_set_close_reason",
+    "answer_batch": "Dispatcher.serve",
+    "answer_each": "Dispatcher.serve_each",
+    "can_batch": "Connection.clear",
+    "fifo": "timeout_queue",
+    "finish_begun": "start_drain",
+    "holders": "port_owner",
+    "lately": "coarse_now",
+}
+
+
+def names_defined(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and name of everything that a module defines, assigns or takes as an argument; its own name, too."""
+    yield 1, path.stem
+    for node in ast.walk(tree(path)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+
+
+def test_no_part_of_the_product_goes_back_to_an_old_word() -> None:
+    wrong = [
+        f"{name(path)}:{line} defines {word}: say {OLD_WORDS[word]}"
+        for part in MAY_IMPORT
+        for path in sources(part)
+        for line, word in names_defined(path)
+        if word in OLD_WORDS
+    ]
+    assert wrong == []
+
+
+def test_the_glossary_tells_every_word_that_took_the_place_of_an_old_one() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert [word for word in OLD_WORDS.values() if f"`{word}`" not in glossary] == []

@@ -28,7 +28,7 @@ from typing import Any, cast
 import libserver.message
 from benchmarks.peers.command import BACKLOG, announce, arguments, listen, read_modestly
 from eventloop import EventLoop, WaterMarks
-from eventloop.loop import LATELY, READ, WRITE
+from eventloop.loop import COARSE, READ, WRITE
 from libserver import Server
 
 
@@ -43,9 +43,9 @@ class BorrowedLoop(EventLoop):
         self._tick()
 
     def _tick(self) -> None:
-        """asyncio tells nobody that a turn begins: the time is read as often as `lately` wants it."""
-        self.now = self.lately = self.clock()
-        self.borrowed.call_later(LATELY, self._tick)
+        """asyncio tells nobody that a turn begins: the time is read as often as `coarse_now` wants it."""
+        self.now = self.coarse_now = self.clock()
+        self.borrowed.call_later(COARSE, self._tick)
 
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> Any:
         return self.borrowed.call_later(seconds, callback, *args)

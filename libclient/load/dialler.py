@@ -35,7 +35,7 @@ class Dialler(Generic[Place]):
         self._rate = rate
         self._dial = dial
         self._queue: deque[Place] = deque()
-        self._retry = loop.fifo(RETRY_AFTER, self._join)
+        self._retry = loop.timeout_queue(RETRY_AFTER, self._join)
         self._credit = 1.0
         self._counted_at = loop.now
         self._closed = False

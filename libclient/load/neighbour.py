@@ -11,7 +11,7 @@ are what it adds up.
 Rules:
 
 * The first thread's time is the server's: ours has one that serves.
-* The server asks again some times before it sleeps (`eventloop.spinning`), so it may seem a little busier
+* The server asks again some times before it sleeps (`eventloop.busy_poller`), so it may seem a little busier
   than it is, never less busy.
 * Only loopback and UNIX sockets are this machine for certain. An address of ours on the network is too;
   who loads that is told to use another machine a little too late, and nothing worse.

@@ -124,7 +124,7 @@ class Runner:
         self.collector.sender = _Answered(self)
         self.beside = Beside(config, self.loop, self.shared, endpoints, self.workload)
         self.gauges = Gauges(self.loop)
-        self._greeting = self.loop.fifo(SPEAK_EVERY, self._speak)
+        self._greeting = self.loop.timeout_queue(SPEAK_EVERY, self._speak)
         self._profile = config.load
         self._load_began = 0
         self._window_ok = self._window_replies = 0

@@ -97,7 +97,7 @@ class _Many:
         self.address: Address = args.target
         self.messages = messages
         self.expected = b"".join(messages)
-        self.patience = loop.fifo(args.timeout, _expired)
+        self.patience = loop.timeout_queue(args.timeout, _expired)
         kind = DatagramEcho if args.target.scheme == ECHO_UDP else StreamEcho
         self.all: list[RawEcho] = []
         self.to_do = args.connections

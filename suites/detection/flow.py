@@ -12,7 +12,7 @@ from typing import Any
 
 from eventloop import Transport
 from eventloop.transport import READ, WRITE
-from libserver import inputs, message
+from libserver import message, receive_timeouts
 from libserver.pool import HandlerPool
 from libserver.reasons import CloseReason
 from protocol.errors import TimedOut
@@ -47,13 +47,13 @@ def reset(sock: Any) -> None:
     options=SHORT,
 )
 def timer_per_byte() -> None:
-    note = inputs.Arrivals.note
+    note = receive_timeouts.ReceiveTimeouts.note
 
-    def anew(self: inputs.Arrivals[Any], connection: Any, *arguments: Any) -> None:
+    def anew(self: receive_timeouts.ReceiveTimeouts[Any], connection: Any, *arguments: Any) -> None:
         self.stop(connection)
         note(self, connection, *arguments)
 
-    inputs.Arrivals.note = anew  # type: ignore[method-assign]
+    receive_timeouts.ReceiveTimeouts.note = anew  # type: ignore[method-assign]
 
 
 @broken(

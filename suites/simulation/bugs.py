@@ -159,10 +159,10 @@ def give_up_without_closing(self: Connector, error: OSError) -> None:
 
 
 def stop_no_input_timer(self: Server, accepted: Any, reason: CloseReason) -> None:
-    arriving = isinstance(accepted, Message) and self.arrivals.part(accepted) is not None
+    arriving = isinstance(accepted, Message) and self.receive_timeouts.part(accepted) is not None
     _forget(self, accepted, reason)
     if arriving:
-        self.arrivals.expect(accepted)
+        self.receive_timeouts.expect(accepted)
 
 
 def stop_no_linger_timer(self: Server, accepted: Any, reason: CloseReason) -> None:

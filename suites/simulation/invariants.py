@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eventloop import Fifo
+from eventloop import TimeoutQueue
 from eventloop.transport import RECV_SIZE
 from libserver.failures import EVENT as HANDLER_FAILED
 from libserver.limits import BROKEN_WITHIN, LINGER, REFUSED_LINGER, REFUSED_LINGERING, STALLED
@@ -207,9 +207,9 @@ class NoTimerSurvives(Invariant):
     def swept(self, world: World) -> None:
         server = world.server
         if not self._queues:
-            self._queues = {name: queue.due for name, queue in vars(server).items() if isinstance(queue, Fifo)}
-            self._queues["arrivals"] = server.arrivals._arrivals
-            self._queues["its deadlines"] = server.arrivals._deadlines._slot_of
+            self._queues = {name: queue.due for name, queue in vars(server).items() if isinstance(queue, TimeoutQueue)}
+            self._queues["arrivals"] = server.receive_timeouts._arrivals
+            self._queues["its deadlines"] = server.receive_timeouts._deadlines._slot_of
         for name, subjects in self._queues.items():
             for subject in subjects:
                 if subject not in server.connections and subject not in server.refused:

@@ -383,7 +383,7 @@ def test_whether_more_has_come_is_polled_or_read(
 
 @pytest.mark.parametrize(("name", "spins"), [(NOTHING, True), ("spin", False)])
 def test_the_loop_spins_or_sleeps_at_once(bench: Make, name: str, spins: bool) -> None:
-    assert bool(bench(name).server.loop._spinning.polls) == spins
+    assert bool(bench(name).server.loop._busy_poller.polls) == spins
 
 
 @pytest.mark.parametrize(("name", "call"), [(NOTHING, True), ("in-place", False)])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from eventloop import EventLoop
-from eventloop.loop import LATELY, READ, WRITE
+from eventloop.loop import COARSE, READ, WRITE
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, FaultySocket
 from tests.fakes.selector import FakeSelector, SleepsForEver
@@ -169,15 +169,15 @@ def test_now_is_read_once_per_turn_after_select(loop: EventLoop, clock: FakeCloc
 
 
 def test_lately_follows_now_in_steps_of_a_quarter_of_a_second(loop: EventLoop, clock: FakeClock) -> None:
-    start = loop.lately
+    start = loop.coarse_now
     assert start == loop.now
-    clock.advance(LATELY / 2)
+    clock.advance(COARSE / 2)
     loop.run_once(0)
-    assert loop.lately is start  # the same float, shared by all who note it
-    clock.advance(LATELY / 2)
+    assert loop.coarse_now is start  # the same float, shared by all who note it
+    clock.advance(COARSE / 2)
     loop.run_once(0)
-    assert loop.lately is loop.now
-    assert loop.now == start + LATELY
+    assert loop.coarse_now is loop.now
+    assert loop.now == start + COARSE
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_a_timer_in_a_year_does_not_break_the_real_selector(
 
 def test_a_fifo_of_the_loop_goes_by_the_loops_time(loop: EventLoop, clock: FakeClock) -> None:
     expired: list[str] = []
-    fifo = loop.fifo(10.0, expired.append)
+    fifo = loop.timeout_queue(10.0, expired.append)
     fifo.start("a")
     start = clock.now
     while not expired:
@@ -432,7 +432,7 @@ def test_a_fifo_of_the_loop_goes_by_the_loops_time(loop: EventLoop, clock: FakeC
 def test_a_fifo_started_between_turns_counts_from_that_moment(loop: EventLoop, clock: FakeClock) -> None:
     """A blocking client turns the loop only while it waits: `now` may be long past."""
     expired: list[str] = []
-    fifo = loop.fifo(10.0, expired.append)
+    fifo = loop.timeout_queue(10.0, expired.append)
     clock.advance(60.0)
     fifo.start("a")
     loop.run_once(9.75)
@@ -626,7 +626,7 @@ def test_an_expiry_that_raises_lets_the_others_of_its_fifo_expire(loop: EventLoo
 
     errors: list[object] = []
     loop.on_error = lambda source, error: errors.append(source)
-    fifo = loop.fifo(1.0, expire)
+    fifo = loop.timeout_queue(1.0, expire)
     fifo.start("a")
     fifo.start("b")
     loop.run_once()

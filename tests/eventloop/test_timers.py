@@ -1,4 +1,4 @@
-"""Timers: in order, cancelled for nothing, and never growing. Fifo, Deadlines: few heap entries for many."""
+"""Timers: in order, cancelled for nothing, and never growing. TimeoutQueue, TimerWheel: few heap entries for many."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eventloop.timers import SLOTS, Deadlines, Fifo, Timers, parse_duration
+from eventloop.timers import SLOTS, TimeoutQueue, Timers, TimerWheel, parse_duration
 from tests.fakes.clock import FakeClock
 
 
@@ -175,17 +175,19 @@ def test_the_count_is_right_after_any_mix_of_operations() -> None:
         assert timers.next_due() == min((t.when for t in alive), default=None)
 
 
-# --- Fifo ----------------------------------------------------------------------------
+# --- TimeoutQueue ----------------------------------------------------------------------------
 
 
 class Bench:
-    """A Fifo on a heap of its own, and the clock that both go by."""
+    """A TimeoutQueue on a heap of its own, and the clock that both go by."""
 
     def __init__(self, seconds: float, expired: Callable[[Any], object] | None = None) -> None:
         self.clock = FakeClock()
         self.timers = Timers()
         self.expired: list[Any] = []
-        self.fifo: Fifo[Any] = Fifo(seconds, expired or self.expired.append, self.clock, self.timers.add)
+        self.queue: TimeoutQueue[Any] = TimeoutQueue(
+            seconds, expired or self.expired.append, self.clock, self.timers.add
+        )
 
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -194,19 +196,19 @@ class Bench:
 
 def test_a_subject_expires_exactly_when_its_time_is_up() -> None:
     bench = Bench(10.0)
-    bench.fifo.start("a")
+    bench.queue.start("a")
     bench.advance(9.75)
     assert bench.expired == []
-    assert "a" in bench.fifo
+    assert "a" in bench.queue
     bench.advance(0.25)
     assert bench.expired == ["a"]
-    assert "a" not in bench.fifo
+    assert "a" not in bench.queue
 
 
 def test_each_subject_expires_at_its_own_time_in_the_order_they_began() -> None:
     bench = Bench(10.0)
     for subject in "abc":
-        bench.fifo.start(subject)
+        bench.queue.start(subject)
         bench.advance(1.0)
     assert bench.expired == []
     for expected in (["a"], ["a", "b"], ["a", "b", "c"]):
@@ -216,11 +218,11 @@ def test_each_subject_expires_at_its_own_time_in_the_order_they_began() -> None:
 
 def test_starting_again_begins_the_wait_anew() -> None:
     bench = Bench(10.0)
-    bench.fifo.start("a")
-    bench.fifo.start("b")
+    bench.queue.start("a")
+    bench.queue.start("b")
     bench.advance(6.0)
-    bench.fifo.start("a")
-    assert len(bench.fifo) == 2
+    bench.queue.start("a")
+    assert len(bench.queue) == 2
     bench.advance(4.0)
     assert bench.expired == ["b"]
     bench.advance(5.75)
@@ -231,10 +233,10 @@ def test_starting_again_begins_the_wait_anew() -> None:
 
 def test_a_stopped_subject_never_expires() -> None:
     bench = Bench(10.0)
-    bench.fifo.start("a")
-    bench.fifo.stop("a")
-    bench.fifo.stop("a")
-    bench.fifo.stop("never started")
+    bench.queue.start("a")
+    bench.queue.stop("a")
+    bench.queue.stop("a")
+    bench.queue.stop("never started")
     bench.advance(1000.0)
     assert bench.expired == []
     assert len(bench.timers) == 0
@@ -243,30 +245,30 @@ def test_a_stopped_subject_never_expires() -> None:
 def test_many_subjects_own_one_heap_entry_together() -> None:
     bench = Bench(10.0)
     for i in range(10_000):
-        bench.fifo.start(i)
+        bench.queue.start(i)
     assert len(bench.timers) == 1
-    assert len(bench.fifo) == 10_000
+    assert len(bench.queue) == 10_000
 
 
 def test_starting_and_stopping_without_end_grows_nothing() -> None:
     bench = Bench(10.0)
     for i in range(50_000):
-        bench.fifo.start(i)
-        bench.fifo.start("again")
-        bench.fifo.stop(i)
+        bench.queue.start(i)
+        bench.queue.start("again")
+        bench.queue.stop(i)
         if not i % 100:
             bench.advance(0.5)
         assert len(bench.timers._heap) <= 1
-    assert len(bench.fifo) == 1
+    assert len(bench.queue) == 1
     assert bench.expired == []
 
 
 def test_when_the_head_has_stopped_the_entry_moves_to_the_next_ones_time() -> None:
     bench = Bench(10.0)
-    bench.fifo.start("a")
+    bench.queue.start("a")
     bench.advance(4.0)
-    bench.fifo.start("b")
-    bench.fifo.stop("a")
+    bench.queue.start("b")
+    bench.queue.stop("a")
     bench.advance(6.0)
     assert bench.timers.next_due() == bench.clock.now + 4.0
     assert bench.expired == []
@@ -276,10 +278,10 @@ def test_when_the_head_has_stopped_the_entry_moves_to_the_next_ones_time() -> No
 
 def test_an_emptied_fifo_leaves_the_heap_and_can_start_again() -> None:
     bench = Bench(10.0)
-    bench.fifo.start("a")
+    bench.queue.start("a")
     bench.advance(10.0)
     assert bench.timers.next_due() is None
-    bench.fifo.start("a")
+    bench.queue.start("a")
     bench.advance(10.0)
     assert bench.expired == ["a", "a"]
 
@@ -289,11 +291,11 @@ def test_an_expiry_that_stops_another_spares_it() -> None:
 
     def expire(subject: str) -> None:
         expired.append(subject)
-        bench.fifo.stop("b")
+        bench.queue.stop("b")
 
     bench = Bench(10.0, expire)
     for subject in "abc":
-        bench.fifo.start(subject)
+        bench.queue.start(subject)
     bench.advance(10.0)
     assert expired == ["a", "c"]
 
@@ -304,11 +306,11 @@ def test_an_expiry_that_restarts_another_gives_it_its_whole_time() -> None:
     def expire(subject: str) -> None:
         expired.append(subject)
         if subject == "a":
-            bench.fifo.start("b")
+            bench.queue.start("b")
 
     bench = Bench(10.0, expire)
     for subject in "abc":
-        bench.fifo.start(subject)
+        bench.queue.start(subject)
     bench.advance(10.0)
     assert expired == ["a", "c"]
     bench.advance(9.75)
@@ -322,10 +324,10 @@ def test_a_subject_restarted_by_its_own_expiry_expires_again_one_period_later() 
 
     def expire(subject: str) -> None:
         expired.append(subject)
-        bench.fifo.start(subject)
+        bench.queue.start(subject)
 
     bench = Bench(10.0, expire)
-    bench.fifo.start("a")
+    bench.queue.start("a")
     for turn in range(1, 4):
         bench.advance(10.0)
         assert expired == ["a"] * turn
@@ -334,8 +336,8 @@ def test_a_subject_restarted_by_its_own_expiry_expires_again_one_period_later() 
 
 def test_an_expiry_finds_its_subject_taken_out() -> None:
     seen = []
-    bench = Bench(1.0, lambda subject: seen.append(subject in bench.fifo))
-    bench.fifo.start("a")
+    bench = Bench(1.0, lambda subject: seen.append(subject in bench.queue))
+    bench.queue.start("a")
     bench.advance(1.0)
     assert seen == [False]
 
@@ -350,7 +352,7 @@ def test_an_expiry_that_raises_does_not_withhold_the_others() -> None:
 
     bench = Bench(10.0, expire)
     for subject in "abc":
-        bench.fifo.start(subject)
+        bench.queue.start(subject)
     with pytest.raises(RuntimeError, match="boom"):
         bench.advance(10.0)
     run_due(bench.timers, bench.clock.now)
@@ -359,18 +361,18 @@ def test_an_expiry_that_raises_does_not_withhold_the_others() -> None:
 
 def test_zero_seconds_turn_the_timeout_off() -> None:
     bench = Bench(0)
-    bench.fifo.start("a")
-    assert len(bench.fifo) == 0
+    bench.queue.start("a")
+    assert len(bench.queue) == 0
     assert len(bench.timers) == 0
     bench.advance(1000.0)
     assert bench.expired == []
 
 
-# --- Deadlines -----------------------------------------------------------------------
+# --- TimerWheel -----------------------------------------------------------------------
 
 
 class Wheel:
-    """Deadlines on a heap of their own: who is looked at when, and until when each is put off."""
+    """TimerWheel on a heap of their own: who is looked at when, and until when each is put off."""
 
     def __init__(self, tick: float = 0.125) -> None:
         self.clock = FakeClock()
@@ -378,7 +380,7 @@ class Wheel:
         self.looks: list[tuple[float, Any]] = []
         self.due: dict[Any, float] = {}  # what a look returns, as long as it is not yet
         self.on_look: Callable[[Any], object] = lambda subject: None
-        self.deadlines: Deadlines[Any] = Deadlines(tick, self._look, self.clock, self.timers.add)
+        self.deadlines: TimerWheel[Any] = TimerWheel(tick, self._look, self.clock, self.timers.add)
 
     def _look(self, subject: Any) -> float | None:
         assert subject not in self.deadlines

@@ -120,7 +120,7 @@ def test_what_these_raise_is_logged_and_changes_nothing(kind: type[BaseException
 def test_a_connection_has_no_session_unless_somebody_asked_to_be_told() -> None:
     with turned() as home:
         home.peer()
-        assert home.only.requests == 0  # no `Pending`, so no session
+        assert home.only.requests == 0  # no `ActiveState`, so no session
 
 
 @pytest.mark.parametrize(

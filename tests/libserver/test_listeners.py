@@ -13,8 +13,8 @@ import pytest
 
 from eventloop import Address, parse_address
 from libserver import CannotListen, Server, ServerLimits
-from libserver.holders import Holder
 from libserver.listeners import MAX_KEEPIDLE, Bound, handed_over, listen
+from libserver.port_owner import Holder
 from libserver.server import SCHEMES
 from tests.support.peer import connected
 from tests.support.server import descriptors, serving

@@ -55,7 +55,7 @@ def costs() -> Iterator[Costs]:
     made = Costs()
     with turned(made.actions) as made.home:
         loop: Any = made.home.server.loop
-        loop._spinning = InOrder(loop._spinning)
+        loop._busy_poller = InOrder(loop._busy_poller)
         yield made
 
 

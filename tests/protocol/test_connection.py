@@ -524,7 +524,7 @@ def test_a_connection_kept_alive_between_messages_is_at_rest_and_like_any_other(
 
 def test_a_connection_that_ends_is_not_at_rest():
     drained, ended = (Connection.kept_alive(Codec(SERVER)) for _ in range(2))
-    drained.finish_begun()
+    drained.start_drain()
     assert not drained.at_rest
     ended.feed_eof()
     assert not ended.at_rest
@@ -795,7 +795,7 @@ def test_replies_are_read_by_a_client_as_they_were_meant():
 def test_a_drain_between_messages_finds_all_begun_read():
     connection = server()
     assert not connection.all_begun_read  # nobody asked
-    connection.finish_begun()
+    connection.start_drain()
     assert connection.all_begun_read
     connection.receive_data(NEXT[:5])
     assert connection.state == "JSONHEADER"
@@ -814,7 +814,7 @@ def test_a_drain_serves_every_message_of_which_a_byte_was_there(content, behind,
         connection.feed(first[:place])
         events = [connection.next_event()] if looked_at else []
         connection.feed(behind)
-        connection.finish_begun()
+        connection.start_drain()
         begun = 2 if behind else 1
         connection.feed(first[place:])
         connection.feed((NEXT[len(behind) :] if behind else b"") + NEXT)
@@ -832,7 +832,7 @@ def test_a_drain_inside_a_large_content_that_is_whole_counts_what_is_behind_it()
     connection = server()
     connection.receive_data(header(DIRECT_CONTENT, "x/y", connection="keep-alive"))
     connection.feed(b"x" * DIRECT_CONTENT + NEXT[:1])
-    connection.finish_begun()
+    connection.start_drain()
     assert isinstance(connection.next_event(), Request)
     assert not connection.all_begun_read
     connection.feed(NEXT[1:] + NEXT)
@@ -843,7 +843,7 @@ def test_a_drain_inside_a_large_content_that_is_whole_counts_what_is_behind_it()
 def test_while_something_begun_is_unread_no_reply_says_close():
     connection = server()
     [asked] = requests_of(connection, NEXT + NEXT[:9])
-    connection.finish_begun()
+    connection.start_drain()
     assert says(connection.send_json(asked.header, RESULT)) == "keep-alive"
     [asked] = requests_of(connection, NEXT[9:])
     assert says(connection.send_json(asked.header, RESULT)) == "close"
@@ -852,7 +852,7 @@ def test_while_something_begun_is_unread_no_reply_says_close():
 def test_a_drained_one_shot_reply_says_close():
     connection = server()
     connection.receive_data(request({})[:9])
-    connection.finish_begun()
+    connection.start_drain()
     [asked] = requests_of(connection, request({})[9:])
     assert says(connection.send_json(asked.header, RESULT)) == "close"
 
@@ -867,14 +867,14 @@ def test_while_it_winds_down_no_reply_says_close_until_it_is_told_to_finish():
         assert not connection.all_begun_read
         assert says(connection.send_json(asked.header, RESULT)) == word
     [asked] = requests_of(connection, NEXT)
-    connection.finish_begun()
+    connection.start_drain()
     assert not connection.winding_down
     assert says(connection.send_json(asked.header, RESULT)) == "close"
 
 
 def test_winding_down_does_not_take_back_that_it_finishes():
     connection = server()
-    connection.finish_begun()
+    connection.start_drain()
     connection.wind_down()
     assert not connection.winding_down
     assert connection.all_begun_read
@@ -889,7 +889,7 @@ def test_what_is_still_to_be_fed_has_begun_too(pieces):
         connection = server()
         connection.feed(begun[:read])
         events = connection._events()
-        connection.finish_begun(len(begun) - read)
+        connection.start_drain(len(begun) - read)
         rest = begun[read:] + NEXT[1:] + NEXT
         asked = []
         while rest and not connection.all_begun_read:
@@ -1130,7 +1130,7 @@ def test_a_connection_between_messages_that_owes_nothing_is_clear():
 def test_a_connection_that_is_watched_or_ends_is_not_clear():
     assert not Connection(Codec(SERVER), Deaf()).clear
     drained, given_up = server(), server()
-    drained.finish_begun()
+    drained.start_drain()
     given_up.give_up()
     assert not drained.clear
     assert not given_up.clear

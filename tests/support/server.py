@@ -96,7 +96,7 @@ def check_closed(server: Server) -> None:
     assert not server.refused
     check_books(server)
     timers: tuple[Sized, ...] = (
-        server.arrivals,
+        server.receive_timeouts,
         server.send_timer,
         server.linger_timer,
         server.refused_timer,

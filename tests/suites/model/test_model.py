@@ -39,7 +39,7 @@ def test_it_notices_a_last_cause_that_wins(monkeypatch: pytest.MonkeyPatch) -> N
     def because(self: Message, reason: Any) -> None:
         self.server.ending[self] = reason
 
-    monkeypatch.setattr(Message, "_because", because)
+    monkeypatch.setattr(Message, "_set_close_reason", because)
     caught_by_the_model(monkeypatch)
 
 

@@ -15,7 +15,7 @@ Rules:
   forward by as long as the pause was.
 * A byte moves a deadline later and never earlier, so nothing is done when one comes but to
   note it. A connection is looked at when its message was overdue, and again at the time by
-  which it is overdue then (`eventloop.Deadlines`).
+  which it is overdue then (`eventloop.TimerWheel`).
 * Between messages a connection owns nothing here.
 
 Not here: when a connection pauses, and what an overdue one is told (`libserver.message`); those
@@ -28,12 +28,12 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from eventloop import Deadlines, EventLoop
+from eventloop import EventLoop, TimerWheel
 
 from .limits import RATE_GRACE, RATE_WINDOW, ServerLimits
 from .reasons import CloseReason
 
-__all__ = ["Arrivals"]
+__all__ = ["ReceiveTimeouts"]
 
 #: How late an overdue message may be found out, as a part of the shortest of its limits.
 LATE_PART = 1 / 16
@@ -102,7 +102,7 @@ class _Arrival:
         return due, reason
 
 
-class Arrivals(Generic[S]):
+class ReceiveTimeouts(Generic[S]):
     """The messages that are arriving at a server, by connection.
 
     `overdue(connection, reason)` is called once for each that is late, when it is out of here.
@@ -117,7 +117,7 @@ class Arrivals(Generic[S]):
         shortest = min(filter(None, (limits.header_timeout, limits.content_timeout, grace)), default=math.inf)
         tick = min(MOST_TICK, max(LEAST_TICK, shortest * LATE_PART))
         tick = math.ldexp(0.5, math.frexp(tick)[1])  # the power of two below it
-        self._deadlines: Deadlines[S] = Deadlines(tick, self._look, loop.clock, loop.call_at)
+        self._deadlines: TimerWheel[S] = TimerWheel(tick, self._look, loop.clock, loop.call_at)
 
     def __len__(self) -> int:
         return len(self._arrivals)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eventloop import Address
-from libserver.holders import Holder, who_holds
+from libserver.port_owner import Holder, who_holds
 from tests.libserver.test_sock_diag import kernel_tells
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells, by /proc")

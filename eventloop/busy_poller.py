@@ -6,7 +6,7 @@ in the network's time; on one machine, with one client that waits for each answe
 the round trip. So the loop may ask again some times, without sleeping, before it sleeps: as Go's
 scheduler spins before it parks a thread, and as the kernel's `busy_poll` does for a socket.
 
-It is a bet, and `Spinning` makes it only while it pays: what came while spinning counts for it,
+It is a bet, and `BusyPoller` makes it only while it pays: what came while spinning counts for it,
 a spin that was for nothing counts against it, and when the account is empty only one sleep in
 `REST` is preceded by a spin, to see whether times have changed. So a server that waits for
 seconds, or shares its only core with its clients, spins on one turn in a hundred.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import selectors
 
-__all__ = ["Spinning"]
+__all__ = ["BusyPoller"]
 
 #: The most bets in a row that may be lost.
 MAX_CREDIT = 8
@@ -31,7 +31,7 @@ REST = 100
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 
-class Spinning:
+class BusyPoller:
     """Asks `selector` up to `polls` times before it sleeps, as long as that pays; 0: never."""
 
     __slots__ = ("_credit", "_rest", "polls", "selector")

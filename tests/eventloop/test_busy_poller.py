@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventloop import EventLoop
-from eventloop.spinning import MAX_CREDIT, REST, Spinning
+from eventloop.busy_poller import MAX_CREDIT, REST, BusyPoller
 from tests.fakes.faulty_socket import FaultySocket
 from tests.fakes.selector import FakeSelector
 
@@ -30,7 +30,7 @@ class Scripted:
         self.polls += 1
         return SOMETHING if self.polls == self.nth else []
 
-    def turn(self, spinning: Spinning, timeout: float | None = None) -> list[float | None]:
+    def turn(self, spinning: BusyPoller, timeout: float | None = None) -> list[float | None]:
         """What one select made of itself."""
         self.timeouts, self.polls = [], 0
         spinning.select(timeout)
@@ -42,8 +42,8 @@ def selector() -> Scripted:
     return Scripted()
 
 
-def spinning(selector: Any, polls: int = 5) -> Spinning:
-    return Spinning(selector, polls)
+def spinning(selector: Any, polls: int = 5) -> BusyPoller:
+    return BusyPoller(selector, polls)
 
 
 def test_without_polls_it_is_select(selector):
