@@ -166,12 +166,12 @@ def test_a_reply_above_the_output_limit_is_counted_as_that_although_its_input_ha
 
 def test_the_command_warns_of_one_that_was_cut_while_it_owed_although_its_input_had_failed(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
-        "import sys, time\n"
+        "import os, time\n"
         "from libserver import Actions\n"
         "actions = Actions()\n"
         "@actions.add('never', blocking=True)\n"
         "def never(request):\n"
-        "    print('begun', file=sys.stderr, flush=True)\n"
+        "    os.write(2, b'begun\\n')  # in one piece: the log's thread writes there, too\n"
         "    time.sleep(3600)\n"
     )
     with running("127.0.0.1", "0", "--app", "app:actions", "--drain-timeout", "1h", cwd=tmp_path) as command:

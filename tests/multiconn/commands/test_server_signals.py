@@ -26,7 +26,7 @@ from libserver import Actions
 actions = Actions()
 
 def stuck():
-    print("begun", file=sys.stderr, flush=True)
+    sys.stderr.write("begun\\n")  # in one piece: the log's thread writes there, too
     while True:
         time.sleep(60)
 
@@ -36,12 +36,12 @@ def handler(request):
 
 @actions.add("for a while")
 def for_a_while(request):
-    print("begun", file=sys.stderr, flush=True)
+    sys.stderr.write("begun\\n")  # in one piece: the log's thread writes there, too
     time.sleep(request["value"])
 
 @actions.add("long call")
 def long_call(request):
-    print("begun", file=sys.stderr, flush=True)
+    sys.stderr.write("begun\\n")  # in one piece: the log's thread writes there, too
     return sum(range(60_000_000))  # one call, that returns to Python at its end only, as a parser does
 """
 
