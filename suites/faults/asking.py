@@ -27,7 +27,8 @@ from libserver import Actions, Server
 from libserver.reasons import CloseReason
 from suites.faults.kernel import Faults, Jumping, quick_server
 from tests.fakes.clock import FakeClock
-from tests.support.server import ANY_PORT, caught, check_books, descriptors
+from tests.support.descriptors import no_descriptor_left
+from tests.support.server import ANY_PORT, caught, check_books
 
 __all__ = ["SCENARIOS"]
 
@@ -125,10 +126,9 @@ _scenario("reconnect", _reconnect)
 
 
 def _run(faults: Faults, act: Callable[[House], None], **options: Any) -> None:
-    before = descriptors()
     clock = FakeClock()
     done: Counter[Any] = Counter()
-    with caught() as log:
+    with no_descriptor_left(), caught() as log:
         loop = EventLoop(Jumping(clock, faults), clock)
         try:
             with quick_server([ANY_PORT], _noting(done), loop=loop) as server:
@@ -141,7 +141,6 @@ def _run(faults: Faults, act: Callable[[House], None], **options: Any) -> None:
                 check_books(server)
         finally:
             loop.close()
-    assert descriptors() <= before, "a descriptor is left"
     assert not log.raised(), log.raised()
 
 

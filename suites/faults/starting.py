@@ -19,16 +19,16 @@ from eventloop import EventLoop
 from libserver import CannotListen, Server
 from suites.faults.kernel import Faults, Jumping, quick_server
 from tests.fakes.clock import FakeClock
-from tests.support.server import ANY_PORT, caught, descriptors
+from tests.support.descriptors import no_descriptor_left
+from tests.support.server import ANY_PORT, caught
 from tests.support.wire import take_reply
 
 __all__ = ["start"]
 
 
 def start(faults: Faults) -> None:
-    before = descriptors()
     clock = FakeClock()
-    with tempfile.TemporaryDirectory() as directory, caught() as log:
+    with no_descriptor_left(), tempfile.TemporaryDirectory() as directory, caught() as log:
         path = Path(directory) / "s"
         with socket.socket(socket.AF_UNIX) as stale:
             stale.bind(str(path))
@@ -39,7 +39,6 @@ def start(faults: Faults) -> None:
         finally:
             loop.close()
         assert not log.raised(), log.raised()
-    assert descriptors() <= before, "a descriptor is left"
 
 
 def _start(faults: Faults, loop: EventLoop, path: Path) -> None:

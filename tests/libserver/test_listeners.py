@@ -16,8 +16,9 @@ from libserver import CannotListen, Server, ServerLimits
 from libserver.listeners import MAX_KEEPIDLE, Bound, handed_over, listen
 from libserver.port_owner import Holder
 from libserver.server import SCHEMES
+from tests.support.descriptors import no_descriptor_left
 from tests.support.peer import connected
-from tests.support.server import descriptors, serving
+from tests.support.server import serving
 from tests.support.wire import keep
 
 Opened = list[Bound]
@@ -50,10 +51,8 @@ def close(pairs: Opened) -> None:
 
 def sentence(text: str, **limits: Any) -> str:
     """What is said when `text` can't be listened on; nothing is left open."""
-    before = descriptors()
-    with pytest.raises(CannotListen) as caught:
+    with no_descriptor_left(), pytest.raises(CannotListen) as caught:
         opened(text, **limits)
-    assert descriptors() <= before
     said = str(caught.value)
     assert "\n" not in said
     return said

@@ -28,8 +28,9 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import Errno, FaultySocket
 from tests.libserver.conftest import OpenHouse, Rows
 from tests.libserver.test_message import doors, finish_request, peer_sends, stuff
+from tests.support.descriptors import no_descriptor_left
 from tests.support.peer import Peer, arrived, connected, small_buffers
-from tests.support.server import ANY_PORT, Turned, check_books, check_closed, descriptors, serving, turned
+from tests.support.server import ANY_PORT, Turned, check_books, check_closed, serving, turned
 from tests.support.wire import ask, binary, framed, keep, message
 
 MEGABYTE = 1024 * 1024
@@ -872,16 +873,15 @@ def test_a_bug_met_when_a_handler_returns_costs_its_connection_only(monkeypatch:
 
 
 def test_a_server_that_can_not_open_its_second_listener_leaves_nothing_of_the_first(tmp_path: Any) -> None:
-    before = descriptors()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(CannotListen):
-            Server([f"unix:{tmp_path}/a", "echo+udp://127.0.0.1:0", f"tcp://127.0.0.1:{port}"])
-    gc.collect()  # what had leaked would warn now
-    assert not (tmp_path / "a").exists()
-    assert descriptors() <= before
+    with no_descriptor_left():
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with pytest.raises(CannotListen):
+                Server([f"unix:{tmp_path}/a", "echo+udp://127.0.0.1:0", f"tcp://127.0.0.1:{port}"])
+        gc.collect()  # what had leaked would warn now
+        assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize(
@@ -896,27 +896,24 @@ def test_a_server_that_can_not_open_its_second_listener_leaves_nothing_of_the_fi
 def test_arguments_that_can_not_hold_are_value_errors_and_leave_nothing_open(
     arguments: dict[str, Any], words: str
 ) -> None:
-    before = descriptors()
-    with pytest.raises(ValueError, match=words):
+    with no_descriptor_left(), pytest.raises(ValueError, match=words):
         Server(**arguments)
-    assert descriptors() <= before
 
 
 def test_closing_without_a_drain_ends_every_connection_in_the_books() -> None:
-    before = descriptors()
-    server = Server([ANY_PORT])
-    peers = [connected(server.addresses[0]) for _ in range(3)]
-    while len(server.connections) < 3:
-        server.loop.run_once(1)
-    server.close()
-    server.close()
-    check_closed(server)
-    assert server.closed_by == {CloseReason.CUT: 3}
-    assert server.cut == 3
-    for sock in peers:
-        assert sock.recv(1) == b""
-        sock.close()
-    assert descriptors() <= before
+    with no_descriptor_left():
+        server = Server([ANY_PORT])
+        peers = [connected(server.addresses[0]) for _ in range(3)]
+        while len(server.connections) < 3:
+            server.loop.run_once(1)
+        server.close()
+        server.close()
+        check_closed(server)
+        assert server.closed_by == {CloseReason.CUT: 3}
+        assert server.cut == 3
+        for sock in peers:
+            assert sock.recv(1) == b""
+            sock.close()
 
 
 def test_a_server_can_share_a_loop_and_leaves_it_open() -> None:
@@ -1001,14 +998,13 @@ def test_drain_and_stop_may_be_called_from_many_threads_at_once() -> None:
 def test_connecting_and_closing_ten_thousand_times_leaves_nothing() -> None:
     with turned(backlog=4096) as home:
         address = home.server.addresses[0]
-        before = descriptors()
-        for _ in range(100):
+        with no_descriptor_left():
             for _ in range(100):
-                connected(address).close()
-            home.quiet()
-        home.until(lambda: home.server.accepted == 10_000)
-        home.ended()
-        assert descriptors() <= before
+                for _ in range(100):
+                    connected(address).close()
+                home.quiet()
+            home.until(lambda: home.server.accepted == 10_000)
+            home.ended()
 
 
 def test_sizes_are_the_codecs() -> None:

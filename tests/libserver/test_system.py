@@ -8,7 +8,8 @@ from eventloop import Address
 from libserver.limits import ServerLimits
 from libserver.listeners import Bound
 from libserver.system import System
-from tests.support.server import ANY_PORT, descriptors, turned
+from tests.support.descriptors import no_descriptor_left
+from tests.support.server import ANY_PORT, turned
 
 
 def test_what_a_server_asks_of_the_system_is_asked_of_the_one_it_was_given() -> None:
@@ -40,9 +41,8 @@ def test_what_a_server_asks_of_the_system_is_asked_of_the_one_it_was_given() -> 
 
 
 def test_the_real_reserve_is_a_descriptor_that_no_child_inherits() -> None:
-    before = descriptors()
-    system = System()
-    reserve = system.open_reserve()
-    assert not os.get_inheritable(reserve)
-    system.close_reserve(reserve)
-    assert descriptors() <= before
+    with no_descriptor_left():
+        system = System()
+        reserve = system.open_reserve()
+        assert not os.get_inheritable(reserve)
+        system.close_reserve(reserve)

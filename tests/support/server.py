@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -25,6 +24,7 @@ from eventloop import EventLoop
 from libserver import Actions, Server
 from protocol import Limits
 from tests.fakes.clock import FakeClock
+from tests.support.descriptors import no_descriptor_left
 from tests.support.peer import PATIENCE, Peer, connected
 
 ANY_PORT = "tcp://127.0.0.1:0"
@@ -104,11 +104,6 @@ def check_closed(server: Server) -> None:
     assert [len(timer) for timer in timers] == [0] * len(timers)
 
 
-def descriptors() -> int:
-    """How many this process has open. Later there may be fewer: what an earlier test left in a cycle is collected."""
-    return len(os.listdir("/proc/self/fd"))
-
-
 # --- a server turned by hand -----------------------------------------------------------
 
 
@@ -183,9 +178,8 @@ def turned(
 ) -> Iterator[Turned]:
     """A server to be turned by hand; at its end the books are checked. A drain has no grace unless asked for."""
     limits = {"drain_grace": 0.0, **limits}
-    before = descriptors()
     clock = FakeClock()
-    with caught() as log:
+    with no_descriptor_left(), caught() as log:
         loop = EventLoop(clock=clock)
         try:
             with Server(listen, actions, sizes, loop=loop, observer=observer, **limits) as server:
@@ -201,7 +195,6 @@ def turned(
                 check_closed(server)
         finally:
             loop.close()
-    assert descriptors() <= before
     failures = [text for text in log.texts(logging.ERROR) if "internal error" in text]
     assert len(failures) == internal_errors, log.raised()
     assert sum("an observer failed" in text for text in log.texts(logging.ERROR)) == observer_errors, log.raised()
@@ -246,8 +239,7 @@ class Serving:
 def serving(actions: Actions | None = None, listen: tuple[str, ...] = (ANY_PORT,), **options: Any) -> Iterator[Serving]:
     """A server in a thread; stopped at the end if it has not ended by then. A drain has no grace."""
     options = {"drain_grace": 0.0, **options}
-    before = descriptors()
-    with caught() as log:
+    with no_descriptor_left(), caught() as log:
         server = Server(listen, actions, **options)
         house = Serving(server, log)
         house.start()
@@ -259,5 +251,4 @@ def serving(actions: Actions | None = None, listen: tuple[str, ...] = (ANY_PORT,
             server.stop()
             house.join()
         check_closed(server)
-    assert descriptors() <= before
     assert not [text for text in log.texts(logging.ERROR) if "internal error" in text], log.raised()
