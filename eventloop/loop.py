@@ -315,7 +315,7 @@ class _Waker:
         try:
             self._sender.send(b"\0")
         except OSError:
-            pass  # full: it will wake anyway; closed: nobody to wake
+            self._woken = False  # full: it wakes anyway; closed: nobody to wake; no memory: the next tries again
 
     def on_readable(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -17,7 +18,7 @@ import pytest
 from eventloop import EventLoop
 from eventloop.loop import COARSE, READ, WRITE
 from tests.fakes.clock import FakeClock
-from tests.fakes.faulty_socket import AGAIN, FaultySocket
+from tests.fakes.faulty_socket import AGAIN, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector, SleepsForEver
 
 
@@ -537,6 +538,18 @@ def test_a_loop_that_is_about_to_wake_is_not_woken_again() -> None:
     loop.run_once(10)
     assert ran == [0, 1, 2, 3, 4]
     loop.close()
+
+
+def test_a_wake_that_the_system_had_no_memory_for_keeps_no_later_one_from_waking() -> None:
+    receiver, sender = socket.socketpair()
+    short = FaultySocket().script("send", Errno(errno.ENOBUFS), 1)
+    loop = EventLoop(wakeup_pair=lambda: (receiver, short))
+    for _ in range(3):
+        loop.call_soon_threadsafe(int)
+    assert short.count("send") == 2
+    loop.close()
+    receiver.close()
+    sender.close()
 
 
 def test_waking_a_closed_loop_is_harmless() -> None:
