@@ -232,15 +232,12 @@ class Actions:
 
     def find(self, header: Header, content: Any) -> Action:
         """The handler of a request. Raises `BadRequest` or `UnknownAction` if there is none."""
-        if not header.is_json:
-            action = self._binary.get(header.content_type) or self._binary.get(ANY_TYPE)
-            if action is None:
-                raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
+        action = self.of(content if header.is_json else header)
+        if action is not None:
             return action
-        action = self.of(content)
-        if action is None:
+        if header.is_json:
             raise self.refusal(content)
-        return action
+        raise UnknownAction(f"no handler for content type {header.content_type[:64]!r}")
 
     def of(self, asked: object) -> Action | None:
         """The handler that is given this, a JSON value or the header of bytes; None if there is none."""

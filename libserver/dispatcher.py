@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from protocol import Connection, Header, Request
@@ -56,9 +56,10 @@ from protocol.limits import DIRECT_CONTENT
 from protocol.states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
 
 from .actions import ANY_TYPE, Action, Actions
-from .binary_reply import BinaryReply, BytesLike, binary_reply
+from .binary_reply import BytesLike, binary_reply
+from .replies import encode
 
-__all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline"]
+__all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline", "outlived"]
 
 #: Requests that are cut and read together. More would save little, and a peer whose every second
 #: content is bad would have the rest of its read cut and read again for each of them.
@@ -89,10 +90,17 @@ class Asker(Protocol):
         """Let a thread run the blocking `action`. Returns a reply if it can't be; raises what is to be answered."""
 
 
+def outlived(clock: Callable[[], float], deadline: float | None) -> DeadlineExceeded | None:
+    """The error of a request whose time has come."""
+    if deadline is not None and clock() >= deadline:
+        return DeadlineExceeded("the request outlived its deadline-ms")
+    return None
+
+
 def check_deadline(clock: Callable[[], float], deadline: float | None) -> None:
     """Raises `DeadlineExceeded` if that time has come."""
-    if deadline is not None and clock() >= deadline:
-        raise DeadlineExceeded("the request outlived its deadline-ms")
+    if (error := outlived(clock, deadline)) is not None:
+        raise error
 
 
 @lru_cache(maxsize=64)
@@ -229,22 +237,24 @@ class Dispatcher:
             binary = self._actions.plain_binary
             handler = binary.get(header.content_type, binary.get(ANY_TYPE))
             if handler is not None:
+                content_type = header.content_type
                 try:
                     made = handler(data[start:end])
-                    content_type = header.content_type
                     if made.__class__ is not bytes:
                         other = binary_reply(header, made)
                         made, content_type = other.content, other.content_type
-                    replies += (codec.binary_reply_header(content_type, len(made)), made, b"")
-                    return end
                 except BaseException as error:  # sys.exit() in a handler must not end the server
                     reply = encode_error(asker.failure(error, header))
+                else:
+                    replies += (codec.binary_reply_header(content_type, len(made)), made, b"")
+                    return end
         if is_last and connection.granted:
             connection = asker.own_connection()
         if header.connection == KEEP_ALIVE and not connection.persistent:
             connection.persistent = True
         if reply is None:
-            return self._serve_special(asker, connection, header, data[start:end], is_last, replies) and end
+            self._serve_special(asker, connection, header, data[start:end], is_last, replies)
+            return end
         if is_last:
             advance_through(connection, RECEIVE, _LAST_MESSAGE)
         elif connection.granted and header.id is None:
@@ -262,18 +272,17 @@ class Dispatcher:
         content: bytes,
         is_last: bool,
         replies: list[BytesLike],
-    ) -> bool:
-        """Answer one that is bytes, has a deadline, wants a session or a thread, or is wrong. Always true."""
+    ) -> None:
+        """Answer one that is bytes, has a deadline, wants a session or a thread, or is wrong."""
         deadline = None if header.deadline_ms is None else self._clock() + header.deadline_ms / 1000
-        error: ProtocolError | None = None
-        result: object = None
+        outcome: object
         asked: object = header
         value: object = content
         try:
             if header.is_json:
                 asked = value = decode_json(content, header.content_encoding)
-        except AnswerableError as rejected:
-            error = bare(rejected)
+        except AnswerableError as error:
+            outcome = bare(error)
             self._count(error)
         else:
             try:
@@ -288,22 +297,14 @@ class Dispatcher:
                     encoded = content if header.is_json and len(content) >= DIRECT_CONTENT else None
                     instead = asker.hand_over(action, Request(header, value, encoded), deadline)
                     replies += (b"", b"".join(instead), b"")
-                    return True
-                result = action.call(value, asker.session)
-                result = encode_result(result) if header.is_json else binary_reply(header, result)
+                    return
+                outcome = action.call(value, asker.session)
             except BaseException as raised:  # sys.exit() in a handler must not end the server
-                error = asker.failure(raised, asked)
+                outcome = asker.failure(raised, asked)
         if is_last:
             advance_through(connection, RECEIVE, _LAST_MESSAGE)
         connection.in_flight = 1
-        if error is not None:
-            replies += (*connection.send_error(header, error), b"")
-        elif isinstance(result, BinaryReply):
-            replies += (*connection.send_binary(header, result.content_type, result.content), b"")
-        else:
-            assert isinstance(result, bytes)
-            replies += (*connection.send_json(header, result), b"")
-        return True
+        replies += (*encode(connection, header, outcome, partial(asker.failure, asked=asked)), b"")
 
     # --- of many ---------------------------------------------------------------------------
 

@@ -46,7 +46,6 @@ from protocol import (
 )
 from protocol.collecting import Uncollected
 from protocol.errors import (
-    DeadlineExceeded,
     FatalError,
     Overloaded,
     ShuttingDown,
@@ -76,7 +75,7 @@ from protocol.states import (
 
 from .actions import Action, ActionError
 from .binary_reply import BytesLike
-from .dispatcher import PARTS, check_deadline
+from .dispatcher import PARTS, check_deadline, outlived
 from .limits import LIGHT, MAX_IN_FLIGHT, STALLED
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
@@ -137,14 +136,6 @@ class ActiveState:
 
     def __int__(self) -> int:
         return self.requests
-
-
-def _is_past(clock: Callable[[], float], deadline: float | None) -> bool:
-    return deadline is not None and clock() >= deadline
-
-
-def _outlived() -> DeadlineExceeded:
-    return DeadlineExceeded("the request outlived its deadline-ms")
 
 
 def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
@@ -356,7 +347,7 @@ class Message:
     def _serve(self, replies: list[BytesLike], size: int, its_turn: bool = False) -> None:
         """Serve what is here as far as it may be served now, and prepare for the rest.
 
-        `replies`, of `size` bytes, were made in the batch and are still to be sent. `its_turn`: it
+        `replies`, of `size` bytes, were made by the dispatcher and are still to be sent. `its_turn`: it
         has waited for this while others were served.
         """
         together = self.server.together
@@ -406,8 +397,8 @@ class Message:
         """Event by event; returns whether a message was completed, and the size of a header that was, behind it.
 
         `replies` were made of the same read and leave with what is made here, in one send.
-        Behind a message that needed the walk the rest may be ordinary again, so the batch is
-        tried for it, and once more after each that took something.
+        Behind a message that came in parts, or was wrong, whole ones may follow: the dispatcher is
+        asked for them, and once more after each that it took something of.
         """
         connection = self.connection
         high = self.server.limits.write_high
@@ -603,8 +594,8 @@ class Message:
         if self.state is CLOSED:
             return
         self.last_active = self.server.loop.coarse_now
-        if error is None and _is_past(self.server.loop.clock, owed.deadline):
-            error = _outlived()
+        if error is None:
+            error = outlived(self.server.loop.clock, owed.deadline)
         if error is not None:
             result = self.failure(error, action)
         self.pending.replies.settle(owed, result, partial(self.failure, asked=action))

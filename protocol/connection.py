@@ -205,7 +205,7 @@ class Connection:
         """Kept alive, between messages, nothing owed: all such connections are alike.
 
         A server may let them share one `Connection` (`kept_alive`) until bytes arrive that
-        the batch path does not take whole.
+        are no whole request.
         """
         return (
             self.state is PROTOHEADER
@@ -247,7 +247,7 @@ class Connection:
         self._forget()
 
     def wind_down(self) -> None:
-        """Serve on, and expect an end: no rest and no batch any more, so that any reply may become the last.
+        """Serve on, and expect an end: it is neither at rest nor clear any more, so that any reply may become the last.
 
         Whoever owns the socket calls `start_drain` right before the reply that shall say `close`.
         """

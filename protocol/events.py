@@ -1,7 +1,8 @@
 """What can a peer's bytes mean?
 
-`Connection.receive_data` turns bytes into these. They are plain slotted records; the batch path
-(`protocol.batch`) builds none of them. Not here: how they are made, what is done about them.
+`Connection.receive_data` turns bytes into these. They are plain slotted records; a server's
+`Dispatcher`, which takes whole requests out of a read, builds none of them. Not here: how they are made,
+what is done about them.
 
 Written out, and no dataclasses: to import `dataclasses` (with `inspect`) and have it write seven classes
 takes a client that asks once as long as all that it has to say.

@@ -11,8 +11,8 @@ Rules:
 
 * One mistake each, as a programmer would make it; everything else keeps working, so that only
   the case about it can tell.
-* The batch path answers most requests without walking; a mistake made in the walk calls
-  `walk_only` first, or the batch would hide it.
+* The dispatcher answers most requests without walking; a mistake made in the walk calls
+  `walk_only` first, or the dispatcher would hide it.
 
 Not here: the mistakes (`framing`, `replies`, `flow`), starting a variant (`broken`).
 """
@@ -91,5 +91,5 @@ def replace(original: Function, new: Function) -> None:
 
 
 def walk_only() -> None:
-    """Answer event by event, never in a batch."""
+    """Answer event by event, never many at once."""
     message.Message._answer_batch = lambda self, data, most=0: (0, [], 0)  # type: ignore[method-assign]
