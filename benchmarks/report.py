@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.loads import LOADS
-from benchmarks.results import Ratio, Summary
+from benchmarks.results import BEFORE, Ratio, Summary
 
 __all__ = ["lines", "ranked"]
 
 #: What a column of ratios is headed by, for each base that a terminal has room for.
-TITLES = {"before": "x before", "uvloop": "x uvloop", "c": "x C"}
+TITLES = {BEFORE: "x before", "uvloop": "x uvloop", "c": "x C"}
 
 
 def ranked(summaries: Iterable[Summary]) -> list[Summary]:
@@ -67,7 +67,7 @@ def _ratio(s: Summary, base: str, by_cpu: bool) -> str:
     """The ratio that says more, with its spread, then the other one."""
     by_both = s.ratios.get(base), s.cpu_ratios.get(base)
     first, second = reversed(by_both) if by_cpu else by_both
-    digits = 3 if base == "before" else 2  # of a change one asks whether it costs a hundredth
+    digits = 3 if base == BEFORE else 2  # of a change one asks whether it costs a hundredth
     spread = f"({first.low:.2f}..{first.high:.2f})" if first else ""
     return f"{_median(first, digits):>18}{spread:>15}{_median(second, digits):>9}"
 

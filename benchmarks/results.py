@@ -18,10 +18,13 @@ from statistics import median
 
 from benchmarks.visit import Visit
 
-__all__ = ["BASES", "Ratio", "Summary", "summarize"]
+__all__ = ["BASES", "BEFORE", "Ratio", "Summary", "summarize"]
+
+#: The name of the peer that is this project at another commit (`benchmarks.revision`).
+BEFORE = "before"
 
 #: What is compared with: ours before a change, what Python has, the limit, the same protocol on other loops.
-BASES = ("before", "uvloop", "c", "message-uvloop", "together-uvloop", "message-asyncio")
+BASES = (BEFORE, "uvloop", "c", "message-uvloop", "together-uvloop", "message-asyncio")
 
 
 @dataclass(frozen=True)

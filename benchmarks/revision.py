@@ -22,11 +22,9 @@ from pathlib import Path
 
 from benchmarks.peers import OURS, Peer
 from benchmarks.processes import ROOT
+from benchmarks.results import BEFORE
 
-__all__ = ["BEFORE", "NoRevision", "copy_of", "peer_of"]
-
-#: The name of the peer.
-BEFORE = "before"
+__all__ = ["NoRevision", "copy_of", "peer_of"]
 
 
 class NoRevision(Exception):

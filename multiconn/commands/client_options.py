@@ -15,7 +15,7 @@ from libclient.connect import parse_target
 
 from .arguments import Parser, checked, duration, positive_duration
 
-__all__ = ["CommandParser", "add_timeouts", "echo_target", "target"]
+__all__ = ["CommandParser", "add_connect_timeout", "add_timeouts", "echo_target", "target"]
 
 
 class CommandParser(Parser):
@@ -46,6 +46,10 @@ def add_timeouts(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="how long to wait for a reply, such as 250ms or 10s; 0 is for ever (default: 10s)",
     )
+    add_connect_timeout(parser)
+
+
+def add_connect_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect-timeout",
         type=positive_duration,

@@ -24,7 +24,7 @@ from libclient.raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plura
 
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
 from .arguments import count, positive_duration
-from .client_options import echo_target
+from .client_options import add_connect_timeout, echo_target
 from .client_signals import ended_by_signals
 from .output import remark, show_text
 
@@ -59,13 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="how long to wait, once connected, for everything to come back (default: 10s)",
     )
-    parser.add_argument(
-        "--connect-timeout",
-        type=positive_duration,
-        default=5.0,
-        metavar="TIME",
-        help="how long to wait for a connection (default: 5s)",
-    )
+    add_connect_timeout(parser)
 
 
 def run(args: argparse.Namespace) -> int:
