@@ -1,7 +1,7 @@
 """What do the two models of load say about the same stall?
 
     python -m benchmarks stall                              the bundled server, stopped for a second
-    python -m benchmarks stall --plot docs/stall.svg        and drawn
+    python -m benchmarks stall --plot docs/measurements/stall.svg        and drawn
 
 The server is loaded twice, by the closed and by the open model, and each time it is stopped
 (SIGSTOP) for a second in the middle. Nobody who asked in that second had an answer; the figures

@@ -1,6 +1,6 @@
 """How do results become the tables of the docs?
 
-    python -m benchmarks table RESULTS.json ... [--into docs/performance.md] [--only aims,loop]
+    python -m benchmarks table RESULTS.json ... [--into docs/understand/performance.md] [--only aims,loop]
 
 Takes what `--json` wrote (of the loads, of `ablation`, `memory` and `scale`) and makes markdown of it. With
 `--into` each table replaces what stands in the document between its markers

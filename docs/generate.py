@@ -4,8 +4,8 @@
     python3 docs/generate.py --check    exit code 1 if one is stale, which is named
 
 * multiconn/commands/server_help.txt, what `app_server.py --help` prints, from the server's parser.
-* docs/states.md, the whole page: from the state tables (`study.pages`).
-* docs/server.md and docs/client.md, what stands between the markers: the options, from the very
+* docs/look-up/states.md, the whole page: from the state tables (`study.pages`).
+* docs/look-up/server.md and docs/look-up/client.md, what stands between the markers: the options, from the very
   parsers that read them.
 
 Not `format_help()`: its layout differs between Python versions, and a page must not.
@@ -103,13 +103,14 @@ def client_options() -> str:
 
 def pages() -> dict[Path, str]:
     """Every page that has something generated, as it should be."""
+    look_up = ROOT / "docs" / "look-up"
     generated = {"server-options": options(server_parser()), "client-options": client_options()}
     wanted = {
-        ROOT / "docs" / "states.md": states_page(),
+        look_up / "states.md": states_page(),
         ROOT / "multiconn" / "commands" / "server_help.txt": help_text(server_parser(), SERVER_USAGE),
     }
     for name in ("server.md", "client.md"):
-        page = ROOT / "docs" / name
+        page = look_up / name
         text = page.read_text(encoding="utf-8")
         wanted[page] = MARKED.sub(lambda found: f"{found[1]}\n{generated[found[2]]}\n\n{found[3]}", text)
     return wanted

@@ -14,7 +14,7 @@ seconds, or shares its only core with its clients, spins on one turn in a hundre
 Counted in polls, not in seconds: an extra look at the clock would cost a tenth of each poll, and
 a simulated clock would never move.
 
-Not here: the loop (`eventloop.loop`). What it brings and costs: docs/performance.md.
+Not here: the loop (`eventloop.loop`). What it brings and costs: docs/understand/performance.md.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 `Codec` reads and writes headers for all connections of one endpoint. It holds what they
 share: the limits, and bounded caches. Clients repeat their headers byte for byte and replies
 repeat their lengths, so most headers are never parsed and few are ever built (what that brings:
-docs/performance.md, `header-cache`, `id-cache` and `reply-headers`).
+docs/understand/performance.md, `header-cache`, `id-cache` and `reply-headers`).
 
 Not here: when a header is expected (`protocol.connection`), contents (`protocol.content`).
 """

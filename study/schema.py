@@ -1,4 +1,4 @@
-"""Is each event of a trace as docs/trace-format.md says?
+"""Is each event of a trace as docs/look-up/trace-format.md says?
 
 A trace may come from anybody, and from a later version. `check` looks before it is used: each event
 has the fields of its name, and each field is of its kind, so that nobody downstream needs to ask.
@@ -80,7 +80,7 @@ _MAY: dict[str, Callable[[Any], bool]] = {
 
 
 def check(events: list[Event]) -> None:
-    """Raises `BadTrace` for an event that is not as docs/trace-format.md says."""
+    """Raises `BadTrace` for an event that is not as docs/look-up/trace-format.md says."""
     for event in events:
         data = event.data
         must = _MUST.get(event.name, {})

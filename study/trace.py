@@ -8,7 +8,7 @@ line feed and leaves out.
     {"file_schema": "urn:ietf:params:qlog:file:sequential", "serialization_format": "application/qlog+json-seq", ...}
     {"time": 12.345, "name": "multiconn:syscall", "group_id": "7", "data": {"call": "recv", "result": 118, ...}}
 
-The events, each with its fields: docs/trace-format.md.
+The events, each with its fields: docs/look-up/trace-format.md.
 
 Not here: who records (`study.recorder`), what is made of it (`study.story`, `study.view`, ...).
 The envelope is qlog's (draft-ietf-quic-qlog-main-schema), so that its readers can at least list ours.

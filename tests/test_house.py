@@ -1,7 +1,7 @@
 """Is the house built as its plan says?
 
 Read from the syntax trees alone: nothing is imported here, so a module that breaks the plan can't
-do it in passing. The plan is docs/architecture.md's.
+do it in passing. The plan is docs/understand/architecture.md's.
 """
 
 from __future__ import annotations
@@ -353,7 +353,7 @@ def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
 
 # --- words ------------------------------------------------------------------------------------------------
 
-#: Names that were the project's own where the field has a word, with that word (docs/glossary.md).
+#: Names that were the project's own where the field has a word, with that word (docs/look-up/glossary.md).
 OLD_WORDS = {
     "Arrivals": "ReceiveTimeouts",
     "Deadlines": "TimerWheel",
@@ -397,5 +397,5 @@ def test_no_part_of_the_product_goes_back_to_an_old_word() -> None:
 
 
 def test_the_glossary_tells_every_word_that_took_the_place_of_an_old_one() -> None:
-    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    glossary = (ROOT / "docs" / "look-up" / "glossary.md").read_text(encoding="utf-8")
     assert [word for word in OLD_WORDS.values() if f"`{word}`" not in glossary] == []

@@ -2,7 +2,7 @@
 
 `python -m benchmarks exposure` starts the server with its default limits, once per row, and has peers
 do what costs most: hold memory with as few bytes as possible, or the loop with as large a value as
-they may. The rows are the figures of docs/security.md.
+they may. The rows are the figures of docs/understand/security.md.
 
 Memory is the growth of resident memory (VmRSS), or its peak (VmHWM): the process's own. What the
 kernel keeps in its socket buffers comes on top. CPU time is the process's, user and system. What a good client

@@ -14,7 +14,7 @@ Rules:
   none. What tells the second so is a lock on the directory itself (flock): no file is left behind, and the kernel
   takes it from a run that was killed. Where a file system can't lock a directory, files are made anew or not at all.
 * What can't be written never costs the run or its report: it is told at the end (`Writer.trouble`).
-* docs/load-files.md has every key. A reader ignores keys that it does not know.
+* docs/look-up/load-files.md has every key. A reader ignores keys that it does not know.
 
 Not here: what happens in an interval (`load.progress`), pages for people.
 """

@@ -1,6 +1,6 @@
 """Which options does `app_server.py` have, and what do they stand for?
 
-The contract is the server's: names and defaults are those of `docs/server.md`.
+The contract is the server's: names and defaults are those of `docs/look-up/server.md`.
 
 Not here: what the options mean (`libserver.limits`), what is done with them (`multiconn.commands.server`).
 """

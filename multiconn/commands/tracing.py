@@ -12,7 +12,7 @@ Rules:
 * A trace is made by `begin`, once the command has what it needs: who finds the port taken has nothing to
   write. If the command fails before it has a connection, none is left behind.
 
-Not here: what is recorded (`study.recorder`), the format (docs/trace-format.md).
+Not here: what is recorded (`study.recorder`), the format (docs/look-up/trace-format.md).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
         "--trace",
         metavar="FILE",
         help="write every step of the state machines to this new file; takes ten times the processor time and more "
-        "(see docs/trace-format.md)",
+        "(see docs/look-up/trace-format.md)",
     )
     group.add_argument(
         "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"

@@ -542,7 +542,7 @@ def test_a_connection_made_at_rest_serves_without_granting_again():
 
 @pytest.mark.parametrize("step", [1000, 65536, 10**6])
 def test_a_peer_has_us_hold_at_most_32_times_what_it_sent_and_never_more_than_it_announced(step):
-    """Announcing alone costs 64 KiB (docs/security.md)."""
+    """Announcing alone costs 64 KiB (docs/understand/security.md)."""
     size = 64 * 1024 * 1024
     connection = server()
     connection.receive_data(header(size, "x/y"))

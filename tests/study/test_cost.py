@@ -5,7 +5,7 @@ requests go to the server as it is and to the server that never asks for an obse
 (`benchmarks.unobserved`); all that is executed from recv to send is counted, the loop and the standard
 library included.
 
-    python -m tests.study.test_cost        prints the figures of docs/trace-format.md
+    python -m tests.study.test_cost        prints the figures of docs/look-up/trace-format.md
 
 Not here: what it costs when it is on (`python -m benchmarks ablation --tried --tricks trace,unobserved`).
 """

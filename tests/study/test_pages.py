@@ -10,7 +10,7 @@ import pytest
 from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Machine, Row
 from study import diagram, pages
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "states.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "look-up" / "states.md"
 
 TOY = Machine(
     "TOY",

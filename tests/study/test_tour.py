@@ -1,4 +1,4 @@
-"""Does the tour do what its pages say, and docs/study.md?
+"""Does the tour do what its pages say, and docs/do/study-a-trace.md?
 
 Every command of every page is run, in the page's order and in one directory, and what the page
 shows of the output is compared with what came. `...` alone stands for lines left out, and at a line's
@@ -28,9 +28,9 @@ from study.trace import load
 from tests.test_docs import run, server
 
 ROOT = Path(__file__).resolve().parents[2]
-TOUR = ROOT / "docs" / "tour"
+TOUR = ROOT / "docs" / "learn"
 CHAPTERS = sorted(TOUR.glob("[0-9]*.md"))
-PAGES = [TOUR / "README.md", *CHAPTERS, ROOT / "docs" / "study.md"]
+PAGES = [TOUR / "README.md", *CHAPTERS, ROOT / "docs" / "do" / "study-a-trace.md"]
 SCRIPTS = sorted(TOUR.glob("*.steps"))
 PORT = "65432"
 
@@ -45,8 +45,8 @@ def module(name: str) -> ModuleType:
     return made
 
 
-MODULES = {f"docs/tour/{name}.py": module(name) for name in ("record", "rst")}
-LESSONS = MODULES["docs/tour/record.py"].LESSONS
+MODULES = {f"docs/learn/{name}.py": module(name) for name in ("record", "rst")}
+LESSONS = MODULES["docs/learn/record.py"].LESSONS
 
 
 # --- what is shown against what came -----------------------------------------------------------------
@@ -146,7 +146,7 @@ class Terminals:
     def run(self, command: str) -> str:
         program, *arguments = shlex.split(command)
         assert program == "python3"
-        arguments = [a.replace("docs/tour/", f"{TOUR}/") if a.endswith(".steps") else a for a in arguments]
+        arguments = [a.replace("docs/learn/", f"{TOUR}/") if a.endswith(".steps") else a for a in arguments]
         if arguments[0] == "app_server.py":
             arguments = ["0" if a == PORT else a for a in arguments]
             self._port = self._server.enter_context(server(self._directory, arguments[1:], 1)).port("tcp://127.0.0.1")
@@ -191,7 +191,7 @@ def test_a_chapter_has_all_its_parts(page: Path) -> None:
     assert -1 not in places, wanted[places.index(-1)]
     assert places == sorted(places)
     assert len(text.splitlines()) <= 125
-    assert f"python3 -m study step docs/tour/{page.stem}.steps" in text
+    assert f"python3 -m study step docs/learn/{page.stem}.steps" in text
     at = CHAPTERS.index(page)
     for neighbour in CHAPTERS[max(at - 1, 0) : at] + CHAPTERS[at + 1 : at + 2]:
         assert f"]({neighbour.name})" in text
@@ -216,7 +216,7 @@ def test_a_script_is_a_test(script: Path) -> None:
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_replays_and_goes_the_same_way_again(name: str, tmp_path: Path) -> None:
-    record = MODULES["docs/tour/record.py"].record
+    record = MODULES["docs/learn/record.py"].record
     told, rows = [], []
     for number in range(2):
         said: list[str] = []
@@ -238,7 +238,7 @@ def test_the_recorder_is_a_command_that_can_be_run_from_anywhere() -> None:
 
 
 def test_what_the_recorder_can_not_do_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    main = MODULES["docs/tour/record.py"].main
+    main = MODULES["docs/learn/record.py"].main
     assert main(["one-connection", "-o", "/does/not/exist"]) == 2
     assert capsys.readouterr().err == "record.py: /does/not/exist: No such file or directory\n"
     assert main(["nonsense"]) == 2
@@ -248,7 +248,7 @@ def test_what_the_recorder_can_not_do_is_one_line(capsys: pytest.CaptureFixture[
 def test_a_lesson_that_does_not_go_as_written_says_where(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = MODULES["docs/tour/record.py"]
+    record = MODULES["docs/learn/record.py"]
     monkeypatch.setattr(record, "PATIENCE", 0.05)
     lesson = LESSONS["one-connection"]._replace(play=lambda stage: stage.peer().read_replies())
     monkeypatch.setitem(LESSONS, "one-connection", lesson)
@@ -265,6 +265,6 @@ def test_an_interrupted_lesson_leaves_what_it_has(
 
     monkeypatch.setitem(LESSONS, "one-connection", LESSONS["one-connection"]._replace(play=interrupted))
     path = tmp_path / "a"
-    assert MODULES["docs/tour/record.py"].main(["one-connection", "-o", str(path)]) == 130
+    assert MODULES["docs/learn/record.py"].main(["one-connection", "-o", str(path)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert load(path).events

@@ -1,4 +1,4 @@
-"""Does docs/load-testing.md work as written? Its commands, in their order, in one directory.
+"""Does docs/do/load-test.md work as written? Its commands, in their order, in one directory.
 
 They are run as they stand but for ports and for how long they take.
 """
@@ -13,7 +13,7 @@ import pytest
 
 from tests.test_docs import ROOT, commands, server
 
-PAGE = "docs/load-testing.md"
+PAGE = "docs/do/load-test.md"
 
 
 def work(directory, arguments):

@@ -86,7 +86,7 @@ def test_nobody_is_told_of_a_cut_who_is_not_counted_as_cut() -> None:
 
 
 def test_the_page_has_a_row_for_each_invariant() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "simulation.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "understand" / "simulation.md").read_text()
     rows = page[page.index("| invariant |") :].splitlines()[2:]
     told = [row.split("|")[1].strip() for row in itertools.takewhile(bool, rows)]
     assert told == [kind.name for kind in INVARIANTS]

@@ -1,6 +1,6 @@
 """What does a peer lose if a server closes a socket that has unread input?
 
-    python3 docs/tour/rst.py
+    python3 docs/learn/rst.py
 
 Two sockets and nothing of ours: the server sends a large reply while the client has sent more than
 the server ever reads. Once it closes at once, and once it lingers: FIN first, then it reads on until

@@ -1,7 +1,7 @@
 """What does the server do when its peer behaves like this?
 
-    python3 docs/tour/record.py LESSON [-o FILE]        play a lesson of the tour and write its trace
-    python3 docs/tour/record.py --list                  the lessons
+    python3 docs/learn/record.py LESSON [-o FILE]        play a lesson of the tour and write its trace
+    python3 docs/learn/record.py --list                  the lessons
 
 The peer is played from a script, over a real socket; the server is the real one, recorded as
 `app_server.py --trace` records. What the peer does is printed, what the server does is in the trace.
