@@ -67,10 +67,15 @@ OnError = Callable[[object, Exception], None]
 class EventLoop:
     """A single-threaded readiness loop over `selectors`.
 
-    `selector` defaults to the best the system has, `clock` to `time.monotonic`. `spin` is how
-    often at most it asks again before it sleeps (see `eventloop.busy_poller`). `close` it when done:
-    it owns the selector and a pair of sockets to be woken by. Raises `OSError`, with nothing left
-    open, if the system has no descriptor for those.
+    `selector` defaults to the best the system has, `clock` (seconds) to `time.monotonic`. `on_error` is called with
+    the handler and the exception that it raised; without it the exception ends `run`. `wakeup_pair` makes the pair of
+    sockets that wakes it. `spin`: polls before it sleeps, at most (see `eventloop.busy_poller`).
+
+    Attributes: `now`, the time of this turn, in seconds of the clock; `coarse_now`, the same to a quarter of a
+    second; `ready`, how many events this turn has brought.
+
+    `close` it when done: it owns the selector and the pair. Raises `OSError`, with nothing left open, if the system
+    has no descriptor for those.
     """
 
     def __init__(
@@ -124,14 +129,14 @@ class EventLoop:
         return self._timers.add(self.clock() + seconds, callback, *args)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
-        """Call back when the loop's clock says `when`."""
+        """Call back when the loop's clock (seconds) says `when`; `cancel()` calls it off."""
         return self._timers.add(when, callback, *args)
 
     def timeout_queue(self, seconds: float, expired: Callable[[S], object]) -> TimeoutQueue[S]:
-        """A queue for many subjects that all wait `seconds` (see `eventloop.timers`).
+        """A queue for many subjects that all wait `seconds`; `expired` is called with each whose time is over.
 
-        It goes by the clock, not by `now`: whoever starts a wait between two turns, as a blocking
-        client does, would have it begin in the past and end too early.
+        Start and stop cost O(1) (see `eventloop.timers`). It goes by the clock, not by `now`: a wait that is started
+        between two turns, as a blocking client does, would else begin in the past and end too early.
         """
         return TimeoutQueue(seconds, expired, self.clock, self.call_at)
 
@@ -172,7 +177,7 @@ class EventLoop:
     # --- running -------------------------------------------------------------------
 
     def run(self) -> None:
-        """Turn until `stop` is called."""
+        """Turn until `stop` is called. Raises what a handler raised, if there is no `on_error`."""
         self._running = True
         at: float | None = None
         while self._running:
@@ -190,10 +195,11 @@ class EventLoop:
         self._running = False
 
     def run_once(self, timeout: float | None = None, at: float | None = None) -> int:
-        """One turn. Waits at most `timeout` seconds (None: until something happens). `at`: the time, if it is known.
+        """One turn: select, every ready handler, due timers, and what `call_soon` was given.
 
-        Returns how many events, timers and callbacks were served: a simulation uses it to
-        see that no turn goes by without progress.
+        Waits at most `timeout` seconds (None: until something happens). `at`: the time, if it is known. Returns how
+        many events, timers and callbacks were served: a simulation uses it to see that no turn goes by without
+        progress.
         """
         if self._soon:
             timeout = 0

@@ -148,7 +148,12 @@ class ByteSink(Protocol):
 
 
 class StreamProtocol(Protocol):
-    """What a transport tells its protocol. The names are asyncio's, but for `kept` and `flushed`."""
+    """What a transport tells its protocol. The names are asyncio's, but for `kept` and `flushed`.
+
+    `data_received` brings bytes, never none. `eof_received`: the peer has finished sending. `pause_writing` and
+    `resume_writing` come once each time the kept bytes pass a water mark. `connection_lost` comes once, and last,
+    with the error that broke the connection, or None.
+    """
 
     def data_received(self, data: bytes) -> None: ...
 
@@ -185,13 +190,15 @@ class _Busy:
 
 
 class Transport:
-    """A connected non-blocking stream socket on a loop; it registers itself for reading.
+    """A connected non-blocking stream socket on a loop, with asyncio's verbs; it registers itself for reading.
 
-    Raises `OSError`, the socket still the caller's, if the selector has no room for it. Later that
-    loses the connection: one that nobody watches would never be heard of again.
-    With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's
-    `recv`, `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`; one without a descriptor
-    has an `unread` too, which gives the bytes that wait for `recv`.
+    `protocol` hears what happens (`StreamProtocol`). `marks`: bytes kept at which it is told to pause writing, and to
+    resume. With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's `recv`,
+    `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`; one without a descriptor has an `unread` too,
+    which gives the bytes that wait for `recv`.
+
+    Raises `OSError`, the socket still the caller's, if the selector has no room for it. Later that loses the
+    connection: one that is not watched would never be heard of again.
     """
 
     __slots__ = ("_busy", "_facts", "loop", "marks", "protocol", "sock")
@@ -230,12 +237,12 @@ class Transport:
 
     @property
     def queued(self) -> int:
-        """Bytes kept."""
+        """Bytes written that the kernel has not taken."""
         return 0 if self._busy is None else self._busy.queued
 
     @property
     def reading(self) -> bool:
-        """Nobody has paused it."""
+        """Reading is not paused."""
         return bool(self._facts & _READING)
 
     @property
@@ -260,6 +267,7 @@ class Transport:
 
     @property
     def closed(self) -> bool:
+        """The socket is closed: every verb does nothing, and `connection_lost` was called or is about to be."""
         return bool(self._facts & _CLOSED)
 
     def interest(self) -> int:
@@ -340,7 +348,7 @@ class Transport:
         return not _has_input(self.sock)
 
     def unread(self) -> int:
-        """Bytes that have come and that nobody has read: the kernel is asked, and keeps them."""
+        """Bytes that have come and are not read: the kernel is asked (FIONREAD), and keeps them."""
         return 0 if self._facts & _CLOSED else _unread(self.sock)
 
     def read_into(self, sink: ByteSink | None) -> None:
@@ -350,6 +358,7 @@ class Transport:
             self._rest()
 
     def pause_reading(self) -> None:
+        """Read no more: what arrives stays in the kernel, and TCP makes the peer wait."""
         if self._facts & _READING:
             self._facts &= ~_READING
             self._register()
@@ -363,11 +372,11 @@ class Transport:
     # --- writing -------------------------------------------------------------------
 
     def write(self, data: Buffer, last: bool = False) -> None:
-        """Send `data` as far as the kernel takes it and keep the rest.
+        """Send `data` as far as the kernel takes it and keep the rest. It never waits.
 
-        Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is
-        one of bytes (format B), since its length is counted. `last`: if nothing is kept, `close` or
-        `write_eof` follows at once, and the kernel may wait for it.
+        Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is one of bytes (format
+        B), since its length is counted. `last`: if nothing is kept, `close` or `write_eof` follows at once, and the
+        kernel may wait for it (MSG_MORE).
         """
         if self._facts & _NOT_WRITABLE:
             return
@@ -474,7 +483,10 @@ class Transport:
         self._end_if_flushed()
 
     def linger(self) -> None:
-        """Half-close once all is sent, and from now on throw away what is read."""
+        """Half-close once all is sent, and from now on throw away what is read (nginx calls it a lingering close).
+
+        It ends when the peer finishes; its owner bounds the time, and calls `abort`.
+        """
         self.read_into(None)
         self._facts |= _DISCARDING
         self.resume_reading()

@@ -60,17 +60,24 @@ class Answer(NamedTuple):
 class Client:
     """Blocking calls over one or many connections to `address`.
 
-    `address` is `HOST:PORT`, `tcp://HOST:PORT`, `unix:/path` or an `Address`. Seconds: `timeout`
-    is how long one reply may take once its request was sent (or the reply before it came),
-    `connect_timeout` how long one address may; 0 waits for ever for replies. `depth` requests at
-    most are in flight on one connection. For `retry_for` seconds what may be tried again is; `backoff` (seconds: the
-    first wait's and the longest's bound) and `random` (numbers from 0 to 1): see `libclient.pool`. `keep_alive=False`
-    makes each request a connection of its own, as the tutorial's client does. `loop`, `resolve` and
-    `open_socket` stand for the operating system. `selector` is for the client's own
-    loop; `observer` and `tap` see what happens (`libclient.owner`).
+        with Client("127.0.0.1:65432") as client:
+            print(client.request("search", "morpheus"))
 
-    Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so
-    many connections are more than the system allows.
+    `address` is `HOST:PORT`, `tcp://HOST:PORT`, `unix:/path` or an `Address`. Connections are opened when they are
+    needed, and kept if the server grants it. Use one from one thread.
+
+    `timeout`: seconds that one reply may take, from when its request was sent, or from the reply before it; 0 waits
+    for ever. `connect_timeout`: seconds that one address may take. `depth`: requests in flight on one connection, at
+    most. `retry_for`: seconds for which what may be tried again is (see `libclient.pool`). `backoff`: seconds, the
+    first pause's and the longest's bound; `random` draws from 0 to 1 (the idea is AWS' "full jitter").
+    `keep_alive=False` makes each request a connection of its own, as the tutorial's client does. `limits`: what a
+    reply may measure.
+
+    For tests and tools: `loop`, `resolve` and `open_socket` stand for the operating system; `selector` is for the
+    client's own loop; `observer` and `tap` see what happens (`libclient.owner`).
+
+    Raises `ValueError` for an address or a number that makes no sense, and `NoDescriptors` if so many connections are
+    more than the system allows.
     """
 
     def __init__(
@@ -128,9 +135,11 @@ class Client:
     def request(
         self, action: str, value: object = None, *, idempotent: bool = False, timeout: float | None = None
     ) -> Any:
-        """Send `{"action": action, "value": value}`; return the reply's `result` (of one without: all of it).
+        """Send `{"action": action, "value": value}`; return the reply's `result` (of a reply without one: all of it).
 
-        Raises `ErrorReply` or `ConnectionFailed`; `ValueError` or `TypeError` if JSON can't carry the value.
+        `idempotent`: doing it twice does no harm, so it may be sent again although it may have been carried out.
+        `timeout`: seconds, instead of the client's. Raises `ErrorReply` for an error reply, `ConnectionFailed` (a
+        subclass says which) without a reply; `ValueError` or `TypeError` if JSON can't carry the value.
         """
         answer = self.call(action_request(action, value), idempotent=idempotent, timeout=timeout)
         return _result(answer.value)
@@ -183,7 +192,10 @@ class Client:
         timeout: float | None = None,
         return_exceptions: bool = False,
     ) -> list[Any]:
-        """As `pipeline`, spread over all `connections`: served in any order, results in the order of the items."""
+        """As `pipeline`, spread over all `connections`: served in any order, results in the order of the items.
+
+        Raises as `pipeline`.
+        """
         return self._many(items, self._pool.connections, idempotent, timeout, return_exceptions)
 
     def _many(
@@ -220,7 +232,7 @@ class Client:
         return pool.open_count
 
     def refresh(self) -> int:
-        """Take in what happened since the last call; return how many connections are open."""
+        """Take in what happened since the last call, without waiting; return how many connections are open."""
         self._check_open()
         self._take_in()
         return self._pool.open_count

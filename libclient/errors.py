@@ -32,7 +32,10 @@ __all__ = [
 
 
 class ErrorReply(Exception):
-    """The server's answer is an error: `code` is its word on the wire, `message` its sentence, `reply` all of it."""
+    """The server's answer is an error.
+
+    `code` is its word on the wire, `message` its sentence, `reply` the whole decoded reply.
+    """
 
     def __init__(self, code: str, message: str, reply: object = None) -> None:
         super().__init__(code, message)
@@ -45,7 +48,12 @@ class ErrorReply(Exception):
 
 
 class ConnectionFailed(ConnectionError):
-    """No answer. `str()` is a sentence for people. `maybe_carried_out`: the request had begun to leave."""
+    """No answer; `str()` is a sentence for people that says what happened and what to do.
+
+    `maybe_carried_out`: the request had begun to leave, so it may have been carried out. Subclasses: `Refused`,
+    `UnknownHost`, `Unreachable`, `ConnectTimeout`, `NoSuchSocket`, `NoPermission`, `NoDescriptors` and `NoPorts`
+    before a connection; `ConnectionReset`, `ClosedEarly`, `ClosedMidMessage`, `ReplyTimeout` and `BadReply` after.
+    """
 
     maybe_carried_out = False
 

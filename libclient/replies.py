@@ -3,7 +3,7 @@
 The walk through RECEIVE, state by state and event by event, is how a reply is *understood*. Most
 replies need no such care: they came whole, between two others, with a header seen before.
 `read_replies` takes each of them from PROTOHEADER through JSONHEADER and CONTENT and back in one
-step: what `protocol.batch` does for a server's requests, for a client's replies.
+step: what `libserver.dispatcher` does for a server's requests, for a client's replies.
 
 Rules:
 

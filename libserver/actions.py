@@ -135,7 +135,16 @@ def _takes(function: Function, count: int, shape: str) -> None:
 class Actions:
     """A registry of handlers. It begins with the built-in ones unless `builtin=False`.
 
-    A built-in may be replaced by registering its name; registering one's own twice is an error.
+        actions = Actions()
+
+        @actions.add("greet")
+        def greet(request, session):
+            return f"Hello, {request['name']}!"
+
+    A handler is a plain function of the decoded request, and, if it has a second parameter, of the connection's
+    `Session`. It returns any value that JSON can carry, or a `Reply`; it raises `ActionError` to refuse. It runs on
+    the loop, so it must be quick, unless it is declared blocking. Replacing a built-in handler is allowed,
+    registering one of yours twice is an error.
     """
 
     def __init__(self, *, builtin: bool = True) -> None:
@@ -158,9 +167,10 @@ class Actions:
     # --- registering ---------------------------------------------------------------
 
     def add(self, name: str, *, blocking: bool = False, builtin: bool = False) -> Callable[[F], F]:
-        """Decorator: register a function for a JSON action. `blocking=True` runs it in the thread pool.
+        """Decorator: register a function for the JSON action `name`.
 
-        Raises `ValueError` for a name that is taken, `TypeError` for a function of another shape.
+        `blocking=True` runs it in the server's thread pool. `builtin` is the package's own. Raises `ValueError` for a
+        name that is taken, `TypeError` for an `async` function or one of another shape.
         """
         if not isinstance(name, str):
             raise TypeError('an action has a name: write @actions.add("name")')
@@ -180,9 +190,10 @@ class Actions:
     def add_binary(
         self, content_type: str = ANY_TYPE, *, blocking: bool = False, builtin: bool = False
     ) -> Callable[[F], F]:
-        """Decorator: register a function for a binary content type, or for all without their own.
+        """Decorator: register a function for a binary content type, or for all that have none of their own.
 
-        Raises as `add`, and `ValueError` for `text/json`, which is for actions.
+        It takes the content (`bytes`, or a `bytearray` for a large one) and returns bytes, which go back in the same
+        type, or a `BinaryReply`. Raises as `add`, and `ValueError` for `text/json`, which is for actions.
         """
         if not isinstance(content_type, str):
             raise TypeError('write @actions.add_binary("content/type"), or @actions.add_binary() for all others')
@@ -203,8 +214,8 @@ class Actions:
     def on_connect(self, function: F) -> F:
         """Decorator: call `function(session)` when a connection has come, before anything is read of it.
 
-        It runs on the loop, so it must be quick. What it raises is logged, and changes nothing. Raises
-        `TypeError` for a function of another shape.
+        It runs on the loop, so it must be quick. What it raises is logged, and changes nothing. A connection that is
+        refused was never there. Raises `TypeError` for a function of another shape.
         """
         _takes(function, 1, "(session)")
         self.connected.append(function)
@@ -214,7 +225,7 @@ class Actions:
     def on_disconnect(self, function: F) -> F:
         """Decorator: call `function(session, reason)` when a connection has ended; see `on_connect`.
 
-        `reason` is the word that the log has for it (`CloseReason`), and `session.closed` is True.
+        `reason` is the log's word for it (a value of `CloseReason`), and `session.closed` is True.
         """
         _takes(function, 2, "(session, reason)")
         self.disconnected.append(function)
@@ -263,5 +274,5 @@ class Actions:
 
     @property
     def names(self) -> list[str]:
-        """The JSON actions, in order of registration."""
+        """The names of the JSON actions, in order of registration."""
         return list(self._json)

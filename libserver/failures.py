@@ -9,7 +9,7 @@ server lives.
 One thing is not the handler's, though it is raised in it: Ctrl-C, where a program that runs a
 `Server` has left SIGINT to Python. In `app_server.py` that never happens: there Ctrl-C drains.
 
-Not here: how often it is told (`libserver.notices`), who catches it (`protocol.batch`, `libserver.message`).
+Not here: how often it is told (`libserver.notices`), who catches it (`libserver.dispatcher`, `libserver.message`).
 """
 
 from __future__ import annotations

@@ -123,15 +123,27 @@ def in_words(details: Mapping[str, object]) -> str:
 
 
 class Server:
-    """The message server.
+    """The message server: many connections on one loop, in one thread.
 
-    `listen`: addresses as text or `Address`. `sizes` and the keyword arguments of
-    `ServerLimits` are the limits. Raises `CannotListen` if an address can't be listened on,
-    `ValueError` for one that can't be understood or a limit that can't hold.
+        with Server(["tcp://127.0.0.1:0"], idle_timeout=60.0) as server:
+            print(server.addresses[0])
+            server.run()
 
-    Pass `loop` to share one; `observer` makes an observer (or None) for each connection, and `tap`
-    is given each observed message with its socket and gives back the one to use; `selector` is for
-    the server's own loop; `system` stands for the operating system.
+    `listen` holds addresses, as text or `Address`: `tcp://HOST:PORT`, `unix:/path`, `echo://HOST:PORT` or
+    `echo+udp://HOST:PORT`; port 0 takes a free one. It listens once it is made, and serves while `run` runs.
+    `actions` answers (default: the built-in actions). `sizes` limits a message; the keyword arguments of
+    `ServerLimits` limit all else. `loop` shares a loop of yours.
+
+    Attributes: `addresses`, where it really listens; `accepted`, how many connections it has accepted; `closed_by`,
+    how many have ended, by `CloseReason`; `errors`, how many error replies it has sent, by code. Accepted = open +
+    the sum of `closed_by`.
+
+    For tests and tools: `observer` makes an observer (or None) for each connection, and `tap` is given each observed
+    message with its socket and gives back the socket to use; `selector` is for the server's own loop; `system` stands
+    for the operating system.
+
+    Raises `CannotListen` if an address can't be listened on, and `ValueError` for an address that can't be understood
+    or a limit that can't hold.
     """
 
     def __init__(
@@ -467,7 +479,7 @@ class Server:
 
     @property
     def requests(self) -> int:
-        """How many were served, of all connections."""
+        """Requests served so far, over all connections, whatever the answer was."""
         return self._requests + sum(int(m.requests) for m in self.connections if isinstance(m, Message))
 
     def forget(self, accepted: Accepted, reason: CloseReason) -> None:
@@ -542,7 +554,10 @@ class Server:
     # --- running and ending --------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until drained or stopped, then close everything."""
+        """Serve until drained or stopped, then close everything.
+
+        It returns when the last connection has ended, or at the drain timeout. Call it once.
+        """
         try:
             self.loop.run()
         finally:
@@ -551,13 +566,14 @@ class Server:
     def drain(self) -> None:
         """From any thread: stop accepting, finish what was begun, then end `run`.
 
-        Who is idle may still ask within `drain_grace`, and is answered with `close`. What is still
-        busy after `drain_timeout` is cut.
+        An idle connection may ask once more within `drain_grace` seconds, and its reply says `close` (HTTP/2 does the
+        same with GOAWAY sent twice). What is still busy after `drain_timeout` seconds is cut. A second call changes
+        nothing.
         """
         self.loop.call_soon_threadsafe(self._drain)
 
     def stop(self) -> None:
-        """From any thread: cut every connection and end `run` at once."""
+        """From any thread: cut every connection and end `run` at once. Replies that are owed are lost."""
         self.loop.call_soon_threadsafe(self._cut)
 
     def _drain(self) -> None:
@@ -620,13 +636,16 @@ class Server:
         return self.closed_by[CloseReason.CUT]
 
     def list_connections(self) -> list[dict[str, object]]:
-        """What Redis' CLIENT LIST has of each open connection: peer, state, age, idle time, buffers, requests."""
+        """Each open connection as a dictionary, as Redis' CLIENT LIST has it.
+
+        Peer, states, age and idle time in seconds, bytes buffered in and out, requests in flight and served.
+        """
         now = self.loop.clock()
         both = [*self.connections.items(), *self.refused.items()]
         return [accepted.describe(since, now) for accepted, since in both]
 
     def describe_connections(self) -> list[str]:
-        """The same, a line for each."""
+        """`list_connections` as text: a line with the counts, then one for each connection."""
         return [in_words(details) for details in self.list_connections()]
 
     def _stop_if_drained(self) -> None:
@@ -660,13 +679,16 @@ class Server:
                 listener.close()
 
     def remove_files(self) -> None:
-        """Remove the files of UNIX sockets, once. A signal handler may do it, before an end without `close`."""
+        """Remove the files of UNIX sockets, once, and only the server's own.
+
+        A signal handler may call it, before an end without `close`.
+        """
         files, self._files = self._files, []
         for file in files:
             file.remove()
 
     def close(self) -> None:
-        """Close everything at once; safe to call twice."""
+        """Close listeners, connections and the loop (if it is the server's own) at once. Safe to call twice."""
         self._close_listeners()
         self._abort_all()
         self.notices.sum_up()

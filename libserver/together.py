@@ -30,7 +30,7 @@ Rules:
 Redis sends before it sleeps (`beforeSleep`), and uvloop at the end of a turn; that also reading and
 answering wait for each other is Python's need: its calls are what a request costs.
 
-Not here: what is one common request (`protocol.batch`), when a connection is at rest (`libserver.message`).
+Not here: what is one common request (`libserver.dispatcher`), when a connection is at rest (`libserver.message`).
 """
 
 from __future__ import annotations

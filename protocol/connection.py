@@ -77,12 +77,14 @@ def _no_object(begun: bytearray) -> BadHeader | None:
 
 
 class Connection:
-    """One end of a connection, sans I/O.
+    """One end of a connection, sans I/O: bytes in, events out; replies in, bytes out (the idea is h11's).
 
-    `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply;
-    for a client, replies it waits for. `persistent`: keep-alive was asked for (server) or
-    granted (client); `granted`: a reply has said so (server). `closing`: it will not be kept
-    for long (see `wind_down` and `start_drain`).
+    `codec` has the role, the limits and the caches that all connections of one endpoint share. `observer` hears of
+    every transition.
+
+    Attributes: `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply; for a client,
+    replies that it waits for. `persistent`: keep-alive was asked for (server) or granted (client). `granted`: a reply
+    has said so (server). `closing`: it will not be kept for long (see `wind_down` and `start_drain`).
     """
 
     __slots__ = (
@@ -123,7 +125,10 @@ class Connection:
     # --- bytes in, events out ------------------------------------------------------
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
-        """Every event that `data` completes. `feed` and `next_event` in one."""
+        """Every event that `data` completes: `feed` and `next_event` in one.
+
+        What is wrong with the bytes is an event too (`Rejected`, `Failed`), never an exception.
+        """
         self.feed(data)
         return self._events()
 
@@ -162,8 +167,8 @@ class Connection:
     def next_event(self) -> Event | None:
         """The next event, or None until more is fed.
 
-        Whoever wants to stop between two messages (because its output is full, say) calls
-        this one by one and leaves the rest undecoded.
+        A caller that wants to stop between two messages (because its output is full, say) takes events one by one and
+        leaves the rest undecoded.
         """
         while True:
             parse = _PARSERS.get(self.state)
@@ -249,7 +254,7 @@ class Connection:
     def wind_down(self) -> None:
         """Serve on, and expect an end: it is neither at rest nor clear any more, so that any reply may become the last.
 
-        Whoever owns the socket calls `start_drain` right before the reply that shall say `close`.
+        The owner of the socket calls `start_drain` right before the reply that shall say `close`.
         """
         if not self.closing:
             self.closing = True
@@ -257,6 +262,7 @@ class Connection:
 
     @property
     def winding_down(self) -> bool:
+        """An end is expected (`wind_down`) and has not begun (`start_drain`)."""
         return self._fence == math.inf
 
     def start_drain(self, unread: int = 0) -> None:
@@ -275,7 +281,7 @@ class Connection:
 
     @property
     def header(self) -> Header | None:
-        """The header of the message whose content is being read."""
+        """The header of the message whose content is being read; None between messages."""
         return self._header
 
     def unread(self) -> bytes:
@@ -475,7 +481,10 @@ class Connection:
     # --- replies out (server) ------------------------------------------------------
 
     def send_json(self, request: Header | None, content: bytes) -> Frame:
-        """Frame the JSON content of the reply to `request` (None: to a header that never was)."""
+        """Frame the JSON `content` as the reply to `request` (None: to a request whose header never came).
+
+        Returns the parts of the frame. It counts as one of the replies in flight.
+        """
         if self.codec.role is not SERVER:
             raise LocalError("a client sends requests, not replies")
         connection = self._next_reply()
