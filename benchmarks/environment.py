@@ -8,10 +8,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.compiling import compiler
+from benchmarks.processes import ROOT
 
 __all__ = ["environment"]
 
@@ -19,8 +22,10 @@ LIBRARIES = ("uvloop", "gevent", "trio", "twisted")
 
 
 def environment() -> dict[str, object]:
-    """Versions, processor and cores, ready for JSON."""
+    """Commit, date, versions, processor and cores, ready for JSON."""
     return {
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
         "system": platform.system(),
@@ -32,6 +37,15 @@ def environment() -> dict[str, object]:
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def _commit() -> str | None:
+    """What is measured; with `+` if files were changed since. None without git or outside a clone."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _version(name: str) -> str | None:

@@ -1,14 +1,15 @@
 """How do results become the tables of the docs?
 
-    python -m benchmarks table RESULTS.json ... [--into docs/understand/performance.md] [--only aims,loop]
+    python -m benchmarks table RESULTS.json ... [--into docs/measurements] [--only aims,loop]
 
-Takes what `--json` wrote (of the loads, of `ablation`, `memory` and `scale`) and makes markdown of it. With
-`--into` each table replaces what stands in the document between its markers
+Takes what `--json` wrote (of the loads, of `ablation`, `memory` and `scale`) and makes tables of it. With
+`--into` a directory each table becomes a text file of its own there, NAME.txt, which begins with the commit, the
+date and the machine. With `--into` a document each replaces what stands there between its markers
 
     <!-- benchmarks: NAME -->
     <!-- /benchmarks: NAME -->
 
-and only there: the words around are a person's. Without it the tables go to stdout, markers and
+and only there: the words around are a person's. Without it the tables go to stdout as markdown, markers and
 all, ready to be pasted. Nothing in a document is ever typed by hand that came out of a run.
 """
 
@@ -28,7 +29,7 @@ from benchmarks.results import Ratio, Summary
 from benchmarks.stored import Run, read
 from protocol.files import SHARED, replace
 
-__all__ = ["main", "put_into", "tables"]
+__all__ = ["as_text", "label", "main", "put_into", "tables"]
 
 OURS = "ours"
 
@@ -63,6 +64,7 @@ def tables(found: Mapping[str, Any]) -> dict[str, str]:
     if kind == "loads":
         run = read(found)
         return {
+            "headline": _headline(run),
             "ratios": _ratios(run),
             "ours": _ours(run),
             "loads": _loads(run),
@@ -138,6 +140,19 @@ def _ours(run: Run) -> str:
             ]
         )
     return _markdown(head, rows)
+
+
+def _headline(run: Run) -> str:
+    """The project against uvloop and C, without spreads: what a reader wants to know first."""
+    rows = []
+    for load, peers in _by_load(run).items():
+        own = peers.get(OURS)
+        if own is None or not own.rounds:
+            continue
+        by_base = [own.ratios.get("uvloop"), own.cpu_ratios.get("uvloop"), own.ratios.get("c")]
+        ratios = [f"{ratio.median:.2f}" if ratio else "-" for ratio in by_base]
+        rows.append([f"`{load}`", *ratios, f"{own.cpu_us:.2f}"])
+    return _markdown(["load", "x uvloop", "by CPU", "x C", "CPU us"], rows)
 
 
 def _loads(run: Run) -> str:
@@ -225,6 +240,38 @@ def _memory(found: Mapping[str, Any]) -> str:
     return _markdown(head, rows) + f"\n\nWith {found['connections']:,} connections."
 
 
+def label(found: Mapping[str, Any]) -> str:
+    """One line: at which commit it was measured, when, and on what."""
+    where = found.get("environment", {})
+    return (
+        f"Commit {where.get('commit') or 'unknown'}, {where.get('date') or 'date unknown'}. "
+        f"Python {where.get('python')}, {where.get('processor')}, {where.get('cores')} cores, "
+        f"{where.get('system')} {where.get('kernel')}."
+    )
+
+
+def as_text(table: str) -> str:
+    """Markdown for a terminal or an editor: columns in line, words to the left, figures to the right, no marks."""
+    lines = [line.replace("**", "").replace("`", "") for line in table.splitlines()]
+    text: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("| "):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif line.startswith("|---"):
+            marks = line.strip("|").split("|")
+            right = [mark.endswith(":") for mark in marks]
+        else:
+            if rows:
+                widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+                for row in rows:
+                    cells = zip(row, widths, right, strict=True)
+                    text.append("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip())
+                rows = []
+            text.append(line)
+    return "\n".join(text).rstrip() + "\n"
+
+
 def put_into(document: str, made: Mapping[str, str]) -> tuple[str, list[str]]:
     """The document with each table between its markers, and the names that have none there."""
     homeless = []
@@ -241,18 +288,28 @@ def put_into(document: str, made: Mapping[str, str]) -> tuple[str, list[str]]:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks table", description="Markdown tables of results.")
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULTS.json", help="what --json wrote")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="replace the tables between this file's markers")
+    into = "a directory: write each table to a file there; a file: replace the tables between its markers"
+    parser.add_argument("--into", type=Path, metavar="PATH", help=into)
     parser.add_argument("--only", metavar="NAMES", help="comma-separated: these tables of all that the files give")
     options = parser.parse_args(argv)
     made: dict[str, str] = {}
+    labels: dict[str, str] = {}
     try:
         for path in options.results:
-            made |= tables(json.loads(path.read_text()))
+            found = json.loads(path.read_text())
+            made |= (of_this := tables(found))
+            labels |= dict.fromkeys(of_this, label(found))
         if options.only is not None:
             made = {name: made[name] for name in options.only.split(",")}
         if options.into is None:
             for name, table in made.items():
                 print(f"<!-- benchmarks: {name} -->\n{table}\n<!-- /benchmarks: {name} -->\n")
+            return 0
+        if options.into.is_dir():
+            for name, table in made.items():
+                if not name.endswith("environment"):  # which every file's first line says
+                    text = f"{labels[name]}\n\n{as_text(table)}"
+                    replace(options.into / f"{name}.txt", [text.encode()], SHARED)
             return 0
         document, homeless = put_into(options.into.read_text(), made)
         replace(options.into, [document.encode()], SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -154,6 +155,22 @@ def test_the_command_writes_into_a_document(run: Run, tmp_path: Path, capsys: py
     assert table.main([str(tmp_path / "run.json"), "--into", str(tmp_path / "doc.md")]) == 0
     assert "| `64x1` |" in (tmp_path / "doc.md").read_text()
     assert "no markers for loads" in capsys.readouterr().err
+
+
+def test_into_a_directory_each_table_becomes_a_file_that_says_when_and_where(run: Run, tmp_path: Path) -> None:
+    environment = {"commit": "abc1234", "date": "2026-11-21", "python": "3.11.7", "processor": "AMD", "cores": 2}
+    known = replace(run, environment=environment | {"system": "Linux", "kernel": "6.18"})
+    (tmp_path / "run.json").write_text(as_text(known))
+    assert table.main([str(tmp_path / "run.json"), "--into", str(tmp_path)]) == 0
+    lines = (tmp_path / "aims.txt").read_text().splitlines()
+    assert lines[:2] == ["Commit abc1234, 2026-11-21. Python 3.11.7, AMD, 2 cores, Linux 6.18.", ""]
+    assert lines[2].split() == ["load", "against", "reached", "at", "least", "measured"]
+    assert not list(tmp_path.glob("*environment*"))
+    assert {len(line) for line in lines[2:]} == {len(lines[2])}, "the last column stands to the right"
+
+
+def test_a_run_of_an_older_file_says_that_its_commit_is_not_known() -> None:
+    assert table.label({"kind": "memory"}).startswith("Commit unknown, date unknown. ")
 
 
 def test_only_some_tables_are_made(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
