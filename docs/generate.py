@@ -5,6 +5,9 @@
 
 * multiconn/commands/server_help.txt, what `app_server.py --help` prints, from the server's parser.
 * docs/look-up/states.md, the whole page: from the state tables (`study.pages`).
+* docs/look-up/api.md, the whole page: from signatures and docstrings (docs/reference.py).
+* docs/look-up/modules.md, the whole page: the first line of each module (docs/reference.py).
+* docs/decisions/README.md, the whole page: the list of the decisions beside it.
 * docs/look-up/server.md and docs/look-up/client.md, what stands between the markers: the options, from the very
   parsers that read them.
 
@@ -21,8 +24,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+#: Where the sources are, and where the pages go.
+SOURCE = ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import reference  # noqa: E402
 
 from multiconn.commands import stdio  # noqa: E402
 from multiconn.commands.client import COMMANDS  # noqa: E402
@@ -101,12 +107,36 @@ def client_options() -> str:
     return "\n\n".join(parts)
 
 
+DECISIONS = """\
+# Decisions
+
+<!-- Generated from the files beside it by docs/generate.py. -->
+
+Each file is one decision: what was decided, its price, and what was refused and why. So it can be reopened when the
+reasons no longer hold. A number stays with its decision; a new one takes the next number, says `Theme: ...` in its
+third line, and is listed here by `python3 docs/generate.py`."""
+
+
+def decisions(folder: Path) -> str:
+    """The list of all decisions, by theme, in the order in which the themes first appear."""
+    themes: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("[0-9]*.md")):
+        title, _, theme = path.read_text(encoding="utf-8").splitlines()[:3]
+        assert title.startswith(f"# {int(path.name[:4])}. "), f"{path.name}: its title has another number"
+        entry = f"- [{title.removeprefix('# ')}]({path.name})"
+        themes.setdefault(theme.removeprefix("Theme: "), []).append(entry)
+    return "\n\n".join([DECISIONS, *(f"## {theme}\n\n" + "\n".join(of) for theme, of in themes.items())]) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """Every page that has something generated, as it should be."""
     look_up = ROOT / "docs" / "look-up"
     generated = {"server-options": options(server_parser()), "client-options": client_options()}
     wanted = {
         look_up / "states.md": states_page(),
+        look_up / "api.md": reference.page(SOURCE),
+        look_up / "modules.md": reference.modules_page(SOURCE),
+        ROOT / "docs" / "decisions" / "README.md": decisions(ROOT / "docs" / "decisions"),
         ROOT / "multiconn" / "commands" / "server_help.txt": help_text(server_parser(), SERVER_USAGE),
     }
     for name in ("server.md", "client.md"):

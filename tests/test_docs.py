@@ -12,6 +12,7 @@ A Python example says in its first line what it is: `python` is run against a se
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import os
 import re
@@ -122,15 +123,21 @@ NOT_RUN = {
     r"python3 docs/generate\.py": "see below",
     r"python3? -m study": "see tests/study",
     r"python -m benchmarks --against": "see tests/benchmarks/test_revision.py",
+    r"python -m benchmarks ablation": "see tests/benchmarks/test_ablation.py",
+    r"python -m benchmarks batch": "see tests/benchmarks/test_batch.py",
+    r"python -m benchmarks exposure": "see tests/benchmarks/test_soak.py",
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
     r"python -m benchmarks stall": "see tests/benchmarks/test_stall.py",
     r"python -m benchmarks startup": "see tests/benchmarks/test_startup.py",
     r"python -m benchmarks restart": "see tests/benchmarks/test_restart.py",
     r"python -m benchmarks growth": "see tests/benchmarks/test_growth.py",
+    r"python -m tests\.study\.test_cost": "see tests/study/test_cost.py",
     r"python3 -m tests\.libclient\.load\.truth": "what .ci/run does",
     r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
     r"python3 docs/learn/": "see tests/study/test_tour.py",
+    r"python3? -m suites\.detection": "see tests/suites/detection",
     r"python3? -m suites\.faults": "see tests/suites/faults",
+    r"python3? -m suites\.simulation": "see tests/suites/simulation",
     r"python3? -m suites\.model": "see tests/suites/model",
     r"python3? -m suites\.conformance": "see tests/suites/conformance",
 }
@@ -512,6 +519,41 @@ def test_a_stale_page_is_named_and_then_written(
     assert not (tmp_path / "docs" / "look-up" / "states.md").exists()
     assert generate.main([]) == 0
     assert generate.main(["--check"]) == 0
+
+
+# --- the API reference, the decisions, the measurements ------------------------------------------
+
+
+def test_a_member_that_is_neither_told_nor_internal_is_an_error(generate: ModuleType) -> None:
+    reference = generate.reference
+    source = "class Server:\n    def run(self): ...\n    def _own(self): ...\n    def linger(self): ...\n"
+    (found,) = ast.parse(source).body
+    with pytest.raises(reference.Undecided, match=r"Server\.run has no docstring"):
+        reference.members(found, "Server")
+
+
+def test_what_the_reference_calls_internal_is_there(generate: ModuleType) -> None:
+    for shown in generate.reference.CLASSES:
+        names = definitions(ROOT / shown.path)
+        for member in generate.reference.INTERNAL.get(shown.name, ()):
+            assert f"{shown.name}.{member}" in names
+
+
+def test_a_program_can_import_what_the_reference_shows_from_where_it_says(generate: ModuleType) -> None:
+    for shown in (*generate.reference.CLASSES, *generate.reference.VALUES):
+        assert getattr(importlib.import_module(shown.package), shown.name).__name__ == shown.name
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    assert all(re.fullmatch(r"\d{4}(-[a-z0-9]+)+\.md", name) for name in names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "measurements").glob("*.txt")), ids=page_name)
+def test_a_table_of_figures_begins_with_its_commit_and_date(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert re.match(r"Commit [0-9a-f]{7,}\+?, \d{4}-\d\d-\d\d\. ", first), first
 
 
 def test_every_option_of_the_server_and_the_client_is_on_its_page(generate: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""The recipes for health checks in docs/look-up/server.md, with the real HAProxy and nginx where they are installed."""
+"""The recipes of docs/do/health-checks.md, with the real HAProxy and nginx where they are installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.wire import ask, take_reply
 from tests.test_app_server import Command
 from tests.test_app_server import running as server
 
-PAGE = (Path(__file__).parents[1] / "docs" / "look-up" / "server.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "do" / "health-checks.md").read_text()
 MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 
