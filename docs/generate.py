@@ -100,10 +100,21 @@ def client_parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def client_options() -> str:
-    """Every command of the client with its options."""
+    """Every command of the client with its options; a group that several commands have in common comes once, last."""
+    shared: dict[str, list[str]] = {}
+    of_commands = {name: options(parser).split("\n\n**") for name, parser in client_parsers().items()}
+    for name, groups in of_commands.items():
+        for group in groups[1:]:
+            shared.setdefault(f"**{group}", []).append(name)
     parts = []
-    for name, parser in client_parsers().items():
-        parts += [f"### {name}", f"{COMMANDS[name][1][0].upper()}{COMMANDS[name][1][1:]}.", options(parser)]
+    for name, (first, *more) in of_commands.items():
+        own = [f"**{group}" for group in more if len(shared[f"**{group}"]) == 1]
+        parts += [f"### {name}", f"{COMMANDS[name][1][0].upper()}{COMMANDS[name][1][1:]}.", first, *own]
+    parts.append("### Options of several commands")
+    for group, names in shared.items():
+        if len(names) > 1:
+            commands = ", ".join(f"`{name}`" for name in names)
+            parts.append(group.replace("**\n", f"** ({commands})\n", 1))
     return "\n\n".join(parts)
 
 
