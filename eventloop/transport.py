@@ -224,9 +224,9 @@ class Transport:
     def start(self) -> None:
         """Read what has already come, then have the loop watch for more.
 
-        The mirror of sending first: a client that connects in order to ask has often asked by
-        the time it is accepted, and one that wants one answer may be served, and closed,
-        without the selector ever hearing of it (benchmarks: one connection per request).
+        The mirror of sending first: a client that connects in order to ask has often asked by the time it is
+        accepted. One that wants one answer may be served, and closed, without being registered (benchmarks: one
+        connection per request).
         """
         self.on_readable()
         if not self._facts & _CLOSED:

@@ -177,10 +177,12 @@ class Client:
     ) -> list[Any]:
         """Send all down one connection without waiting for replies; return their results, in order.
 
-        Each item is `(action, value)`, whose result is the reply's `result`, or an `Outgoing`, whose
-        result is the whole reply. The server serves them in this order. If some fail, the first of
-        their errors is raised once all are done; with `return_exceptions` each error stands in its place.
-        A peer that grants no keep-alive gets them one by one, on a connection each.
+        Each item is `(action, value)`, whose result is the reply's `result`, or an `Outgoing`, whose result is the
+        whole reply. The server serves them in this order. A peer that grants no keep-alive gets them one by one, on a
+        connection each. `timeout`: seconds for each reply.
+
+        If some fail, the first of their errors is raised once all are done, as by `request`; with `return_exceptions`
+        each error stands in its place. Raises `TypeError` for an item that is neither of the two.
         """
         return self._many(items, 1, idempotent, timeout, return_exceptions)
 
@@ -214,9 +216,9 @@ class Client:
     # --- connections -------------------------------------------------------------------------
 
     def connect(self) -> int:
-        """Open all `connections` now and return how many are open; raises if not even one could be.
+        """Open all `connections` now and return how many are open. Not needed before a call.
 
-        Not needed before a call.
+        Raises the last `ConnectionFailed` if not even one could be opened.
         """
         self._check_open()
         self._take_in()
@@ -238,7 +240,7 @@ class Client:
         return self._pool.open_count
 
     def close(self) -> None:
-        """Close every connection. Safe to call twice."""
+        """Close every connection. Safe to call twice; every later call raises `RuntimeError`."""
         if self._closed:
             return
         self._closed = True

@@ -17,7 +17,10 @@ BytesLike = bytes | bytearray | memoryview
 
 
 class BinaryReply:
-    """A binary handler's answer with a content type of its own choice."""
+    """A binary handler's answer with a content type of its own choice.
+
+    `content` is bytes (`bytes`, `bytearray` or `memoryview`), sent as they are.
+    """
 
     __slots__ = ("content", "content_type")
 

@@ -32,7 +32,7 @@ MAX_KEEPIDLE = 32767
 
 
 class CannotListen(Exception):
-    """An address can't be listened on; the text is one sentence for whoever started the server."""
+    """An address can't be listened on; the text is one sentence that says what is in the way and what to do."""
 
 
 class Bound(NamedTuple):

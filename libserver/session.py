@@ -23,9 +23,9 @@ __all__ = ["Session"]
 class Session(dict[str, Any]):
     """The handlers' dictionary of one connection.
 
-    `peer` is the peer's address as text: `HOST:PORT`, `[HOST]:PORT` for IPv6, `unix` for a UNIX
-    socket, or `?` if the peer had gone before anybody asked. `closed` becomes True, once and for
-    good, when the connection has ended; a handler in a thread may look at it at any time.
+    `peer` is the peer's address as text: `HOST:PORT`, `[HOST]:PORT` for IPv6, `unix` for a UNIX socket, or `?` if the
+    peer had gone before it was asked for. `closed` becomes True, once and for good, when the connection has ended; a
+    handler in a thread may look at it at any time.
     """
 
     __slots__ = ("closed", "peer")

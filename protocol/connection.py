@@ -144,7 +144,7 @@ class Connection:
         return events
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take bytes in without looking at them yet."""
+        """Take a copy of bytes in without looking at them yet. Behind the last message they are thrown away."""
         if self.state is FINISHED or self.state is FAILED or self.state is ENDED:
             return  # not served: thrown away
         if not data:
@@ -196,7 +196,7 @@ class Connection:
 
     @property
     def clear(self) -> bool:
-        """Between messages, with nothing owed, nobody watching and no end ahead: what comes may be answered at once."""
+        """Between messages, with nothing owed, no observer and no end ahead: what comes may be answered at once."""
         return (
             self.state is PROTOHEADER
             and self._buffer is None
@@ -483,7 +483,8 @@ class Connection:
     def send_json(self, request: Header | None, content: bytes) -> Frame:
         """Frame the JSON `content` as the reply to `request` (None: to a request whose header never came).
 
-        Returns the parts of the frame. It counts as one of the replies in flight.
+        Returns two parts, head and content, to be sent behind each other. Counts one request in flight less. Raises
+        `LocalError` for a client, which sends requests.
         """
         if self.codec.role is not SERVER:
             raise LocalError("a client sends requests, not replies")
@@ -504,7 +505,10 @@ class Connection:
         return head, content
 
     def send_error(self, request: Header | None, error: ProtocolError) -> Frame:
-        """Frame `error` as the reply to `request`, whatever the request's type was."""
+        """Frame `error` as the reply to `request`, whatever the request's type was (None: its header never came).
+
+        What happens next follows from the error's type: `AnswerableError` goes on, `FatalError` ends the input.
+        """
         return self.send_json(request, encode_error(error))
 
     def owe_error(self) -> None:

@@ -303,10 +303,10 @@ _pack_prefix = struct.Struct(">H").pack
 
 
 class Codec:
-    """What all connections of one endpoint share: its role, its limits, and the caches.
+    """What all connections of one endpoint share: its role (`SERVER` or `CLIENT`), its limits, and the caches.
 
-    All caches are bounded in entries and in the size of an entry, and are simply emptied
-    when full: an attacker can make us parse, as without them, but not make us grow.
+    All caches are bounded in entries and in the size of an entry, and are emptied when full: an attacker can make us
+    parse, as without them, but not make us grow.
     """
 
     __slots__ = (
