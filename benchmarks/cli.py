@@ -15,7 +15,7 @@
     python -m benchmarks stall               what open and closed load say of a server that stalls
     python -m benchmarks startup             how long a request, or --help, takes as a whole process
     python -m benchmarks soak                good traffic beside bad peers; nothing of it may stay
-    python -m benchmarks table RESULTS.json  markdown for the docs
+    python -m benchmarks table RESULTS.json  tables for docs/measurements
 
 Progress goes to stderr, results to stdout. Ctrl-C ends a run early and prints what there is.
 Exit codes: 0 every reply was right, 1 some were not, 2 usage, 130 interrupted.
