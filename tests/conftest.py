@@ -17,7 +17,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
-    "libclient/load",
+    "multiconn/loadtest",
+    "multiconn/commands/test_load.py",
+    "multiconn/commands/test_load_out.py",
+    "multiconn/commands/test_report.py",
     "multiconn/commands/test_stdio.py",
     "study/test_dissector.py",
     "study/test_tour.py",

@@ -127,8 +127,8 @@ NOT_RUN = {
     r"python -m benchmarks startup": "see tests/benchmarks/test_startup.py",
     r"python -m benchmarks restart": "see tests/benchmarks/test_restart.py",
     r"python -m benchmarks growth": "see tests/benchmarks/test_growth.py",
-    r"python3 -m tests\.libclient\.load\.truth": "what .ci/run does",
-    r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
+    r"python3 -m tests\.multiconn\.loadtest\.truth": "what .ci/run does",
+    r"python3 -m tests\.multiconn\.loadtest\.regressions": "its parts are engine/test_against.py",
     r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m suites\.faults": "see tests/suites/faults",
     r"python3? -m suites\.model": "see tests/suites/model",
@@ -141,7 +141,7 @@ def is_command(code: str) -> bool:
 
 
 #: Pages whose commands build on each other, and where they are run.
-WALKED = {"docs/load-testing.md": "tests/libclient/load/test_page_of_load_testing.py"}
+WALKED = {"docs/load-testing.md": "tests/multiconn/loadtest/test_page_of_load_testing.py"}
 
 
 def run_commands(program: str) -> list[Shown]:

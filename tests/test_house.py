@@ -34,7 +34,6 @@ MAY_IMPORT = {
     "eventloop": {"eventloop"},
     "libserver": {"protocol", "eventloop", "libserver"},
     "libclient": {"protocol", "eventloop", "libclient"},
-    "libclient/load": {"protocol", "eventloop", "libclient", "multiconn.commands"},
     "study": {"protocol", "study"},
     "multiconn": {"protocol", "libserver", "libclient", "multiconn.parts"},
     "multiconn/commands": {
@@ -44,7 +43,9 @@ MAY_IMPORT = {
         "libclient",
         "study",
         "multiconn.commands",
+        "multiconn.loadtest",
     },
+    "multiconn/loadtest": {"protocol", "eventloop", "libclient", "multiconn.loadtest", "multiconn.commands"},
 }
 #: The same of each suite. What others run needs nothing of our tests; what only we do may share their server and clock.
 SUITES = {

@@ -4,6 +4,7 @@
 or decides how a process ends is in this package, and nowhere below it: the libraries return, raise or log.
 
     client.py   request.py shell.py echo.py tutorial.py               app_client.py
+    load.py     load_options.py report.py
     server.py   server_options.py server_signals.py server_log.py     app_server.py
     study.py                                                          python -m study
     stdio.py    arguments.py output.py tracing.py                     what they share
@@ -14,7 +15,7 @@ Rules:
 * This module runs before each of them, so it imports nothing.
 * An exit code has its name here. Some numbers have a name for each program.
 
-Not here: what a command does once it knows what was asked for (`libserver`, `libclient`).
+Not here: what a command does once it knows what was asked for (`libserver`, `libclient`, `multiconn.loadtest`).
 """
 
 __all__ = [

@@ -1,0 +1,516 @@
+"""How is the load put on the server?
+
+`Runner` ties the parts together on one `EventLoop` and takes a run through its phases:
+
+    CONNECTING  all connections are opened, so many per second. Ends when each has had its first
+                outcome. If that takes longer than `SPEAK_FROM` each says one request as it opens.
+    WARMUP      full load; replies are verified, and count for nothing.
+    MEASURING   full load; a request belongs to the phase of its intended time.
+    DRAINING    nothing is sent; replies are waited for.
+    OVER        what is left is cut and counted as in flight at the end.
+    RESTING     between two visits the connections stay and the loop stands still.
+
+All at once by `run`; or so that two runs can take turns (`engine.against`) by `connect`, any number of
+`visit`s (WARMUP, MEASURING, DRAINING, RESTING) and `leave`.
+
+Rules:
+
+* With `requests`, exactly so many are sent while measuring, whatever becomes of them; the window
+  ends with the last one's outcome. With `duration` it ends then, and the drain follows.
+* `achieved` counts the replies that came within the window, whenever their requests were sent:
+  those the warm-up left in flight stand for those that the window leaves. A window that ends with the last of
+  so many requests leaves none; it counts their replies alone.
+* `gate` decides when the load begins once everybody is connected: several workers begin together.
+* An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
+
+Not here: who connects (`engine.places`), what leaves when (`engine.sender`), what came back (`engine.collector`).
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from eventloop import Address, Endpoint, EventLoop, Timer
+from libclient.owner import Shared
+from multiconn.commands.tracing import Instruments
+
+from ..config import Config
+from ..measure.accept_queue import listen_overflows
+from ..measure.gauges import Gauges
+from ..measure.histogram import Histogram
+from ..measure.neighbour import is_local, usable_cores
+from ..measure.progress import CONNECTING, DRAINING, MEASURING, OVER, RESTING, WARMUP, Sink
+from ..outcome import Outcome
+from .beside import Beside
+from .collector import Collector
+from .cutting import Cut
+from .place import NEVER, Place
+from .places import Places, open_bound_socket
+from .schedule import Schedule
+from .sender import ClosedSender, OpenSender, Sender
+from .waiting import precise_selector
+from .workload import Workload
+
+__all__ = ["Runner"]
+
+#: Seconds without any connection after which a run that has no duration is given up.
+GIVE_UP_AFTER = 5.0
+#: Seconds to wait for a one-shot server's FIN, which is the next thing after its reply.
+LINGER = 1.0
+#: Seconds of connecting from which on a connection says something as it opens: servers close those
+#: that are silent (ours after 10 s).
+SPEAK_FROM = 1.0
+#: Seconds after which it says something again, if the others are still connecting.
+SPEAK_EVERY = 5.0
+#: Seconds between two looks at how many connections the stages want.
+STAGE_STEP = 0.05
+
+clock = time.monotonic_ns
+
+
+class Runner:
+    """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
+
+    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together;
+    `seen` writes a trace of its connections (`multiconn.commands.tracing`).
+    Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        target: Address,
+        endpoints: Sequence[Endpoint],
+        sinks: Sequence[Sink] = (),
+        began: int | None = None,
+        seen: Instruments = Instruments(),  # noqa: B008 (immutable)
+    ) -> None:
+        self.config = config
+        self.target = target
+        self.sinks = list(sinks)
+        self.phase = CONNECTING
+        self.interrupted: int | None = None
+        self.aborted: str | None = None
+        self.stopped: str | None = None
+        self.gate: Callable[[], None] = lambda: self.begin(clock())
+        self.workload = Workload(config)
+        self.local = all(is_local(endpoint) for endpoint in endpoints)
+        self.began = clock() if began is None else began
+        self.loop = EventLoop(seen.selector(precise_selector() if config.rate is not None else None))
+        self.collector = Collector(config, self.workload.actions, clock, self.began)
+        self.shared = Shared(
+            self.loop,
+            timeout=config.timeout,
+            connect_timeout=config.connect_timeout,
+            linger=LINGER,
+            open_socket=open_bound_socket,
+            take_replies=self.collector.take,
+            observer=seen.observer,
+            tap=seen.tap,
+        )
+        self.places = Places(config, target, endpoints, self.shared, self.collector, self)
+        self.schedule = self._schedule()
+        self.sender: Sender
+        everyone = (config, self.workload, self.collector, self.places.all, self.loop)
+        if self.schedule is None:
+            self.sender = ClosedSender(*everyone)
+        else:
+            self.sender = OpenSender(*everyone, self.schedule)
+        self.places.sender = self.sender
+        self.collector.sender = _Answered(self)
+        self.beside = Beside(config, self.loop, self.shared, endpoints, self.workload)
+        self.gauges = Gauges(self.loop)
+        self._greeting = self.loop.timeout_queue(SPEAK_EVERY, self._speak)
+        self._profile = config.load
+        self._load_began = 0
+        self._window_ok = self._window_replies = 0
+        self._bytes = (0, 0)  # sent and received within the window
+        self._before = (0, 0, 0, 0)  # right replies, replies, bytes sent and received when the window began
+        self._visit: float | None = None  # seconds to measure in this visit
+        self._held: int | None = None  # when the last visit's load ended
+        self._started_at = datetime.now(UTC)
+        self._cut = Cut(self)
+        self._overflows: int | None = None  # of accept queues on this machine, before the first connection
+        self._timer: Timer | None = None  # of the interval
+        self._due = 0.0
+        self.slip = Histogram()
+
+    def _schedule(self) -> Schedule | None:
+        config = self.config
+        if config.rate is None:
+            return None
+        end = None if config.duration is None else config.warmup + config.duration
+        return Schedule(
+            config.load,
+            kinds=lambda: self.workload.numbers(config.seed),
+            arrival=config.arrival,
+            seed=config.seed,
+            end=end,
+            warmup=config.warmup,
+            requests=config.requests,
+            share=config.share,
+        )
+
+    # --- the run -------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run to the end. Raises `AccountingError` if the books don't balance, and what a signal handler raises."""
+        try:
+            self._open()
+            self.loop.run()
+        finally:
+            self.close()
+        return self._outcome()
+
+    def _open(self) -> None:
+        config = self.config
+        self._started_at = datetime.now(UTC)
+        self._overflows = listen_overflows()
+        if config.connections / config.connect_rate > SPEAK_FROM:
+            self.places.greeting = self._greet
+        self.gauges.probe()
+        self.beside.begin()
+        self.places.begin()
+        self._beat_on()
+
+    def close(self) -> None:
+        """Leave nothing open, whatever happened. Twice is once."""
+        gc.unfreeze()
+        for place in self.places.all:
+            if place.message is not None:  # only after an exception
+                place.message.abort()
+        self.beside.close()
+        self.loop.close()
+
+    def _outcome(self) -> Outcome:
+        collector, gauges = self.collector, self.gauges
+        collector.close()
+        measured, warmup = collector.measured, collector.warmup
+        warmup.take_recent()
+        scheduled = None
+        if self.schedule is not None:
+            scheduled = self.schedule.taken - (warmup.sent + warmup.dropped - self.sender.greeted)
+        return Outcome(
+            config=self.config,
+            target=str(self.target),
+            started_at=self._started_at,
+            measured=measured,
+            warmup=warmup,
+            accounting=measured.balance(self.places.in_flight_at_end, scheduled),
+            connections=collector.connections,
+            schedule_sha256=self._fingerprint(),
+            schedule_of_times=b"" if self.schedule is None else self.schedule.sha256,
+            duration_s=gauges.duration_s,
+            window_ok=self._window_ok,
+            window_replies=self._window_replies,
+            interrupted=self.interrupted,
+            aborted=self.aborted,
+            stopped=self.stopped,
+            bytes_sent=self._bytes[0],
+            bytes_received=self._bytes[1],
+            cpu=gauges.cpu,
+            run_delay=gauges.run_delay,
+            loop_lag=gauges.loop_lag,
+            slip=self.slip,
+            local=self.local,
+            cores=usable_cores(),
+            unknown=self.workload.unknown,
+            listen_overflows=self._overflowed(),
+        )
+
+    def _overflowed(self) -> int | None:
+        """By how much the count rose since the run began."""
+        now = listen_overflows() if self.local else None
+        return now - self._overflows if now is not None and self._overflows is not None else None
+
+    def _fingerprint(self) -> str:
+        """Of the options that make the schedule, the requests, and (open) all intended times."""
+        digest = hashlib.sha256(self.workload.fingerprint(*self.config.paced).encode())
+        if self.schedule is not None:
+            digest.update(self.schedule.sha256)
+        return digest.hexdigest()
+
+    def interrupt(self, number: int) -> None:
+        """Signal `number` came: stop sending, drain, finish. Safe in a signal handler."""
+        self.loop.call_soon_threadsafe(self._interrupted, number)
+
+    def _interrupted(self, number: int) -> None:
+        self.interrupted = number
+        self._finish()
+
+    def abort(self, why: str) -> None:
+        """`--abort-on` applies: the same, from a sink."""
+        if self.aborted is None:
+            self.aborted = why
+            self.loop.call_soon(self._finish)
+
+    # --- phases ----------------------------------------------------------------------------
+
+    def _greet(self, place: Place) -> None:
+        """A connection is there and the others are not."""
+        if self.phase is CONNECTING:
+            self.sender.greet(place)
+            self._greeting.start(place)
+
+    def _speak(self, place: Place) -> None:
+        if place.open:
+            self._greet(place)
+
+    def settled(self) -> None:
+        """`Places`: the first connection of every place has opened or failed: the load may begin."""
+        if self.phase is not CONNECTING:
+            return
+        if not self.collector.connections.open_now and not self.collector.connections.opened:
+            self._over()
+            return
+        self.places.greeting = None
+        self.gate()
+
+    def begin(self, at: int) -> None:
+        """The load begins at `at` (ns)."""
+        wait = (at - clock()) / 1e9
+        if wait > 0:
+            self.loop.call_later(wait, self._begin, at)
+        else:
+            self._begin(at)
+
+    def _begin(self, at: int) -> None:
+        if self.phase is not CONNECTING:
+            return
+        self._turn_page()
+        gc.collect()
+        gc.freeze()  # what lives now lives to the end: collections need not look at it again
+        config = self.config
+        self._load_began = at = max(at, clock())
+        if self.schedule is not None:
+            self.collector.measured_from = at + int(config.warmup * 1e9)
+        if config.stages and config.rate is None:
+            self.loop.call_later(STAGE_STEP, self._follow_stages)
+        if config.warmup:
+            self.phase = WARMUP
+            self.loop.call_at((at + int(config.warmup * 1e9)) / 1e9, self._measure)
+        else:
+            self._measure()
+        self.sender.begin(at)
+
+    def _measure(self) -> None:
+        if self.phase is OVER or self.phase is DRAINING:
+            return  # interrupted meanwhile
+        self._turn_page()
+        self.phase = MEASURING
+        collector, config = self.collector, self.config
+        self._before = self._counted()
+        self.sender.slip = Histogram()
+        self.gauges.start()
+        now = clock()
+        if isinstance(self.sender, ClosedSender):
+            self.sender.left = config.requests
+            collector.measured_from = now
+        begins = now if self.schedule is None else collector.measured_from  # the schedule waits for nobody
+        if self._visit is not None:
+            self.loop.call_at(begins / 1e9 + self._visit, self._end_visit)
+        elif config.duration is not None:
+            self.loop.call_at(begins / 1e9 + config.duration, self._finish)
+        self.sender.refresh()
+
+    def _counted(self) -> tuple[int, int, int, int]:
+        """All so far: right replies, replies, bytes sent and received."""
+        warmup, measured = self.collector.warmup, self.collector.measured
+        replies = warmup.replies + measured.replies
+        return warmup.ok + measured.ok, replies, self.shared.bytes_sent, self.shared.bytes_received
+
+    def _follow_stages(self) -> None:
+        if self.phase in (WARMUP, MEASURING):
+            self.places.resize(round(self._profile.at((clock() - self._load_began) / 1e9)))
+            self.loop.call_later(STAGE_STEP, self._follow_stages)
+
+    def _finish(self) -> None:
+        """Send no more, and wait for what is in flight."""
+        if self.phase is MEASURING:
+            self._hold()
+        elif self.phase is not DRAINING:
+            self._over()
+            return
+        elif self._visit is None:
+            return  # already on its way
+        self._visit = None
+        self.places.stop_replacing()
+        self.beside.close()
+        self.loop.call_later(self.config.drain, self._over)
+        self.ended()
+
+    def _hold(self) -> None:
+        """The measured window ends, or pauses: nothing is sent any more."""
+        self.gauges.stop()
+        self.slip.merge(self.sender.slip)
+        ok, replies, sent, received = (now - then for now, then in zip(self._counted(), self._before, strict=True))
+        measured = self.collector.measured
+        whole = self.sender.exhausted and measured.sent == measured.ok + measured.failed
+        if self.config.requests is not None and whole:
+            ok, replies = measured.ok, measured.replies
+        self._window_ok += ok
+        self._window_replies += replies
+        self._bytes = (self._bytes[0] + sent, self._bytes[1] + received)
+        self._held = clock()
+        self.sender.stop(self._held)
+        self._turn_page()
+        self.phase = DRAINING
+
+    def ended(self) -> None:
+        """Go on to the next phase if every measured request had its outcome and no more may be sent."""
+        measured = self.collector.measured
+        if measured.sent == measured.ok + measured.failed:
+            if self.phase is DRAINING and self._visit is not None:
+                self._rest()
+            elif self.phase is DRAINING:
+                self._over()
+            elif self.phase is MEASURING and self.sender.exhausted and self.config.requests is not None:
+                self._finish()
+        if self.phase is MEASURING and self.places.hopeless:
+            self.stopped = "given up: every connection has ended, and none is replaced (--no-reconnect-on-error)"
+            self._finish()
+
+    def _over(self) -> None:
+        if self.phase is OVER:
+            return
+        self.sender.stop(clock())
+        self._turn_page()
+        self.phase = OVER
+        self.gauges.end()
+        self.beside.close()
+        self.places.close()
+
+    def all_closed(self) -> None:
+        """`Places`: the last connection is gone."""
+        self.loop.stop()
+
+    # --- visits ----------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Open the connections, and rest. OVER afterwards if there is none."""
+        self.gate = self.loop.stop
+        self._open()
+        self.loop.run()
+        if self.phase is CONNECTING:
+            self._stand_still()
+
+    def visit(self, settle: float, seconds: float) -> None:
+        """Load for `settle` seconds that don't count and `seconds` that do, wait for every reply, and rest.
+
+        An open run's schedule goes on where it was held. OVER afterwards if the run has ended: it was
+        interrupted or aborted.
+        """
+        self._visit = seconds
+        self.loop.call_soon(self._begin_visit, settle)
+        self.loop.run()
+
+    def _begin_visit(self, settle: float) -> None:
+        if self.phase is not RESTING:
+            return  # interrupted meanwhile
+        self._turn_page()
+        if self._held is None:
+            gc.collect()
+            gc.freeze()
+            now = self._load_began = clock()
+        else:
+            now = clock()
+            self._load_began += now - self._held  # as if no time had passed
+        self.gauges.probe()
+        self.phase = WARMUP
+        self.collector.measured_from = NEVER if self.schedule is None else now + int(settle * 1e9)
+        self.loop.call_at(now / 1e9 + settle, self._measure)
+        self.sender.begin(self._load_began)
+
+    def _end_visit(self) -> None:
+        if self.phase is MEASURING:
+            self._hold()
+            self.ended()
+
+    def _rest(self) -> None:
+        """Every measured request has its outcome: rest, once those before them have theirs."""
+        warmup = self.collector.warmup
+        if warmup.sent == warmup.ok + warmup.failed:
+            self._stand_still()
+            self.loop.stop()
+
+    def _stand_still(self) -> None:
+        self._tell()
+        self.phase = RESTING
+        self.gauges.end()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def leave(self, *, whole: bool = False) -> Outcome:
+        """After the last visit: close the connections; the books of all visits together.
+
+        `whole`: all visits were made. A turn is some milliseconds short or long, and so would the fingerprint be of
+        an open schedule that ends with the last one.
+        """
+        if whole and self.schedule is not None:
+            self.schedule.run_out()
+        if self.phase is not OVER:
+            self.loop.call_soon(self._over)
+            self.loop.run()
+        self.close()
+        return self._outcome()
+
+    # --- intervals -------------------------------------------------------------------------------
+
+    def _beat_on(self) -> None:
+        """The next interval begins now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = self.loop.clock() + self.config.interval
+        self._timer = self.loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        self._tell()
+        self._due += self.config.interval  # not from now: a late line must not delay all that follow
+        self._timer = self.loop.call_at(self._due, self._tick)
+        if self.config.duration is None and self.collector.connections.open_now == 0 and self.phase is not CONNECTING:
+            silent = self.loop.now - self.places.deserted
+            if silent >= GIVE_UP_AFTER:
+                self.stopped = f"given up: no connection could be made for {silent:.0f} s"
+                self._finish()
+
+    def _turn_page(self) -> None:
+        """A phase ends: no interval belongs to two."""
+        self._tell()
+        self._beat_on()
+
+    def target_rate(self, now: int) -> float | None:
+        """The rate asked for at a time; None in a closed run. A worker's is its share."""
+        if self.config.rate is None:
+            return None
+        return self._profile.at((now - self._load_began) / 1e9) / self.config.share[1]
+
+    def _tell(self) -> None:
+        interval = self._cut(clock())
+        if self.phase is RESTING:
+            return  # somebody else's time belongs to no interval
+        for sink in self.sinks:
+            sink.interval(interval)
+
+
+class _Answered:
+    """What follows a reply: the next request, the connection's end, or the run's."""
+
+    __slots__ = ("_every", "_places", "_run", "_sender")
+
+    def __init__(self, run: Runner) -> None:
+        self._run = run
+        self._sender = run.sender
+        self._places = run.places
+        self._every = run.config.reconnect_every
+
+    def answered(self, place: Place, count: int, now: int) -> None:
+        self._sender.answered(place, count, now)
+        if self._every is not None:
+            self._places.retire(place)
+        run = self._run
+        if run.phase is DRAINING or self._sender.exhausted:
+            run.ended()

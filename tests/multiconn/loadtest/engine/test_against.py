@@ -1,0 +1,257 @@
+"""Two servers are loaded in turns: the same load, connections that stay, and nothing in flight between.
+
+How often a change is seen that is there, and one that is not, is `regressions` beside this file.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eventloop import parse_address
+from libclient.connect import resolve
+from multiconn.commands.client import main
+from multiconn.loadtest.config import Config
+from multiconn.loadtest.engine.against import SETTLING, Turns, order_of, settling_of
+from multiconn.loadtest.engine.schedule import BLOCK
+from multiconn.loadtest.judge.bootstrap import FEWEST
+from multiconn.loadtest.judge.compare import Side, blocks_of, compare, compare_saved
+from multiconn.loadtest.measure.progress import DRAINING, MEASURING, RESTING, WARMUP
+from multiconn.loadtest.outcome import summary
+from multiconn.loadtest.process.child import ChildServer
+from tests.multiconn.loadtest import regressions
+from tests.multiconn.loadtest.paced import paced
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
+
+from .test_runner import Told
+
+ROOT = Path(__file__).resolve().parents[4]
+COMMAND = [sys.executable, str(ROOT / "app_client.py"), "load"]
+SHORT = ("-d", "320ms", "--block", "40ms", "--warmup", "0", "-c", "4", "--seed", "1")
+
+
+def load(*options):
+    return subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=50, cwd="/")
+
+
+def turns(targets, block, pairs, sinks=None, **options):
+    config = Config(**{"duration": block * pairs, "warmup": 0.0, "connect_rate": 10_000.0, "seed": 1, **options})
+    addresses = {side: parse_address(target) for side, target in zip("ab", targets, strict=True)}
+    resolved = {side: (address, resolve(address)) for side, address in addresses.items()}
+    return Turns(config, resolved, sinks or {"a": [], "b": []}, block, pairs)
+
+
+# --- order -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pairs", [8, 9, 20])
+def test_each_pair_has_both_and_each_leads_as_often(pairs):
+    for seed in range(20):
+        order = order_of(pairs, random.Random(seed))
+        each = [order[first : first + 2] for first in range(0, len(order), 2)]
+        assert len(each) == pairs
+        assert set(each) == {"ab", "ba"}
+        assert abs(each.count("ab") - each.count("ba")) <= pairs % 2
+    assert len({order_of(8, random.Random(seed)) for seed in range(20)}) > 5
+
+
+@pytest.mark.parametrize("pairs", [8, 9])
+def test_what_is_not_measured_differs_from_pair_to_pair_and_adds_up(pairs):
+    shares = settling_of(pairs, random.Random(1))
+    assert len(shares) == pairs
+    assert sum(shares) == pytest.approx(pairs * SETTLING)
+    assert 0 < min(shares) < max(shares) < 2 * SETTLING
+    assert len(set(shares)) >= pairs - 1
+
+
+# --- visits ------------------------------------------------------------------------------
+
+
+def test_equal_servers_show_no_regression_and_a_slower_one_does():
+    # Four times slower, and a few blocks more than are needed: no busy core makes as much of equal ones, and a block in
+    # which the load tester got no processor is left out.
+    with paced(0.006, 0.006, 0.024) as (a, equal, slower):
+        for b, found in ((equal, False), (slower, True)):
+            made = turns([a, b], 0.06, FEWEST + 4, connections=8)
+            outcomes = made.run()
+            sides = [Side(s, summary(o, []), blocks_of(made.pieces[s], visits=True)) for s, o in outcomes.items()]
+            comparison = compare(*sides, interleaved=True)
+            assert bool(comparison.regressions) is found, comparison
+            assert min(comparison.blocks) >= FEWEST
+
+
+def test_connections_stay_and_every_block_is_measured_drained_and_rests():
+    kept = {"a": [Told()], "b": [Told()]}
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
+        made = turns([a.target, b.target], 0.05, FEWEST, kept, connections=3, interval=10.0)
+        began = time.monotonic()
+        outcomes = made.run()
+        took = time.monotonic() - began
+        assert (a.connections, b.connections) == (3, 3)
+        for server, outcome in zip((a, b), outcomes.values(), strict=True):
+            assert server.requests == outcome.accounting.sent + outcome.warmup.sent
+    assert made.order == order_of(FEWEST, random.Random("turns 1"))
+    assert sum(outcome.duration_s for outcome in outcomes.values()) < took  # none has the other's time too
+    for side, (told,) in kept.items():
+        phases = [interval.phase for interval in told.intervals]
+        assert phases[1:] == [WARMUP, MEASURING, DRAINING] * FEWEST
+        assert RESTING not in phases
+        measured = [interval for interval in told.intervals if interval.phase == MEASURING]
+        assert sum(interval.replies for interval in measured) == outcomes[side].window_replies
+        assert 0 < outcomes[side].duration_s <= 1.01 * sum(i.seconds for i in measured)  # told late
+        ends = [interval.t for interval in told.intervals]
+        assert ends == sorted(ends)
+        assert sum(interval.in_flight for interval in told.intervals if interval.phase == DRAINING) == 0
+
+
+def test_an_open_schedule_stands_still_while_the_other_is_visited():
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
+        made = turns([a.target, b.target], 0.06, FEWEST, connections=2, rate=400.0)
+        outcomes = made.run()
+    first, second = outcomes.values()
+    assert first.schedule_sha256 == second.schedule_sha256
+    assert first.figures.cores == 0  # a verdict must not propose -w, which is refused here
+    for outcome in (first, second):
+        # 400/s for four fifths of 0.48 s; a request more or less at each end of a visit
+        assert outcome.accounting.scheduled == pytest.approx(153.6, abs=2 * FEWEST)
+        assert outcome.measured.response.percentile(50) < 0.03e9  # a rest of 0.06 s is in none of them
+
+
+def test_abort_on_ends_both():
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.complaining) as b:
+        made = turns([a.target, b.target], 0.05, 100, connections=1, abort_on=("error_rate>10%",))
+        outcomes = made.run()
+    assert len(made.order) <= 2
+    assert outcomes["b"].aborted
+    assert outcomes["a"].accounting.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("tries", "called", "missed"), [(2, 1, 1), (3, 1, 1), (5, 1, 2), (19, 3, 4), (20, 1, 2), (40, 2, 4)]
+)
+def test_fewer_tries_than_twenty_fail_only_for_what_chance_seldom_does(tries, called, missed):
+    assert (regressions.allowed(tries, regressions.CALLED), regressions.allowed(tries, regressions.MISSED)) == (
+        called,
+        missed,
+    )
+
+
+# --- the command -------------------------------------------------------------------------
+
+
+def test_both_runs_are_saved_and_compare_reads_them_as_a_pair(tmp_path):
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
+        done = load(a.target, "--against", b.target, *SHORT, "-o", str(tmp_path / "o"), "--json")
+        again = load(a.target, "--against", b.target, *SHORT, "-o", str(tmp_path / "o"))
+    assert done.returncode in (0, 5, 99), done.stderr  # on a busy machine it may be starved, or see a difference
+    told = json.loads(done.stdout)
+    assert set(told) == {"a", "b", "comparison"}
+    assert told["a"]["run"]["schedule_sha256"] == told["b"]["run"]["schedule_sha256"]
+    for side in "ab":
+        assert json.loads((tmp_path / "o" / side / "summary.json").read_text()) == told[side]
+        accounting = told[side]["accounting"]
+        assert accounting["sent"] == accounting["ok"] > 0
+    assert json.loads((tmp_path / "o" / "comparison.json").read_text()) == told["comparison"]
+    comparison = compare_saved(tmp_path / "o" / "a", tmp_path / "o" / "b")
+    assert comparison.interleaved
+    assert comparison.blocks == tuple(told["comparison"]["blocks"]) == (8, 8)
+    for change, saved in zip(comparison.changes, told["comparison"]["changes"].values(), strict=True):
+        assert change.change == pytest.approx(saved["change"], abs=1e-4)
+        # The same draws; a file has its figures in four digits or so.
+        assert (change.low, change.high) == pytest.approx((saved["low"], saved["high"]), rel=0.01, abs=1e-3)
+    assert "pair   8 of 8" in done.stderr
+    assert "compare: A = tcp://" in done.stderr
+    assert again.returncode == 2
+    assert "has a comparison already" in again.stderr
+
+
+def test_ctrl_c_compares_what_there_is(tmp_path):
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
+        command = [*COMMAND, a.target, "--against", b.target, "-d", "40s", "--block", "40ms", "--warmup", "0"]
+        with subprocess.Popen(
+            [*command, "-o", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "pair  20 of 1000" in line:  # eight are needed, and a block without a reply is left out
+                    break
+            os.kill(process.pid, signal.SIGINT)
+            out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted by SIGINT" in out
+    assert "pairs of blocks, in turns" in out
+    assert "throughput" in out
+    for side in "ab":
+        assert json.loads((tmp_path / side / "summary.json").read_text())["run"]["interrupted"] is True
+
+
+def test_a_wrong_reply_of_either_is_exit_code_4(capsys):
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.wrong_once_in(10)) as b:
+        assert main(["load", a.target, "--against", b.target, *SHORT, "--ui", "none"]) == 4
+    out = capsys.readouterr().out
+    assert "verify_mismatch" in out
+    assert "requests to B failed" in out
+
+
+def test_a_bundled_server_that_dies_is_said_to_have(monkeypatch):
+    """It answers, and ends by itself as soon as somebody else was asked something."""
+    children = []
+
+    class Dying(ChildServer):
+        def start(self):
+            children.append(self)
+            return super().start()
+
+    def kill(peer):
+        peer.request()
+        children[0].process.kill()
+        children[0].process.wait(10)
+
+    monkeypatch.setattr("multiconn.loadtest.engine.against.ChildServer", Dying)
+    said = []
+    monkeypatch.setattr("multiconn.loadtest.process.child.print", lambda words, **_: said.append(words), raising=False)
+    with ScriptedServer(kill) as b:
+        assert main(["load", "--against", b.target, *SHORT, "--timeout", "500ms", "--ui", "none"]) != 0
+    assert len(said) == 1
+    assert "the bundled server ended by itself with exit code -9" in said[0]
+
+
+def test_an_open_schedule_of_many_blocks_is_the_same_for_both():
+    with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
+        made = turns([a.target, b.target], 0.08, FEWEST, connections=4, rate=1600.0)
+        outcomes = made.run()
+    first, second = outcomes.values()
+    assert first.accounting.scheduled > 3 * BLOCK
+    assert first.schedule_sha256 == second.schedule_sha256
+
+
+def test_nobody_there_is_exit_code_3(capsys):
+    with ScriptedServer(scripted.correct) as a:
+        nobody = f"127.0.0.1:{scripted.unused_port()}"
+        assert main(["load", a.target, "--against", nobody, *SHORT, "--ui", "none"]) == 3
+        assert a.requests == 1, "the preflight's: whether it knows the action"
+    assert "connect_refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--against", "127.0.0.1:1", "-n", "5"), "use -d instead of -n"),
+        (("--against", "127.0.0.1:1", "-w", "2"), "leave -w out"),
+        (("--against", "127.0.0.1:1", "--ui", "live"), "use --ui plain, or auto"),
+        (("--against", "127.0.0.1:1", "--stage", "1s:5"), "leave --stage out"),
+        (("--against", "127.0.0.1:1", "-d", "500ms"), "has only 5 blocks of 0.1 s"),
+        (("--against", "127.0.0.1:1", "-d", "4s", "--block", "1s"), "use -d 8s or longer"),
+        (("--block", "1s"), "add --against TARGET"),
+    ],
+)
+def test_what_can_t_be_done_in_turns_is_refused_with_what_to_leave_out(options, words, capsys):
+    assert main(["load", "127.0.0.1:1", *options]) == 2
+    assert words in capsys.readouterr().err

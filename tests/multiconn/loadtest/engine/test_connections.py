@@ -1,0 +1,229 @@
+"""Connections: when they are opened, replaced, and where from."""
+
+import time
+
+import pytest
+
+from multiconn.loadtest.config import Config, Size
+from multiconn.loadtest.engine.places import bound_endpoints
+from multiconn.loadtest.engine.schedule import Stage
+from multiconn.loadtest.outcome import exit_code
+from tests.support import scripted
+from tests.support.scripted import ScriptedServer
+
+from .test_runner import Told, occurred, run
+
+
+@pytest.mark.parametrize(("every", "pipeline"), [(1, 1), (1, 4), (5, 1), (2, 4)])
+@pytest.mark.parametrize("rate", [None, 2000.0])
+def test_a_connection_has_no_more_requests_than_asked_for(every, pipeline, rate):
+    served = []
+
+    def counting(peer):
+        try:
+            while True:
+                request = peer.request()
+                # Not ours to close: the client does, if the server does not understand "close".
+                peer.reply(peer.right(request))
+        finally:
+            served.append(peer.served)
+
+    with ScriptedServer(counting) as server:
+        outcome = run(server.target, requests=40, connections=3, pipeline=pipeline, reconnect_every=every, rate=rate)
+    assert outcome.accounting.ok == 40
+    assert occurred(outcome) == {}
+    assert max(served) == every
+    assert sum(served) == 40
+    assert outcome.connections.opened >= 40 / every
+
+
+def test_the_last_request_of_a_connection_says_close_so_that_the_server_closes_first():
+    with ScriptedServer(scripted.closing_after(3)) as server:
+        outcome = run(server.target, requests=30, connections=2, reconnect_every=3)
+    assert outcome.accounting.ok == 30
+    assert outcome.connections.closed_by_peer >= 9
+
+
+def test_without_reconnect_on_error_a_place_stays_empty_and_the_run_says_why_it_ended():
+    with ScriptedServer(scripted.reset_after(5)) as server:
+        outcome = run(server.target, duration=30.0, connections=3, reconnect_on_error=False)
+        assert server.connections == 3
+    assert outcome.accounting.ok == 15
+    assert outcome.duration_s < 20
+    assert "--no-reconnect-on-error" in outcome.verdict.reasons[0]
+
+
+def test_stages_without_a_rate_change_the_number_of_connections():
+    told = Told()
+    with ScriptedServer(scripted.correct) as server:
+        outcome = run(
+            server.target,
+            sinks=[told],
+            duration=2.2,
+            connections=1,
+            interval=0.05,
+            think=(0.005, 0.005),
+            stages=(Stage(1.2, 8), Stage(0.2, 8), Stage(0.4, 2)),
+        )
+    measuring = [i.open for i in told.intervals if i.phase == "measuring"]
+    assert measuring[0] < 4
+    assert max(measuring) == 8 == outcome.connections.peak
+    assert (outcome.connections.opened, outcome.connections.reconnects) == (8, 0)  # each of them is its place's first
+    assert measuring[-1] == 2
+    assert outcome.accounting.failed == 0
+    assert outcome.accounting.ok == outcome.accounting.sent
+
+
+def test_think_time_passes_between_a_reply_and_the_next_request():
+    with ScriptedServer(scripted.correct) as server:
+        outcome = run(server.target, duration=0.5, connections=2, think=(0.05, 0.05))
+    assert 2 <= outcome.accounting.ok <= 2 * 11
+    with ScriptedServer(scripted.correct) as server:
+        outcome = run(server.target, requests=40, connections=2, pipeline=4, think=(0.0, 0.004))
+    assert outcome.accounting.ok == 40
+
+
+def impatient(peer):
+    """Closes what is silent for a moment before its first request, as a header timeout does."""
+    peer.sock.settimeout(0.8)
+    request = peer.request()
+    peer.sock.settimeout(None)
+    while True:
+        peer.reply(peer.right(request))
+        request = peer.request()
+
+
+@pytest.mark.parametrize("rate", [None, 200.0])
+def test_connections_that_take_long_to_open_speak_as_they_open(monkeypatch, rate):
+    monkeypatch.setattr("multiconn.loadtest.engine.runner.SPEAK_FROM", 0.1)
+    with ScriptedServer(impatient) as server:
+        began = time.monotonic()
+        outcome = run(server.target, requests=30, connections=15, connect_rate=15.0, rate=rate)
+        assert time.monotonic() - began > 0.8  # longer than the server's patience
+    assert outcome.warmup.sent == 14  # with the last one the load begins
+    assert occurred(outcome) == {}
+    assert outcome.connections.opened == 15
+    assert outcome.accounting.scheduled == 30
+
+
+def test_connections_that_open_at_once_say_nothing_beforehand():
+    with ScriptedServer(scripted.correct) as server:
+        run(server.target, requests=10, connections=5, connect_rate=1000.0)
+        assert server.requests == 10
+
+
+def test_source_addresses_are_taken_in_turn():
+    seen = []
+
+    def noting(peer):
+        seen.append(peer.sock.getpeername()[0])
+        scripted.correct(peer)
+
+    with ScriptedServer(noting) as server:
+        outcome = run(server.target, requests=40, connections=4, source_ips=("127.0.0.2", "127.0.0.3"))
+    assert outcome.accounting.ok == 40
+    assert sorted(seen) == ["127.0.0.2"] * 2 + ["127.0.0.3"] * 2
+
+
+def test_a_source_of_another_family_than_the_target_is_refused():
+    with pytest.raises(ValueError, match="no address of that family"):
+        bound_endpoints([], ("::1",))
+
+
+# --- replies known by their bytes ------------------------------------------------------------
+
+
+def in_pieces(size):
+    def behave(peer):
+        while True:
+            request = peer.request()
+            frame = scripted.written(peer.right(request))
+            for at in range(0, len(frame), size):
+                peer.send(frame[at : at + size])
+
+    return behave
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_replies_that_come_in_pieces_are_counted_all_the_same(size):
+    with ScriptedServer(in_pieces(size)) as server:
+        outcome = run(server.target, requests=60, connections=2, pipeline=8)
+    assert outcome.accounting.ok == 60
+
+
+def test_a_right_reply_of_other_bytes_than_before_is_right_too():
+    def varying(peer):
+        while True:
+            answer = peer.right(peer.request())
+            peer.reply({**answer, "took": peer.served})
+
+    with ScriptedServer(varying) as server:
+        outcome = run(server.target, requests=60, connections=2, pipeline=4)
+    assert outcome.accounting.ok == 60
+
+
+@pytest.mark.parametrize("at", [2, 9, 17])
+def test_a_wrong_reply_is_found_among_known_ones(at):
+    def wrong_at(peer):
+        while True:
+            answer = peer.right(peer.request())
+            peer.reply(answer if peer.served != at else {"result": "other"})
+
+    with ScriptedServer(wrong_at) as server:
+        outcome = run(server.target, requests=40, connections=1, pipeline=8)
+    assert occurred(outcome) == {"verify_mismatch": 1}
+    assert exit_code(outcome) == 4
+
+
+def test_a_mix_is_counted_by_action():
+    with ScriptedServer(scripted.correct) as server:
+        outcome = run(
+            server.target,
+            requests=300,
+            connections=3,
+            pipeline=4,
+            mix=(("search", 2.0), ("echo", 1.0)),
+            sizes=(Size(10, 2000),),
+        )
+    assert outcome.accounting.ok == 300
+    counts = outcome.measured.by_action
+    assert set(counts) == {"search", "echo"}
+    assert sum(sent for sent, _, _ in counts.values()) == 300
+    assert counts["search"][0] == counts["search"][1] > counts["echo"][0] > 50
+
+
+def test_confirm_counts_its_own_among_others():
+    def counting(peer):
+        confirmed = 0
+        while True:
+            request = peer.request()
+            answer = peer.right(request)
+            if request["action"] == "confirm":
+                confirmed += 1
+                answer["count"] = confirmed
+            peer.reply(answer)
+
+    with ScriptedServer(counting) as server:
+        outcome = run(server.target, requests=80, connections=2, pipeline=4, mix=(("search", 1.0), ("confirm", 1.0)))
+    assert outcome.accounting.ok == 80
+
+
+@pytest.mark.parametrize(("verify", "failed"), [("full", 20), ("frame", 0), ("off", 0)])
+def test_less_verification_lets_wrong_answers_pass(verify, failed):
+    with ScriptedServer(scripted.wrong_once_in(1)) as server:
+        assert run(server.target, requests=20, connections=1, verify=verify).accounting.failed == failed
+
+
+@pytest.mark.parametrize(("verify", "failed"), [("frame", 20), ("off", 0)])
+def test_error_replies_fail_unless_nothing_is_looked_at(verify, failed):
+    with ScriptedServer(scripted.complaining) as server:
+        assert run(server.target, requests=20, connections=1, verify=verify).accounting.failed == failed
+
+
+def test_a_worker_s_parts_are_the_whole():
+    config = Config(connections=10, requests=101, max_in_flight=7, idle=3, hostile=(("reset", 5),), connect_rate=900)
+    parts = [config.part(index, 3) for index in range(3)]
+    for name in ("connections", "requests", "max_in_flight", "idle"):
+        assert sum(getattr(part, name) for part in parts) == getattr(config, name)
+    assert sum(part.hostile[0][1] for part in parts) == 5
+    assert sum(part.connect_rate for part in parts) == pytest.approx(900)

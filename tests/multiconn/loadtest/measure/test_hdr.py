@@ -1,0 +1,65 @@
+"""HdrHistogram's V2 encoding, read back by a decoder written from its specification."""
+
+import base64
+import random
+import struct
+import zlib
+
+import pytest
+
+from multiconn.loadtest.measure import hdr
+from multiconn.loadtest.measure.histogram import HIGHEST, Histogram
+
+
+def numbers(data):
+    """Zigzag LEB128, one after another."""
+    at = 0
+    while at < len(data):
+        shift = value = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        yield value >> 1 if value & 1 == 0 else -((value + 1) >> 1)
+
+
+def decoded(word):
+    packed = base64.b64decode(word)
+    cookie, length = struct.unpack_from(">ii", packed)
+    assert cookie == 0x1C849314
+    assert length == len(packed) - 8
+    plain = zlib.decompress(packed[8:])
+    cookie, length, offset, digits, lowest, highest, ratio = struct.unpack_from(">iiiiqqd", plain)
+    assert (cookie, length, offset) == (0x1C849313, len(plain) - 40, 0)
+    assert (digits, lowest, highest, ratio) == (3, 1, HIGHEST, 1.0)
+    counts, slot = {}, 0
+    for number in numbers(plain[40:]):
+        if number < 0:
+            slot -= number
+        else:
+            counts[slot] = number
+            slot += 1
+    return counts
+
+
+@pytest.mark.parametrize("values", [[], [0], [1], [HIGHEST], [0, 1, 2], [5, 5, 5, 10**9]])
+def test_every_count_comes_back(values):
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    assert decoded(hdr.encode(histogram)) == histogram.counts
+
+
+def test_large_counts_and_many_slots_come_back():
+    rng = random.Random(2)
+    histogram = Histogram()
+    for _ in range(2000):
+        histogram.record(int(10 ** rng.uniform(0, 12)), rng.choice([1, 63, 64, 127, 128, 10**6, 2**40]))
+    assert decoded(hdr.encode(histogram)) == histogram.counts
+
+
+def test_the_word_begins_as_histogram_logs_have_it():
+    assert hdr.encode(Histogram()).startswith("HISTF")
