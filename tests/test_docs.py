@@ -128,7 +128,7 @@ NOT_RUN = {
     r"python -m benchmarks restart": "see tests/benchmarks/test_restart.py",
     r"python -m benchmarks growth": "see tests/benchmarks/test_growth.py",
     r"python3 -m tests\.multiconn\.loadtest\.truth": "what .ci/run does",
-    r"python3 -m tests\.multiconn\.loadtest\.regressions": "its parts are engine/test_against.py",
+    r"python3 -m tests\.multiconn\.loadtest\.regressions": "its parts are engine/test_interleaved.py",
     r"python3 docs/tour/": "see tests/study/test_tour.py",
     r"python3? -m suites\.faults": "see tests/suites/faults",
     r"python3? -m suites\.model": "see tests/suites/model",

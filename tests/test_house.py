@@ -357,18 +357,27 @@ def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
 #: Names that were the project's own where the field has a word, with that word (docs/glossary.md).
 OLD_WORDS = {
     "Arrivals": "ReceiveTimeouts",
+    "Beside": "BackgroundPeers",
     "Deadlines": "TimerWheel",
     "Fifo": "TimeoutQueue",
+    "Neighbour": "ServerCpuMonitor",
     "Pending": "ActiveState",
+    "Place": "Slot",
+    "Places": "Slots",
     "Spinning": "BusyPoller",
     "_because": "_set_close_reason",
     "answer_batch": "Dispatcher.serve",
     "answer_each": "Dispatcher.serve_each",
+    "blame": "classify_error",
     "can_batch": "Connection.clear",
     "fifo": "timeout_queue",
     "finish_begun": "start_drain",
+    "gates": "thresholds",
+    "guarded": "child_main",
     "holders": "port_owner",
     "lately": "coarse_now",
+    "neighbour": "ServerCpuMonitor",
+    "slip": "send_delay",
 }
 
 

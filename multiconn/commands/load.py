@@ -30,10 +30,10 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.preflight import PreflightError, check_actions, preflight
 from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.engine.workload import BadData, Workload
-from multiconn.loadtest.judge.gates import Abort, parse
-from multiconn.loadtest.measure.neighbour import Neighbour
-from multiconn.loadtest.measure.progress import Interval, Plan, Sink
-from multiconn.loadtest.measure.stats import AccountingError
+from multiconn.loadtest.judge.thresholds import Abort, parse
+from multiconn.loadtest.measure.intervals import Interval, Plan, Sink
+from multiconn.loadtest.measure.ledger import AccountingError
+from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor
 from multiconn.loadtest.outcome import INTERNAL_ERROR, USAGE, Outcome, exit_code, summary
 from multiconn.loadtest.output import report
 from multiconn.loadtest.output.files import DirectoryTaken, Writer
@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
         with Interrupts() as interrupts, ExitStack() as claims, ExitStack() as stack:
             config = config_from(args, os.cpu_count() or 1)
             if args.against is not None:
-                from multiconn.loadtest.engine import against
+                from multiconn.loadtest.engine import interleaved
 
-                return against.run(args, config, interrupts, stack, claims)
+                return interleaved.run(args, config, interrupts, stack, claims)
             attempt = _Attempt(args, config)
             attempt.prepare(stack, claims)
             outcome = attempt.load(interrupts)
@@ -122,7 +122,7 @@ class _Attempt:
         sinks: list[Sink] = [] if self.writer is None else [self.writer]
         sinks += self.watchers
         if self.child is not None and self.child.process is not None:
-            sinks.append(Neighbour(self.child.process.pid))
+            sinks.append(ServerCpuMonitor(self.child.process.pid))
         make: Callable[..., Any] = partial(Runner, seen=self.seen) if config.workers == 1 else Workers
         try:
             runner = make(config, target, self.endpoints, sinks)

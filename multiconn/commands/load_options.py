@@ -20,10 +20,10 @@ from typing import TypeVar
 from eventloop import Address, parse_duration
 from libclient.connect import parse_target
 from multiconn.loadtest.config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
-from multiconn.loadtest.engine.beside import KINDS
+from multiconn.loadtest.engine.background_peers import KINDS
 from multiconn.loadtest.engine.schedule import CONSTANT, POISSON, Stage
 from multiconn.loadtest.engine.workload import load_data
-from multiconn.loadtest.judge.gates import parse
+from multiconn.loadtest.judge.thresholds import parse
 
 from . import UsageError
 from .arguments import plain_number
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_workload(parser.add_argument_group("what is sent"))
     _add_connections(parser.add_argument_group("connections"))
     _add_output(parser.add_argument_group("output"))
-    _add_gates(parser.add_argument_group("gates"))
+    _add_thresholds(parser.add_argument_group("thresholds"))
     add_trace_options(parser)
     _add_turns(parser.add_argument_group("two servers"))
 
@@ -167,7 +167,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add("--percentiles", type=_percentiles, default=default.percentiles, metavar="P,P", help="(50,90,95,99,99.9)")
 
 
-def _add_gates(group: argparse._ArgumentGroup) -> None:
+def _add_thresholds(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--threshold",

@@ -20,19 +20,19 @@ from typing import Any
 from multiconn.commands.arguments import version
 
 from .config import Config
-from .judge.gates import Measured, Threshold, parse
+from .judge.thresholds import Measured, Threshold, parse
 from .judge.verdict import Figures, Verdict, judge
 from .measure.accept_queue import retried
 from .measure.errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
 from .measure.histogram import Histogram
-from .measure.stats import Accounting, Connections, Ledger
+from .measure.ledger import Accounting, Connections, Ledger
 from .output.files import latency_object, percent_key
 
 __all__ = ["FILES_LOST", "INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary", "together"]
 
 SCHEMA = "appload/1"
 
-COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY, INVALID, FAILED_GATE = 0, 1, 2, 3, 4, 5, 99
+COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY, INVALID, THRESHOLD_FAILED = 0, 1, 2, 3, 4, 5, 99
 #: All is well but the files of `--out`. It comes last: whoever reads a code wants to know of the run first.
 FILES_LOST = 6
 
@@ -73,7 +73,7 @@ class Outcome:
     cpu: float = 0.0
     run_delay: float = 0.0
     loop_lag: Histogram = field(default_factory=Histogram)
-    slip: Histogram = field(default_factory=Histogram)
+    send_delay: Histogram = field(default_factory=Histogram)
     local: bool = False
     cores: int = 0
     server_cpu: float | None = None
@@ -108,7 +108,7 @@ class Outcome:
             scheduled=self.accounting.scheduled,
             sent=self.accounting.sent,
             achieved=self.per_second(self.window_replies),
-            slip_p99_s=self.slip.percentile(99) / _SECOND,
+            send_delay_p99_s=self.send_delay.percentile(99) / _SECOND,
             refused_by_us=self.errors[FD_LIMIT] + self.errors[PORTS_EXHAUSTED],
             workers=self.config.workers,
             cores=self.cores,
@@ -186,7 +186,7 @@ def exit_code(outcome: Outcome, *, files_lost: bool = False) -> int:
     if (config.require_valid or config.thresholds) and not outcome.verdict.valid:
         return INVALID
     if outcome.aborted is not None or not all(threshold.ok for threshold in outcome.thresholds):
-        return FAILED_GATE
+        return THRESHOLD_FAILED
     return FILES_LOST if files_lost else COMPLETED
 
 
@@ -201,7 +201,7 @@ def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> O
         first.warmup.merge(other.warmup)
         first.connections.merge(other.connections)
         first.loop_lag.merge(other.loop_lag)
-        first.slip.merge(other.slip)
+        first.send_delay.merge(other.send_delay)
     return replace(
         first,
         config=config,
@@ -268,7 +268,7 @@ def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, Any]:
         "generator": {
             "cpu_max": round(outcome.cpu, 4),
             "loop_lag_p99_s": outcome.loop_lag.percentile(99) / _SECOND,
-            "schedule_slip_p99_s": outcome.slip.percentile(99) / _SECOND if is_open else None,
+            "schedule_slip_p99_s": outcome.send_delay.percentile(99) / _SECOND if is_open else None,
         },
         "server": None,
     }

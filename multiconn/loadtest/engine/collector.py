@@ -13,7 +13,7 @@ Rules:
 
 It pays for itself: see `python -m benchmarks generator`.
 
-Not here: what is right (`engine.workload`), the names of endings (`judge.blame`), sending (`engine.sender`).
+Not here: what is right (`engine.workload`), the names of endings (`judge.classify_error`), sending (`engine.senders`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from protocol import ProtocolError
 
 from ..config import OFF, Config
 from ..measure.errors import BAD_CONTENT, Incident
-from ..measure.stats import Connections, Ledger
-from .place import NEVER, Place
+from ..measure.ledger import Connections, Ledger
+from .slot import NEVER, Slot
 from .workload import Prepared
 
 __all__ = ["Collector", "Context"]
@@ -41,7 +41,7 @@ Context = tuple[Prepared, int, int]
 class Answered(Protocol):
     """Who wants to know that replies made room on a connection."""
 
-    def answered(self, place: Place, count: int, now: int) -> None: ...
+    def answered(self, slot: Slot, count: int, now: int) -> None: ...
 
 
 class Collector:
@@ -70,7 +70,7 @@ class Collector:
     def take(self, message: Message, data: bytes) -> int:
         """Count the replies at the front of `data` that are right byte for byte; returns their length."""
         now = self.clock()
-        place: Place = message.tag
+        slot: Slot = message.tag
         awaiting = message.awaiting
         measured_from, is_open = self.measured_from, self.is_open
         at = count = same = 0
@@ -100,10 +100,10 @@ class Collector:
             for _ in range(count):
                 popleft()
             message.connection.in_flight -= count
-            place.out -= count
-            place.replies += count
+            slot.out -= count
+            slot.replies += count
             assert self.sender is not None
-            self.sender.answered(place, count, now)
+            self.sender.answered(slot, count, now)
         if at < len(data) and awaiting:
             at += self._learn(message, data[at:], now)
         return at
@@ -127,25 +127,25 @@ class Collector:
         message.take_reply(header, value)
         return taken
 
-    def response(self, place: Place, context: Context, value: object) -> None:
+    def response(self, slot: Slot, context: Context, value: object) -> None:
         """A reply that was decoded."""
         now = self.clock()
         prepared, sent, intended = context
-        place.out -= 1
-        place.replies += 1
+        slot.out -= 1
+        slot.replies += 1
         ledger = self.ledger_of(intended)
-        place.confirmed += prepared.counted
-        fault = self._check(prepared, value, place.confirmed)
+        slot.confirmed += prepared.counted
+        fault = self._check(prepared, value, slot.confirmed)
         if fault is None:
             ledger.answered(now - intended, now - sent)
             outcome = 1
         else:
-            ledger.fail(fault[0], self._incident(place, fault[1], now), (now - intended,), replied=True)
+            ledger.fail(fault[0], self._incident(slot, fault[1], now), (now - intended,), replied=True)
             outcome = 2
         if self.mixed:
             ledger.by_action[prepared.action][outcome] += 1
         assert self.sender is not None
-        self.sender.answered(place, 1, now)
+        self.sender.answered(slot, 1, now)
 
     def _check(self, prepared: Prepared, value: object, number: int) -> tuple[str, str] | None:
         if isinstance(value, ProtocolError):  # a whole frame whose content can't be decoded
@@ -154,11 +154,11 @@ class Collector:
 
     # --- losses ------------------------------------------------------------------------
 
-    def charge(self, place: Place, fault: tuple[str, str], unanswered: Sequence[Pair]) -> None:
+    def charge(self, slot: Slot, fault: tuple[str, str], unanswered: Sequence[Pair]) -> None:
         """Count what the end of a connection cost: the requests that were in flight, or the connection alone."""
         name, detail = fault
         now = self.clock()
-        incident = self._incident(place, detail, now)
+        incident = self._incident(slot, detail, now)
         if not unanswered:
             self.connections.errors.add(name, incident)
         for ledger in (self.warmup, self.measured):
@@ -169,9 +169,9 @@ class Collector:
                     for prepared, _, _ in mine:
                         ledger.by_action[prepared.action][2] += 1
 
-    def _incident(self, place: Place, detail: str, now: int) -> Incident:
+    def _incident(self, slot: Slot, detail: str, now: int) -> Incident:
         index, workers = self.config.share
-        return Incident((now - self.began) / 1e9, place.number * workers + index, detail)
+        return Incident((now - self.began) / 1e9, slot.number * workers + index, detail)
 
     def close(self) -> None:
         """The run is over: what was not counted by action, because there is only one, is now."""

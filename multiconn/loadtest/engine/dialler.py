@@ -1,10 +1,10 @@
 """When is the next connection opened?
 
-A burst of thousands of SYNs measures the server's backlog, not the server. So places that want
-a connection wait in a queue, which is served at the connect rate; places whose connection
+A burst of thousands of SYNs measures the server's backlog, not the server. So slots that want
+a connection wait in a queue, which is served at the connect rate; slots whose connection
 failed wait `RETRY_AFTER` before they join it.
 
-Not here: opening one (`engine.places`).
+Not here: opening one (`engine.slots`).
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ ROUND = 0.005
 #: Seconds' worth of connections that a loop held up elsewhere may catch up on; more would be a burst.
 CATCH_UP = 0.1
 
-Place = TypeVar("Place")
+Slot = TypeVar("Slot")
 
 
-class Dialler(Generic[Place]):
-    """Calls `dial(place)` for each place added, at most `rate` per second."""
+class Dialler(Generic[Slot]):
+    """Calls `dial(slot)` for each slot added, at most `rate` per second."""
 
-    def __init__(self, loop: EventLoop, rate: float, dial: Callable[[Place], object]) -> None:
+    def __init__(self, loop: EventLoop, rate: float, dial: Callable[[Slot], object]) -> None:
         self._loop = loop
         self._rate = rate
         self._dial = dial
-        self._queue: deque[Place] = deque()
+        self._queue: deque[Slot] = deque()
         self._retry = loop.timeout_queue(RETRY_AFTER, self._join)
         self._credit = 1.0
         self._counted_at = loop.now
         self._closed = False
 
-    def add(self, places: Iterable[Place]) -> None:
-        """Let these places have a connection as soon as the rate allows."""
+    def add(self, slots: Iterable[Slot]) -> None:
+        """Let these slots have a connection as soon as the rate allows."""
         idle = not self._queue
-        self._queue.extend(places)
+        self._queue.extend(slots)
         if idle and self._queue:
             self._round()
 
@@ -52,12 +52,12 @@ class Dialler(Generic[Place]):
         """Somebody waits for a connection."""
         return bool(self._queue) or len(self._retry) > 0
 
-    def add_later(self, place: Place) -> None:
+    def add_later(self, slot: Slot) -> None:
         """The same after `RETRY_AFTER`."""
-        self._retry.start(place)
+        self._retry.start(slot)
 
-    def _join(self, place: Place) -> None:
-        self.add((place,))
+    def _join(self, slot: Slot) -> None:
+        self.add((slot,))
 
     def _round(self) -> None:
         now = self._loop.clock()

@@ -8,10 +8,10 @@
     MEASURING   full load; a request belongs to the phase of its intended time.
     DRAINING    nothing is sent; replies are waited for.
     OVER        what is left is cut and counted as in flight at the end.
-    RESTING     between two visits the connections stay and the loop stands still.
+    PAUSED     between two visits the connections stay and the loop stands still.
 
-All at once by `run`; or so that two runs can take turns (`engine.against`) by `connect`, any number of
-`visit`s (WARMUP, MEASURING, DRAINING, RESTING) and `leave`.
+All at once by `run`; or so that two runs can take turns (`engine.interleaved`) by `connect`, any number of
+`visit`s (WARMUP, MEASURING, DRAINING, PAUSED) and `leave`.
 
 Rules:
 
@@ -23,7 +23,7 @@ Rules:
 * `gate` decides when the load begins once everybody is connected: several workers begin together.
 * An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
-Not here: who connects (`engine.places`), what leaves when (`engine.sender`), what came back (`engine.collector`).
+Not here: who connects (`engine.slots`), what leaves when (`engine.senders`), what came back (`engine.collector`).
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from ..config import Config
 from ..measure.accept_queue import listen_overflows
 from ..measure.gauges import Gauges
 from ..measure.histogram import Histogram
-from ..measure.neighbour import is_local, usable_cores
-from ..measure.progress import CONNECTING, DRAINING, MEASURING, OVER, RESTING, WARMUP, Sink
+from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, PAUSED, WARMUP, Sink
+from ..measure.server_cpu_monitor import is_local, usable_cores
 from ..outcome import Outcome
-from .beside import Beside
+from .background_peers import BackgroundPeers
 from .collector import Collector
-from .cutting import Cut
-from .place import NEVER, Place
-from .places import Places, open_bound_socket
+from .interval_recorder import IntervalRecorder
+from .precise_selector import precise_selector
 from .schedule import Schedule
-from .sender import ClosedSender, OpenSender, Sender
-from .waiting import precise_selector
+from .senders import ClosedSender, OpenSender, Sender
+from .slot import NEVER, Slot
+from .slots import Slots, open_bound_socket
 from .workload import Workload
 
 __all__ = ["Runner"]
@@ -112,17 +112,17 @@ class Runner:
             observer=seen.observer,
             tap=seen.tap,
         )
-        self.places = Places(config, target, endpoints, self.shared, self.collector, self)
+        self.slots = Slots(config, target, endpoints, self.shared, self.collector, self)
         self.schedule = self._schedule()
         self.sender: Sender
-        everyone = (config, self.workload, self.collector, self.places.all, self.loop)
+        everyone = (config, self.workload, self.collector, self.slots.all, self.loop)
         if self.schedule is None:
             self.sender = ClosedSender(*everyone)
         else:
             self.sender = OpenSender(*everyone, self.schedule)
-        self.places.sender = self.sender
+        self.slots.sender = self.sender
         self.collector.sender = _Answered(self)
-        self.beside = Beside(config, self.loop, self.shared, endpoints, self.workload)
+        self.background_peers = BackgroundPeers(config, self.loop, self.shared, endpoints, self.workload)
         self.gauges = Gauges(self.loop)
         self._greeting = self.loop.timeout_queue(SPEAK_EVERY, self._speak)
         self._profile = config.load
@@ -133,11 +133,11 @@ class Runner:
         self._visit: float | None = None  # seconds to measure in this visit
         self._held: int | None = None  # when the last visit's load ended
         self._started_at = datetime.now(UTC)
-        self._cut = Cut(self)
+        self._recorder = IntervalRecorder(self)
         self._overflows: int | None = None  # of accept queues on this machine, before the first connection
         self._timer: Timer | None = None  # of the interval
         self._due = 0.0
-        self.slip = Histogram()
+        self.send_delay = Histogram()
 
     def _schedule(self) -> Schedule | None:
         config = self.config
@@ -171,19 +171,19 @@ class Runner:
         self._started_at = datetime.now(UTC)
         self._overflows = listen_overflows()
         if config.connections / config.connect_rate > SPEAK_FROM:
-            self.places.greeting = self._greet
+            self.slots.greeting = self._greet
         self.gauges.probe()
-        self.beside.begin()
-        self.places.begin()
+        self.background_peers.begin()
+        self.slots.begin()
         self._beat_on()
 
     def close(self) -> None:
         """Leave nothing open, whatever happened. Twice is once."""
         gc.unfreeze()
-        for place in self.places.all:
-            if place.message is not None:  # only after an exception
-                place.message.abort()
-        self.beside.close()
+        for slot in self.slots.all:
+            if slot.message is not None:  # only after an exception
+                slot.message.abort()
+        self.background_peers.close()
         self.loop.close()
 
     def _outcome(self) -> Outcome:
@@ -200,7 +200,7 @@ class Runner:
             started_at=self._started_at,
             measured=measured,
             warmup=warmup,
-            accounting=measured.balance(self.places.in_flight_at_end, scheduled),
+            accounting=measured.balance(self.slots.in_flight_at_end, scheduled),
             connections=collector.connections,
             schedule_sha256=self._fingerprint(),
             schedule_of_times=b"" if self.schedule is None else self.schedule.sha256,
@@ -215,7 +215,7 @@ class Runner:
             cpu=gauges.cpu,
             run_delay=gauges.run_delay,
             loop_lag=gauges.loop_lag,
-            slip=self.slip,
+            send_delay=self.send_delay,
             local=self.local,
             cores=usable_cores(),
             unknown=self.workload.unknown,
@@ -250,24 +250,24 @@ class Runner:
 
     # --- phases ----------------------------------------------------------------------------
 
-    def _greet(self, place: Place) -> None:
+    def _greet(self, slot: Slot) -> None:
         """A connection is there and the others are not."""
         if self.phase is CONNECTING:
-            self.sender.greet(place)
-            self._greeting.start(place)
+            self.sender.greet(slot)
+            self._greeting.start(slot)
 
-    def _speak(self, place: Place) -> None:
-        if place.open:
-            self._greet(place)
+    def _speak(self, slot: Slot) -> None:
+        if slot.open:
+            self._greet(slot)
 
     def settled(self) -> None:
-        """`Places`: the first connection of every place has opened or failed: the load may begin."""
+        """`Slots`: the first connection of every slot has opened or failed: the load may begin."""
         if self.phase is not CONNECTING:
             return
         if not self.collector.connections.open_now and not self.collector.connections.opened:
             self._over()
             return
-        self.places.greeting = None
+        self.slots.greeting = None
         self.gate()
 
     def begin(self, at: int) -> None:
@@ -304,7 +304,7 @@ class Runner:
         self.phase = MEASURING
         collector, config = self.collector, self.config
         self._before = self._counted()
-        self.sender.slip = Histogram()
+        self.sender.send_delay = Histogram()
         self.gauges.start()
         now = clock()
         if isinstance(self.sender, ClosedSender):
@@ -325,7 +325,7 @@ class Runner:
 
     def _follow_stages(self) -> None:
         if self.phase in (WARMUP, MEASURING):
-            self.places.resize(round(self._profile.at((clock() - self._load_began) / 1e9)))
+            self.slots.resize(round(self._profile.at((clock() - self._load_began) / 1e9)))
             self.loop.call_later(STAGE_STEP, self._follow_stages)
 
     def _finish(self) -> None:
@@ -338,15 +338,15 @@ class Runner:
         elif self._visit is None:
             return  # already on its way
         self._visit = None
-        self.places.stop_replacing()
-        self.beside.close()
+        self.slots.stop_replacing()
+        self.background_peers.close()
         self.loop.call_later(self.config.drain, self._over)
         self.ended()
 
     def _hold(self) -> None:
         """The measured window ends, or pauses: nothing is sent any more."""
         self.gauges.stop()
-        self.slip.merge(self.sender.slip)
+        self.send_delay.merge(self.sender.send_delay)
         ok, replies, sent, received = (now - then for now, then in zip(self._counted(), self._before, strict=True))
         measured = self.collector.measured
         whole = self.sender.exhausted and measured.sent == measured.ok + measured.failed
@@ -365,12 +365,12 @@ class Runner:
         measured = self.collector.measured
         if measured.sent == measured.ok + measured.failed:
             if self.phase is DRAINING and self._visit is not None:
-                self._rest()
+                self._pause_when_answered()
             elif self.phase is DRAINING:
                 self._over()
             elif self.phase is MEASURING and self.sender.exhausted and self.config.requests is not None:
                 self._finish()
-        if self.phase is MEASURING and self.places.hopeless:
+        if self.phase is MEASURING and self.slots.hopeless:
             self.stopped = "given up: every connection has ended, and none is replaced (--no-reconnect-on-error)"
             self._finish()
 
@@ -381,11 +381,11 @@ class Runner:
         self._turn_page()
         self.phase = OVER
         self.gauges.end()
-        self.beside.close()
-        self.places.close()
+        self.background_peers.close()
+        self.slots.close()
 
     def all_closed(self) -> None:
-        """`Places`: the last connection is gone."""
+        """`Slots`: the last connection is gone."""
         self.loop.stop()
 
     # --- visits ----------------------------------------------------------------------------------
@@ -396,7 +396,7 @@ class Runner:
         self._open()
         self.loop.run()
         if self.phase is CONNECTING:
-            self._stand_still()
+            self._pause()
 
     def visit(self, settle: float, seconds: float) -> None:
         """Load for `settle` seconds that don't count and `seconds` that do, wait for every reply, and rest.
@@ -409,7 +409,7 @@ class Runner:
         self.loop.run()
 
     def _begin_visit(self, settle: float) -> None:
-        if self.phase is not RESTING:
+        if self.phase is not PAUSED:
             return  # interrupted meanwhile
         self._turn_page()
         if self._held is None:
@@ -430,16 +430,16 @@ class Runner:
             self._hold()
             self.ended()
 
-    def _rest(self) -> None:
+    def _pause_when_answered(self) -> None:
         """Every measured request has its outcome: rest, once those before them have theirs."""
         warmup = self.collector.warmup
         if warmup.sent == warmup.ok + warmup.failed:
-            self._stand_still()
+            self._pause()
             self.loop.stop()
 
-    def _stand_still(self) -> None:
+    def _pause(self) -> None:
         self._tell()
-        self.phase = RESTING
+        self.phase = PAUSED
         self.gauges.end()
         if self._timer is not None:
             self._timer.cancel()
@@ -472,7 +472,7 @@ class Runner:
         self._due += self.config.interval  # not from now: a late line must not delay all that follow
         self._timer = self.loop.call_at(self._due, self._tick)
         if self.config.duration is None and self.collector.connections.open_now == 0 and self.phase is not CONNECTING:
-            silent = self.loop.now - self.places.deserted
+            silent = self.loop.now - self.slots.deserted
             if silent >= GIVE_UP_AFTER:
                 self.stopped = f"given up: no connection could be made for {silent:.0f} s"
                 self._finish()
@@ -489,8 +489,8 @@ class Runner:
         return self._profile.at((now - self._load_began) / 1e9) / self.config.share[1]
 
     def _tell(self) -> None:
-        interval = self._cut(clock())
-        if self.phase is RESTING:
+        interval = self._recorder.take(clock())
+        if self.phase is PAUSED:
             return  # somebody else's time belongs to no interval
         for sink in self.sinks:
             sink.interval(interval)
@@ -499,18 +499,18 @@ class Runner:
 class _Answered:
     """What follows a reply: the next request, the connection's end, or the run's."""
 
-    __slots__ = ("_every", "_places", "_run", "_sender")
+    __slots__ = ("_every", "_run", "_sender", "_slots")
 
     def __init__(self, run: Runner) -> None:
         self._run = run
         self._sender = run.sender
-        self._places = run.places
+        self._slots = run.slots
         self._every = run.config.reconnect_every
 
-    def answered(self, place: Place, count: int, now: int) -> None:
-        self._sender.answered(place, count, now)
+    def answered(self, slot: Slot, count: int, now: int) -> None:
+        self._sender.answered(slot, count, now)
         if self._every is not None:
-            self._places.retire(place)
+            self._slots.retire(slot)
         run = self._run
         if run.phase is DRAINING or self._sender.exhausted:
             run.ended()

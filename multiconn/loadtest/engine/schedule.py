@@ -17,12 +17,12 @@ Rules:
   time it passes an integer; `poisson` after steps of exponential length, so that on ramps, too,
   arrivals are independent. One inverse function serves both, and every ramp.
 * Constant memory: a block at a time. The hash goes over the blocks as they are made, so it is the
-  whole schedule's once `rest` has run to the end. The queue of those that are late is the schedule
+  whole schedule's once `take_until` has run to the end. The queue of those that are late is the schedule
   itself, not yet taken; `ahead` counts it with a second reader.
 * Several workers share a schedule: each makes all of it and keeps every nth. So the hash is the
   same however many there are.
 
-Not here: which connection a request takes (`engine.sender`), its content (`engine.workload`).
+Not here: which connection a request takes (`engine.senders`), its content (`engine.workload`).
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Schedule:
             self._fill()
         return kind
 
-    def rest(self, until: int | None = None) -> Iterator[tuple[int, int]]:
+    def take_until(self, until: int | None = None) -> Iterator[tuple[int, int]]:
         """Take all that are due by `until` (ns; None: all there are), as time and kind."""
         while (at := self.next_at) is not None and (until is None or at <= until):
             yield at, self.take()

@@ -22,7 +22,8 @@ Rules:
 * One action with values of equal weight takes them in turn; anything else is drawn by weight, from the
   seed. Sizes of a range are `SIZES` of its values, evenly spread: every one would fill the memory.
 
-Not here: framing errors (`judge.blame`), the options' grammar (the commands'), when to send (`engine.schedule`).
+Not here: framing errors (`judge.classify_error`), the options' grammar (the commands), when to send
+(`engine.schedule`).
 """
 
 from __future__ import annotations

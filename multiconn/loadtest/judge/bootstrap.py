@@ -191,7 +191,7 @@ def _draw(count: int, chance: random.Random) -> list[int]:
 class _Side:
     """One server's blocks, laid out so that a draw costs some ten looks and no merging.
 
-    `_seen[i][k]` is how many values of block k lie in slot i or below: a draw's own count is their
+    `_seen[i][k]` is how many values of block k lie in bin i or below: a draw's own count is their
     weighted sum, and its percentile is found by halving.
     """
 
@@ -199,11 +199,11 @@ class _Side:
         self._seconds = [block.seconds for block in blocks]
         self._replies = [block.replies for block in blocks]
         self._latencies = [block.latency for block in blocks]
-        self._slots = sorted({slot for block in blocks for slot in block.latency.counts})
+        self._bins = sorted({index for block in blocks for index in block.latency.counts})
         seen = [0] * len(blocks)
         self._seen: list[tuple[int, ...]] = []
-        for slot in self._slots:
-            seen = [so_far + block.latency.counts.get(slot, 0) for so_far, block in zip(seen, blocks, strict=True)]
+        for index in self._bins:
+            seen = [so_far + block.latency.counts.get(index, 0) for so_far, block in zip(seen, blocks, strict=True)]
             self._seen.append(tuple(seen))
 
     def percentiles(self, percent: float) -> list[float]:
@@ -222,10 +222,10 @@ class _Side:
         return [throughput, *(self._percentile(percent, count) for percent in _PERCENTS.values())]
 
     def _percentile(self, percent: int, count: Callable[[int], int]) -> float:
-        last = len(self._slots) - 1
+        last = len(self._bins) - 1
         total = count(last) if last >= 0 else 0
         if not total:
             return 0.0
         rank = -(-total * percent // 100)  # rounded up, in integers: exact, and fast
         found = bisect_left(range(last), rank, key=count)
-        return bounds_of(self._slots[found])[1] / 1e9
+        return bounds_of(self._bins[found])[1] / 1e9

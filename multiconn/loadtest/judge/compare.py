@@ -14,7 +14,7 @@ Rules:
 * Exit codes: 0 no significant regression, 99 one, 5 not to be judged (not valid, too few blocks),
   2 no runs there.
 
-Blocks: in a run that took turns (`engine.against`) a visit, else an interval, together with what was
+Blocks: in a run that took turns (`engine.interleaved`) a visit, else an interval, together with what was
 answered after it. An hour has no more of them than `MOST`: neighbours are put together.
 
 Not here: the statistics (`judge.bootstrap`), making the runs (`engine.runner`).
@@ -37,23 +37,23 @@ from protocol.printable import printable, printable_json
 
 from ..measure import hdr
 from ..measure.histogram import Histogram
-from ..measure.progress import DRAINING, MEASURING, Interval
-from ..outcome import COMPLETED, FAILED_GATE, INVALID
+from ..measure.intervals import DRAINING, MEASURING, Interval
+from ..outcome import COMPLETED, INVALID, THRESHOLD_FAILED
 from ..output.files import SavedRun, Told, read_run
 from ..output.report import time_text
 from .bootstrap import CONFIDENCE, MARGIN, METRICS, Block, Change, changes
 
 __all__ = [
     "Comparison",
-    "Piece",
     "Side",
+    "Slice",
     "add_arguments",
     "blocks_of",
     "compare",
     "compare_saved",
-    "piece_of",
     "run",
     "said",
+    "slice_of",
     "to_object",
 ]
 
@@ -91,7 +91,7 @@ _SAME_RATE = 0.01
 # --- blocks --------------------------------------------------------------------------
 
 
-class Piece(NamedTuple):
+class Slice(NamedTuple):
     """An interval, as far as a comparison looks at it."""
 
     phase: str
@@ -100,39 +100,39 @@ class Piece(NamedTuple):
     latency: Histogram
 
 
-def piece_of(interval: Interval) -> Piece:
-    return Piece(interval.phase, interval.seconds, interval.replies, interval.response)
+def slice_of(interval: Interval) -> Slice:
+    return Slice(interval.phase, interval.seconds, interval.replies, interval.response)
 
 
-def _pieces(saved: SavedRun) -> Iterator[Piece]:
+def _slices(saved: SavedRun) -> Iterator[Slice]:
     for line in saved.intervals:
         try:
             latency = hdr.decode(line["latency_s"]["response"]["hdr"])
-            yield Piece(line["phase"], line["seconds"], line["counts"]["replies"], latency)
+            yield Slice(line["phase"], line["seconds"], line["counts"]["replies"], latency)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{saved.directory}: an interval of its time series lacks {error}") from None
 
 
-def blocks_of(pieces: Iterable[Piece], *, visits: bool) -> list[Block]:
+def blocks_of(slices: Iterable[Slice], *, visits: bool) -> list[Block]:
     """A block per visit (all that was measured between two warm-ups), or per interval."""
     blocks: list[Block] = []
     begun = False  # within a visit
-    for piece in pieces:
-        if piece.phase == MEASURING:
-            if begun and (visits or piece.seconds < blocks[-1].seconds / 2):  # a phase's end cuts an interval off
-                blocks[-1] = _joined([blocks[-1], _block(piece)])
+    for part in slices:
+        if part.phase == MEASURING:
+            if begun and (visits or part.seconds < blocks[-1].seconds / 2):  # a phase's end cuts an interval off
+                blocks[-1] = _joined([blocks[-1], _block(part)])
             else:
-                blocks.append(_block(piece))
+                blocks.append(_block(part))
             begun = True
-        elif piece.phase == DRAINING and begun:  # latencies of the block's requests; their replies came too late for it
-            blocks[-1] = _joined([blocks[-1], Block(0.0, 0, piece.latency)])
+        elif part.phase == DRAINING and begun:  # latencies of the block's requests; their replies came too late for it
+            blocks[-1] = _joined([blocks[-1], Block(0.0, 0, part.latency)])
         else:
             begun = False
     return blocks
 
 
-def _block(piece: Piece) -> Block:
-    return Block(piece.seconds, piece.replies, piece.latency)
+def _block(part: Slice) -> Block:
+    return Block(part.seconds, part.replies, part.latency)
 
 
 def _joined(blocks: Sequence[Block]) -> Block:
@@ -185,7 +185,7 @@ class Comparison:
     def exit_code(self, *, force: bool = False) -> int:
         if not self.changes or (self.doubts and not force):
             return INVALID
-        return FAILED_GATE if self.regressions else COMPLETED
+        return THRESHOLD_FAILED if self.regressions else COMPLETED
 
 
 def compare(a: Side, b: Side, *, interleaved: bool, seed: int = 0) -> Comparison:
@@ -370,7 +370,7 @@ def compare_saved(a: Path, b: Path, told: Told = lambda words: None) -> Comparis
     marks = [(saved.summary or {}).get("run", {}).get("turns") for saved in runs]
     interleaved = None not in marks and marks[0]["pair"] == marks[1]["pair"] and marks[0]["side"] != marks[1]["side"]
     sides = [
-        Side(_name(saved), saved.summary, blocks_of(_pieces(saved), visits=mark is not None))
+        Side(_name(saved), saved.summary, blocks_of(_slices(saved), visits=mark is not None))
         for saved, mark in zip(runs, marks, strict=True)
     ]
     seed = (runs[0].summary or {}).get("run", {}).get("seed", 0)  # the draws of the comparison made at once

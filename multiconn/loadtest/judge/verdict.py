@@ -52,7 +52,8 @@ Why p99 against p99: in a closed run with a thousand connections one turn of the
 hundreds of replies, and the last of them waits for the others, as the first does in the server.
 That is some of each latency, and a valid run; when it is half of it, it is not.
 
-Not here: thresholds (`judge.gates`), how the figures are gathered (`measure.gauges`, `measure.neighbour`).
+Not here: thresholds (`judge.thresholds`), how the figures are gathered (`measure.gauges`,
+`measure.server_cpu_monitor`).
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Figures(NamedTuple):
     scheduled: int = 0
     sent: int = 0
     achieved: float = 0.0
-    slip_p99_s: float = 0.0
+    send_delay_p99_s: float = 0.0
     refused_by_us: int = 0
     workers: int = 1
     cores: int = 0
@@ -222,8 +223,8 @@ def _own_faults(f: Figures) -> list[str]:
             f"the load generator ran late (loop lag p99 {f.lag_p99_s * 1000:.1f} ms): latencies include its own "
             f"waiting; {_room(f)}"
         ]
-    if f.slip_p99_s > spoiled:
-        return [f"the load generator sent late (schedule slip p99 {f.slip_p99_s * 1000:.1f} ms); {_room(f)}"]
+    if f.send_delay_p99_s > spoiled:
+        return [f"the load generator sent late (send delay p99 {f.send_delay_p99_s * 1000:.1f} ms); {_room(f)}"]
     return []
 
 

@@ -39,8 +39,8 @@ def listen_overflows(netstat: Path = _NETSTAT) -> int | None:
 def retried(connect: Histogram) -> int:
     """How many connections took as long as a SYN that was sent again; 0 if slow ones took any time."""
     slow = again = 0
-    for slot, times in connect.counts.items():
-        low, high = bounds_of(slot)
+    for index, times in connect.counts.items():
+        low, high = bounds_of(index)
         if high >= _SECOND:
             slow += times
             if high % _SECOND < _WITHIN or low % _SECOND < _WITHIN:

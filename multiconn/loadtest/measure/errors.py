@@ -4,7 +4,7 @@ Each failure has one of a closed set of names (load.md). The first hundred of ea
 their details, so that memory does not grow and the beginning of the trouble, which explains the
 rest, is not lost.
 
-Not here: which exception means which name (`judge.blame`), printing (`output.report`).
+Not here: which exception means which name (`judge.classify_error`), printing (`output.report`).
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ DETAIL_LENGTH = 300
 
 
 class Incident(NamedTuple):
-    """One failure: seconds since the run began, the place, what happened, the requests it cost.
+    """One failure: seconds since the run began, the slot, what happened, the requests it cost.
 
-    Places are numbered from 0 through all workers, taking turns: the ith of n has i, i + n, i + 2n ...
+    Slots are numbered from 0 through all workers, taking turns: the ith of n has i, i + n, i + 2n ...
     """
 
     at_s: float

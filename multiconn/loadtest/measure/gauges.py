@@ -23,7 +23,7 @@ from eventloop import EventLoop, Timer
 
 from .histogram import Histogram
 
-__all__ = ["Gauges", "Since"]
+__all__ = ["Gauges", "Readings"]
 
 #: Seconds between two measurements of how late the loop is: a hundred per second cost nothing.
 PROBE_EVERY = 0.010
@@ -34,7 +34,7 @@ _MOST_SKIPPED = 6000
 _SCHEDSTAT = Path("/proc/self/schedstat")
 
 
-class Since(NamedTuple):
+class Readings(NamedTuple):
     """Shares of a core and the loop's lag since the last time somebody asked."""
 
     cpu: float
@@ -70,7 +70,7 @@ def _delayed(schedstat: Path) -> float:
 class Gauges:
     """`duration_s`, `cpu`, `run_delay` and `loop_lag` of the windows from `start` to `stop`, all together.
 
-    `cut` tells the same since the last cut, from the first `cut` on.
+    `take_recent` tells the same since the last `take_recent`, from the first one on.
     """
 
     def __init__(self, loop: EventLoop, schedstat: Path = _SCHEDSTAT) -> None:
@@ -84,7 +84,7 @@ class Gauges:
         self._measuring = False
         self._probe: Timer | None = None
         self._spent = (0.0, 0.0, 0.0)  # seconds in all windows: of the clock, of a core, of waiting for one
-        self._started = self._cut = _Mark.now(schedstat)
+        self._started = self._taken = _Mark.now(schedstat)
 
     def probe(self) -> None:
         """Begin to ask how late the loop is."""
@@ -127,11 +127,11 @@ class Gauges:
             self.loop_lag.merge(recent)
         return recent
 
-    def cut(self) -> Since:
+    def take_recent(self) -> Readings:
         now = _Mark.now(self._schedstat)
-        cpu, run_delay = self._cut.shares(now)
-        self._cut = now
-        return Since(cpu, run_delay, self._fold())
+        cpu, run_delay = self._taken.shares(now)
+        self._taken = now
+        return Readings(cpu, run_delay, self._fold())
 
     def end(self) -> None:
         """Ask no more, until the next `probe`."""

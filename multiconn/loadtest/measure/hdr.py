@@ -1,6 +1,6 @@
 """How is a histogram written so that HdrHistogram's own tools can read it?
 
-Encoding V2: the counts, slot by slot, each a zigzag LEB128 number; a run of n empty slots is
+Encoding V2: the counts, bin by bin, each a zigzag LEB128 number; a run of n empty bins is
 the one number -n. Before them a header with the parameters of the layout, around them zlib, and
 base64 around everything: the `HISTF...` of an HdrHistogram log.
 
@@ -39,11 +39,11 @@ def encode(histogram: Histogram) -> str:
     """The histogram as one base64 word, compressed."""
     counts = bytearray()
     after_last = 0
-    for slot, times in sorted(histogram.counts.items()):
-        if slot > after_last:
-            _put(counts, after_last - slot)
+    for index, times in sorted(histogram.counts.items()):
+        if index > after_last:
+            _put(counts, after_last - index)
         _put(counts, times)
-        after_last = slot + 1
+        after_last = index + 1
     plain = _HEADER.pack(_COOKIE, len(counts), 0, _DIGITS, _LOWEST, HIGHEST, 1.0) + counts
     packed = zlib.compress(plain)
     return base64.b64encode(_ENVELOPE.pack(_COMPRESSED_COOKIE, len(packed)) + packed).decode()
@@ -51,11 +51,11 @@ def encode(histogram: Histogram) -> str:
 
 def _put(out: bytearray, number: int) -> None:
     """Append `number` as zigzag LEB128: small numbers of either sign take few bytes."""
-    rest = number << 1 if number >= 0 else (-number << 1) - 1
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
+    left = number << 1 if number >= 0 else (-number << 1) - 1
+    while left > 0x7F:
+        out.append(left & 0x7F | 0x80)
+        left >>= 7
+    out.append(left)
 
 
 # --- reading -------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def _put(out: bytearray, number: int) -> None:
 def decode(word: str) -> Histogram:
     """The histogram that `encode` wrote. Raises `ValueError` for anything else.
 
-    `min` and `max` are told to a slot's width: the encoding has the counts alone.
+    `min` and `max` are told to a bin's width: the encoding has the counts alone.
     """
     try:
         packed = base64.b64decode(word, validate=True)
@@ -78,17 +78,17 @@ def decode(word: str) -> Histogram:
     if (cookie, offset, digits, lowest) != (_COOKIE, 0, _DIGITS, _LOWEST) or length != len(plain) - _HEADER.size:
         raise ValueError("an HdrHistogram of another layout than ours (3 digits, from 1)")
     counts: dict[int, int] = {}
-    slot = 0
+    index = 0
     for number in _numbers(plain[_HEADER.size :]):
         if number < 0:
-            slot -= number
+            index -= number
         else:
             if number:
-                counts[slot] = number
-            slot += 1
+                counts[index] = number
+            index += 1
     histogram = Histogram()
     for end in (min(counts), max(counts)) if counts else ():
-        histogram.restore(end, 0)  # slots rise: the ends tell the extremes, and whether all of them exist
+        histogram.restore(end, 0)  # bins rise: the ends tell the extremes, and whether all of them exist
     histogram.counts.update(counts)
     return histogram
 

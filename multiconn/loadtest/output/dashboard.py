@@ -70,7 +70,7 @@ class Screen:
         """At most `height` lines; none is wider than `width`."""
         last = self.last
         if last is None:
-            return [_cut([(self.plan["header"], "bold")], width), [("starting", "dim")]]
+            return [_clip([(self.plan["header"], "bold")], width), [("starting", "dim")]]
         low = height < 18
         gap: list[Line] = [] if low else [[]]
         lines = [[(self.plan["header"], "bold")], self._phase(last, width, now), *gap]
@@ -80,7 +80,7 @@ class Screen:
         after = [self._connections(last), self._generator(last)]
         room = 1 if low else max(1, height - len(lines) - 1 - len(after))
         lines += [self._requests(last), *self._errors(last, room), *after]
-        return [_cut(line, width) for line in lines[:height]]
+        return [_clip(line, width) for line in lines[:height]]
 
     def _phase(self, last: dict[str, Any], width: int, now: float) -> Line:
         left, phase = last["left"], last["phase"]
@@ -170,13 +170,13 @@ class Screen:
         return line
 
     def _generator(self, last: dict[str, Any]) -> Line:
-        cpu, delay, lag, slip = last["generator"]
+        cpu, delay, lag, send_delay = last["generator"]
         line: Line = [("generator  ", "bold"), (f"{cpu:.0%} of a core", "bold yellow" if cpu > 0.9 else "")]
         if delay >= 0.01:
             line.append((f", {delay:.0%} without", "bold yellow" if delay > 0.1 else ""))
         line.append((f", lag {time_text(lag)}", ""))
         if self.plan["open"]:
-            line.append((f", slip {time_text(slip)}", ""))
+            line.append((f", send delay {time_text(send_delay)}", ""))
         return [*line, (" (p99)", "dim")]
 
     def _errors(self, last: dict[str, Any], room: int) -> Iterator[Line]:
@@ -186,8 +186,8 @@ class Screen:
             return
         fits = errors if len(errors) <= room else errors[: max(1, room - 1)]
         for n, (name, times) in enumerate(fits):
-            rest = "" if len(fits) == len(errors) or room > 1 else f", and {len(errors) - 1} more"
-            yield [("errors     " if n == 0 else " " * 11, "bold"), (f"{times:>9,}  {name}{rest}", "red")]
+            more = "" if len(fits) == len(errors) or room > 1 else f", and {len(errors) - 1} more"
+            yield [("errors     " if n == 0 else " " * 11, "bold"), (f"{times:>9,}  {name}{more}", "red")]
         if len(fits) < len(errors) and room > 1:
             yield [(f"{'':11}{'':9}  and {len(errors) - len(fits)} more names", "red")]
 
@@ -196,7 +196,7 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{int(seconds // 60)} min {int(seconds % 60):02} s"
 
 
-def _cut(line: Line, width: int) -> Line:
+def _clip(line: Line, width: int) -> Line:
     """The beginning of a line that is too long; whatever is no printable character is an escape."""
     made: Line = []
     for text, style in line:

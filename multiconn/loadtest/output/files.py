@@ -16,7 +16,7 @@ Rules:
 * What can't be written never costs the run or its report: it is told at the end (`Writer.trouble`).
 * docs/load-files.md has every key. A reader ignores keys that it does not know.
 
-Not here: what happens in an interval (`measure.progress`), pages for people.
+Not here: what happens in an interval (`measure.intervals`), pages for people.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from protocol.printable import printable_json
 from ..measure import hdr
 from ..measure.errors import KEPT, Incident
 from ..measure.histogram import Histogram
-from ..measure.progress import MEASURED, Interval, Plan
+from ..measure.intervals import MEASURED, Interval, Plan
 
 __all__ = [
     "ERRORS",
@@ -116,7 +116,9 @@ def interval_object(interval: Interval, percents: tuple[float, ...]) -> dict[str
             "run_delay": round(interval.run_delay, 4),
             "loop_lag_p99_s": interval.loop_lag.percentile(99) / _SECOND,
             "loop_lag_max_s": interval.loop_lag.max / _SECOND,
-            "schedule_slip_p99_s": interval.slip.percentile(99) / _SECOND if interval.target is not None else None,
+            "schedule_slip_p99_s": interval.send_delay.percentile(99) / _SECOND
+            if interval.target is not None
+            else None,
         },
     }
 

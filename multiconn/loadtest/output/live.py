@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..measure.histogram import Histogram, bounds_of, rank_of
-from ..measure.progress import CONNECTING, MEASURED, MEASURING, WARMUP, Interval, Plan, Sink
+from ..measure.intervals import CONNECTING, MEASURED, MEASURING, WARMUP, Interval, Plan, Sink
 from .report import header
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Snapshots:
                 max(each.cpu for each in taken),
                 max(each.run_delay for each in taken),
                 max(each.loop_lag.percentile(99) for each in taken) / 1e9,
-                max(each.slip.percentile(99) for each in taken) / 1e9,
+                max(each.send_delay.percentile(99) for each in taken) / 1e9,
             ],
             "counts": self._counts,
             "errors": dict(sorted(self._errors.items(), key=lambda item: -item[1])),
@@ -239,9 +239,9 @@ class Snapshots:
 
 
 class Coarse:
-    """A histogram for a glance: 128 slots per power of two instead of 1024, so told up to 1/128 too high.
+    """A histogram for a glance: 128 bins per power of two instead of 1024, so told up to 1/128 too high.
 
-    That of a whole run has ten thousand slots, and walking them each second would take the generator
+    That of a whole run has ten thousand bins, and walking them each second would take the generator
     milliseconds; these are some hundred. The report at the end has the exact ones.
     """
 
@@ -254,8 +254,8 @@ class Coarse:
 
     def add(self, histogram: Histogram) -> None:
         counts, bits = self._counts, self._BITS
-        for slot, times in histogram.counts.items():
-            counts[slot >> bits] = counts.get(slot >> bits, 0) + times
+        for index, times in histogram.counts.items():
+            counts[index >> bits] = counts.get(index >> bits, 0) + times
             self._count += times
         self._max = max(self._max, histogram.max)
 
@@ -263,13 +263,13 @@ class Coarse:
         """As `_percentiles`."""
         if not self._count:
             return None
-        told, seen, slots, slot = [], 0, iter(sorted(self._counts)), 0
+        told, seen, bins, index = [], 0, iter(sorted(self._counts)), 0
         for percent in _PERCENTS:
             rank = rank_of(percent, self._count)
             while seen < rank:
-                slot = next(slots)
-                seen += self._counts[slot]
-            highest = bounds_of((slot + 1 << self._BITS) - 1)[1]
+                index = next(bins)
+                seen += self._counts[index]
+            highest = bounds_of((index + 1 << self._BITS) - 1)[1]
             told.append(min(highest, self._max) / 1e9)
         return [*told, self._max / 1e9]
 

@@ -4,7 +4,7 @@ One screen, read in five seconds, from the top: how fast, was it right, how long
 went wrong, may it be believed. Errors that did not occur are not listed (the JSON has them all).
 
 Plain ASCII and no colours: it is as likely to be pasted into a ticket as read in a terminal. Not
-here: the figures (`outcome`), counting (`engine.cutting`).
+here: the figures (`outcome`), counting (`engine.interval_recorder`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from protocol.printable import printable
 from ..config import CLOSED_LABEL, FULL, Config
 from ..measure.errors import Incident
 from ..measure.histogram import Histogram
-from ..measure.progress import CONNECTING, Interval
-from ..measure.stats import Connections
+from ..measure.intervals import CONNECTING, Interval
+from ..measure.ledger import Connections
 from ..outcome import Outcome, percent_key
 
 __all__ = ["bytes_text", "header", "progress", "report", "time_text"]

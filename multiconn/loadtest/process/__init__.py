@@ -2,6 +2,6 @@
 
 Several generators (`process.workers`), a server of our own (`process.child`), and what signals do (`process.signals`).
 
-A script is started from this directory (`process.guarded`), and Python looks beside a script first: no module here may
-have the name of one of the standard library's.
+A script is started from this directory (`process.child_main`), and Python looks for modules beside a script first: no
+module here may have the name of one of the standard library's.
 """

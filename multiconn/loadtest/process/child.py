@@ -9,7 +9,7 @@ Rules:
   which still wants replies while it drains.
 * Its stderr is read to the end by a thread: a full pipe would stop a server that logs. The last
   lines are kept, to be shown if it dies.
-* It runs under `process.guarded`, whose standard input is a pipe that we hold: if we are killed, it
+* It runs under `process.child_main`, whose standard input is a pipe that we hold: if we are killed, it
   ends too.
 * `stop` may be called at any time and more than once. `with ChildServer() as address:` is the use.
 
@@ -52,7 +52,7 @@ def server_command(connections: int) -> list[str]:
     `app_server.py` lies beside the packages in a clone as in an installation.
     """
     here = Path(__file__).resolve()
-    command = [sys.executable, str(here.with_name("guarded.py")), str(here.parents[3] / "app_server.py")]
+    command = [sys.executable, str(here.with_name("child_main.py")), str(here.parents[3] / "app_server.py")]
     # Its own default of --max-connections is 10,000; a little room for those about to be replaced.
     room = ["--max-connections", str(connections + 1000)] if connections > 9000 else []
     return [*command, "127.0.0.1", "0", *room]

@@ -1,7 +1,7 @@
 """How do several generator processes make one run?
 
 One Python process fills one core. `-w N` starts N, each a `Runner` with its share of everything that is a
-total; what they measured is added up, histograms slot by slot, so nothing is lost.
+total; what they measured is added up, histograms bin by bin, so nothing is lost.
 
     parent                          worker
                        <-  CONNECTED    all its connections have had their first outcome
@@ -35,7 +35,7 @@ from eventloop import Address, Endpoint
 from ..config import Config
 from ..engine.runner import Runner, clock
 from ..engine.workload import Workload
-from ..measure.progress import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Interval, Plan, Sink, total
+from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Interval, Plan, Sink, total
 from ..outcome import Outcome, together
 
 __all__ = ["WorkerError", "Workers"]
@@ -105,7 +105,7 @@ class Workers:
                 if process.is_alive():
                     process.kill()
                     process.join()
-        for interval in self._merge.rest():
+        for interval in self._merge.remaining():
             self._tell(interval)
         outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
         return together(outcomes, self.config, Workload(self.config).fingerprint(*self.config.paced))
@@ -174,7 +174,7 @@ class _Merge:
         for key in sorted(key for key in self._parts if key <= reached):
             yield total(self._parts.pop(key))
 
-    def rest(self) -> Iterator[Interval]:
+    def remaining(self) -> Iterator[Interval]:
         for key in sorted(self._parts):
             yield total(self._parts.pop(key))
 

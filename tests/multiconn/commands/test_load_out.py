@@ -67,16 +67,16 @@ def test_a_failed_threshold_is_told_before_lost_files(tmp_path, monkeypatch):
         "multiconn.loadtest.output.page.write_html", lambda directory: (_ for _ in ()).throw(OSError(28, "full"))
     )
     with ScriptedServer(scripted.correct) as server:
-        gate = ["--threshold", "ok_per_s>9m"]
+        threshold = ["--threshold", "ok_per_s>9m"]
         assert main(["load", server.target, *QUICK, "-o", str(tmp_path / "a")]) == 6
-        assert main(["load", server.target, *QUICK, "-o", str(tmp_path / "b"), *gate]) == 99
+        assert main(["load", server.target, *QUICK, "-o", str(tmp_path / "b"), *threshold]) == 99
 
 
 def test_what_two_servers_showed_is_printed_though_it_can_not_be_saved(tmp_path, monkeypatch, capsys):
     def full(path, pieces, mode=0):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("multiconn.loadtest.engine.against.replace", full)
+    monkeypatch.setattr("multiconn.loadtest.engine.interleaved.replace", full)
     with ScriptedServer(scripted.correct) as a, ScriptedServer(scripted.correct) as b:
         words = ["load", a.target, "--against", b.target, "-c", "2", "-d", "1s", "-r", "200", "--warmup", "0"]
         code = main([*words, "--ui", "none", "-o", str(tmp_path / "both")])

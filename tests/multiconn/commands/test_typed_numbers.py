@@ -14,7 +14,7 @@ from multiconn.commands.arguments import plain_number
 from multiconn.commands.client import COMMANDS
 from multiconn.commands.client_options import CommandParser
 from multiconn.commands.server_options import build_parser
-from multiconn.loadtest.judge.gates import parse
+from multiconn.loadtest.judge.thresholds import parse
 
 #: Beyond a float's range, and beyond what Python turns into an integer at all.
 LONG = ("9" * 400, "9" * 5000)

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from multiconn.loadtest.engine.waiting import precise_selector
+from multiconn.loadtest.engine.precise_selector import precise_selector
 from tests.support.scripted import ENTRIES, written
 from tests.support.wire import take
 

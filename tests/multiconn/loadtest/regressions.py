@@ -22,7 +22,7 @@ from math import comb
 from eventloop import parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.config import Config
-from multiconn.loadtest.engine.against import Turns
+from multiconn.loadtest.engine.interleaved import InterleavedRun
 from multiconn.loadtest.judge.bootstrap import MARGIN
 from multiconn.loadtest.judge.compare import Comparison, Side, blocks_of, compare
 from multiconn.loadtest.outcome import summary
@@ -40,10 +40,10 @@ def attempt(targets: list[str], seed: int) -> Comparison:
     """One comparison of two targets."""
     config = Config(connections=CONNECTIONS, duration=BLOCK * PAIRS, warmup=0.2, connect_rate=10_000.0, seed=seed)
     addresses = {side: parse_address(target) for side, target in zip("ab", targets, strict=True)}
-    turns = Turns(config, {s: (a, resolve(a)) for s, a in addresses.items()}, {"a": [], "b": []}, BLOCK, PAIRS)
-    outcomes = turns.run()
+    both = InterleavedRun(config, {s: (a, resolve(a)) for s, a in addresses.items()}, {"a": [], "b": []}, BLOCK, PAIRS)
+    outcomes = both.run()
     sides = [
-        Side(side, summary(outcome, []), blocks_of(turns.pieces[side], visits=True))
+        Side(side, summary(outcome, []), blocks_of(both.slices[side], visits=True))
         for side, outcome in outcomes.items()
     ]
     return compare(sides[0], sides[1], interleaved=True, seed=seed)

@@ -13,7 +13,7 @@ Rules:
   phase's end cut off soon after it began joins the one before it or has no rate: it would be a spike that never was.
 * A percentile is the histogram's own (`measure.histogram`), rounded to four digits.
 
-Not here: what is drawn how (`charts.js`), words (`page.words`).
+Not here: what is drawn how (`charts.js`), words (`page.text`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 from ...measure import hdr
 from ...measure.errors import NAMES
 from ...measure.histogram import Histogram, bounds_of
-from ...measure.progress import DRAINING, MEASURED, MEASURING
+from ...measure.intervals import DRAINING, MEASURED, MEASURING
 from ..files import TIMESERIES, Told, read_intervals
 
 __all__ = ["POINTS", "ROWS_PER_DECADE", "Series", "distribution", "read_series"]
@@ -79,7 +79,7 @@ class _Point:
             self.errors[str(name)] = self.errors.get(str(name), 0) + int(times)
         latency = interval["latency_s"]
         self.response.merge(hdr.decode(latency["response"]["hdr"]))
-        self.max_s = max(self.max_s, float(latency["response"]["max"]))  # exact; the histogram's is a slot's
+        self.max_s = max(self.max_s, float(latency["response"]["max"]))  # exact; the histogram's is a bin's
         if tell_apart:
             self.service.merge(hdr.decode(latency["service"]["hdr"]))
         self.cpu = max(self.cpu, float(interval["generator"]["cpu"]))
@@ -248,8 +248,8 @@ def _latencies(point: _Point) -> dict[str, float | None]:
 def _heat(histogram: Histogram) -> list[int]:
     """[the lowest row, then how many replies in it and in each row above]; empty if there were none."""
     rows: dict[int, int] = {}
-    for slot, times in histogram.counts.items():
-        row = _row(slot)
+    for index, times in histogram.counts.items():
+        row = _row(index)
         rows[row] = rows.get(row, 0) + times
     if not rows:
         return []
@@ -258,9 +258,9 @@ def _heat(histogram: Histogram) -> list[int]:
 
 
 @cache
-def _row(slot: int) -> int:
+def _row(index: int) -> int:
     """Row r holds 10**(r/12) to 10**((r+1)/12) nanoseconds."""
-    return math.floor(math.log10(max(1, sum(bounds_of(slot)) / 2)) * ROWS_PER_DECADE)
+    return math.floor(math.log10(max(1, sum(bounds_of(index)) / 2)) * ROWS_PER_DECADE)
 
 
 def _rank(name: str) -> tuple[int, str]:

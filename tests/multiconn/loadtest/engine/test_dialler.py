@@ -26,15 +26,15 @@ class NoWaiting(selectors.SelectSelector):
 
 
 def dial(rate, count, seconds, *, later=0, stall=0.0):
-    """When each of `count` places was dialled, in seconds."""
+    """When each of `count` slots was dialled, in seconds."""
     clock = Clock()
     loop = EventLoop(NoWaiting(clock), clock)
     dialled = []
-    dialler = Dialler(loop, rate, lambda place: dialled.append((place, clock.now - 100.0)))
+    dialler = Dialler(loop, rate, lambda slot: dialled.append((slot, clock.now - 100.0)))
     dialler.add(range(count))
     clock.now += stall
-    for place in range(later):
-        dialler.add_later(count + place)
+    for slot in range(later):
+        dialler.add_later(count + slot)
     while clock.now < 100.0 + seconds:
         loop.run_once(0.05)
     dialler.close()
@@ -44,7 +44,7 @@ def dial(rate, count, seconds, *, later=0, stall=0.0):
 
 def test_places_are_served_in_order_and_no_faster_than_the_rate():
     dialled = dial(rate=1000, count=500, seconds=2)
-    assert [place for place, _ in dialled] == list(range(500))
+    assert [slot for slot, _ in dialled] == list(range(500))
     for number, (_, at) in enumerate(dialled):
         assert at >= (number - 1) / 1000 - 1e-9
     assert 0.49 <= dialled[-1][1] <= 0.52
@@ -63,7 +63,7 @@ def test_a_loop_that_was_held_up_catches_up_without_a_storm():
 
 def test_a_place_whose_connection_failed_waits_first():
     dialled = dial(rate=1000, count=1, seconds=1, later=2)
-    assert [place for place, _ in dialled] == [0, 1, 2]
+    assert [slot for slot, _ in dialled] == [0, 1, 2]
     assert all(at >= RETRY_AFTER - 1e-9 for _, at in dialled[1:])
 
 

@@ -16,7 +16,7 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.runner import GIVE_UP_AFTER, Runner
 from multiconn.loadtest.measure.errors import NAMES, WRONG
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import MEASURED
+from multiconn.loadtest.measure.intervals import MEASURED
 from multiconn.loadtest.outcome import Outcome, exit_code
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer

@@ -18,7 +18,7 @@ def schedule(rate=1000.0, stages=(), **more):
 
 
 def times(made):
-    return [at for at, _ in made.rest()]
+    return [at for at, _ in made.take_until()]
 
 
 def test_constant_arrivals_are_equally_far_apart_to_the_nanosecond():
@@ -38,7 +38,7 @@ def test_a_number_of_requests_is_exact_and_begins_after_the_warm_up(n):
 
 
 def test_kinds_go_with_the_times():
-    assert [kind for _, kind in schedule(rate=10.0, end=0.5).rest()] == [0, 1, 2, 0, 1]
+    assert [kind for _, kind in schedule(rate=10.0, end=0.5).take_until()] == [0, 1, 2, 0, 1]
 
 
 def test_poisson_arrivals_have_the_rate_and_the_spread_of_independent_ones():
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_schedule():
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for _ in made.rest():
+        for _ in made.take_until():
             pass
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -10,9 +10,9 @@ import pytest
 from multiconn.commands.client import main
 from multiconn.loadtest.judge import bootstrap
 from multiconn.loadtest.judge.bootstrap import FEWEST, MARGIN, Block, changes
-from multiconn.loadtest.judge.compare import MOST, Piece, Side, blocks_of, compare
+from multiconn.loadtest.judge.compare import MOST, Side, Slice, blocks_of, compare
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
 from multiconn.loadtest.output.files import SUMMARY, TIMESERIES, interval_object
 
 REQUESTS = 60  # per block
@@ -155,31 +155,31 @@ def test_nothing_answered_is_not_compared():
 # --- blocks ------------------------------------------------------------------------------
 
 
-def piece(phase, seconds=1.0, replies=10, latency=1000):
+def part(phase, seconds=1.0, replies=10, latency=1000):
     histogram = Histogram()
     histogram.record(latency, replies)
-    return Piece(phase, seconds, replies, histogram)
+    return Slice(phase, seconds, replies, histogram)
 
 
 def test_a_visit_is_a_block_with_what_was_answered_after_it():
-    pieces = [piece(CONNECTING), piece(WARMUP), piece(MEASURING), piece(MEASURING, 0.4, 4), piece(DRAINING, 0.1, 2)]
-    pieces += [piece(WARMUP), piece(MEASURING, 1.2, 12)]
-    first, second = blocks_of(pieces, visits=True)
+    slices = [part(CONNECTING), part(WARMUP), part(MEASURING), part(MEASURING, 0.4, 4), part(DRAINING, 0.1, 2)]
+    slices += [part(WARMUP), part(MEASURING, 1.2, 12)]
+    first, second = blocks_of(slices, visits=True)
     assert first[:2] == (1.4, 14)
     assert first.latency.count == 16
     assert second[:2] == (1.2, 12)
 
 
 def test_an_interval_is_a_block_and_one_that_was_cut_off_is_part_of_the_last():
-    pieces = [piece(WARMUP), piece(MEASURING), piece(MEASURING), piece(MEASURING, 0.2, 1), piece(DRAINING, 0.1, 3)]
-    first, second = blocks_of(pieces, visits=False)
+    slices = [part(WARMUP), part(MEASURING), part(MEASURING), part(MEASURING, 0.2, 1), part(DRAINING, 0.1, 3)]
+    first, second = blocks_of(slices, visits=False)
     assert first[:2] == (1.0, 10)
     assert second[:2] == (1.2, 11)
     assert second.latency.count == 14
 
 
 def test_a_long_run_has_no_more_blocks_than_it_needs():
-    a, b = (Side(name, None, blocks_of([piece(MEASURING)] * 601, visits=False)) for name in "ab")
+    a, b = (Side(name, None, blocks_of([part(MEASURING)] * 601, visits=False)) for name in "ab")
     made = compare(a, b, interleaved=False)
     assert made.blocks == (-(-601 // 11), -(-601 // 11))
     assert max(made.blocks) <= MOST

@@ -154,9 +154,9 @@ def test_who_thinks_longer_than_he_waits_is_not_held_up_by_the_server():
 
 
 def test_requests_that_left_late_by_the_generator_s_own_doing_are_its_fault():
-    verdict = judge(OPEN._replace(slip_p99_s=0.011, lag_p99_s=0.002))
+    verdict = judge(OPEN._replace(send_delay_p99_s=0.011, lag_p99_s=0.002))
     assert (verdict.valid, verdict.bottleneck) == (False, "client")
-    assert "slip" in verdict.reasons[0]
+    assert "sent late" in verdict.reasons[0]
 
 
 def test_a_generator_at_its_ceiling_is_the_bottleneck_of_a_schedule_it_did_not_keep():

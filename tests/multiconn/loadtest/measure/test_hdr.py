@@ -35,13 +35,13 @@ def decoded(word):
     cookie, length, offset, digits, lowest, highest, ratio = struct.unpack_from(">iiiiqqd", plain)
     assert (cookie, length, offset) == (0x1C849313, len(plain) - 40, 0)
     assert (digits, lowest, highest, ratio) == (3, 1, HIGHEST, 1.0)
-    counts, slot = {}, 0
+    counts, index = {}, 0
     for number in numbers(plain[40:]):
         if number < 0:
-            slot -= number
+            index -= number
         else:
-            counts[slot] = number
-            slot += 1
+            counts[index] = number
+            index += 1
     return counts
 
 

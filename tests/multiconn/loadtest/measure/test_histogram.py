@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from multiconn.loadtest.measure.histogram import HIGHEST, SLOTS, Histogram, bounds_of, rank_of, slot_of
+from multiconn.loadtest.measure.histogram import BINS, HIGHEST, Histogram, bin_of, bounds_of, rank_of
 
 PERCENTS = (0.1, 1, 10, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 99.999, 100)
 
@@ -31,24 +31,24 @@ def exact(values, percent):
     "value", [0, 1, 2, 1023, 1024, 2047, 2048, 2049, 4095, 4096, 10**6, 10**9, HIGHEST - 1, HIGHEST]
 )
 def test_a_value_lies_within_its_slot(value):
-    low, high = bounds_of(slot_of(value))
+    low, high = bounds_of(bin_of(value))
     assert low <= value <= high
-    assert 0 <= slot_of(value) < SLOTS
+    assert 0 <= bin_of(value) < BINS
 
 
 def test_slots_follow_each_other_without_gap_or_overlap():
     expected = 0
-    for slot in range(SLOTS):
-        low, high = bounds_of(slot)
+    for index in range(BINS):
+        low, high = bounds_of(index)
         assert low == expected
-        assert slot_of(low) == slot_of(high) == slot
+        assert bin_of(low) == bin_of(high) == index
         expected = high + 1
     assert expected > HIGHEST
 
 
 def test_no_slot_is_wider_than_a_thousandth_of_its_values():
-    for slot in range(1, SLOTS):
-        low, high = bounds_of(slot)
+    for index in range(1, BINS):
+        low, high = bounds_of(index)
         assert (high - low) * 1024 <= max(low, 1024)
 
 
@@ -94,7 +94,7 @@ def test_percentiles_are_told_in_the_order_asked_for():
 
 
 def test_a_percentile_is_never_above_the_maximum_nor_below_the_minimum():
-    histogram = filled([1_000_001])  # shares its slot with larger values
+    histogram = filled([1_000_001])  # shares its bin with larger values
     assert histogram.percentiles((0, 50, 99.9, 100)) == [1_000_001] * 4
     assert histogram.max == histogram.min == 1_000_001
 
@@ -155,7 +155,7 @@ def test_memory_is_bounded_whatever_is_recorded():
     rng = random.Random(1)
     for _ in range(100_000):
         histogram.record(int(10 ** rng.uniform(0, 13)))
-    assert len(histogram.counts) <= SLOTS
+    assert len(histogram.counts) <= BINS
 
 
 def test_reading_leaves_no_trace_in_the_counts():

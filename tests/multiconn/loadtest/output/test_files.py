@@ -12,7 +12,7 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import MEASURING, WARMUP, Interval, Plan, total
+from multiconn.loadtest.measure.intervals import MEASURING, WARMUP, Interval, Plan, total
 from multiconn.loadtest.output import files
 
 PERCENTS = (50.0, 99.9)

@@ -9,7 +9,7 @@ import pytest
 from multiconn.loadtest.config import CLOSED_LABEL, Config
 from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
 from multiconn.loadtest.output import files
 from multiconn.loadtest.output.page import write_html
 from multiconn.loadtest.output.page.series import POINTS, ROWS_PER_DECADE, distribution, read_series

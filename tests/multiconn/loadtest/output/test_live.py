@@ -22,7 +22,7 @@ from multiconn.commands import client
 from multiconn.commands import load as load_cli
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
 from multiconn.loadtest.output.dashboard import Screen
 from multiconn.loadtest.output.live import PER_SECOND, Coarse, Dashboard, Snapshots
 

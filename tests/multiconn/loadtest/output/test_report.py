@@ -8,8 +8,8 @@ import pytest
 from multiconn.loadtest.config import CLOSED_LABEL, Config
 from multiconn.loadtest.measure.errors import NAMES, Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import CONNECTING, MEASURING, Interval
-from multiconn.loadtest.measure.stats import Connections, Ledger
+from multiconn.loadtest.measure.intervals import CONNECTING, MEASURING, Interval
+from multiconn.loadtest.measure.ledger import Connections, Ledger
 from multiconn.loadtest.outcome import Outcome, exit_code, summary
 from multiconn.loadtest.output.report import bytes_text, header, progress, report, time_text
 
@@ -142,7 +142,7 @@ def test_the_header_says_what_is_about_to_be_done(config, words):
     assert header(config, "tcp://h:1") == f"load tcp://h:1: {words}"
 
 
-def test_gates_and_what_they_observed_are_on_the_screen():
+def test_thresholds_and_what_they_observed_are_on_the_screen():
     outcome = finished(config=Config(thresholds=("response.p99<1ms", "error_rate<=1%")))
     text = report(outcome)
     assert "threshold response.p99<1ms: FAILED (0.0015)" in text

@@ -18,7 +18,7 @@ from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.errors import KEPT
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import MEASURED, MEASURING, WARMUP, Interval
+from multiconn.loadtest.measure.intervals import MEASURED, MEASURING, WARMUP, Interval
 from multiconn.loadtest.output.files import read_run
 from multiconn.loadtest.process.workers import _PHASES, Workers, _Merge
 from tests.multiconn.commands.test_load import COMMAND, ROOT, alive, load, started, until
@@ -73,7 +73,7 @@ def test_an_interval_is_told_when_every_worker_is_there_or_beyond():
     assert [i.ok for i in merge.whole()] == [1]
     merge.finished(0)
     assert [i.phase for i in merge.whole()] == [MEASURING]
-    assert list(merge.rest()) == []
+    assert list(merge.remaining()) == []
 
 
 def test_ctrl_c_ends_all_workers_and_their_partial_results_are_one(tmp_path):
@@ -181,11 +181,11 @@ def test_workers_share_the_source_addresses_evenly(monkeypatch):
         bound.append(endpoints)
         return Quiet()
 
-    monkeypatch.setattr("multiconn.loadtest.engine.places.Message", connect)
+    monkeypatch.setattr("multiconn.loadtest.engine.slots.Message", connect)
     for index in range(2):
         config, address, _ = both("127.0.0.1:9", connections=2, workers=2, source_ips=("127.0.0.1", "127.0.0.2"))
         runner = Runner(config.part(index, 2), address, resolve(address))
-        runner.places._dial(runner.places.all[0])
+        runner.slots._dial(runner.slots.all[0])
         runner.close()
     assert [ends[0].source[0] for ends in bound] == ["127.0.0.1", "127.0.0.2"]
 
@@ -197,7 +197,7 @@ class Quiet:
         pass
 
 
-# --- gates, as a user meets them -----------------------------------------------------------
+# --- thresholds, as a user meets them ------------------------------------------------------
 
 
 def test_a_failed_gate_is_exit_code_99_or_5_and_an_abort_ends_the_run():

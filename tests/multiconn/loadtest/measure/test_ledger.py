@@ -3,7 +3,7 @@
 import pytest
 
 from multiconn.loadtest.measure.errors import KEPT, NAMES, Errors, Incident
-from multiconn.loadtest.measure.stats import Accounting, AccountingError, Connections, Ledger
+from multiconn.loadtest.measure.ledger import Accounting, AccountingError, Connections, Ledger
 
 HERE = Incident(1.5, 3, "the server closed the connection")
 

@@ -47,9 +47,9 @@ from protocol.printable import printable_json
 
 from ..config import Config
 from ..judge.bootstrap import FEWEST
-from ..judge.compare import Comparison, Piece, Side, blocks_of, compare, piece_of, said, to_object
-from ..judge.gates import Abort, parse
-from ..measure.progress import MEASURING, OVER, Interval, Plan, Sink
+from ..judge.compare import Comparison, Side, Slice, blocks_of, compare, said, slice_of, to_object
+from ..judge.thresholds import Abort, parse
+from ..measure.intervals import MEASURING, OVER, Interval, Plan, Sink
 from ..outcome import COMPLETED, FILES_LOST, INTERNAL_ERROR, INVALID, USAGE, Outcome, exit_code, summary
 from ..output import report
 from ..output.files import DirectoryTaken, Writer, claim
@@ -59,7 +59,7 @@ from .preflight import PreflightError, check_actions, preflight
 from .runner import Runner
 from .workload import Workload
 
-__all__ = ["COMPARISON", "Turns", "block_of", "order_of", "run", "settling_of"]
+__all__ = ["COMPARISON", "InterleavedRun", "block_of", "order_of", "run", "settling_of"]
 
 COMPARISON = "comparison.json"
 
@@ -101,26 +101,26 @@ def block_of(config: Config, asked: float | None) -> tuple[float, int]:
     return block, pairs
 
 
-class _Pieces:
+class _KeptSlices:
     """A `Sink` that keeps what a comparison needs."""
 
     def __init__(self) -> None:
-        self.pieces: list[Piece] = []
+        self.slices: list[Slice] = []
 
     def begin(self, plan: Plan) -> None:
         """Nothing to keep yet."""
 
     def interval(self, interval: Interval) -> None:
-        self.pieces.append(piece_of(interval))
+        self.slices.append(slice_of(interval))
 
     def end(self, outcome: Outcome) -> None:
         """All is kept."""
 
 
-class Turns:
+class InterleavedRun:
     """Two runs that take turns. `told(k, pairs)` is called after each pair. Raises `ValueError` as `Runner` does.
 
-    `order` is how it was done, `pieces` are the intervals of each run, by "a" and "b".
+    `order` is how it was done, `slices` are the intervals of each run, by "a" and "b".
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Turns:
         self.order = ""
         self._config = config
         self.told: Callable[[int, int], object] = lambda done, pairs: None
-        self._kept = {side: _Pieces() for side in targets}
+        self._kept = {side: _KeptSlices() for side in targets}
         self._runners = {
             side: Runner(config, address, endpoints, [*sinks[side], self._kept[side]])
             for side, (address, endpoints) in targets.items()
@@ -149,8 +149,8 @@ class Turns:
                 runner.sinks.append(Abort(expressions, runner.abort))
 
     @property
-    def pieces(self) -> dict[str, list[Piece]]:
-        return {side: kept.pieces for side, kept in self._kept.items()}
+    def slices(self) -> dict[str, list[Slice]]:
+        return {side: kept.slices for side, kept in self._kept.items()}
 
     def interrupt(self, number: int) -> None:
         """Signal `number` came: end both. Safe in a signal handler."""
@@ -226,7 +226,7 @@ def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack:
         check_actions(config, workload, address, ends)
     sinks: dict[str, list[Sink]] = {side: [writers[side]] if side in writers else [] for side in targets}
     try:
-        turns = Turns(config, {"a": (targets["a"], ours), "b": (targets["b"], theirs)}, sinks, block, pairs)
+        turns = InterleavedRun(config, {"a": (targets["a"], ours), "b": (targets["b"], theirs)}, sinks, block, pairs)
     except ValueError as error:
         raise PreflightError(str(error)) from None
     if args.ui != "none":
@@ -279,13 +279,13 @@ def _writers(
 class _Told:
     """A line per pair."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: InterleavedRun) -> None:
         self._turns = turns
 
     def __call__(self, done: int, pairs: int) -> None:
         parts = []
-        for side, pieces in self._turns.pieces.items():
-            last = next((piece for piece in reversed(pieces) if piece.phase == MEASURING), None)
+        for side, slices in self._turns.slices.items():
+            last = next((part for part in reversed(slices) if part.phase == MEASURING), None)
             if last is not None:
                 p50, p99 = (report.time_text(value / 1e9) for value in last.latency.percentiles((50, 99)))
                 rate = last.replies / last.seconds if last.seconds else 0.0
@@ -295,7 +295,7 @@ class _Told:
 
 def _tell(
     args: argparse.Namespace,
-    turns: Turns,
+    turns: InterleavedRun,
     outcomes: dict[str, Outcome],
     writers: dict[str, Writer],
     interrupts: Interrupts,
@@ -306,7 +306,7 @@ def _tell(
     for side, outcome in outcomes.items():
         told = summary(outcome, sys.argv)
         told["run"]["turns"] = {"pair": pair, "side": side, "order": turns.order, "block_s": turns.block}
-        sides[side] = Side(outcome.target, told, blocks_of(turns.pieces[side], visits=True))
+        sides[side] = Side(outcome.target, told, blocks_of(turns.slices[side], visits=True))
     comparison = compare(sides["a"], sides["b"], interleaved=True, seed=outcomes["a"].config.seed)
     words = "\n".join(_screens(outcomes, comparison))
     whole = True

@@ -8,7 +8,7 @@ import pytest
 from eventloop import Address
 from libclient.owner import Ending, UnaskedReply
 from libclient.reasons import EndReason
-from multiconn.loadtest.judge.blame import blame
+from multiconn.loadtest.judge.classify_error import classify_error
 from multiconn.loadtest.measure.errors import NAMES
 from protocol import FatalError
 from protocol.errors import BadHeader, ContentTooLarge, HeaderTooLarge
@@ -18,7 +18,7 @@ PENDING = [(None, None)]
 
 
 def named(reason, *errors, unanswered=()):
-    found = blame(Ending(reason, list(errors), list(unanswered), []), HERE)
+    found = classify_error(Ending(reason, list(errors), list(unanswered), []), HERE)
     return found and found[0]
 
 
@@ -59,7 +59,7 @@ def test_what_the_system_said_while_connecting_has_a_name(code, name):
 
 def test_a_unix_sockets_full_queue_is_no_refusal():
     target = Address("unix", path="/run/app.sock")
-    name, detail = blame(Ending(EndReason.NOT_CONNECTED, [system(errno.EAGAIN)], [], []), target)
+    name, detail = classify_error(Ending(EndReason.NOT_CONNECTED, [system(errno.EAGAIN)], [], []), target)
     assert name == "connect_timeout"
     assert "its queue was full" in detail
 
@@ -85,7 +85,7 @@ def test_framing_is_blamed_on_the_prefix_or_the_header(error: FatalError, name):
 def test_what_another_protocol_answered_is_told_for_what_it_looks_like():
     error = BadHeader("no object")
     error.looks_like = "an HTTP reply"
-    assert blame(Ending(EndReason.BAD_FRAMING, [error], [], []), HERE) == (
+    assert classify_error(Ending(EndReason.BAD_FRAMING, [error], [], []), HERE) == (
         "bad_header",
         "no object; it looks like an HTTP reply",
     )
@@ -98,6 +98,6 @@ def test_a_broken_pipe_is_told_from_a_reset():
 
 def test_a_refusal_shows_what_the_server_said():
     refusal = UnaskedReply({"result": "Error: full", "error": {"code": "overloaded"}})
-    name, detail = blame(Ending(EndReason.REFUSED, [refusal], [], []), HERE)
+    name, detail = classify_error(Ending(EndReason.REFUSED, [refusal], [], []), HERE)
     assert name == "server_error"
     assert "overloaded" in detail

@@ -3,7 +3,7 @@
 `Message` says why it ended in its own closed set of reasons (`libclient.reasons`); load.md has another,
 made for whoever reads a load test. This is the translation, with a sentence of detail.
 
-Not here: wrong replies on a healthy connection (`engine.workload`), counting (`measure.stats`).
+Not here: wrong replies on a healthy connection (`engine.workload`), counting (`measure.ledger`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..measure.errors import (
     VERIFY_MISMATCH,
 )
 
-__all__ = ["blame"]
+__all__ = ["classify_error"]
 
 _CONNECT = {
     errno.ECONNREFUSED: CONNECT_REFUSED,
@@ -52,7 +52,7 @@ _OURS = (FD_LIMIT, PORTS_EXHAUSTED)
 _CLEAN = {EndReason.ONE_SHOT, EndReason.LAST_REPLY, EndReason.PEER_CLOSED, EndReason.DONE, EndReason.ABORTED}
 
 
-def blame(ending: Ending, target: Address) -> tuple[str, str] | None:
+def classify_error(ending: Ending, target: Address) -> tuple[str, str] | None:
     """The error's name and details, or None if nothing went wrong."""
     reason = ending.reason
     if reason in _CLEAN:

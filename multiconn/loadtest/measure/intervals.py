@@ -17,7 +17,7 @@ Rules:
   `in_flight`, `waiting` and the connections are how things stood at its end.
 * A sink must not raise. What it must tell the run (stop now) it tells by a callable it was given.
 
-Not here: cutting (`engine.cutting`), the files (`output.files`), the words (`output.report`).
+Not here: cutting (`engine.interval_recorder`), the files (`output.files`), the words (`output.report`).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from ..outcome import Outcome
 
 __all__ = [
-    *("CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "RESTING", "WARMUP"),
+    *("CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "PAUSED", "WARMUP"),
     *("Interval", "Plan", "Sink", "total"),
 ]
 
 CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measuring", "draining", "over"
 #: Between two visits of a run that takes turns with another; no interval has it.
-RESTING = "resting"
+PAUSED = "paused"
 
 #: The phases whose intervals hold the requests that count.
 MEASURED = (MEASURING, DRAINING)
@@ -63,7 +63,7 @@ class Interval:
     are due and have found no room. `response` and `service` are of the right replies, `failures`
     how long the failed requests took. `errors` has the names that occurred; `incidents` those kept
     with details. `cpu` and `run_delay` are shares of a core: used, and wanted but not got;
-    `loop_lag` and `slip` say how late the loop and the schedule were.
+    `loop_lag` and `send_delay` say how late the loop and the schedule were.
     """
 
     t: float
@@ -91,7 +91,7 @@ class Interval:
     service: Histogram = field(default_factory=Histogram)
     failures: Histogram = field(default_factory=Histogram)
     loop_lag: Histogram = field(default_factory=Histogram)
-    slip: Histogram = field(default_factory=Histogram)
+    send_delay: Histogram = field(default_factory=Histogram)
     errors: dict[str, int] = field(default_factory=dict)
     incidents: list[tuple[str, Incident]] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ _SUMS = (
     *("scheduled", "sent", "ok", "failed", "dropped", "replies", "in_flight", "waiting"),
     *("connecting", "open", "wanted", "idle", "hostile", "bytes_sent", "bytes_received"),
 )
-_HISTOGRAMS = ("response", "service", "failures", "loop_lag", "slip")
+_HISTOGRAMS = ("response", "service", "failures", "loop_lag", "send_delay")
 
 
 def total(parts: Sequence[Interval]) -> Interval:

@@ -34,10 +34,10 @@ from protocol.frames import encode_header
 
 from ..config import Config
 from .dialler import Dialler
-from .places import bound_endpoints
+from .slots import bound_endpoints
 from .workload import Workload
 
-__all__ = ["KINDS", "Beside"]
+__all__ = ["KINDS", "BackgroundPeers"]
 
 TRICKLE, NEVER_READ, HALF_CLOSE, RESET, GARBAGE, CONNECT_ONLY = (
     "trickle",
@@ -61,7 +61,7 @@ GARBAGE_BYTES = 512
 FLOOD = 64
 
 
-class Beside:
+class BackgroundPeers:
     """All that is connected beside the load."""
 
     def __init__(
@@ -122,27 +122,27 @@ def _connect(peer: _Idle | _Hostile) -> None:
 class _Idle:
     """Asks one thing and is silent."""
 
-    def __init__(self, beside: Beside) -> None:
-        self._beside = beside
+    def __init__(self, all: BackgroundPeers) -> None:
+        self._all = all
         self._message: Message | None = None
         self._open = False
 
     def connect(self) -> None:
-        self._message = Message(self._beside.shared, self, self._beside.next_endpoints())
-        self._message.send(self._beside.request)
+        self._message = Message(self._all.shared, self, self._all.next_endpoints())
+        self._message.send(self._all.request)
 
     def opened(self, message: Message) -> None:
         self._open = True
-        self._beside.idle_open += 1
+        self._all.idle_open += 1
 
     def response(self, message: Message, context: object, value: object, header: Header) -> None:
         """That it came is enough: the server knows us now."""
 
     def closed(self, message: Message, ending: Ending) -> None:
         self._message = None
-        self._beside.idle_open -= self._open
+        self._all.idle_open -= self._open
         self._open = False
-        self._beside.back_later(self)
+        self._all.back_later(self)
 
     def leave(self) -> None:
         if self._message is not None:
@@ -152,29 +152,29 @@ class _Idle:
 class _Hostile:
     """One misbehaving peer: speaks to a `Transport`, below everything that would keep it from misbehaving."""
 
-    def __init__(self, beside: Beside, kind: str) -> None:
+    def __init__(self, all: BackgroundPeers, kind: str) -> None:
         self.kind = kind
-        self._beside = beside
+        self._all = all
         self._connector: Connector | None = None
         self._transport: Transport | None = None
         self._timer: Timer | None = None
         self._sent = 0  # bytes of a trickle
 
     def connect(self) -> None:
-        b = self._beside
+        b = self._all
         self._connector = Connector(
             b.loop, b.next_endpoints(), self._connected, self._failed, b.connect_timeout, b.shared.open_socket
         )
 
     def _failed(self, errors: list[OSError]) -> None:
         self._connector = None
-        self._beside.back_later(self)
+        self._all.back_later(self)
 
     def _connected(self, sock: Any) -> None:
         self._connector = None
-        self._beside.hostile_open += 1
-        transport = self._transport = Transport(self._beside.loop, sock, self)
-        frame = self._beside.frame
+        self._all.hostile_open += 1
+        transport = self._transport = Transport(self._all.loop, sock, self)
+        frame = self._all.frame
         if self.kind == TRICKLE:
             self._sent = 0
             self._trickle()
@@ -186,17 +186,17 @@ class _Hostile:
             transport.write_eof()
         elif self.kind == RESET:
             transport.write(frame[: len(frame) // 2])
-            self._timer = self._beside.loop.call_later(RESET_AFTER, self._reset)
+            self._timer = self._all.loop.call_later(RESET_AFTER, self._reset)
         elif self.kind == GARBAGE:
-            transport.write(self._beside.random.randbytes(GARBAGE_BYTES))
+            transport.write(self._all.random.randbytes(GARBAGE_BYTES))
 
     def _trickle(self) -> None:
         if self._transport is not None:
-            frame = self._beside.frame
+            frame = self._all.frame
             at = self._sent % len(frame)
             self._sent += 1
             self._transport.write(frame[at : at + 1])
-            self._timer = self._beside.loop.call_later(TRICKLE_EVERY, self._trickle)
+            self._timer = self._all.loop.call_later(TRICKLE_EVERY, self._trickle)
 
     def _reset(self) -> None:
         if self._transport is not None and not self._transport.closed:  # closed, and not yet heard of
@@ -207,7 +207,7 @@ class _Hostile:
         """Never read: as much as the water marks allow, for ever."""
         transport = self._transport
         while self.kind == NEVER_READ and transport is not None and not transport.above_high and not transport.closing:
-            transport.write(self._beside.frame * FLOOD)
+            transport.write(self._all.frame * FLOOD)
 
     def pause_writing(self) -> None:
         """`resume_writing` looks at the transport itself."""
@@ -230,11 +230,11 @@ class _Hostile:
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._beside.hostile_open -= 1
+        self._all.hostile_open -= 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._beside.back_later(self)
+        self._all.back_later(self)
 
     def leave(self) -> None:
         if self._connector is not None:

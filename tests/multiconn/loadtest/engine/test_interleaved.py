@@ -18,11 +18,11 @@ from eventloop import parse_address
 from libclient.connect import resolve
 from multiconn.commands.client import main
 from multiconn.loadtest.config import Config
-from multiconn.loadtest.engine.against import SETTLING, Turns, order_of, settling_of
+from multiconn.loadtest.engine.interleaved import SETTLING, InterleavedRun, order_of, settling_of
 from multiconn.loadtest.engine.schedule import BLOCK
 from multiconn.loadtest.judge.bootstrap import FEWEST
 from multiconn.loadtest.judge.compare import Side, blocks_of, compare, compare_saved
-from multiconn.loadtest.measure.progress import DRAINING, MEASURING, RESTING, WARMUP
+from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, PAUSED, WARMUP
 from multiconn.loadtest.outcome import summary
 from multiconn.loadtest.process.child import ChildServer
 from tests.multiconn.loadtest import regressions
@@ -45,7 +45,7 @@ def turns(targets, block, pairs, sinks=None, **options):
     config = Config(**{"duration": block * pairs, "warmup": 0.0, "connect_rate": 10_000.0, "seed": 1, **options})
     addresses = {side: parse_address(target) for side, target in zip("ab", targets, strict=True)}
     resolved = {side: (address, resolve(address)) for side, address in addresses.items()}
-    return Turns(config, resolved, sinks or {"a": [], "b": []}, block, pairs)
+    return InterleavedRun(config, resolved, sinks or {"a": [], "b": []}, block, pairs)
 
 
 # --- order -------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_equal_servers_show_no_regression_and_a_slower_one_does():
         for b, found in ((equal, False), (slower, True)):
             made = turns([a, b], 0.06, FEWEST + 4, connections=8)
             outcomes = made.run()
-            sides = [Side(s, summary(o, []), blocks_of(made.pieces[s], visits=True)) for s, o in outcomes.items()]
+            sides = [Side(s, summary(o, []), blocks_of(made.slices[s], visits=True)) for s, o in outcomes.items()]
             comparison = compare(*sides, interleaved=True)
             assert bool(comparison.regressions) is found, comparison
             assert min(comparison.blocks) >= FEWEST
@@ -102,7 +102,7 @@ def test_connections_stay_and_every_block_is_measured_drained_and_rests():
     for side, (told,) in kept.items():
         phases = [interval.phase for interval in told.intervals]
         assert phases[1:] == [WARMUP, MEASURING, DRAINING] * FEWEST
-        assert RESTING not in phases
+        assert PAUSED not in phases
         measured = [interval for interval in told.intervals if interval.phase == MEASURING]
         assert sum(interval.replies for interval in measured) == outcomes[side].window_replies
         assert 0 < outcomes[side].duration_s <= 1.01 * sum(i.seconds for i in measured)  # told late
@@ -214,7 +214,7 @@ def test_a_bundled_server_that_dies_is_said_to_have(monkeypatch):
         children[0].process.kill()
         children[0].process.wait(10)
 
-    monkeypatch.setattr("multiconn.loadtest.engine.against.ChildServer", Dying)
+    monkeypatch.setattr("multiconn.loadtest.engine.interleaved.ChildServer", Dying)
     said = []
     monkeypatch.setattr("multiconn.loadtest.process.child.print", lambda words, **_: said.append(words), raising=False)
     with ScriptedServer(kill) as b:

@@ -142,7 +142,7 @@ def _verdict(told: _Told) -> str:
             "unknown", "?", "Killed before its end",
             ["there is no verdict, and the last interval is lost; what follows is what the time series adds up to"],
         )  # fmt: skip
-    failed = [gate for gate in verdict["thresholds"] if not gate["ok"]]
+    failed = [threshold for threshold in verdict["thresholds"] if not threshold["ok"]]
     reasons = [str(reason) for reason in verdict["reasons"]]
     bottleneck = {
         "none": "nothing was at its limit",
@@ -241,7 +241,7 @@ def _sockets(told: _Told) -> str:
             ("loop lag p99", _time(generator["loop_lag_p99_s"] or 0.0), "how late its loop was"),
         ]
         if generator["schedule_slip_p99_s"] is not None:
-            rows.append(("slip p99", _time(generator["schedule_slip_p99_s"]), "how late requests left that had room"))
+            rows.append(("send delay p99", _time(generator["schedule_slip_p99_s"]), "late, of requests with room"))
     return _facts(rows) if rows else "<p>Not known: the summary would have said it.</p>"
 
 
@@ -254,14 +254,14 @@ def _facts(rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def _thresholds(told: _Told) -> str:
-    gates = told.verdict["thresholds"] if told.verdict is not None else []
-    if not gates:
+    thresholds = told.verdict["thresholds"] if told.verdict is not None else []
+    if not thresholds:
         return ""
     rows = []
-    for gate in gates:
-        observed = "nothing to observe" if gate["observed"] is None else f"{gate['observed']:.4g}"
-        sign = '<td class="good">✓ holds</td>' if gate["ok"] else '<td class="bad">✗ failed</td>'
-        rows.append(f'<tr><th scope="row"><code>{_e(gate["expr"])}</code></th><td>{_e(observed)}</td>{sign}</tr>')
+    for threshold in thresholds:
+        observed = "nothing to observe" if threshold["observed"] is None else f"{threshold['observed']:.4g}"
+        sign = '<td class="good">✓ holds</td>' if threshold["ok"] else '<td class="bad">✗ failed</td>'
+        rows.append(f'<tr><th scope="row"><code>{_e(threshold["expr"])}</code></th><td>{_e(observed)}</td>{sign}</tr>')
     head = _row("th", ["threshold", "observed (seconds, per second or a share)", ""], "col")
     return (
         '<section><h2>Thresholds</h2><div class="wide">'

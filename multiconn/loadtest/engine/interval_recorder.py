@@ -6,7 +6,7 @@ over instead: each value is recorded once, in the interval's own, which then is 
 The latencies of an interval are those of its phase's books: a reply that comes in the measured window to
 a request of the warm-up is counted as a reply, and its latency is in no measured interval.
 
-Not here: when to cut (`engine.runner`), who is told (`measure.progress`).
+Not here: when to cut (`engine.runner`), who is told (`measure.intervals`).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..measure.histogram import Histogram
-from ..measure.progress import DRAINING, MEASURING, Interval
+from ..measure.intervals import DRAINING, MEASURING, Interval
 
 if TYPE_CHECKING:
     from .runner import Runner
 
-__all__ = ["Cut"]
+__all__ = ["IntervalRecorder"]
 
 
-class Cut:
+class IntervalRecorder:
     """Cuts a run into intervals: what happened to its counters since the last cut."""
 
     def __init__(self, run: Runner) -> None:
@@ -30,9 +30,9 @@ class Cut:
         self._at = run.began
         self._counted: dict[str, int] = {}
 
-    def __call__(self, now: int) -> Interval:
+    def take(self, now: int) -> Interval:
         run = self._run
-        collector, places, sender = run.collector, run.places, run.sender
+        collector, slots, sender = run.collector, run.slots, run.sender
         warmup, measured = collector.warmup, collector.measured
         waiting = sender.waiting(now)
         sent, dropped = warmup.sent + measured.sent, warmup.dropped + measured.dropped
@@ -57,10 +57,10 @@ class Cut:
                 errors[name] = errors.get(name, 0) + times
             incidents += kept
         incidents.sort(key=lambda named: named[1].at_s)
-        since = run.gauges.cut()
-        slip, sender.slip = sender.slip, Histogram()
+        since = run.gauges.take_recent()
+        send_delay, sender.send_delay = sender.send_delay, Histogram()
         if run.phase is MEASURING:
-            run.slip.merge(slip)
+            run.send_delay.merge(send_delay)
         connections = collector.connections
         interval = Interval(
             t=(now - run.began) / 1e9,
@@ -69,15 +69,15 @@ class Cut:
             target=run.target_rate(now),
             in_flight=counts["sent"] - counts["ok"] - counts["failed"],
             waiting=waiting,
-            connecting=places.connecting,
+            connecting=slots.connecting,
             open=connections.open_now,
-            wanted=places.wanted,
-            idle=run.beside.idle_open,
-            hostile=run.beside.hostile_open,
+            wanted=slots.wanted,
+            idle=run.background_peers.idle_open,
+            hostile=run.background_peers.hostile_open,
             cpu=since.cpu,
             run_delay=since.run_delay,
             loop_lag=since.loop_lag,
-            slip=slip,
+            send_delay=send_delay,
             response=recent.response,
             service=recent.service,
             failures=recent.failures,

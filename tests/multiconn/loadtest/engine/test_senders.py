@@ -14,9 +14,9 @@ import pytest
 from eventloop import EventLoop
 from multiconn.loadtest.config import DROP, QUEUE, Config
 from multiconn.loadtest.engine.collector import Collector
-from multiconn.loadtest.engine.place import Place
 from multiconn.loadtest.engine.schedule import Schedule
-from multiconn.loadtest.engine.sender import OpenSender
+from multiconn.loadtest.engine.senders import OpenSender
+from multiconn.loadtest.engine.slot import Slot
 from multiconn.loadtest.engine.workload import Workload
 from multiconn.loadtest.judge.verdict import judge
 from multiconn.loadtest.measure.errors import BROKEN_PIPE, EOF_BEFORE_REPLY, RESET
@@ -35,9 +35,9 @@ class FakeMessage:
 
     usable = granted = True
 
-    def __init__(self, simulation, place):
+    def __init__(self, simulation, slot):
         self.simulation = simulation
-        self.tag = place
+        self.tag = slot
         self.waiting = deque()
 
     def send_all(self, pairs):
@@ -63,15 +63,15 @@ class Simulation:
         clock_ns = lambda: round(self.clock() * 1e9)  # noqa: E731
         self.collector = Collector(config, workload.actions, clock_ns, clock_ns())
         self.collector.measured_from = clock_ns()
-        places = [Place(number) for number in range(connections)]
+        slots = [Slot(number) for number in range(connections)]
         self.schedule = Schedule(
             config.load, kinds=lambda: workload.numbers(1), arrival=config.arrival, seed=config.seed, end=seconds
         )
-        self.sender = OpenSender(config, workload, self.collector, places, self.loop, self.schedule)
+        self.sender = OpenSender(config, workload, self.collector, slots, self.loop, self.schedule)
         self.collector.sender = self.sender
-        for place in places:
-            place.message = FakeMessage(self, place)
-            self.sender.opened(place)
+        for slot in slots:
+            slot.message = FakeMessage(self, slot)
+            self.sender.opened(slot)
         self.sender.begin(clock_ns())
         while self.clock.now < self.began + seconds:
             self.loop.run_once(timeout=self.began + seconds - self.clock.now)
@@ -121,10 +121,12 @@ def test_without_a_stall_the_two_are_one():
     assert measured.response.counts == measured.service.counts
 
 
-def test_the_generator_s_own_slip_is_not_what_waited_for_the_server():
+def test_the_generator_s_own_send_delay_is_not_what_waited_for_the_server():
     simulation = Simulation()
-    assert 885 <= simulation.sender.slip.count <= 900  # those of the stalled second, and while it caught up, waited
-    assert simulation.sender.slip.max < 1e6
+    assert (
+        885 <= simulation.sender.send_delay.count <= 900
+    )  # those of the stalled second, and while it caught up, waited
+    assert simulation.sender.send_delay.max < 1e6
 
 
 def test_what_finds_no_room_waits_or_is_dropped():
@@ -153,7 +155,7 @@ def test_no_more_than_max_in_flight_wait_for_a_reply():
 
 def test_requests_are_spread_over_the_connections():
     simulation = Simulation(connections=4, seconds=1.0, stall=(99.0, 99.0))
-    assert [place.replies for place in simulation.sender.places] == [25] * 4
+    assert [slot.replies for slot in simulation.sender.slots] == [25] * 4
 
 
 # --- for real ----------------------------------------------------------------------------
@@ -234,7 +236,7 @@ def test_a_slow_server_is_named():
         outcome = run(server.target, duration=0.6, connections=1, rate=200.0)
         closed = run(server.target, duration=0.4, connections=1)
     # What this machine does to the generator meanwhile is another test's.
-    quiet = {"run_delay": 0.0, "lag_p99_s": 0.0, "slip_p99_s": 0.0}
+    quiet = {"run_delay": 0.0, "lag_p99_s": 0.0, "send_delay_p99_s": 0.0}
     verdict = judge(outcome.figures._replace(**quiet))
     assert (verdict.valid, verdict.bottleneck) == (False, "server")
     assert "of 120 scheduled requests were sent" in verdict.reasons[0]

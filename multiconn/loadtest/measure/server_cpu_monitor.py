@@ -5,7 +5,7 @@ how much it takes only if it is our own child (`process.child`), whose processor
 So the verdict can say whether a generator at its limit met a server that waited for it, or one that
 was at its own.
 
-`Neighbour` is a `Sink`: it looks at the end of each interval, and the intervals of the measured window
+`ServerCpuMonitor` is a `Sink`: it looks at the end of each interval, and the intervals of the measured window
 are what it adds up.
 
 Rules:
@@ -29,9 +29,9 @@ from pathlib import Path
 from eventloop import Endpoint
 
 from ..outcome import Outcome
-from .progress import MEASURING, Interval, Plan
+from .intervals import MEASURING, Interval, Plan
 
-__all__ = ["Neighbour", "is_local", "usable_cores"]
+__all__ = ["ServerCpuMonitor", "is_local", "usable_cores"]
 
 
 def is_local(endpoint: Endpoint) -> bool:
@@ -51,7 +51,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 0
 
 
-class Neighbour:
+class ServerCpuMonitor:
     """A `Sink`: `cpu` is the process's share of a core over the measured window, None while nobody knows."""
 
     def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:

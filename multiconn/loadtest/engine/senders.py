@@ -4,9 +4,9 @@ Two models, one interface. `ClosedSender`: each connection keeps `pipeline` requ
 reply makes room for the next one (after `think`). `OpenSender`: requests leave when the schedule
 says, over whichever connection has room, the one that was used longest ago first.
 
-    opened(place)               a connection is there
-    answered(place, n, now)     replies made room on it
-    lost(place, unsent)         it is gone; `unsent` never began to leave
+    opened(slot)               a connection is there
+    answered(slot, n, now)     replies made room on it
+    lost(slot, unsent)         it is gone; `unsent` never began to leave
     begin(now) ... stop(now)    the load, in nanoseconds
 
 Rules:
@@ -17,10 +17,10 @@ Rules:
 * Open and no connection has room: `queue` lets the schedule wait (a request's latency counts from
   its intended time all the same), `drop` counts the request as dropped. What waits at the end is
   dropped too.
-* `slip` is how late requests left that had room: the generator's own lateness, nobody else's.
+* `send_delay` is how late requests left that had room: the generator's own lateness, nobody else's.
 * What leaves one connection in one turn leaves in one send.
 
-Not here: the times (`engine.schedule`), the books (`measure.stats`), who connects (`engine.places`).
+Not here: the times (`engine.schedule`), the books (`measure.ledger`), who connects (`engine.slots`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from libclient.owner import Pair
 from ..config import DROP, Config
 from ..measure.histogram import Histogram
 from .collector import Collector, Context
-from .place import Place
 from .schedule import Schedule
+from .slot import Slot
 from .workload import Prepared, Workload
 
 __all__ = ["ClosedSender", "OpenSender", "Sender"]
@@ -46,41 +46,41 @@ __all__ = ["ClosedSender", "OpenSender", "Sender"]
 class _Common:
     """What both models do alike. `in_flight` requests were sent and have no outcome."""
 
-    def __init__(self, config: Config, collector: Collector, places: Sequence[Place]) -> None:
+    def __init__(self, config: Config, collector: Collector, slots: Sequence[Slot]) -> None:
         self.config = config
         self.collector = collector
-        self.places = places
+        self.slots = slots
         self.sending = False
         self.greeted = 0
         self._every = config.reconnect_every
         self._requests: Iterator[Prepared] = iter(())
 
-    def room(self, place: Place) -> int:
-        """How many more requests the connection in `place` takes now."""
-        message = place.message
+    def room(self, slot: Slot) -> int:
+        """How many more requests the connection in `slot` takes now."""
+        message = slot.message
         if message is None or not message.usable:
             return 0
-        room = (self.config.pipeline if message.granted else 1) - place.out - place.thinking
+        room = (self.config.pipeline if message.granted else 1) - slot.out - slot.thinking
         if self._every is not None:
-            room = min(room, self._every - place.sent)
+            room = min(room, self._every - slot.sent)
         return room
 
-    def pair(self, place: Place, prepared: Prepared, context: Context) -> Pair:
+    def pair(self, slot: Slot, prepared: Prepared, context: Context) -> Pair:
         """The request with its context, counted as the connection's; its last one says so."""
-        place.out += 1
-        place.sent += 1
-        if place.sent == self._every and self._every > 1:
+        slot.out += 1
+        slot.sent += 1
+        if slot.sent == self._every and self._every > 1:
             return prepared.last, context
         return prepared.outgoing, context
 
-    def greet(self, place: Place) -> None:
+    def greet(self, slot: Slot) -> None:
         """Say one thing before the load begins: a server closes what connects and is silent for long."""
-        if self.room(place) > 0 and place.message is not None and not place.out:
+        if self.room(slot) > 0 and slot.message is not None and not slot.out:
             now = self.collector.clock()
             prepared = next(self._requests)
             self.greeted += 1
             self._count_sent(prepared, now)
-            place.message.send(*self.pair(place, prepared, (prepared, now, now)))
+            slot.message.send(*self.pair(slot, prepared, (prepared, now, now)))
 
     def _count_sent(self, prepared: Prepared, intended: int, times: int = 1) -> None:
         ledger = self.collector.ledger_of(intended)
@@ -93,11 +93,11 @@ class ClosedSender(_Common):
     """Replies set the pace. `left` requests may still be sent; None: any number."""
 
     def __init__(
-        self, config: Config, workload: Workload, collector: Collector, places: Sequence[Place], loop: EventLoop
+        self, config: Config, workload: Workload, collector: Collector, slots: Sequence[Slot], loop: EventLoop
     ) -> None:
-        super().__init__(config, collector, places)
+        super().__init__(config, collector, slots)
         self.left: int | None = None
-        self.slip = Histogram()
+        self.send_delay = Histogram()
         self._loop = loop
         self._requests = workload.endless(f"{config.seed} {config.share[0]}")
         self._thinks = config.think[1] > 0
@@ -114,35 +114,35 @@ class ClosedSender(_Common):
 
     def refresh(self) -> None:
         """There may be room on every connection (a phase has begun)."""
-        for place in self.places:
-            if place.open:
-                self.top_up(place)
+        for slot in self.slots:
+            if slot.open:
+                self.top_up(slot)
 
     def stop(self, now: int) -> None:
         self.sending = False
 
-    def opened(self, place: Place) -> None:
-        self.top_up(place)
+    def opened(self, slot: Slot) -> None:
+        self.top_up(slot)
 
-    def answered(self, place: Place, count: int, now: int) -> None:
+    def answered(self, slot: Slot, count: int, now: int) -> None:
         if not self._thinks:
-            self.top_up(place, now)
+            self.top_up(slot, now)
             return
         low, high = self.config.think
         for _ in range(count):
-            place.thinking += 1
-            self._loop.call_later(self._random.uniform(low, high), self._thought, place, place.dialled)
+            slot.thinking += 1
+            self._loop.call_later(self._random.uniform(low, high), self._thought, slot, slot.dialled)
 
-    def _thought(self, place: Place, dialled: int) -> None:
-        if place.dialled == dialled and place.thinking:
-            place.thinking -= 1
-            self.top_up(place)
+    def _thought(self, slot: Slot, dialled: int) -> None:
+        if slot.dialled == dialled and slot.thinking:
+            slot.thinking -= 1
+            self.top_up(slot)
 
-    def top_up(self, place: Place, now: int = 0) -> None:
+    def top_up(self, slot: Slot, now: int = 0) -> None:
         """Send what the connection has room for."""
         if not self.sending:
             return
-        room = self.room(place)
+        room = self.room(slot)
         left = self.left
         if left is not None:
             room = min(room, left)
@@ -152,15 +152,15 @@ class ClosedSender(_Common):
             self.left = left - room
         collector = self.collector
         sent = now or collector.clock()
-        message = place.message
+        message = slot.message
         assert message is not None
         chosen = list(islice(self._requests, room))
         if self._every is None:
-            place.out += room
-            place.sent += room
+            slot.out += room
+            slot.sent += room
             pairs: Iterable[Pair] = [(prepared.outgoing, (prepared, sent, sent)) for prepared in chosen]
         else:
-            pairs = [self.pair(place, prepared, (prepared, sent, sent)) for prepared in chosen]
+            pairs = [self.pair(slot, prepared, (prepared, sent, sent)) for prepared in chosen]
         ledger = collector.measured if sent >= collector.measured_from else collector.warmup
         ledger.sent += room
         if collector.mixed:
@@ -168,7 +168,7 @@ class ClosedSender(_Common):
                 ledger.by_action[prepared.action][0] += 1
         message.send_all(pairs)
 
-    def lost(self, place: Place, unsent: Sequence[Context]) -> None:
+    def lost(self, slot: Slot, unsent: Sequence[Context]) -> None:
         """What never left is as if it had not been taken."""
         for prepared, _, intended in unsent:
             self._count_sent(prepared, intended, -1)
@@ -187,13 +187,13 @@ class OpenSender(_Common):
         config: Config,
         workload: Workload,
         collector: Collector,
-        places: Sequence[Place],
+        slots: Sequence[Slot],
         loop: EventLoop,
         schedule: Schedule,
     ) -> None:
-        super().__init__(config, collector, places)
+        super().__init__(config, collector, slots)
         self.schedule = schedule
-        self.slip = Histogram()
+        self.send_delay = Histogram()
         self.start = 0
         self.in_flight = 0
         self._prepared = workload.requests
@@ -201,7 +201,7 @@ class OpenSender(_Common):
         self._loop = loop
         self._limit = config.in_flight_limit
         self._drops = config.on_overrun == DROP
-        self._free: deque[Place] = deque()  # places that may have room, the one used longest ago first
+        self._free: deque[Slot] = deque()  # slots that may have room, the one used longest ago first
         self._returned: deque[tuple[int, Prepared]] = deque()  # taken, and came back unsent
         self._blocked = False  # something is due and no connection has room
         self._blocked_until = 0  # what was due by then had to wait for room
@@ -231,7 +231,7 @@ class OpenSender(_Common):
         for intended, _ in self._returned:
             self._drop(intended)
         self._returned.clear()
-        for at, _ in self.schedule.rest(now - self.start):
+        for at, _ in self.schedule.take_until(now - self.start):
             self._drop(self.start + at)
 
     def _drop(self, intended: int) -> None:
@@ -239,23 +239,23 @@ class OpenSender(_Common):
 
     # --- room --------------------------------------------------------------------------
 
-    def opened(self, place: Place) -> None:
-        self._list(place)
+    def opened(self, slot: Slot) -> None:
+        self._list(slot)
 
-    def answered(self, place: Place, count: int, now: int) -> None:
+    def answered(self, slot: Slot, count: int, now: int) -> None:
         self.in_flight -= count
-        self._list(place)
+        self._list(slot)
 
-    def _list(self, place: Place) -> None:
-        if not place.listed and self.room(place) > 0:
-            place.listed = True
-            self._free.append(place)
+    def _list(self, slot: Slot) -> None:
+        if not slot.listed and self.room(slot) > 0:
+            slot.listed = True
+            self._free.append(slot)
         if self._blocked:
             self.pump()
 
-    def lost(self, place: Place, unsent: Sequence[Context]) -> None:
+    def lost(self, slot: Slot, unsent: Sequence[Context]) -> None:
         """What never left goes first when there is room again."""
-        self.in_flight -= place.out
+        self.in_flight -= slot.out
         for prepared, _, intended in unsent:
             self._count_sent(prepared, intended, -1)
             if self.sending:
@@ -265,24 +265,24 @@ class OpenSender(_Common):
         if self.sending and self._returned:
             self._loop.call_soon(self.pump)
 
-    def greet(self, place: Place) -> None:
-        before = place.out
-        super().greet(place)
-        self.in_flight += place.out - before
+    def greet(self, slot: Slot) -> None:
+        before = slot.out
+        super().greet(slot)
+        self.in_flight += slot.out - before
 
-    def _place(self) -> Place | None:
+    def _next_slot(self) -> Slot | None:
         """The connection to use next, or None if none has room."""
         free = self._free
         if self.in_flight < self._limit:
             while free:
-                place = free.popleft()
-                room = self.room(place)
+                slot = free.popleft()
+                room = self.room(slot)
                 if room > 1:
-                    free.append(place)
+                    free.append(slot)
                 else:
-                    place.listed = False
+                    slot.listed = False
                 if room > 0:
-                    return place
+                    return slot
         return None
 
     # --- sending -----------------------------------------------------------------------
@@ -296,27 +296,27 @@ class OpenSender(_Common):
         if self._blocked:
             self._blocked_until = now
             self._blocked = False
-        touched: list[Place] = []
+        touched: list[Slot] = []
         while (intended := self._due(now)) is not None:
-            place = self._place()
-            if place is None and not self._drops:
+            slot = self._next_slot()
+            if slot is None and not self._drops:
                 self._blocked = True
                 break
             prepared = self._take()
-            if place is None:
+            if slot is None:
                 self._drop(intended)
                 continue
-            if not place.batch:
-                touched.append(place)
-            place.batch.append(self.pair(place, prepared, (prepared, now, intended)))
+            if not slot.batch:
+                touched.append(slot)
+            slot.batch.append(self.pair(slot, prepared, (prepared, now, intended)))
             self.in_flight += 1
             self._count_sent(prepared, intended)
             if intended > self._blocked_until:
-                self.slip.record(now - intended)
-        for place in touched:
-            batch, place.batch = place.batch, []
-            assert place.message is not None
-            place.message.send_all(batch)
+                self.send_delay.record(now - intended)
+        for slot in touched:
+            batch, slot.batch = slot.batch, []
+            assert slot.message is not None
+            slot.message.send_all(batch)
         self._pumping = False
         self._sleep()
 

@@ -31,7 +31,7 @@ from eventloop import parse_duration
 from multiconn.commands.arguments import plain_number
 
 from ..measure.histogram import Histogram
-from ..measure.progress import MEASURING, Interval, Plan
+from ..measure.intervals import MEASURING, Interval, Plan
 
 __all__ = ["Abort", "Expression", "Measured", "Threshold", "parse"]
 

@@ -7,8 +7,8 @@ import pytest
 
 from eventloop import Endpoint, parse_address
 from libclient.connect import resolve
-from multiconn.loadtest.measure.neighbour import Neighbour, is_local, usable_cores
-from multiconn.loadtest.measure.progress import DRAINING, MEASURING, WARMUP, Interval
+from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, WARMUP, Interval
+from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor, is_local, usable_cores
 from tests.multiconn.loadtest.output.test_report import finished
 
 
@@ -43,30 +43,30 @@ def test_the_measured_window_alone_counts(tmp_path):
         stat.write_text(f"{int(seconds * 1e9)} 5 6\n")
 
     ran(10.0)
-    neighbour = Neighbour(7, tmp_path)
-    assert neighbour.cpu is None
+    monitor = ServerCpuMonitor(7, tmp_path)
+    assert monitor.cpu is None
     told = ((WARMUP, 2.0, 12.0), (MEASURING, 1.0, 12.5), (MEASURING, 3.0, 13.5), (DRAINING, 1.0, 14.5))
     for phase, seconds, now in told:
         ran(now)
-        neighbour.interval(Interval(0.0, seconds, phase))
-    assert neighbour.cpu == pytest.approx(1.5 / 4.0)
+        monitor.interval(Interval(0.0, seconds, phase))
+    assert monitor.cpu == pytest.approx(1.5 / 4.0)
     outcome = finished()
-    neighbour.end(outcome)
-    assert outcome.figures.server_cpu == neighbour.cpu
+    monitor.end(outcome)
+    assert outcome.figures.server_cpu == monitor.cpu
 
 
 def test_a_server_that_has_ended_counts_for_nothing_from_then_on(tmp_path):
-    neighbour = Neighbour(8, tmp_path)
-    neighbour.interval(Interval(0.0, 1.0, MEASURING))
-    assert neighbour.cpu is None
+    monitor = ServerCpuMonitor(8, tmp_path)
+    monitor.interval(Interval(0.0, 1.0, MEASURING))
+    assert monitor.cpu is None
 
 
 def test_a_real_process_is_seen(tmp_path):
-    neighbour = Neighbour(os.getpid())
-    if neighbour._last is None:
+    monitor = ServerCpuMonitor(os.getpid())
+    if monitor._last is None:
         pytest.skip("this system does not tell a process's time in schedstat")
-    before = neighbour._last
-    while sum(range(1000)) and neighbour._ran() - before < 0.02:
+    before = monitor._last
+    while sum(range(1000)) and monitor._ran() - before < 0.02:
         pass
-    neighbour.interval(Interval(0.0, 0.1, MEASURING))
-    assert neighbour.cpu >= 0.2
+    monitor.interval(Interval(0.0, 0.1, MEASURING))
+    assert monitor.cpu >= 0.2

@@ -1,10 +1,10 @@
-"""Gates: what is asked is what is looked at, and what can't be read is refused."""
+"""Thresholds: what is asked is what is looked at, and what can't be read is refused."""
 
 import pytest
 
-from multiconn.loadtest.judge.gates import Abort, Measured, parse
+from multiconn.loadtest.judge.thresholds import Abort, Measured, parse
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.progress import DRAINING, MEASURING, WARMUP, Interval
+from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, WARMUP, Interval
 
 
 def latencies(*milliseconds):

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from multiconn.loadtest.config import Config, Size
-from multiconn.loadtest.engine.places import bound_endpoints
 from multiconn.loadtest.engine.schedule import Stage
+from multiconn.loadtest.engine.slots import bound_endpoints
 from multiconn.loadtest.outcome import exit_code
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
@@ -68,7 +68,7 @@ def test_stages_without_a_rate_change_the_number_of_connections():
     measuring = [i.open for i in told.intervals if i.phase == "measuring"]
     assert measuring[0] < 4
     assert max(measuring) == 8 == outcome.connections.peak
-    assert (outcome.connections.opened, outcome.connections.reconnects) == (8, 0)  # each of them is its place's first
+    assert (outcome.connections.opened, outcome.connections.reconnects) == (8, 0)  # each of them is its slot's first
     assert measuring[-1] == 2
     assert outcome.accounting.failed == 0
     assert outcome.accounting.ok == outcome.accounting.sent

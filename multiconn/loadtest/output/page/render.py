@@ -1,6 +1,6 @@
 """How do a run's files become one page that loads nothing?
 
-`report.html` = the text (`page.words`) + the numbers (`page.series`) + our own style and scripts, all in
+`report.html` = the text (`page.text`) + the numbers (`page.series`) + our own style and scripts, all in
 one file: it can be sent, kept and opened without a network. A policy in its head makes the browser hold us to that:
 no address may be loaded, and no script may run but the one whose checksum it names, so that not even
 hostile text that slipped through could do anything.
@@ -20,7 +20,7 @@ from protocol.files import replace
 
 from ..files import Told, read_errors, read_summary
 from .series import read_series
-from .words import text_of
+from .text import text_of
 
 __all__ = ["PAGE", "render", "write_html"]
 

@@ -1,7 +1,7 @@
-"""What does the load tester know of one of its N places for a connection?
+"""What does the load tester know of one of its N slots for a connection?
 
-A place outlives the connections in it: one that ended is replaced. Plain data, shared by those who
-open connections (`engine.places`), send (`engine.sender`) and count (`engine.collector`).
+A slot outlives the connections in it: one that ended is replaced. Plain data, shared by those who
+open connections (`engine.slots`), send (`engine.senders`) and count (`engine.collector`).
 
 Not here: any decision.
 """
@@ -12,14 +12,14 @@ from typing import Any
 
 from libclient.message import Message
 
-__all__ = ["NEVER", "Place"]
+__all__ = ["NEVER", "Slot"]
 
 #: Later than any time stamp: nothing is measured yet.
 NEVER = 1 << 62
 
 
-class Place:
-    """One of the N places. `dialled` (ns), `out`, `sent` and `replies` are of the connection now in it.
+class Slot:
+    """One of the N slots. `dialled` (ns), `out`, `sent` and `replies` are of the connection now in it.
 
     `out` requests were handed over and are not answered; `thinking` replies are not followed up
     yet; `batch` is what is about to be sent; `listed`: the open model's sender knows it has room.

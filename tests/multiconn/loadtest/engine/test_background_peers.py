@@ -10,7 +10,7 @@ import pytest
 from eventloop import EventLoop, parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.config import Config
-from multiconn.loadtest.engine.beside import KINDS, _Hostile
+from multiconn.loadtest.engine.background_peers import KINDS, _Hostile
 from multiconn.loadtest.engine.runner import Runner
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
@@ -49,7 +49,7 @@ def seen_of(kind, seconds=1.0, patience=20.0):
         address = parse_address(ours.target)
         config = Config(connections=1, duration=seconds, warmup=0.0, hostile=((kind, 1),), drain=1.0)
         runner = Runner(config, address, resolve(address))
-        runner.beside.next_endpoints = lambda: resolve(parse_address(theirs.target))
+        runner.background_peers.next_endpoints = lambda: resolve(parse_address(theirs.target))
         outcome = runner.run()
     assert outcome.accounting.ok == outcome.accounting.sent > 0
     assert sum(outcome.errors.values()) == 0

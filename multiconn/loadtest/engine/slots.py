@@ -1,18 +1,18 @@
 """Who opens the connections, and replaces those that end?
 
-N places, each with at most one connection. `Places` is what its `Message`s call their owner.
+N slots, each with at most one connection. `Slots` is what its `Message`s call their owner.
 
 Rules:
 
 * Never more than N sockets: a connection that ended is replaced once its socket is closed. At
   once if it ended after a whole reply (a one-shot server is a success); after a failure later, and no faster than
   the connect rate; not at all with `--no-reconnect-on-error`.
-* `resize` follows the stages of a closed run: places are added, or those with the highest
+* `resize` follows the stages of a closed run: slots are added, or those with the highest
   numbers finish what they have and close.
 * Source addresses are taken in turn. The kernel is asked to choose the port when it connects, not
   when it binds: then two connections to different servers may share one.
 
-Not here: what is sent (`engine.sender`), how fast is dialled (`engine.dialler`).
+Not here: what is sent (`engine.senders`), how fast is dialled (`engine.dialler`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from libclient.reasons import EndReason
 from protocol import Header
 
 from ..config import Config
-from ..judge.blame import blame
+from ..judge.classify_error import classify_error
 from .collector import Collector, Context
 from .dialler import Dialler
-from .place import Place
-from .sender import Sender
+from .senders import Sender
+from .slot import Slot
 
-__all__ = ["Places", "bound_endpoints", "open_bound_socket"]
+__all__ = ["Slots", "bound_endpoints", "open_bound_socket"]
 
 _OURS = {EndReason.DONE, EndReason.ABORTED, EndReason.REPLY_TIMEOUT, EndReason.BAD_FRAMING, EndReason.MISMATCH}
 
@@ -45,10 +45,10 @@ _BIND_WITHOUT_PORT = 24
 
 
 class Run(Protocol):
-    """What places tell the run."""
+    """What slots tell the run."""
 
     def settled(self) -> None:
-        """The first connection of every place has opened or failed."""
+        """The first connection of every slot has opened or failed."""
 
     def ended(self) -> None:
         """A connection has ended: is the phase over?"""
@@ -57,8 +57,8 @@ class Run(Protocol):
         """After `close`: the last connection is gone."""
 
 
-class Places:
-    """The N places of a run."""
+class Slots:
+    """The N slots of a run."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Places:
     ) -> None:
         self.config = config
         self.target = target
-        self.all = [Place(number) for number in range(config.connections)]
+        self.all = [Slot(number) for number in range(config.connections)]
         self.wanted = config.connections
         self.sender: Sender | None = None
-        self.greeting: Callable[[Place], None] | None = None
+        self.greeting: Callable[[Slot], None] | None = None
         self.alive = 0  # messages that have not yet said `closed`
         self.in_flight_at_end = 0
         self._choices = bound_endpoints(endpoints, config.source_ips)
@@ -86,7 +86,7 @@ class Places:
         self._replacing = True
         self._closed = False
         self.deserted = shared.loop.now  # since when no connection has been open
-        self.dialler: Dialler[Place] = Dialler(shared.loop, config.connect_rate, self._dial)
+        self.dialler: Dialler[Slot] = Dialler(shared.loop, config.connect_rate, self._dial)
 
     @property
     def connecting(self) -> int:
@@ -106,25 +106,25 @@ class Places:
         before, self.wanted = self.wanted, wanted
         connections = self._collector.connections
         connections.wanted = max(connections.wanted, before)  # which has had a moment to be there
-        for place in self.all[wanted:before]:
-            if place.message is not None:
-                place.message.close()
+        for slot in self.all[wanted:before]:
+            if slot.message is not None:
+                slot.message.close()
         while len(self.all) < wanted:
-            place = Place(len(self.all))
-            place.settled = True
-            self.all.append(place)
-        self.dialler.add(place for place in self.all[before:wanted] if place.message is None)
+            slot = Slot(len(self.all))
+            slot.settled = True
+            self.all.append(slot)
+        self.dialler.add(slot for slot in self.all[before:wanted] if slot.message is None)
 
     def stop_replacing(self) -> None:
         self._replacing = False
         self.dialler.close()
 
     def close(self) -> None:
-        """Cut every connection; `all_closed` follows."""
+        """IntervalRecorder every connection; `all_closed` follows."""
         self._closed = True
         self.stop_replacing()
-        for place in self.all:
-            message = place.message
+        for slot in self.all:
+            message = slot.message
             if message is not None and message.usable and not (message.in_flight or message.queued):
                 message.close()  # nothing is owed: that is an end in good order, and a trace should say so
             elif message is not None:
@@ -137,79 +137,79 @@ class Places:
 
     # --- the owner of messages -----------------------------------------------------------
 
-    def _dial(self, place: Place) -> None:
-        if place.number >= self.wanted or place.message is not None:
+    def _dial(self, slot: Slot) -> None:
+        if slot.number >= self.wanted or slot.message is not None:
             return  # the stages went down meanwhile
-        place.dialled = self._collector.clock()
-        place.sent = place.replies = place.confirmed = place.out = place.thinking = 0
-        place.listed = False
+        slot.dialled = self._collector.clock()
+        slot.sent = slot.replies = slot.confirmed = slot.out = slot.thinking = 0
+        slot.listed = False
         self.alive += 1
         index, workers = self.config.share  # numbered through all workers, or each would begin with the first source
-        endpoints = self._choices[(place.number * workers + index) % len(self._choices)]
-        place.message = Message(self._shared, self, endpoints, keep_alive=self.config.reconnect_every != 1, tag=place)
+        endpoints = self._choices[(slot.number * workers + index) % len(self._choices)]
+        slot.message = Message(self._shared, self, endpoints, keep_alive=self.config.reconnect_every != 1, tag=slot)
 
     def opened(self, message: Message) -> None:
         """`Owner`: a connection is there."""
-        place: Place = message.tag
-        place.open = True
-        self._collector.connections.opened_one(self._collector.clock() - place.dialled, again=place.used)
-        place.used = True
-        if not place.settled:
-            self._settle(place)  # which may begin the load, here too
-        elif place.number >= self.wanted:
+        slot: Slot = message.tag
+        slot.open = True
+        self._collector.connections.opened_one(self._collector.clock() - slot.dialled, again=slot.used)
+        slot.used = True
+        if not slot.settled:
+            self._settle(slot)  # which may begin the load, here too
+        elif slot.number >= self.wanted:
             message.close()
             return
         assert self.sender is not None
-        self.sender.opened(place)
+        self.sender.opened(slot)
         if self.greeting is not None:
-            self.greeting(place)
+            self.greeting(slot)
 
-    def _settle(self, place: Place) -> None:
-        place.settled = True
+    def _settle(self, slot: Slot) -> None:
+        slot.settled = True
         self._unsettled -= 1
         if not self._unsettled:
             self._run.settled()
 
     def response(self, message: Message, context: Context, value: object, header: Header) -> None:
         """`Owner`: a reply that was decoded."""
-        place: Place = message.tag
-        self._collector.response(place, context, value)
-        self.retire(place)
+        slot: Slot = message.tag
+        self._collector.response(slot, context, value)
+        self.retire(slot)
 
-    def retire(self, place: Place) -> None:
+    def retire(self, slot: Slot) -> None:
         """Close a connection that has had all the replies it is to have."""
-        if place.replies == self.config.reconnect_every and place.message is not None and place.out == 0:
-            place.message.close()
+        if slot.replies == self.config.reconnect_every and slot.message is not None and slot.out == 0:
+            slot.message.close()
 
     def closed(self, message: Message, ending: Ending) -> None:
         """`Owner`: a connection is gone, and its socket with it."""
-        place: Place = message.tag
+        slot: Slot = message.tag
         collector = self._collector
-        place.message = None
+        slot.message = None
         self.alive -= 1
-        if place.open:
-            place.open = False
+        if slot.open:
+            slot.open = False
             collector.connections.closed_one(by_peer=ending.reason not in _OURS)
             self.deserted = self._loop.now
         assert self.sender is not None
-        self.sender.lost(place, [context for _, context in ending.unsent])
-        place.out = place.thinking = 0
+        self.sender.lost(slot, [context for _, context in ending.unsent])
+        slot.out = slot.thinking = 0
         if self._closed:
             left = [context for _, context in ending.unanswered]
             self.in_flight_at_end += sum(c[2] >= collector.measured_from for c in left)
             self._tell_if_closed()
             return
-        fault = blame(ending, self.target)
+        fault = classify_error(ending, self.target)
         if fault is not None:
-            collector.charge(place, fault, ending.unanswered)
-        if not place.settled:
-            self._settle(place)
+            collector.charge(slot, fault, ending.unanswered)
+        if not slot.settled:
+            self._settle(slot)
         self._run.ended()
-        if self._replacing and place.number < self.wanted and not self.sender.exhausted:
-            if fault is None and place.replies:
-                self._dial(place)
+        if self._replacing and slot.number < self.wanted and not self.sender.exhausted:
+            if fault is None and slot.replies:
+                self._dial(slot)
             elif fault is None or self.config.reconnect_on_error:
-                self.dialler.add_later(place)
+                self.dialler.add_later(slot)
 
 
 # --- sockets -------------------------------------------------------------------------
