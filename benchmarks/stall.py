@@ -28,7 +28,7 @@ from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.measure.histogram import Histogram
 from multiconn.loadtest.measure.intervals import MEASURING, Interval, Plan
 from multiconn.loadtest.outcome import Outcome
-from multiconn.loadtest.output.report import time_text
+from multiconn.loadtest.output.units import time_text
 from multiconn.loadtest.process.child import ChildError, ChildServer, server_command
 
 __all__ = ["main", "svg"]

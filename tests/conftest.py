@@ -19,6 +19,8 @@ SLOW = (
     "benchmarks",
     "multiconn/loadtest",
     "multiconn/commands/test_load.py",
+    "multiconn/commands/test_load_files.py",
+    "multiconn/commands/test_load_interleaved.py",
     "multiconn/commands/test_load_out.py",
     "multiconn/commands/test_report.py",
     "multiconn/commands/test_stdio.py",

@@ -42,7 +42,7 @@ COMMANDS = {
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
     "load": (".load", "put a server under load, verify every reply, report"),
     "report": (".report", "make the page of a saved load test once more"),
-    "compare": ("multiconn.loadtest.judge.compare", "tell two saved load tests apart: by how much, and is it chance"),
+    "compare": (".compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
 
 #: What to do about an error reply, where the code alone tells.

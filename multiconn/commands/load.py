@@ -15,35 +15,38 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from eventloop import Address, Endpoint
 from libclient.connect import resolve
 from libclient.errors import NoDescriptors, UnknownHost
 from multiconn.loadtest.config import Config
+from multiconn.loadtest.engine.data_file import BadData
 from multiconn.loadtest.engine.preflight import PreflightError, check_actions, preflight
 from multiconn.loadtest.engine.runner import Runner
-from multiconn.loadtest.engine.workload import BadData, Workload
+from multiconn.loadtest.engine.workload import Workload
 from multiconn.loadtest.judge.thresholds import Abort, parse
-from multiconn.loadtest.measure.intervals import Interval, Plan, Sink
+from multiconn.loadtest.measure.intervals import Plan, Sink
 from multiconn.loadtest.measure.ledger import AccountingError
 from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor
-from multiconn.loadtest.outcome import INTERNAL_ERROR, USAGE, Outcome, exit_code, summary
-from multiconn.loadtest.output import report
+from multiconn.loadtest.outcome import Outcome
 from multiconn.loadtest.output.files import DirectoryTaken, Writer
+from multiconn.loadtest.output.lines import Lines
+from multiconn.loadtest.output.report import header, report
+from multiconn.loadtest.output.summary import summary
 from multiconn.loadtest.process.child import ChildError, ChildServer, server_command
 from multiconn.loadtest.process.signals import Interrupts, Quit
 from multiconn.loadtest.process.workers import WorkerError, Workers
 from protocol.printable import printable, printable_json
 
+from . import INTERNAL_ERROR, SIGNAL, USAGE
+from .arguments import version
+from .load_exit_code import exit_code
+from .load_files import finish, say_if_died
 from .load_options import add_arguments, config_from
-from .report import finish
 from .tracing import Instruments, recording
 
 __all__ = ["add_arguments", "run"]
@@ -57,21 +60,21 @@ def run(args: argparse.Namespace) -> int:
         with Interrupts() as interrupts, ExitStack() as claims, ExitStack() as stack:
             config = config_from(args, os.cpu_count() or 1)
             if args.against is not None:
-                from multiconn.loadtest.engine import interleaved
+                from . import load_interleaved
 
-                return interleaved.run(args, config, interrupts, stack, claims)
+                return load_interleaved.run(args, config, interrupts, stack, claims)
             attempt = _Attempt(args, config)
             attempt.prepare(stack, claims)
             outcome = attempt.load(interrupts)
             stack.close()  # the child is gone before the report: nothing is left behind whoever reads it
-            whole = attempt.tell(outcome, interrupts)
+            whole = attempt.show(outcome, interrupts)
             return exit_code(outcome, files_lost=not whole)
     except _REFUSALS as error:
         return _say(str(error), USAGE)
     except (AccountingError, WorkerError) as error:
         return _say(f"internal error: {error}", INTERNAL_ERROR)
     except Quit as quit:
-        return _say("interrupted", 128 + quit.number)
+        return _say("interrupted", SIGNAL + quit.number)
 
 
 @dataclass(slots=True)
@@ -123,16 +126,12 @@ class _Attempt:
         sinks += self.watchers
         if self.child is not None and self.child.process is not None:
             sinks.append(ServerCpuMonitor(self.child.process.pid))
-        make: Callable[..., Any] = partial(Runner, seen=self.seen) if config.workers == 1 else Workers
-        try:
-            runner = make(config, target, self.endpoints, sinks)
-        except ValueError as error:
-            raise PreflightError(str(error)) from None
+        runner = self._runner(target, self.endpoints, sinks)
         if config.abort_on:
             sinks.append(Abort([parse(text) for text in config.abort_on], runner.abort))
             runner.sinks = sinks
         if self.args.ui != "none":
-            print(f"{report.header(config, str(target))} (seed {config.seed})", file=sys.stderr, flush=True)
+            print(f"{header(config, str(target))} (seed {config.seed})", file=sys.stderr, flush=True)
         plan = Plan(config, str(target), time.time())
         for sink in sinks:
             sink.begin(plan)
@@ -141,42 +140,40 @@ class _Attempt:
         for sink in sinks:
             sink.end(outcome)
         if self.child is not None:
-            self.child.tell_if_died()
+            say_if_died(self.child)
         return outcome
 
-    def tell(self, outcome: Outcome, interrupts: Interrupts) -> bool:
+    def _runner(self, target: Address, endpoints: list[Endpoint], sinks: list[Sink]) -> Runner | Workers:
+        """Raises `PreflightError` if a source address can't reach the target."""
+        try:
+            if self.config.workers > 1:
+                return Workers(self.config, target, endpoints, sinks)
+            seen = self.seen
+            return Runner(
+                self.config, target, endpoints, sinks, selector=seen.selector, observer=seen.observer, tap=seen.tap
+            )
+        except ValueError as error:
+            raise PreflightError(str(error)) from None
+
+    def show(self, outcome: Outcome, interrupts: Interrupts) -> bool:
         """The report, and then the files, whether or not it could be printed; returns whether those are whole."""
-        told = summary(outcome, sys.argv)
+        made = summary(outcome, sys.argv, version())
         whole = True
         try:
             if self.args.json:
                 if self.args.ui != "none":
-                    print(report.report(outcome), file=sys.stderr, flush=True)
-                print(printable_json(told), flush=True)
+                    print(report(outcome), file=sys.stderr, flush=True)
+                print(printable_json(made), flush=True)
             else:
-                print(report.report(outcome), flush=True)
+                print(report(outcome), flush=True)
         finally:
             if self.writer is not None:
-                whole = finish(self.writer, told, interrupts)
+                whole = finish(self.writer, made, interrupts)
         return whole
 
 
-class Lines:
-    """A `Sink`: a line per interval."""
-
-    def begin(self, plan: Plan) -> None:
-        """The header line was printed."""
-
-    def interval(self, interval: Interval) -> None:
-        if interval.seconds >= _TOO_SHORT:
-            print(report.progress(interval), file=sys.stderr, flush=True)
-
-    def end(self, outcome: Outcome) -> None:
-        """The report follows."""
-
-
-#: Seconds: an interval that a phase's end cut off soon after it began would only confuse.
-_TOO_SHORT = 0.05
+def _line(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
@@ -189,10 +186,10 @@ def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
     if ui == "live" and not find_spec("rich"):
         raise PreflightError("the dashboard (--ui live) needs the package rich: install it, or use --ui plain")
     if ui == "plain" or not terminal or not find_spec("rich"):
-        return [Lines()]
+        return [Lines(_line)]
     from multiconn.loadtest.output.live import Dashboard
 
-    dashboard = Dashboard(instead=Lines())
+    dashboard = Dashboard(instead=Lines(_line))
     stack.callback(dashboard.close)  # however the run ends, the terminal is given back before a word is said
     return [dashboard]
 

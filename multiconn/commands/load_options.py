@@ -13,6 +13,7 @@ import argparse
 import ipaddress
 import math
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -21,12 +22,12 @@ from eventloop import Address, parse_duration
 from libclient.connect import parse_target
 from multiconn.loadtest.config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
 from multiconn.loadtest.engine.background_peers import KINDS
+from multiconn.loadtest.engine.data_file import load_data
 from multiconn.loadtest.engine.schedule import CONSTANT, POISSON, Stage
-from multiconn.loadtest.engine.workload import load_data
 from multiconn.loadtest.judge.thresholds import parse
+from multiconn.loadtest.quantity import plain_number
 
 from . import UsageError
-from .arguments import plain_number
 from .output import program
 from .tracing import add_trace_options
 
@@ -369,7 +370,9 @@ def config_from(args: argparse.Namespace, cores: int) -> Config:
                 raise ValueError(f"{text}: no interval has connect times; --threshold judges them at the end")
         except ValueError as error:
             raise UsageError(f"{error}; see {program()} load --help") from None
-    return config if args.data is None else replace(config, data=load_data(args.data))
+    if args.data is None:
+        return config
+    return replace(config, data=load_data(args.data, sys.stdin.buffer if sys.stdin is not None else None))
 
 
 def _config(args: argparse.Namespace, cores: int) -> Config:

@@ -1,40 +1,26 @@
 """What came out of a run?
 
-`Outcome` is everything the runner measured, as plain data. `summary` turns it into the object of
-`summary.json` (load.md, `"schema": "appload/1"`): seconds, the unit in the key, every key there
-whatever happened.
+`Outcome` is everything the runner measured, as plain data, with the verdict and the thresholds that follow from it.
 
-Not here: measuring (`engine.runner`), printing for people (`output.report`).
+Not here: measuring (`engine.runner`), what is written of it (`output.summary`, `output.report`), exit codes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
-
-from multiconn.commands.arguments import version
 
 from .config import Config
 from .judge.thresholds import Measured, Threshold, parse
 from .judge.verdict import Figures, Verdict, judge
 from .measure.accept_queue import retried
-from .measure.errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED, WRONG
+from .measure.errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED
 from .measure.histogram import Histogram
 from .measure.ledger import Accounting, Connections, Ledger
-from .output.files import latency_object, percent_key
 
-__all__ = ["FILES_LOST", "INTERNAL_ERROR", "USAGE", "Outcome", "exit_code", "percent_key", "summary", "together"]
-
-SCHEMA = "appload/1"
-
-COMPLETED, INTERNAL_ERROR, USAGE, NEVER_CONNECTED, WRONG_REPLY, INVALID, THRESHOLD_FAILED = 0, 1, 2, 3, 4, 5, 99
-#: All is well but the files of `--out`. It comes last: whoever reads a code wants to know of the run first.
-FILES_LOST = 6
+__all__ = ["Outcome", "together"]
 
 _SECOND = 1e9  # nanoseconds
 
@@ -168,28 +154,6 @@ class Outcome:
         return count / self.duration_s if self.duration_s > 0 else 0.0
 
 
-def exit_code(outcome: Outcome, *, files_lost: bool = False) -> int:
-    """The first that applies, in load.md's order (1 and 2 are decided before there is an outcome).
-
-    A run in which no request succeeded never completes: nothing answered is as never connected, nothing
-    but errors as a wrong reply.
-    """
-    if outcome.interrupted is not None:
-        return 128 + outcome.interrupted
-    if not outcome.connections.opened:
-        return NEVER_CONNECTED
-    if any(outcome.errors[name] or outcome.warmup.errors.counts[name] for name in WRONG):
-        return WRONG_REPLY
-    if not outcome.measured.ok:
-        return WRONG_REPLY if outcome.measured.replies else NEVER_CONNECTED
-    config = outcome.config
-    if (config.require_valid or config.thresholds) and not outcome.verdict.valid:
-        return INVALID
-    if outcome.aborted is not None or not all(threshold.ok for threshold in outcome.thresholds):
-        return THRESHOLD_FAILED
-    return FILES_LOST if files_lost else COMPLETED
-
-
 def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> Outcome:
     """The run that several workers made together: sums, merged histograms, and the busiest core."""
     first = outcomes[0]
@@ -221,71 +185,3 @@ def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> O
         # one count for the whole machine, which each of them has seen rise
         listen_overflows=max((o.listen_overflows for o in outcomes if o.listen_overflows is not None), default=None),
     )
-
-
-def summary(outcome: Outcome, argv: Iterable[str]) -> dict[str, Any]:
-    """The object of `summary.json`."""
-    measured, connections, verdict = outcome.measured, outcome.connections, outcome.verdict
-    percents = outcome.config.percentiles
-    response = latency_object(measured.response, percents)
-    is_open = outcome.config.rate is not None
-    return {
-        "schema": SCHEMA,
-        "run": _run(outcome, argv),
-        "verdict": {
-            "valid": verdict.valid,
-            "reasons": verdict.reasons,
-            "bottleneck": verdict.bottleneck,
-            "thresholds": [threshold._asdict() for threshold in outcome.thresholds],
-        },
-        "accounting": outcome.accounting._asdict(),
-        "rate": {
-            "target": outcome.target_rate,
-            "offered": outcome.per_second(measured.sent),
-            "achieved": outcome.per_second(outcome.window_replies),
-            "ok_per_s": outcome.per_second(outcome.window_ok),
-        },
-        "latency_s": {
-            "response": response,
-            "service": latency_object(measured.service, percents) if is_open else response,
-            "connect": latency_object(connections.connect, percents),
-            "failed": latency_object(measured.failures, percents),
-        },
-        "by_action": {
-            action: dict(zip(("sent", "ok", "failed"), counts, strict=True))
-            for action, counts in measured.by_action.items()
-        },
-        "bytes": {"sent": outcome.bytes_sent, "received": outcome.bytes_received},
-        "connections": {
-            "opened": connections.opened,
-            "peak": connections.peak,
-            "reconnects": connections.reconnects,
-            "closed_by_peer": connections.closed_by_peer,
-            "syn_retries": retried(connections.connect),
-            "listen_overflows": outcome.listen_overflows,
-        },
-        "errors": outcome.errors,
-        "generator": {
-            "cpu_max": round(outcome.cpu, 4),
-            "loop_lag_p99_s": outcome.loop_lag.percentile(99) / _SECOND,
-            "schedule_slip_p99_s": outcome.send_delay.percentile(99) / _SECOND if is_open else None,
-        },
-        "server": None,
-    }
-
-
-def _run(outcome: Outcome, argv: Iterable[str]) -> dict[str, object]:
-    started = outcome.started_at
-    return {
-        "id": f"{started:%Y%m%dT%H%M%S}-{os.getpid()}",
-        "name": outcome.target,
-        "started_at": started.isoformat(timespec="milliseconds"),
-        "duration_s": outcome.duration_s,
-        "interrupted": outcome.interrupted is not None,
-        "argv": list(argv),
-        "config": {"target": outcome.target, **outcome.config.as_dict()},
-        "seed": outcome.config.seed,
-        "schedule_sha256": outcome.schedule_sha256,
-        "host": {"name": platform.node(), "system": platform.platform(), "cpus": os.cpu_count()},
-        "versions": {"multiconn": version(), "python": platform.python_version()},
-    }

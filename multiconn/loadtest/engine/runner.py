@@ -33,10 +33,12 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from selectors import BaseSelector
+from typing import Any
 
 from eventloop import Address, Endpoint, EventLoop, Timer
 from libclient.owner import Shared
-from multiconn.commands.tracing import Instruments
+from protocol.states import Observer
 
 from ..config import Config
 from ..measure.accept_queue import listen_overflows
@@ -76,7 +78,7 @@ class Runner:
     """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
 
     `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together;
-    `seen` writes a trace of its connections (`multiconn.commands.tracing`).
+    `selector`, `observer` and `tap` stand where a trace of its connections is written (`libclient.Shared`).
     Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """
 
@@ -87,7 +89,10 @@ class Runner:
         endpoints: Sequence[Endpoint],
         sinks: Sequence[Sink] = (),
         began: int | None = None,
-        seen: Instruments = Instruments(),  # noqa: B008 (immutable)
+        *,
+        selector: Callable[[BaseSelector | None], BaseSelector | None] = lambda inner: inner,
+        observer: Callable[[], Observer | None] | None = None,
+        tap: Callable[[Any, Any], Any] | None = None,
     ) -> None:
         self.config = config
         self.target = target
@@ -100,7 +105,7 @@ class Runner:
         self.workload = Workload(config)
         self.local = all(is_local(endpoint) for endpoint in endpoints)
         self.began = clock() if began is None else began
-        self.loop = EventLoop(seen.selector(precise_selector() if config.rate is not None else None))
+        self.loop = EventLoop(selector(precise_selector() if config.rate is not None else None))
         self.collector = Collector(config, self.workload.actions, clock, self.began)
         self.shared = Shared(
             self.loop,
@@ -109,8 +114,8 @@ class Runner:
             linger=LINGER,
             open_socket=open_bound_socket,
             take_replies=self.collector.take,
-            observer=seen.observer,
-            tap=seen.tap,
+            observer=observer,
+            tap=tap,
         )
         self.slots = Slots(config, target, endpoints, self.shared, self.collector, self)
         self.schedule = self._schedule()

@@ -21,9 +21,9 @@ Rules:
   server look fast; the default is neither.
 * One action with values of equal weight takes them in turn; anything else is drawn by weight, from the
   seed. Sizes of a range are `SIZES` of its values, evenly spread: every one would fill the memory.
+* No file is read here: what a data file says comes as `Data`.
 
-Not here: framing errors (`judge.classify_error`), the options' grammar (the commands), when to send
-(`engine.schedule`).
+Not here: reading it (`engine.data_file`), framing errors (`judge.classify_error`), when to send (`engine.schedule`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain, cycle
 from typing import Any
@@ -43,8 +42,9 @@ from protocol.shown import shown
 
 from ..config import FRAME, FULL, OFF, Config, Data, Size
 from ..measure.errors import BAD_CONTENT, SERVER_ERROR, VERIFY_MISMATCH
+from .data_file import BadData
 
-__all__ = ["DEFAULT_VALUE", "ENTRIES", "BadData", "Prepared", "Workload", "expected_result", "load_data", "read_data"]
+__all__ = ["DEFAULT_VALUE", "ENTRIES", "Prepared", "Workload", "expected_result", "read_data"]
 
 #: The tutorial's three entries: facts of its server, which ours repeats.
 ENTRIES = {
@@ -61,9 +61,6 @@ SEARCH, ECHO, CONFIRM = "search", "echo", "confirm"
 #: How many different sizes stand for a range of them.
 SIZES = 64
 
-#: Bytes of a data file that are kept prepared: they take about three times as much memory.
-MAX_DATA = 64 * 1024 * 1024
-
 #: The longest part of a reply shown in an error's detail.
 _SHOWN = 120
 
@@ -72,10 +69,6 @@ _DRAWN = 256
 
 #: A verdict on a reply that is not right: the error's name and the details.
 Blame = tuple[str, str]
-
-
-class BadData(Exception):
-    """The data file can't be used; the sentence says where and why."""
 
 
 # --- one request -----------------------------------------------------------------------
@@ -261,23 +254,6 @@ def _text(size: int) -> str:
     """A text of so many bytes, no two of which of different sizes begin alike for long."""
     word = f"{size:x}-"
     return (word * (size // len(word) + 1))[:size]
-
-
-def load_data(name: str) -> Data:
-    """Read a `--data` file, whatever it is: a file, a FIFO, `/dev/stdin`; `-` is standard input. Raises `BadData`."""
-    try:
-        if name == "-":
-            if sys.stdin is None:
-                raise BadData("--data -: standard input is closed; name a file, or send one in")
-            content = sys.stdin.buffer.read(MAX_DATA + 1)
-        else:
-            with open(name, "rb") as file:
-                content = file.read(MAX_DATA + 1)
-    except OSError as error:
-        raise BadData(f"{name} can't be read ({error.strerror}); check the name") from error
-    if len(content) > MAX_DATA:
-        raise BadData(f"{name} is larger than {MAX_DATA >> 20} MB, which is what is kept ready to send; use a part")
-    return Data(name, content)
 
 
 def read_data(data: Data, verify: str) -> list[Prepared]:

@@ -1,61 +1,35 @@
 """Is run B worse than run A?
 
-    app_client.py compare A B           two directories that `load -o DIR` wrote
-
-Reads both runs' blocks and says by how much throughput, p50 and p99 of the response time changed,
-each with its interval (`judge.bootstrap`).
+By how much throughput, p50 and p99 of the response time changed, each with its interval (`judge.bootstrap`), and what
+speaks against believing it.
 
 Rules:
 
-* What makes a comparison doubtful is said before it: runs that did not take turns, loads that
-  differ, failures, other machines.
-* A run that is not valid, or was killed, is compared only with `--force`: a generator's ceiling
-  is equally high for every server, and would pass for "no regression".
-* Exit codes: 0 no significant regression, 99 one, 5 not to be judged (not valid, too few blocks),
-  2 no runs there.
+* What makes a comparison doubtful is part of it: runs that did not take turns, loads that differ, failures,
+  other machines.
+* A run that is not valid, or was killed, is not to be judged: a generator's ceiling is equally high for every server,
+  and would pass for "no regression".
+* Pure: blocks and summaries in, a `Comparison` out.
 
 Blocks: in a run that took turns (`engine.interleaved`) a visit, else an interval, together with what was
 answered after it. An hour has no more of them than `MOST`: neighbours are put together.
 
-Not here: the statistics (`judge.bootstrap`), making the runs (`engine.runner`).
+Not here: the statistics (`judge.bootstrap`), words (`output.comparison`).
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from multiconn.commands import UsageError
-from multiconn.commands.output import remark
-from protocol.printable import printable, printable_json
-
-from ..measure import hdr
 from ..measure.histogram import Histogram
 from ..measure.intervals import DRAINING, MEASURING, Interval
-from ..outcome import COMPLETED, INVALID, THRESHOLD_FAILED
-from ..output.files import SavedRun, Told, read_run
-from ..output.report import time_text
-from .bootstrap import CONFIDENCE, MARGIN, METRICS, Block, Change, changes
+from .bootstrap import Block, Change, changes
 
-__all__ = [
-    "Comparison",
-    "Side",
-    "Slice",
-    "add_arguments",
-    "blocks_of",
-    "compare",
-    "compare_saved",
-    "run",
-    "said",
-    "slice_of",
-    "to_object",
-]
+__all__ = ["Comparison", "Side", "Slice", "blocks_of", "compare", "slice_of"]
 
 #: Blocks per run: more make no interval narrower, only the draws slower.
 MOST = 60
@@ -102,15 +76,6 @@ class Slice(NamedTuple):
 
 def slice_of(interval: Interval) -> Slice:
     return Slice(interval.phase, interval.seconds, interval.replies, interval.response)
-
-
-def _slices(saved: SavedRun) -> Iterator[Slice]:
-    for line in saved.intervals:
-        try:
-            latency = hdr.decode(line["latency_s"]["response"]["hdr"])
-            yield Slice(line["phase"], line["seconds"], line["counts"]["replies"], latency)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{saved.directory}: an interval of its time series lacks {error}") from None
 
 
 def blocks_of(slices: Iterable[Slice], *, visits: bool) -> list[Block]:
@@ -182,11 +147,6 @@ class Comparison:
     def regressions(self) -> list[Change]:
         return [change for change in self.changes if change.worse]
 
-    def exit_code(self, *, force: bool = False) -> int:
-        if not self.changes or (self.doubts and not force):
-            return INVALID
-        return THRESHOLD_FAILED if self.regressions else COMPLETED
-
 
 def compare(a: Side, b: Side, *, interleaved: bool, seed: int = 0) -> Comparison:
     """Compare two runs. What speaks against it is in the result; nothing is raised."""
@@ -251,131 +211,3 @@ def _word(value: object) -> str:
 
 
 # --- telling -------------------------------------------------------------------------
-
-
-def to_object(comparison: Comparison) -> dict[str, Any]:
-    """For `--json` and `comparison.json`: shares, seconds, per second."""
-    return {
-        "schema": "appload-comparison/1",
-        "a": comparison.a,
-        "b": comparison.b,
-        "interleaved": comparison.interleaved,
-        "blocks": list(comparison.blocks),
-        "confidence": CONFIDENCE,
-        "margin": MARGIN,
-        "changes": {
-            ("throughput_per_s" if change.metric == "throughput" else f"response_{change.metric}_s"): {
-                "a": change.a,
-                "b": change.b,
-                "change": change.change,
-                "low": change.low,
-                "high": change.high,
-                "worse": change.worse,
-                "better": change.better,
-            }
-            for change in comparison.changes
-        },
-        "regression": bool(comparison.regressions) if comparison.changes else None,
-        "doubts": comparison.doubts,
-        "warnings": comparison.warnings,
-    }
-
-
-def said(comparison: Comparison) -> str:
-    """For people, without a final line break."""
-    return "\n".join(map(printable, _lines(comparison)))
-
-
-def _lines(comparison: Comparison) -> Iterator[str]:
-    few, many = sorted(comparison.blocks)
-    how = f"{few} pairs of blocks, in turns" if comparison.interleaved else f"{few} to {many} blocks each"
-    yield f"compare: A = {comparison.a}, B = {comparison.b} ({how if few != many else how.replace(f'{few} to ', '')})"
-    if comparison.changes:
-        yield ""
-        yield f"  {'':<12}{'A':>12}{'B':>12}{'change':>10}    {CONFIDENCE:.0%} interval"
-        yield from (_line(change) for change in comparison.changes)
-        yield ""
-    yield f"  {'verdict':<12}{_verdict(comparison)}"
-    yield from (f"  {'':<12}- {doubt}" for doubt in comparison.doubts)
-    yield from (f"  {'':<12}- careful: {warning}" for warning in comparison.warnings)
-
-
-def _line(change: Change) -> str:
-    if change.metric == "throughput":
-        a, b = (f"{value:,.0f}/s" if value >= 100 else f"{value:.3g}/s" for value in (change.a, change.b))
-    else:
-        a, b = time_text(change.a), time_text(change.b)
-    words = "WORSE" if change.worse else "better" if change.better else ""
-    interval = f"{_percent(change.low)} to {_percent(change.high)}"
-    return f"  {change.metric:<12}{a:>12}{b:>12}{_percent(change.change):>10}    {interval:<22}{words}".rstrip()
-
-
-def _verdict(comparison: Comparison) -> str:
-    if not comparison.changes:
-        return "none: this can't be judged"
-    if comparison.regressions:
-        verdict = "B is worse than A: " + ", ".join(f"{c.metric} {_percent(c.change)}" for c in comparison.regressions)
-    else:
-        widest = max(max(-c.low if METRICS[c.metric] > 0 else c.high, 0.0) for c in comparison.changes)
-        verdict = f"no significant regression (one of more than {max(widest, MARGIN):.1%} would have shown)"
-    return f"NOT VALID; {verdict}" if comparison.doubts else verdict
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.1%}"
-
-
-# --- the command ---------------------------------------------------------------------
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `compare`."""
-    parser.epilog = (
-        "Exit codes: 0 no significant regression, 99 one, 5 not to be judged (not valid, too few blocks),\n"
-        "2 usage, or no runs there."
-    )
-    parser.add_argument("a", metavar="A", help="directory of the run to compare with (load -o)")
-    parser.add_argument("b", metavar="B", help="directory of the run to judge")
-    parser.add_argument("--force", action="store_true", help="judge runs that are not valid, too")
-    parser.add_argument("--json", action="store_true", help="the comparison as one JSON object")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do what the options say; the exit code."""
-    a, b = Path(args.a), Path(args.b)
-    if a.resolve() == b.resolve():
-        raise UsageError(f"{a} and {b} are the same run: name two")
-    try:
-        comparison = compare_saved(a, b, lambda words: remark(f"app_client.py compare: {words}"))
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"one of them is no whole run ({error}); name directories that load -o wrote") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{error}; name directories that load -o wrote") from None
-    if args.json:
-        print(printable_json(to_object(comparison)), flush=True)
-    else:
-        print(said(comparison), flush=True)
-    code = comparison.exit_code(force=args.force)
-    if code == INVALID and comparison.changes:
-        print("app_client.py compare: not judged; --force does it all the same", file=sys.stderr, flush=True)
-    return code
-
-
-def compare_saved(a: Path, b: Path, told: Told = lambda words: None) -> Comparison:
-    """Compare two directories; what is not whole in them is `told`.
-
-    Raises `ValueError` or `OSError` if one is no run.
-    """
-    runs = read_run(a, told), read_run(b, told)
-    marks = [(saved.summary or {}).get("run", {}).get("turns") for saved in runs]
-    interleaved = None not in marks and marks[0]["pair"] == marks[1]["pair"] and marks[0]["side"] != marks[1]["side"]
-    sides = [
-        Side(_name(saved), saved.summary, blocks_of(_slices(saved), visits=mark is not None))
-        for saved, mark in zip(runs, marks, strict=True)
-    ]
-    seed = (runs[0].summary or {}).get("run", {}).get("seed", 0)  # the draws of the comparison made at once
-    return compare(sides[0], sides[1], interleaved=interleaved, seed=seed)
-
-
-def _name(saved: SavedRun) -> str:
-    return str(saved.directory) if saved.summary is None else f"{saved.directory} ({saved.summary['run']['name']})"

@@ -28,10 +28,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from eventloop import parse_duration
-from multiconn.commands.arguments import plain_number
 
 from ..measure.histogram import Histogram
 from ..measure.intervals import MEASURING, Interval, Plan
+from ..quantity import plain_number
 
 __all__ = ["Abort", "Expression", "Measured", "Threshold", "parse"]
 

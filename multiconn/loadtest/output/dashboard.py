@@ -1,47 +1,34 @@
 """What is on the screen while a run goes on?
 
-The process that `output.live` starts: it reads a plan and snapshots from standard input, a line of JSON each, and
-draws them on the terminal that standard error is. It needs the package rich (the extra `tui`).
+`Screen` is told a plan and records, and says which lines a terminal of some size shows.
 
 Rules:
 
-* It draws what it was told last, at most `PER_SECOND` times a second. The size of the terminal is looked up each time,
-  so that resizing needs no signal.
-* Every line is cut to the width. On a low terminal empty lines and the latencies of the whole run are left out first.
-* The terminal is given back whatever happens here: at the end of the input, on SIGTERM, on an exception, while
-  stopped by Ctrl-Z.
+* Pure: no terminal, no clock; `now` is passed in.
+* Every line is clipped to the width. On a low terminal empty lines and the latencies of the whole run are left out
+  first.
 * No colour says anything that a word beside it does not.
 
-Not here: the numbers (`output.live`).
+Not here: the numbers (`output.live`), the terminal (the command `load_dashboard`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
-import sys
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from multiconn.commands import stdio
 from protocol.printable import printable
 
-from .report import time_text
+from .units import time_text
 
-__all__ = ["Screen", "main"]
+__all__ = ["ASCII", "BLOCKS", "Line", "Screen"]
 
-#: Draws per second at most.
-PER_SECOND = 4
 #: Rates kept for the sparkline: wider than any terminal.
 _KEPT = 1000
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_ASCII = " .:-=+*#@"
-_SMALLEST = (20, 5)
+BLOCKS = " ▁▂▃▄▅▆▇█"
+ASCII = " .:-=+*#@"
 
 #: A line: pieces of text with rich's style for each.
 Line = list[tuple[str, str]]
@@ -50,7 +37,7 @@ Line = list[tuple[str, str]]
 class Screen:
     """What is known, and the lines that say it. Pure: `lines` may be called for any size at any time."""
 
-    def __init__(self, blocks: str = _BLOCKS) -> None:
+    def __init__(self, blocks: str = BLOCKS) -> None:
         self.plan: dict[str, Any] = {"header": "", "open": False, "samples": None}
         self.last: dict[str, Any] | None = None
         self.rates: deque[tuple[float, float | None]] = deque(maxlen=_KEPT)
@@ -90,7 +77,7 @@ class Screen:
             if not after:
                 left = max(0.0, left - (now - self._at))
             words += f", {_span(left)}{after or ' left'}"
-        full, empty = ("━", "─") if self._blocks == _BLOCKS else ("#", "-")
+        full, empty = ("━", "─") if self._blocks == BLOCKS else ("#", "-")
         room = min(40, width - len(words) - 2)
         done = round(room * (last["share"] or 0.0))
         bar: Line = [(full * done, "cyan"), (empty * (room - done), "dim")] if room >= 8 else []
@@ -205,84 +192,3 @@ def _clip(line: Line, width: int) -> Line:
         if piece:
             made.append((piece, style))
     return made
-
-
-# --- the process ----------------------------------------------------------------------------------
-
-
-class _Over(Exception):
-    """SIGTERM."""
-
-
-def main() -> int:
-    """Draw until the input ends."""
-    stdio.prepare()  # a terminal in non-blocking mode is drawn on whole
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(file=sys.stderr, force_terminal=True, highlight=False, markup=False, emoji=False)
-    utf = (sys.stderr.encoding or "").lower().replace("-", "").startswith("utf")
-    screen = Screen(_BLOCKS if utf else _ASCII)
-
-    def draw(size: os.terminal_size, now: float) -> None:
-        console.size = size
-        columns, rows = (max(*pair) for pair in zip(size, _SMALLEST, strict=True))
-        lines = [Text.assemble(*line, no_wrap=True, overflow="crop") for line in screen.lines(columns, rows, now)]
-        live.update(Text("\n").join(lines), refresh=True)
-
-    live = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-    _handle_signals(live.stop, lambda: live.start(refresh=True))
-    os.write(1, b"\n")  # ready
-    try:
-        select.select([0], [], [])
-        live.start()  # not before there is something to show: what is refused is said on the ordinary screen
-        _follow(screen, draw)
-    except _Over:
-        pass
-    finally:
-        live.stop()
-    return 0
-
-
-def _handle_signals(leave: Callable[[], None], enter: Callable[[], None]) -> None:
-    def ended(number: int, frame: object) -> None:
-        raise _Over
-
-    def stopped(number: int, frame: object) -> None:
-        leave()
-        os.kill(os.getpid(), signal.SIGSTOP)  # and here SIGCONT finds us
-        enter()
-
-    signal.signal(signal.SIGTERM, ended)
-    signal.signal(signal.SIGHUP, ended)
-    signal.signal(signal.SIGTSTP, stopped)
-
-
-def _follow(screen: Screen, draw: Callable[[os.terminal_size, float], None]) -> None:
-    """Read and draw until the generator closes the pipe."""
-    received, size, drawn, news = b"", os.terminal_size((0, 0)), 0.0, False
-    while True:
-        if select.select([0], [], [], 1 / PER_SECOND)[0]:
-            data = os.read(0, 65536)
-            if not data:
-                return
-            *lines, received = (received + data).split(b"\n")
-            for line in lines:
-                screen.tell(json.loads(line), time.monotonic())
-            news = True
-        now, seen = time.monotonic(), _size()
-        if (news or seen != size or now - drawn >= 1.0) and now - drawn >= 1 / PER_SECOND:
-            draw(seen, now)
-            size, drawn, news = seen, now, False
-
-
-def _size() -> os.terminal_size:
-    try:
-        return os.get_terminal_size(2)
-    except OSError:
-        return os.terminal_size((80, 24))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

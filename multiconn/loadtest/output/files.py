@@ -23,21 +23,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from protocol.files import create, replace
 from protocol.printable import printable_json
 
 from ..measure import hdr
-from ..measure.errors import KEPT, Incident
+from ..measure.errors import KEPT
 from ..measure.histogram import Histogram
 from ..measure.intervals import MEASURED, Interval, Plan
+from .records import incident_record, interval_record
 
 __all__ = [
     "ERRORS",
@@ -45,92 +45,17 @@ __all__ = [
     "SUMMARY",
     "TIMESERIES",
     "DirectoryTaken",
-    "SavedRun",
     "Writer",
     "claim",
-    "interval_object",
-    "latency_object",
-    "percent_key",
-    "read_errors",
-    "read_intervals",
-    "read_run",
-    "read_summary",
 ]
 
 SUMMARY, TIMESERIES, LOG, ERRORS = "summary.json", "timeseries.jsonl", "latency.hlog", "errors.jsonl"
 
 RESPONSE, SERVICE = "response.hgrm", "service.hgrm"
 
-_SECOND = 1e9  # nanoseconds
-
 
 class DirectoryTaken(Exception):
     """The directory can't be written to, or has a run; the sentence says what to do."""
-
-
-# --- objects -------------------------------------------------------------------------
-
-
-def percent_key(percent: float) -> str:
-    """50.0 is "50" and 99.9 is "99.9"."""
-    return f"{percent:g}"
-
-
-def latency_object(histogram: Histogram, percents: tuple[float, ...]) -> dict[str, Any]:
-    """A histogram of nanoseconds as summary and time series write it: seconds."""
-    return {
-        "count": histogram.count,
-        "min": histogram.min / _SECOND,
-        "mean": histogram.mean / _SECOND,
-        "max": histogram.max / _SECOND,
-        "p": {
-            percent_key(percent): value / _SECOND
-            for percent, value in zip(percents, histogram.percentiles(percents), strict=True)
-        },
-        "hdr": hdr.encode(histogram),
-    }
-
-
-def interval_object(interval: Interval, percents: tuple[float, ...]) -> dict[str, Any]:
-    """A line of the time series."""
-    return {
-        "t": round(interval.t, 6),
-        "seconds": round(interval.seconds, 9),
-        "phase": interval.phase,
-        "target": interval.target,
-        "rate": interval.rate,
-        "counts": {
-            name: getattr(interval, name)
-            for name in ("scheduled", "sent", "ok", "failed", "dropped", "replies", "in_flight", "waiting")
-        },
-        "connections": {name: getattr(interval, name) for name in ("wanted", "connecting", "open", "idle", "hostile")},
-        "latency_s": {
-            "response": latency_object(interval.response, percents),
-            "service": latency_object(interval.service, percents),
-            "failed": latency_object(interval.failures, percents),
-        },
-        "errors": interval.errors,
-        "bytes": {"sent": interval.bytes_sent, "received": interval.bytes_received},
-        "generator": {
-            "cpu": round(interval.cpu, 4),
-            "run_delay": round(interval.run_delay, 4),
-            "loop_lag_p99_s": interval.loop_lag.percentile(99) / _SECOND,
-            "loop_lag_max_s": interval.loop_lag.max / _SECOND,
-            "schedule_slip_p99_s": interval.send_delay.percentile(99) / _SECOND
-            if interval.target is not None
-            else None,
-        },
-    }
-
-
-def _incident_object(name: str, incident: Incident) -> dict[str, Any]:
-    return {
-        "at_s": round(incident.at_s, 6),
-        "name": name,
-        "connection": incident.connection,
-        "detail": incident.detail,
-        "requests": incident.requests,
-    }
 
 
 # --- writing -------------------------------------------------------------------------
@@ -210,7 +135,7 @@ class Writer:
         self._put(LOG, hdr.LOG_HEAD.format(start=plan.started_at))
 
     def interval(self, interval: Interval) -> None:
-        self._put(TIMESERIES, printable_json(interval_object(interval, self._percentiles)) + "\n")
+        self._put(TIMESERIES, printable_json(interval_record(interval, self._percentiles)) + "\n")
         if interval.phase in MEASURED:
             began = interval.t - interval.seconds
             for tag, histogram in (
@@ -226,7 +151,7 @@ class Writer:
             self._kept[name] += 1
             if self._kept[name] > KEPT:
                 continue  # the books of each phase and worker keep so many
-            self._put(ERRORS, printable_json(_incident_object(name, incident)) + "\n")
+            self._put(ERRORS, printable_json(incident_record(name, incident)) + "\n")
         for name, file in self._streams.items():
             self._try(name, file.flush)
 
@@ -262,83 +187,3 @@ class Writer:
             act()
         except OSError as error:
             self._failed = self._failed or (name, error)
-
-
-# --- reading -------------------------------------------------------------------------
-
-
-class SavedRun(NamedTuple):
-    """What a directory holds. `summary` is None if the run was killed before its end.
-
-    `intervals` are the time series' objects; `measure.hdr.decode` makes histograms of their `hdr`.
-    """
-
-    directory: Path
-    summary: dict[str, Any] | None
-    intervals: list[dict[str, Any]]
-    errors: list[dict[str, Any]]
-
-
-def _to_nobody(words: str) -> None:
-    """Who does not say whom to tell."""
-
-
-#: Is told, in a sentence, what is not whole and left out.
-Told = Callable[[str], object]
-
-
-def read_run(directory: Path, told: Told = _to_nobody) -> SavedRun:
-    """Read a directory. Raises `ValueError` with a sentence if it is no run, `OSError` if it can't be read."""
-    return SavedRun(
-        directory,
-        read_summary(directory, told),
-        list(read_intervals(directory, told)),
-        list(read_errors(directory, told)),
-    )
-
-
-def read_summary(directory: Path, told: Told = _to_nobody) -> dict[str, Any] | None:
-    """The summary; None if there is none, or half of one: the run was killed, or the disk full, before its end.
-
-    Raises as `read_run` does.
-    """
-    path = directory / SUMMARY
-    there = path.exists()
-    if there:
-        try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            told(f"{path} is not whole ({error if path.stat().st_size else 'it is empty'}); the rest does without it")
-        else:
-            if not isinstance(summary, dict) or summary.get("schema") != "appload/1":
-                raise ValueError(f"{path} is no summary of a load test (its schema is not appload/1)")
-            return summary
-    if not (directory / TIMESERIES).exists():
-        what = f"{SUMMARY} is not whole and no" if there else f"neither {SUMMARY} nor"
-        raise ValueError(f"{directory} has no run: {what} {TIMESERIES} is there")
-    return None
-
-
-def read_errors(directory: Path, told: Told = _to_nobody) -> Iterator[dict[str, Any]]:
-    """The failures that were kept, with their details, as they occurred."""
-    return _lines(directory / ERRORS, told) if (directory / ERRORS).exists() else iter(())
-
-
-def read_intervals(directory: Path, told: Told = _to_nobody) -> Iterator[dict[str, Any]]:
-    """The time series, one object after another, in constant memory."""
-    return _lines(directory / TIMESERIES, told)
-
-
-def _lines(path: Path, told: Told) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):  # the run was killed in the middle of it, or the disk was full
-                told(f"{path}: line {number}, the last, is cut; it is left out")
-                return
-            try:
-                value = json.loads(line)
-            except ValueError:
-                value = None
-            if not isinstance(value, dict):
-                raise ValueError(f"{path}:{number} is not a JSON object")
-            yield value

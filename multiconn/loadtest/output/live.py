@@ -108,7 +108,7 @@ class Dashboard:
         ours = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGQUIT))
         try:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "multiconn.loadtest.output.dashboard"],
+                [sys.executable, "-P", "-m", "multiconn.commands.load_dashboard"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": path},

@@ -18,11 +18,12 @@ from protocol.printable import printable
 from ..config import CLOSED_LABEL, FULL, Config
 from ..measure.errors import Incident
 from ..measure.histogram import Histogram
-from ..measure.intervals import CONNECTING, Interval
 from ..measure.ledger import Connections
-from ..outcome import Outcome, percent_key
+from ..outcome import Outcome
+from .records import percent_key
+from .units import bytes_text, time_text
 
-__all__ = ["bytes_text", "header", "progress", "report", "time_text"]
+__all__ = ["header", "report"]
 
 _LABEL = 11  # width of the words on the left
 _CELL = 10
@@ -44,29 +45,6 @@ def header(config: Config, target: str) -> str:
     rate = f" at {config.rate:g}/s ({config.arrival})" if config.rate is not None else ""
     workers = f", {config.workers} workers" if config.workers > 1 else ""
     return f"load {target}: {_plural(config.connections, 'connection')}{flight}{rate}, {until}{warmup}{workers}"
-
-
-def progress(interval: Interval) -> str:
-    """The line of one interval: seconds into the run, what it is doing, rate and latency of this interval."""
-    if interval.phase == CONNECTING:
-        return f"{interval.t:6.1f} s  {interval.phase:<10}  {interval.open:,} of {interval.wanted:,} connections open"
-    if not interval.replies:
-        latency = "no replies"
-    elif not interval.response.counts:
-        latency = "no good replies"
-    else:
-        p50, p99 = (time_text(value / 1e9) for value in interval.response.percentiles((50, 99)))
-        latency = f"p50 {p50:>7}  p99 {p99:>7}  max {time_text(interval.response.max / 1e9):>7}"
-    target = f" of {interval.target:,.0f}" if interval.target is not None else ""
-    extra = "".join(
-        f"  {count:,} {word}"
-        for count, word in ((interval.failed, "failed"), (interval.dropped, "dropped"), (interval.waiting, "late"))
-        if count
-    )
-    return (
-        f"{interval.t:6.1f} s  {interval.phase:<10}  {interval.rate:>9,.0f}{target}/s  {latency}  "
-        f"{interval.open:,} open{extra}"
-    )
 
 
 def report(outcome: Outcome) -> str:
@@ -193,29 +171,3 @@ def _row(label: str, text: str) -> str:
 
 def _plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def time_text(seconds: float) -> str:
-    """Three significant digits in the unit that suits: `87.3 us`, `1.25 ms`, `2.00 s`, `3 m`."""
-    for factor, unit in ((1e6, "us"), (1e3, "ms")):
-        if seconds * factor < 999.5:
-            return f"{_three(seconds * factor)} {unit}" if seconds else "0 s"
-    if seconds < 600:
-        return f"{_three(seconds)} s"
-    return f"{_three(seconds / 60)} m" if seconds < 36000 else f"{_three(seconds / 3600)} h"
-
-
-def _three(value: float) -> str:
-    if value >= 99.95:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-
-
-def bytes_text(count: int) -> str:
-    """Bytes in units of 1024: `512 B`, `1.5 MB`."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1024 or unit == "GB":
-            break
-        value /= 1024
-    return f"{count} B" if unit == "B" else f"{value:,.1f} {unit}"

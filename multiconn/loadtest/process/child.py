@@ -112,15 +112,10 @@ class ChildServer:
 
     @property
     def died(self) -> str | None:
-        """What to say if it has ended by itself, or None while it runs."""
+        """A sentence, with its last lines, if it has ended by itself; None while it runs."""
         if self.process is None or self.process.poll() is None:
             return None
         return f"the bundled server ended by itself with exit code {self.process.returncode}{self._words()}"
-
-    def tell_if_died(self) -> None:
-        """Before the report, which would otherwise blame the wrong one."""
-        if self.died:
-            print(f"app_client.py load: {self.died}", file=sys.stderr, flush=True)
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """End the process and wait for it: SIGTERM, then SIGKILL. A timeout of 0 kills at once."""

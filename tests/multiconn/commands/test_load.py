@@ -185,20 +185,6 @@ def test_a_second_signal_quits_at_once():
     assert out == ""
 
 
-def test_ctrl_c_while_the_page_is_drawn_leaves_everything_else(tmp_path, monkeypatch, capsys):
-    def endless(directory):
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
-
-    monkeypatch.setattr("multiconn.loadtest.output.page.write_html", endless)
-    with ScriptedServer(scripted.correct) as server:
-        assert main(["load", server.target, "-n", "9", "-c", "1", "--ui", "none", "-o", str(tmp_path)]) == 130
-    said = capsys.readouterr()
-    assert "9 ok" in said.out
-    assert f"report {tmp_path}' makes it" in said.err
-    assert json.loads((tmp_path / "summary.json").read_text())["run"]["interrupted"] is False
-
-
 # --- the bundled server ---------------------------------------------------------------------------
 
 

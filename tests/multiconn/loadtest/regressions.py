@@ -25,7 +25,7 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.interleaved import InterleavedRun
 from multiconn.loadtest.judge.bootstrap import MARGIN
 from multiconn.loadtest.judge.compare import Comparison, Side, blocks_of, compare
-from multiconn.loadtest.outcome import summary
+from multiconn.loadtest.output.summary import summary
 
 from .paced import paced
 
@@ -43,7 +43,7 @@ def attempt(targets: list[str], seed: int) -> Comparison:
     both = InterleavedRun(config, {s: (a, resolve(a)) for s, a in addresses.items()}, {"a": [], "b": []}, BLOCK, PAIRS)
     outcomes = both.run()
     sides = [
-        Side(side, summary(outcome, []), blocks_of(both.slices[side], visits=True))
+        Side(side, summary(outcome, [], "test"), blocks_of(both.slices[side], visits=True))
         for side, outcome in outcomes.items()
     ]
     return compare(sides[0], sides[1], interleaved=True, seed=seed)

@@ -18,7 +18,7 @@ from typing import Any
 
 from protocol.files import replace
 
-from ..files import Told, read_errors, read_summary
+from ..saved_run import Warn, ignore, read_errors, read_summary
 from .series import read_series
 from .text import text_of
 
@@ -29,22 +29,22 @@ PAGE = "report.html"
 _HERE = Path(__file__).resolve().parent
 
 
-def write_html(directory: Path, told: Told = lambda words: None) -> Path:
-    """Write the page of a run, whole or killed, beside its files; its path. What is not whole is `told`.
+def write_html(directory: Path, warn: Warn = ignore) -> Path:
+    """Write the page of a run, whole or killed, beside its files; its path. What is not whole, `warn` is called with.
 
     Raises `ValueError` with a sentence if it is no run, `OSError` if it can't be read or written.
     """
     path = directory / PAGE
-    replace(path, [render(directory, told).encode()])
+    replace(path, [render(directory, warn).encode()])
     return path
 
 
-def render(directory: Path, told: Told = lambda words: None) -> str:
+def render(directory: Path, warn: Warn = ignore) -> str:
     """The page as text."""
-    summary = read_summary(directory, told)
-    series = read_series(directory, told)
+    summary = read_summary(directory, warn)
+    series = read_series(directory, warn)
     first: dict[str, dict[str, Any]] = {}
-    for failure in read_errors(directory, told):
+    for failure in read_errors(directory, warn):
         first.setdefault(str(failure.get("name")), failure)
     style, script = _part("report.css"), _part("charts.js") + _part("report.js")
     return Template(_part("report.html")).substitute(

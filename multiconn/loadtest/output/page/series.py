@@ -30,7 +30,8 @@ from ...measure import hdr
 from ...measure.errors import NAMES
 from ...measure.histogram import Histogram, bounds_of
 from ...measure.intervals import DRAINING, MEASURED, MEASURING
-from ..files import TIMESERIES, Told, read_intervals
+from ..files import TIMESERIES
+from ..saved_run import Warn, ignore, read_intervals
 
 __all__ = ["POINTS", "ROWS_PER_DECADE", "Series", "distribution", "read_series"]
 
@@ -125,15 +126,15 @@ def whole_of(summary: dict[str, Any] | None, kind: str) -> Histogram | None:
 # --- over time ------------------------------------------------------------------------------------
 
 
-def read_series(directory: Path, told: Told = lambda words: None, points: int = POINTS) -> Series:
-    """Read a directory's time series; what is not whole is `told`.
+def read_series(directory: Path, warn: Warn = ignore, points: int = POINTS) -> Series:
+    """Read a directory's time series; what is not whole `warn` is called with.
 
     Raises `ValueError` with a sentence if a line of it is none of ours.
     """
     intervals = 0
     longest = 0.0
     is_open = False
-    for interval in _checked(directory, told):
+    for interval in _checked(directory, warn):
         intervals += 1
         longest = max(longest, float(interval["seconds"]))
         is_open = is_open or interval.get("target") is not None
@@ -144,8 +145,8 @@ def read_series(directory: Path, told: Told = lambda words: None, points: int = 
     return made
 
 
-def _checked(directory: Path, told: Told = lambda words: None) -> Iterator[dict[str, Any]]:
-    for number, interval in enumerate(read_intervals(directory, told), 1):
+def _checked(directory: Path, warn: Warn = ignore) -> Iterator[dict[str, Any]]:
+    for number, interval in enumerate(read_intervals(directory, warn), 1):
         try:
             float(interval["t"]), float(interval["seconds"]), interval["counts"], interval["connections"]
             interval["latency_s"]["response"]["hdr"], interval["errors"], interval["generator"]["cpu"]

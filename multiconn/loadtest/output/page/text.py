@@ -21,8 +21,8 @@ from typing import Any
 from protocol.printable import printable
 
 from ...config import CLOSED_LABEL, Config
-from ..files import latency_object
-from ..report import bytes_text, time_text
+from ..records import latency_record
+from ..units import bytes_text, time_text
 from .series import Series
 
 __all__ = ["text_of"]
@@ -109,8 +109,8 @@ def _killed(name: str, series: Series) -> _Told:
         duration_s=seconds,
         rate={"target": None, "achieved": series.counts["replies"] / seconds if seconds else 0.0},
         latency={
-            "response": latency_object(series.response, _PERCENTS),
-            "service": latency_object(series.service, _PERCENTS),
+            "response": latency_record(series.response, _PERCENTS),
+            "service": latency_record(series.service, _PERCENTS),
         },
         accounting={name: series.counts[name] for name in ("sent", "ok", "failed", "dropped")},
         errors=series.errors,

@@ -8,10 +8,9 @@ from eventloop import parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.runner import Runner
+from tests.multiconn.loadtest.runs import FAST, Told
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
-
-from .test_runner import FAST, Told
 
 
 def mortal(peer):

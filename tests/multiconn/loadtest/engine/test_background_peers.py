@@ -12,10 +12,9 @@ from libclient.connect import resolve
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.background_peers import KINDS, _Hostile
 from multiconn.loadtest.engine.runner import Runner
+from tests.multiconn.loadtest.runs import Told, run
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
-
-from .test_runner import Told, run
 
 
 class Witness:

@@ -8,9 +8,9 @@ import pytest
 from eventloop import parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.config import DROP, FRAME, Config, Size
+from multiconn.loadtest.engine.data_file import load_data
 from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.engine.schedule import POISSON, Schedule, Stage
-from multiconn.loadtest.engine.workload import load_data
 
 ADDRESS = parse_address("unix:/nowhere")  # nobody connects
 
@@ -86,7 +86,7 @@ def test_what_the_data_file_says_is_in_it_and_its_name_is_not(tmp_path):
     for name, line in (("a", '{"action": "echo", "value": 1}'), ("b", '{"action": "echo", "value": 1}'),
                        ("c", '{"action": "echo", "value": 2}')):  # fmt: skip
         (tmp_path / name).write_text(line)
-        prints.append(fingerprint(replace(CLOSED, data=load_data(str(tmp_path / name)))))
+        prints.append(fingerprint(replace(CLOSED, data=load_data(str(tmp_path / name), None))))
     assert prints[0] == prints[1] != prints[2]
 
 

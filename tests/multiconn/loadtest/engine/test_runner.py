@@ -10,56 +10,18 @@ import time
 
 import pytest
 
-from eventloop import Address, parse_address
+from eventloop import Address
 from libclient.connect import resolve
+from multiconn.commands.load_exit_code import exit_code
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.runner import GIVE_UP_AFTER, Runner
-from multiconn.loadtest.measure.errors import NAMES, WRONG
+from multiconn.loadtest.measure.errors import WRONG
 from multiconn.loadtest.measure.histogram import Histogram
 from multiconn.loadtest.measure.intervals import MEASURED
-from multiconn.loadtest.outcome import Outcome, exit_code
+from tests.multiconn.loadtest.runs import FAST, Told, occurred, run
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
 from tests.support.wire import KEEP, message
-
-FAST = {"warmup": 0.0, "timeout": 2.0, "connect_timeout": 2.0, "drain": 2.0, "duration": None, "connect_rate": 10_000.0}
-
-
-class Told:
-    """A sink that remembers."""
-
-    def __init__(self):
-        self.intervals = []
-
-    def begin(self, plan):
-        pass
-
-    def interval(self, interval):
-        self.intervals.append(interval)
-
-    def end(self, outcome):
-        pass
-
-
-def run(target, sinks=(), **options) -> Outcome:
-    config = Config(**{**FAST, **options})
-    address = parse_address(target)
-    outcome = Runner(config, address, resolve(address), sinks).run()
-    accounting = outcome.accounting
-    assert accounting.scheduled == accounting.sent + accounting.dropped
-    assert accounting.sent == accounting.ok + accounting.failed + accounting.in_flight_at_end
-    assert sum(outcome.measured.errors.counts.values()) == accounting.failed
-    assert outcome.measured.response.count == accounting.ok
-    assert outcome.measured.failures.count == accounting.failed
-    assert set(outcome.errors) == set(NAMES)
-    if config.requests is not None:
-        assert accounting.sent <= config.requests
-    return outcome
-
-
-def occurred(outcome):
-    return {name: count for name, count in outcome.errors.items() if count}
-
 
 # --- servers that do right -------------------------------------------------------------
 

@@ -22,10 +22,9 @@ from multiconn.loadtest.judge.verdict import judge
 from multiconn.loadtest.measure.errors import BROKEN_PIPE, EOF_BEFORE_REPLY, RESET
 from tests.fakes.clock import FakeClock
 from tests.fakes.selector import FakeSelector
+from tests.multiconn.loadtest.runs import Told, run
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
-
-from .test_runner import Told, run
 
 MS = 0.001
 

@@ -4,14 +4,13 @@ import time
 
 import pytest
 
+from multiconn.commands.load_exit_code import exit_code
 from multiconn.loadtest.config import Config, Size
 from multiconn.loadtest.engine.schedule import Stage
 from multiconn.loadtest.engine.slots import bound_endpoints
-from multiconn.loadtest.outcome import exit_code
+from tests.multiconn.loadtest.runs import Told, occurred, run
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
-
-from .test_runner import Told, occurred, run
 
 
 @pytest.mark.parametrize(("every", "pipeline"), [(1, 1), (1, 4), (5, 1), (2, 4)])

@@ -7,15 +7,14 @@ from itertools import islice
 import pytest
 
 from multiconn.loadtest.config import FRAME, OFF, Config, Size
+from multiconn.loadtest.engine.data_file import BadData, load_data
 from multiconn.loadtest.engine.workload import (
     DEFAULT_VALUE,
     ENTRIES,
     SIZES,
-    BadData,
     Prepared,
     Workload,
     expected_result,
-    load_data,
 )
 from protocol import SERVER, Codec, Connection, HeaderReceived, Request
 
@@ -182,7 +181,7 @@ def test_in_a_mix_only_other_actions_than_search_have_sizes():
 def data(tmp_path, text):
     path = tmp_path / "data.jsonl"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return workload(data=load_data(str(path)))
+    return workload(data=load_data(str(path), None))
 
 
 def test_a_data_file_s_lines_are_sent_in_turn_as_they_are(tmp_path):
@@ -218,15 +217,6 @@ def test_a_data_file_s_lines_are_sent_in_turn_as_they_are(tmp_path):
 def test_a_bad_data_file_is_refused_with_its_line(tmp_path, text, words):
     with pytest.raises(BadData, match=words):
         data(tmp_path, text)
-
-
-def test_a_data_file_that_is_not_there_or_too_large_is_refused(tmp_path):
-    with pytest.raises(BadData, match="check the name"):
-        load_data(str(tmp_path / "none"))
-    with (tmp_path / "large").open("wb") as file:
-        file.truncate(65 << 20)
-    with pytest.raises(BadData, match="larger than 64 MB"):
-        load_data(str(tmp_path / "large"))
 
 
 # --- less than all of it -------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.histogram import HIGHEST, Histogram
+from tests.multiconn.loadtest.runs import histogram
 
 
 def numbers(data):
@@ -63,3 +64,17 @@ def test_large_counts_and_many_slots_come_back():
 
 def test_the_word_begins_as_histogram_logs_have_it():
     assert hdr.encode(Histogram()).startswith("HISTF")
+
+
+@pytest.mark.parametrize("word", ["", "!", "HISTF", "AAAA", hdr.encode(histogram(5))[:-4], "é"])
+def test_a_word_that_is_no_histogram_is_refused(word):
+    with pytest.raises(ValueError, match="HdrHistogram"):
+        hdr.decode(word)
+
+
+@pytest.mark.parametrize("values", [[], [0], [1, 1, 2], [3_600_000_000_000], [10**n for n in range(12)]])
+def test_a_histogram_comes_back_with_every_count(values):
+    made = histogram(*values)
+    again = hdr.decode(hdr.encode(made))
+    assert again.counts == made.counts
+    assert again.percentile(50) == pytest.approx(made.percentile(50), rel=0.001)

@@ -9,7 +9,7 @@ from eventloop import Endpoint, parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, WARMUP, Interval
 from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor, is_local, usable_cores
-from tests.multiconn.loadtest.output.test_report import finished
+from tests.multiconn.loadtest.runs import finished
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """A run's files: written as it goes, read back whole, and never over another run's."""
 
 import errno
-import json
 import re
 import shutil
 from itertools import pairwise
@@ -12,36 +11,17 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import MEASURING, WARMUP, Interval, Plan, total
-from multiconn.loadtest.output import files
+from multiconn.loadtest.measure.intervals import MEASURING, WARMUP, Plan
+from multiconn.loadtest.output import files, saved_run
+from tests.multiconn.loadtest.runs import histogram, interval
 
-PERCENTS = (50.0, 99.9)
-
-
-def histogram(*values):
-    made = Histogram()
-    for value in values:
-        made.record(value)
-    return made
-
-
-def interval(t, phase=MEASURING, *values, **more):
-    return Interval(t, 1.0, phase, sent=len(values), ok=len(values), response=histogram(*values), **more)
-
-
-@pytest.fixture
-def writer(tmp_path):
-    writer = files.Writer(tmp_path / "a" / "run", PERCENTS)
-    writer.begin(Plan(Config(), "tcp://127.0.0.1:1", 1_700_000_000.25))
-    yield writer
-    writer.close()
-    writer.release()
+from .conftest import PERCENTS
 
 
 def test_an_interval_is_on_disk_as_soon_as_it_is_told(writer):
     for t in (1.0, 2.0):
         writer.interval(interval(t, MEASURING, 1000, 2000, 3_000_000))
-        read = list(files.read_intervals(writer.directory))
+        read = list(saved_run.read_intervals(writer.directory))
         assert [line["t"] for line in read] == [1.0, 2.0][: int(t)]
     assert read[-1]["counts"]["ok"] == 3
     assert read[-1]["latency_s"]["response"]["max"] == 0.003
@@ -65,18 +45,9 @@ def test_the_measured_intervals_of_the_log_add_up_to_the_run(writer):
     assert whole.counts == histogram(5, 10**6, 10**9).counts
 
 
-def test_a_run_that_was_killed_is_read_up_to_its_last_whole_line(writer):
-    writer.interval(interval(1.0))
-    with (writer.directory / files.TIMESERIES).open("a") as file:
-        file.write('{"t": 2.0, "pha')
-    run = files.read_run(writer.directory)
-    assert run.summary is None
-    assert [line["t"] for line in run.intervals] == [1.0]
-
-
 def test_incidents_are_written_with_their_details(writer):
     writer.interval(interval(1.0, incidents=[("reset", Incident(0.5, 7, "gone \U0001f430", 4))]))
-    assert files.read_run(writer.directory).errors == [
+    assert saved_run.read_run(writer.directory).errors == [
         {"at_s": 0.5, "name": "reset", "connection": 7, "detail": "gone \U0001f430", "requests": 4}
     ]
 
@@ -109,7 +80,7 @@ def test_where_a_directory_can_not_be_locked_files_are_made_anew_or_not_at_all(t
         second.begin(plan)
     first.interval(interval(1.0))
     first.close()
-    assert len(list(files.read_intervals(tmp_path))) == 1
+    assert len(list(saved_run.read_intervals(tmp_path))) == 1
 
 
 def test_the_files_are_for_their_owner_alone_and_no_link_is_followed(writer, tmp_path):
@@ -141,27 +112,6 @@ def test_a_directory_that_is_removed_is_told_and_raises_nothing(writer):
     assert "are not whole (response.hgrm: No such file or directory)" in writer.trouble
 
 
-@pytest.mark.parametrize("summary", [b"", b'{"schema": "appl', b"\xff\xfe"])
-def test_without_a_whole_summary_a_run_is_read_as_one_that_was_killed(writer, summary):
-    writer.interval(interval(1.0))
-    (writer.directory / files.SUMMARY).write_bytes(summary)
-    with (writer.directory / files.TIMESERIES).open("a") as file:
-        file.write('{"t": 2.0, "pha')
-    told = []
-    run = files.read_run(writer.directory, told.append)
-    assert run.summary is None
-    assert [line["t"] for line in run.intervals] == [1.0]
-    assert len(told) == 2
-    assert "summary.json is not whole" in told[0]
-    assert "timeseries.jsonl: line 2, the last, is cut; it is left out" in told[1]
-
-
-def test_half_a_summary_alone_is_no_run(tmp_path):
-    (tmp_path / files.SUMMARY).write_text("")
-    with pytest.raises(ValueError, match=r"summary.json is not whole and no timeseries.jsonl is there"):
-        files.read_run(tmp_path)
-
-
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(files.DirectoryTaken, match="name another one"):
@@ -171,22 +121,6 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
 def test_a_run_that_is_refused_before_it_begins_leaves_no_file(tmp_path):
     files.Writer(tmp_path, PERCENTS).release()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has no run"):
-        files.read_run(tmp_path)
-    (tmp_path / files.SUMMARY).write_text('{"schema": "other"}')
-    with pytest.raises(ValueError, match="no summary"):
-        files.read_run(tmp_path)
-
-
-def test_a_broken_line_in_the_middle_is_named(writer):
-    writer.interval(interval(1.0))
-    with (writer.directory / files.TIMESERIES).open("a") as file:
-        file.write("nonsense\n{}\n")
-    with pytest.raises(ValueError, match=r"timeseries.jsonl:2 is not"):
-        files.read_run(writer.directory)
 
 
 def test_the_distribution_ends_at_100_percent_and_holds_every_value(writer):
@@ -224,37 +158,6 @@ def test_a_full_disk_does_not_end_the_run(writer):
     writer.interval(interval(1.0, MEASURING, 5))
     writer.end(None)
     assert "No space left" in writer.trouble
-
-
-def test_intervals_of_several_workers_add_up():
-    parts = [
-        interval(1.0, MEASURING, 5, 10, errors={"reset": 1}, target=10.0, cpu=0.25),
-        interval(1.1, MEASURING, 20, errors={"reset": 2, "bad_prefix": 1}, target=20.0, cpu=0.5),
-    ]
-    whole = total(parts)
-    assert (whole.ok, whole.target, whole.cpu, whole.t) == (3, 30.0, 0.5, 1.1)
-    assert whole.response.counts == histogram(5, 10, 20).counts
-    assert whole.errors == {"reset": 3, "bad_prefix": 1}
-
-
-def test_a_summary_is_read_back(writer):
-    writer.complete({"schema": "appload/1", "name": "\U0001f436"})
-    assert files.read_run(writer.directory).summary["name"] == "\U0001f436"
-    assert json.loads((writer.directory / files.SUMMARY).read_text())["schema"] == "appload/1"
-
-
-@pytest.mark.parametrize("word", ["", "!", "HISTF", "AAAA", hdr.encode(histogram(5))[:-4], "é"])
-def test_a_word_that_is_no_histogram_is_refused(word):
-    with pytest.raises(ValueError, match="HdrHistogram"):
-        hdr.decode(word)
-
-
-@pytest.mark.parametrize("values", [[], [0], [1, 1, 2], [3_600_000_000_000], [10**n for n in range(12)]])
-def test_a_histogram_comes_back_with_every_count(values):
-    made = histogram(*values)
-    again = hdr.decode(hdr.encode(made))
-    assert again.counts == made.counts
-    assert again.percentile(50) == pytest.approx(made.percentile(50), rel=0.001)
 
 
 def test_hdrhistogram_s_own_library_reads_the_log(writer):

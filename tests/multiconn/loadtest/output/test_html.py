@@ -13,6 +13,7 @@ from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING
 from multiconn.loadtest.output import files
 from multiconn.loadtest.output.page import write_html
 from multiconn.loadtest.output.page.series import POINTS, ROWS_PER_DECADE, distribution, read_series
+from multiconn.loadtest.output.records import latency_record
 from tests.fakes import chromium
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned=1'> & \"quoted\" \u2028"
@@ -50,7 +51,7 @@ def save(tmp_path):
 
 def summary_of(model="open", **changes):
     """A whole summary, as `outcome.summary` makes them."""
-    latency = files.latency_object(histogram(*range(1_000_000, 11_000_000, 10_000)), Config().percentiles)
+    latency = latency_record(histogram(*range(1_000_000, 11_000_000, 10_000)), Config().percentiles)
     config = {"target": "t", "model": model, **Config(rate=100.0 if model == "open" else None).as_dict()}
     told = {
         "schema": "appload/1",

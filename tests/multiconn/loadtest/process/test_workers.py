@@ -19,10 +19,10 @@ from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.errors import KEPT
 from multiconn.loadtest.measure.histogram import Histogram
 from multiconn.loadtest.measure.intervals import MEASURED, MEASURING, WARMUP, Interval
-from multiconn.loadtest.output.files import read_run
+from multiconn.loadtest.output.saved_run import read_run
 from multiconn.loadtest.process.workers import _PHASES, Workers, _Merge
 from tests.multiconn.commands.test_load import COMMAND, ROOT, alive, load, started, until
-from tests.multiconn.loadtest.engine.test_runner import FAST, Told
+from tests.multiconn.loadtest.runs import FAST, Told
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer
 
