@@ -26,10 +26,11 @@ from libclient.connect import resolve
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import MEASURING, Interval, Plan
+from multiconn.loadtest.measure.intervals import MEASURING, Interval
 from multiconn.loadtest.outcome import Outcome
 from multiconn.loadtest.output.units import time_text
 from multiconn.loadtest.process.child import ChildError, ChildServer, server_command
+from multiconn.loadtest.sink import Plan
 
 __all__ = ["main", "svg"]
 

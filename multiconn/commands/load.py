@@ -28,8 +28,6 @@ from multiconn.loadtest.engine.data_file import BadData
 from multiconn.loadtest.engine.preflight import PreflightError, check_actions, preflight
 from multiconn.loadtest.engine.runner import Runner
 from multiconn.loadtest.engine.workload import Workload
-from multiconn.loadtest.judge.thresholds import Abort, parse
-from multiconn.loadtest.measure.intervals import Plan, Sink
 from multiconn.loadtest.measure.ledger import AccountingError
 from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor
 from multiconn.loadtest.outcome import Outcome
@@ -40,6 +38,7 @@ from multiconn.loadtest.output.summary import summary
 from multiconn.loadtest.process.child import ChildError, ChildServer, server_command
 from multiconn.loadtest.process.signals import Interrupts, Quit
 from multiconn.loadtest.process.workers import WorkerError, Workers
+from multiconn.loadtest.sink import Plan, Sink
 from protocol.printable import printable, printable_json
 
 from . import INTERNAL_ERROR, SIGNAL, USAGE
@@ -124,19 +123,14 @@ class _Attempt:
         assert self.endpoints is not None
         sinks: list[Sink] = [] if self.writer is None else [self.writer]
         sinks += self.watchers
-        if self.child is not None and self.child.process is not None:
-            sinks.append(ServerCpuMonitor(self.child.process.pid))
         runner = self._runner(target, self.endpoints, sinks)
-        if config.abort_on:
-            sinks.append(Abort([parse(text) for text in config.abort_on], runner.abort))
-            runner.sinks = sinks
         if self.args.ui != "none":
             print(f"{header(config, str(target))} (seed {config.seed})", file=sys.stderr, flush=True)
         plan = Plan(config, str(target), time.time())
         for sink in sinks:
             sink.begin(plan)
-        interrupts.stop = runner.interrupt
-        outcome: Outcome = runner.run()
+        interrupts.stop_by(runner.interrupt)
+        outcome = runner.run()
         for sink in sinks:
             sink.end(outcome)
         if self.child is not None:
@@ -145,12 +139,21 @@ class _Attempt:
 
     def _runner(self, target: Address, endpoints: list[Endpoint], sinks: list[Sink]) -> Runner | Workers:
         """Raises `PreflightError` if a source address can't reach the target."""
+        process = None if self.child is None else self.child.process
+        server = None if process is None else ServerCpuMonitor(process.pid)
+        seen = self.seen
         try:
             if self.config.workers > 1:
-                return Workers(self.config, target, endpoints, sinks)
-            seen = self.seen
+                return Workers(self.config, target, endpoints, sinks, server=server)
             return Runner(
-                self.config, target, endpoints, sinks, selector=seen.selector, observer=seen.observer, tap=seen.tap
+                self.config,
+                target,
+                endpoints,
+                sinks,
+                server=server,
+                selector=seen.selector,
+                observer=seen.observer,
+                tap=seen.tap,
             )
         except ValueError as error:
             raise PreflightError(str(error)) from None

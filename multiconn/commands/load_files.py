@@ -40,7 +40,7 @@ def _draw(directory: Path, interrupts: Interrupts) -> bool:
     """
     from multiconn.loadtest.output.page import write_html
 
-    interrupts.stop = None
+    interrupts.stop_by(None)
     again = f"'{program()} report {directory}'"
     try:
         write_html(directory)

@@ -30,7 +30,7 @@ from multiconn.loadtest.engine.preflight import PreflightError, check_actions, p
 from multiconn.loadtest.engine.workload import Workload
 from multiconn.loadtest.judge.bootstrap import FEWEST
 from multiconn.loadtest.judge.compare import Comparison, Side, Slice, blocks_of, compare
-from multiconn.loadtest.measure.intervals import MEASURING, Plan, Sink
+from multiconn.loadtest.measure.intervals import MEASURING
 from multiconn.loadtest.outcome import Outcome
 from multiconn.loadtest.output.comparison import comparison_object, comparison_text
 from multiconn.loadtest.output.files import DirectoryTaken, Writer, claim
@@ -39,6 +39,7 @@ from multiconn.loadtest.output.summary import summary
 from multiconn.loadtest.output.units import time_text
 from multiconn.loadtest.process.child import ChildServer, server_command
 from multiconn.loadtest.process.signals import Interrupts
+from multiconn.loadtest.sink import Plan, Sink
 from protocol.files import replace
 from protocol.printable import printable_json
 
@@ -112,7 +113,7 @@ def run(args: argparse.Namespace, config: Config, interrupts: Interrupts, stack:
     for side, of_one in sinks.items():
         for sink in of_one:
             sink.begin(Plan(config, str(targets[side]), time.time()))
-    interrupts.stop = both.interrupt
+    interrupts.stop_by(both.interrupt)
     outcomes = both.run()
     for side, of_one in sinks.items():
         for sink in of_one:

@@ -130,7 +130,10 @@ class Config:
         return ("open", *own, self.rate, self.arrival)
 
     def part(self, index: int, count: int) -> Config:
-        """What the `index`th of `count` workers does: its share of everything that is a total."""
+        """What the `index`th of `count` workers does: its share of everything that is a total.
+
+        `--abort-on` judges all of them together, and is the parent's.
+        """
 
         def of(total: int) -> int:
             return total // count + (index < total % count)
@@ -146,6 +149,7 @@ class Config:
             max_in_flight=None if self.max_in_flight is None else of(self.max_in_flight),
             idle=of(self.idle),
             hostile=tuple((kind, of(number)) for kind, number in self.hostile),
+            abort_on=(),
             share=(index, count),
         )
 

@@ -17,7 +17,7 @@ from .judge.thresholds import Measured, Threshold, parse
 from .judge.verdict import Figures, Verdict, judge
 from .measure.accept_queue import retried
 from .measure.errors import CONNECT_TIMEOUT, FD_LIMIT, NAMES, PORTS_EXHAUSTED
-from .measure.histogram import Histogram
+from .measure.histogram import Histogram, merged
 from .measure.ledger import Accounting, Connections, Ledger
 
 __all__ = ["Outcome", "together"]
@@ -25,7 +25,7 @@ __all__ = ["Outcome", "together"]
 _SECOND = 1e9  # nanoseconds
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One run, measured. Seconds, bytes and counts; histograms are of nanoseconds.
 
@@ -154,24 +154,21 @@ class Outcome:
         return count / self.duration_s if self.duration_s > 0 else 0.0
 
 
-def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> Outcome:
+def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str, server_cpu: float | None = None) -> Outcome:
     """The run that several workers made together: sums, merged histograms, and the busiest core."""
     first = outcomes[0]
     digest = hashlib.sha256(fingerprint.encode())
     if config.rate is not None:
         digest.update(first.schedule_of_times)  # the same in all of them
-    for other in outcomes[1:]:
-        first.measured.merge(other.measured)
-        first.warmup.merge(other.warmup)
-        first.connections.merge(other.connections)
-        first.loop_lag.merge(other.loop_lag)
-        first.send_delay.merge(other.send_delay)
     return replace(
         first,
         config=config,
         schedule_sha256=digest.hexdigest(),
         started_at=min(outcome.started_at for outcome in outcomes),
+        measured=Ledger.together([outcome.measured for outcome in outcomes]),
+        warmup=Ledger.together([outcome.warmup for outcome in outcomes]),
         accounting=Accounting(*(sum(column) for column in zip(*(o.accounting for o in outcomes), strict=True))),
+        connections=Connections.together([outcome.connections for outcome in outcomes]),
         duration_s=max(outcome.duration_s for outcome in outcomes),
         window_ok=sum(outcome.window_ok for outcome in outcomes),
         window_replies=sum(outcome.window_replies for outcome in outcomes),
@@ -182,6 +179,9 @@ def together(outcomes: Sequence[Outcome], config: Config, fingerprint: str) -> O
         bytes_received=sum(outcome.bytes_received for outcome in outcomes),
         cpu=max(outcome.cpu for outcome in outcomes),
         run_delay=max(outcome.run_delay for outcome in outcomes),
+        loop_lag=merged(outcome.loop_lag for outcome in outcomes),
+        send_delay=merged(outcome.send_delay for outcome in outcomes),
+        server_cpu=server_cpu,
         # one count for the whole machine, which each of them has seen rise
         listen_overflows=max((o.listen_overflows for o in outcomes if o.listen_overflows is not None), default=None),
     )

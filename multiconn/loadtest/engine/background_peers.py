@@ -34,7 +34,7 @@ from protocol.frames import encode_header
 
 from ..config import Config
 from .dialler import Dialler
-from .slots import bound_endpoints
+from .source_addresses import bound_endpoints
 from .workload import Workload
 
 __all__ = ["KINDS", "BackgroundPeers"]

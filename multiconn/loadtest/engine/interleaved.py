@@ -31,9 +31,9 @@ from eventloop import Address, Endpoint
 
 from ..config import Config
 from ..judge.compare import Slice, slice_of
-from ..judge.thresholds import Abort, parse
-from ..measure.intervals import OVER, Interval, Plan, Sink
+from ..measure.intervals import OVER, Interval
 from ..outcome import Outcome
+from ..sink import Plan, Sink
 from .runner import Runner
 
 __all__ = ["SETTLING", "InterleavedRun", "order_of", "settling_of"]
@@ -99,15 +99,11 @@ class InterleavedRun:
         self._on_pair = on_pair
         self._kept = {side: _KeptSlices() for side in targets}
         self._runners = {
-            side: Runner(config, address, endpoints, [*sinks[side], self._kept[side]])
+            side: Runner(config, address, endpoints, [*sinks[side], self._kept[side]], cores=0)  # more are no way out
             for side, (address, endpoints) in targets.items()
         }
         self._current: Runner | None = None
         self._interrupted: int | None = None
-        if config.abort_on:
-            expressions = [parse(text) for text in config.abort_on]
-            for runner in self._runners.values():
-                runner.sinks.append(Abort(expressions, runner.abort))
 
     @property
     def slices(self) -> dict[str, list[Slice]]:
@@ -127,14 +123,12 @@ class InterleavedRun:
             if not self._ended():
                 self._take_turns()
             whole = len(self.order) == 2 * self.pairs
-            outcomes = {side: runner.leave(whole=whole) for side, runner in self._runners.items()}
+            return {
+                side: runner.leave(whole=whole, interrupted=self._interrupted) for side, runner in self._runners.items()
+            }
         finally:
             for runner in self._runners.values():
                 runner.close()
-        for outcome in outcomes.values():
-            outcome.interrupted = self._interrupted
-            outcome.cores = 0  # more processes are no way out here
-        return outcomes
 
     def _take_turns(self) -> None:
         chance = random.Random(f"turns {self._config.seed}")

@@ -20,7 +20,7 @@ Rules:
 * `achieved` counts the replies that came within the window, whenever their requests were sent:
   those the warm-up left in flight stand for those that the window leaves. A window that ends with the last of
   so many requests leaves none; it counts their replies alone.
-* `gate` decides when the load begins once everybody is connected: several workers begin together.
+* `on_connected` decides when the load begins once all are connected: several workers begin together.
 * An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
 Not here: who connects (`engine.slots`), what leaves when (`engine.senders`), what came back (`engine.collector`).
@@ -41,20 +41,24 @@ from libclient.owner import Shared
 from protocol.states import Observer
 
 from ..config import Config
+from ..judge.thresholds import abort_reason, parse
 from ..measure.accept_queue import listen_overflows
 from ..measure.gauges import Gauges
-from ..measure.histogram import Histogram
-from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, PAUSED, WARMUP, Sink
-from ..measure.server_cpu_monitor import is_local, usable_cores
+from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, PAUSED, WARMUP
+from ..measure.server_cpu_monitor import ServerCpuMonitor, is_local, usable_cores
 from ..outcome import Outcome
+from ..sink import Sink
 from .background_peers import BackgroundPeers
 from .collector import Collector
 from .interval_recorder import IntervalRecorder
+from .ledgers import NEVER, Ledgers
 from .precise_selector import precise_selector
 from .schedule import Schedule
 from .senders import ClosedSender, OpenSender, Sender
-from .slot import NEVER, Slot
-from .slots import Slots, open_bound_socket
+from .slot import Slot
+from .slots import Slots
+from .source_addresses import open_bound_socket
+from .window import Counted, Window
 from .workload import Workload
 
 __all__ = ["Runner"]
@@ -77,8 +81,11 @@ clock = time.monotonic_ns
 class Runner:
     """One run; `run` does it and `interrupt` (from a signal handler) ends it early.
 
-    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together;
-    `selector`, `observer` and `tap` stand where a trace of its connections is written (`libclient.Shared`).
+    `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together. `on_connected` is
+    called once the first connection of every slot has opened or failed, and decides when the load begins (`begin`);
+    without it that is at once. `server` watches the processor time of the server where that is known; `cores` are
+    those that a generator may use (0: more are no way out). `selector`, `observer` and `tap` stand where a trace
+    of its connections is written (`libclient.Shared`).
     Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """
 
@@ -88,70 +95,77 @@ class Runner:
         target: Address,
         endpoints: Sequence[Endpoint],
         sinks: Sequence[Sink] = (),
-        began: int | None = None,
         *,
+        began: int | None = None,
+        on_connected: Callable[[], None] | None = None,
+        server: ServerCpuMonitor | None = None,
+        cores: int | None = None,
         selector: Callable[[BaseSelector | None], BaseSelector | None] = lambda inner: inner,
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Any, Any], Any] | None = None,
     ) -> None:
-        self.config = config
-        self.target = target
-        self.sinks = list(sinks)
         self.phase = CONNECTING
-        self.interrupted: int | None = None
-        self.aborted: str | None = None
-        self.stopped: str | None = None
-        self.gate: Callable[[], None] = lambda: self.begin(clock())
-        self.workload = Workload(config)
-        self.local = all(is_local(endpoint) for endpoint in endpoints)
-        self.began = clock() if began is None else began
         self.loop = EventLoop(selector(precise_selector() if config.rate is not None else None))
-        self.collector = Collector(config, self.workload.actions, clock, self.began)
-        self.shared = Shared(
+        self._config = config
+        self._target = target
+        self._sinks = list(sinks)
+        self._on_connected = on_connected
+        self._server = server
+        self._cores = usable_cores() if cores is None else cores
+        self._abort_on = [parse(text) for text in config.abort_on]
+        self._signal: int | None = None
+        self._aborted: str | None = None
+        self._stopped: str | None = None
+        self._local = all(is_local(endpoint) for endpoint in endpoints)
+        self._workload = Workload(config)
+        self.ledgers = Ledgers(config, self._workload.actions, clock, clock() if began is None else began)
+        self._schedule = self._make_schedule()
+        slots = [Slot(number) for number in range(config.connections)]
+        self._sender: Sender
+        if self._schedule is None:
+            self._sender = ClosedSender(config, self._workload, self.ledgers, slots, self.loop)
+        else:
+            self._sender = OpenSender(config, self._workload, self.ledgers, self.loop, self._schedule)
+        collector = Collector(self.ledgers, config.verify, self._answered)
+        self._shared = Shared(
             self.loop,
             timeout=config.timeout,
             connect_timeout=config.connect_timeout,
             linger=LINGER,
             open_socket=open_bound_socket,
-            take_replies=self.collector.take,
+            take_replies=collector.take,
             observer=observer,
             tap=tap,
         )
-        self.slots = Slots(config, target, endpoints, self.shared, self.collector, self)
-        self.schedule = self._schedule()
-        self.sender: Sender
-        everyone = (config, self.workload, self.collector, self.slots.all, self.loop)
-        if self.schedule is None:
-            self.sender = ClosedSender(*everyone)
-        else:
-            self.sender = OpenSender(*everyone, self.schedule)
-        self.slots.sender = self.sender
-        self.collector.sender = _Answered(self)
-        self.background_peers = BackgroundPeers(config, self.loop, self.shared, endpoints, self.workload)
-        self.gauges = Gauges(self.loop)
+        self.slots = Slots(
+            config, target, endpoints, self._shared, self.ledgers, slots, self._sender, collector.response, self
+        )
+        self.background_peers = BackgroundPeers(config, self.loop, self._shared, endpoints, self._workload)
+        self._gauges = Gauges(self.loop)
+        self._recorder = IntervalRecorder(
+            self.ledgers, self.slots, self._sender, self._shared, self.background_peers, self._gauges
+        )
+        self._window = Window()
+        self._every = config.reconnect_every
+        self._greets = config.connections / config.connect_rate > SPEAK_FROM  # each connection, as it opens
         self._greeting = self.loop.timeout_queue(SPEAK_EVERY, self._speak)
         self._profile = config.load
         self._load_began = 0
-        self._window_ok = self._window_replies = 0
-        self._bytes = (0, 0)  # sent and received within the window
-        self._before = (0, 0, 0, 0)  # right replies, replies, bytes sent and received when the window began
         self._visit: float | None = None  # seconds to measure in this visit
         self._held: int | None = None  # when the last visit's load ended
         self._started_at = datetime.now(UTC)
-        self._recorder = IntervalRecorder(self)
         self._overflows: int | None = None  # of accept queues on this machine, before the first connection
         self._timer: Timer | None = None  # of the interval
         self._due = 0.0
-        self.send_delay = Histogram()
 
-    def _schedule(self) -> Schedule | None:
-        config = self.config
+    def _make_schedule(self) -> Schedule | None:
+        config = self._config
         if config.rate is None:
             return None
         end = None if config.duration is None else config.warmup + config.duration
         return Schedule(
             config.load,
-            kinds=lambda: self.workload.numbers(config.seed),
+            kinds=lambda: self._workload.numbers(config.seed),
             arrival=config.arrival,
             seed=config.seed,
             end=end,
@@ -172,71 +186,67 @@ class Runner:
         return self._outcome()
 
     def _open(self) -> None:
-        config = self.config
         self._started_at = datetime.now(UTC)
         self._overflows = listen_overflows()
-        if config.connections / config.connect_rate > SPEAK_FROM:
-            self.slots.greeting = self._greet
-        self.gauges.probe()
+        self._gauges.probe()
         self.background_peers.begin()
         self.slots.begin()
-        self._beat_on()
+        self._restart_timer()
 
     def close(self) -> None:
         """Leave nothing open, whatever happened. Twice is once."""
         gc.unfreeze()
-        for slot in self.slots.all:
-            if slot.message is not None:  # only after an exception
-                slot.message.abort()
+        self.slots.abort()  # there are connections only after an exception
         self.background_peers.close()
         self.loop.close()
 
     def _outcome(self) -> Outcome:
-        collector, gauges = self.collector, self.gauges
-        collector.close()
-        measured, warmup = collector.measured, collector.warmup
+        ledgers, gauges, window = self.ledgers, self._gauges, self._window.total
+        ledgers.close()
+        measured, warmup = ledgers.measured, ledgers.warmup
         warmup.take_recent()
         scheduled = None
-        if self.schedule is not None:
-            scheduled = self.schedule.taken - (warmup.sent + warmup.dropped - self.sender.greeted)
+        if self._schedule is not None:
+            scheduled = self._schedule.taken - (warmup.sent + warmup.dropped - self._sender.greeted)
         return Outcome(
-            config=self.config,
-            target=str(self.target),
+            config=self._config,
+            target=str(self._target),
             started_at=self._started_at,
             measured=measured,
             warmup=warmup,
             accounting=measured.balance(self.slots.in_flight_at_end, scheduled),
-            connections=collector.connections,
+            connections=ledgers.connections,
             schedule_sha256=self._fingerprint(),
-            schedule_of_times=b"" if self.schedule is None else self.schedule.sha256,
+            schedule_of_times=b"" if self._schedule is None else self._schedule.sha256,
             duration_s=gauges.duration_s,
-            window_ok=self._window_ok,
-            window_replies=self._window_replies,
-            interrupted=self.interrupted,
-            aborted=self.aborted,
-            stopped=self.stopped,
-            bytes_sent=self._bytes[0],
-            bytes_received=self._bytes[1],
+            window_ok=window.ok,
+            window_replies=window.replies,
+            interrupted=self._signal,
+            aborted=self._aborted,
+            stopped=self._stopped,
+            bytes_sent=window.bytes_sent,
+            bytes_received=window.bytes_received,
             cpu=gauges.cpu,
             run_delay=gauges.run_delay,
             loop_lag=gauges.loop_lag,
-            send_delay=self.send_delay,
-            local=self.local,
-            cores=usable_cores(),
-            unknown=self.workload.unknown,
+            send_delay=self._recorder.send_delay,
+            local=self._local,
+            cores=self._cores,
+            server_cpu=None if self._server is None else self._server.cpu,
+            unknown=self._workload.unknown,
             listen_overflows=self._overflowed(),
         )
 
     def _overflowed(self) -> int | None:
         """By how much the count rose since the run began."""
-        now = listen_overflows() if self.local else None
+        now = listen_overflows() if self._local else None
         return now - self._overflows if now is not None and self._overflows is not None else None
 
     def _fingerprint(self) -> str:
         """Of the options that make the schedule, the requests, and (open) all intended times."""
-        digest = hashlib.sha256(self.workload.fingerprint(*self.config.paced).encode())
-        if self.schedule is not None:
-            digest.update(self.schedule.sha256)
+        digest = hashlib.sha256(self._workload.fingerprint(*self._config.paced).encode())
+        if self._schedule is not None:
+            digest.update(self._schedule.sha256)
         return digest.hexdigest()
 
     def interrupt(self, number: int) -> None:
@@ -244,21 +254,26 @@ class Runner:
         self.loop.call_soon_threadsafe(self._interrupted, number)
 
     def _interrupted(self, number: int) -> None:
-        self.interrupted = number
+        self._signal = number
         self._finish()
 
     def abort(self, why: str) -> None:
         """`--abort-on` applies: the same, from a sink."""
-        if self.aborted is None:
-            self.aborted = why
+        if self._aborted is None:
+            self._aborted = why
             self.loop.call_soon(self._finish)
 
     # --- phases ----------------------------------------------------------------------------
 
+    def opened(self, slot: Slot) -> None:
+        """`Slots`: a connection is there."""
+        if self._greets:
+            self._greet(slot)
+
     def _greet(self, slot: Slot) -> None:
-        """A connection is there and the others are not."""
+        """The others are not there yet."""
         if self.phase is CONNECTING:
-            self.sender.greet(slot)
+            self._sender.greet(slot)
             self._greeting.start(slot)
 
     def _speak(self, slot: Slot) -> None:
@@ -269,11 +284,14 @@ class Runner:
         """`Slots`: the first connection of every slot has opened or failed: the load may begin."""
         if self.phase is not CONNECTING:
             return
-        if not self.collector.connections.open_now and not self.collector.connections.opened:
+        if not self.ledgers.connections.open_now and not self.ledgers.connections.opened:
             self._over()
             return
-        self.slots.greeting = None
-        self.gate()
+        self._greets = False
+        if self._on_connected is None:
+            self.begin(clock())
+        else:
+            self._on_connected()
 
     def begin(self, at: int) -> None:
         """The load begins at `at` (ns)."""
@@ -286,13 +304,13 @@ class Runner:
     def _begin(self, at: int) -> None:
         if self.phase is not CONNECTING:
             return
-        self._turn_page()
+        self._begin_interval()
         gc.collect()
         gc.freeze()  # what lives now lives to the end: collections need not look at it again
-        config = self.config
+        config = self._config
         self._load_began = at = max(at, clock())
-        if self.schedule is not None:
-            self.collector.measured_from = at + int(config.warmup * 1e9)
+        if self._schedule is not None:
+            self.ledgers.measure_from(at + int(config.warmup * 1e9))
         if config.stages and config.rate is None:
             self.loop.call_later(STAGE_STEP, self._follow_stages)
         if config.warmup:
@@ -300,33 +318,30 @@ class Runner:
             self.loop.call_at((at + int(config.warmup * 1e9)) / 1e9, self._measure)
         else:
             self._measure()
-        self.sender.begin(at)
+        self._sender.begin(at)
 
     def _measure(self) -> None:
         if self.phase is OVER or self.phase is DRAINING:
             return  # interrupted meanwhile
-        self._turn_page()
+        self._begin_interval()
         self.phase = MEASURING
-        collector, config = self.collector, self.config
-        self._before = self._counted()
-        self.sender.send_delay = Histogram()
-        self.gauges.start()
+        config = self._config
+        self._window.open(self._counted())
+        self._gauges.start()
         now = clock()
-        if isinstance(self.sender, ClosedSender):
-            self.sender.left = config.requests
-            collector.measured_from = now
-        begins = now if self.schedule is None else collector.measured_from  # the schedule waits for nobody
+        self._sender.measure(now)
+        begins = now if self._schedule is None else self.ledgers.measured_from  # the schedule waits for nobody
         if self._visit is not None:
             self.loop.call_at(begins / 1e9 + self._visit, self._end_visit)
         elif config.duration is not None:
             self.loop.call_at(begins / 1e9 + config.duration, self._finish)
-        self.sender.refresh()
+        self._sender.refresh()
 
-    def _counted(self) -> tuple[int, int, int, int]:
-        """All so far: right replies, replies, bytes sent and received."""
-        warmup, measured = self.collector.warmup, self.collector.measured
+    def _counted(self) -> Counted:
+        """All so far."""
+        warmup, measured = self.ledgers.warmup, self.ledgers.measured
         replies = warmup.replies + measured.replies
-        return warmup.ok + measured.ok, replies, self.shared.bytes_sent, self.shared.bytes_received
+        return Counted(warmup.ok + measured.ok, replies, self._shared.bytes_sent, self._shared.bytes_received)
 
     def _follow_stages(self) -> None:
         if self.phase in (WARMUP, MEASURING):
@@ -345,47 +360,42 @@ class Runner:
         self._visit = None
         self.slots.stop_replacing()
         self.background_peers.close()
-        self.loop.call_later(self.config.drain, self._over)
+        self.loop.call_later(self._config.drain, self._over)
         self.ended()
 
     def _hold(self) -> None:
         """The measured window ends, or pauses: nothing is sent any more."""
-        self.gauges.stop()
-        self.send_delay.merge(self.sender.send_delay)
-        ok, replies, sent, received = (now - then for now, then in zip(self._counted(), self._before, strict=True))
-        measured = self.collector.measured
-        whole = self.sender.exhausted and measured.sent == measured.ok + measured.failed
-        if self.config.requests is not None and whole:
-            ok, replies = measured.ok, measured.replies
-        self._window_ok += ok
-        self._window_replies += replies
-        self._bytes = (self._bytes[0] + sent, self._bytes[1] + received)
+        self._gauges.stop()
+        measured = self.ledgers.measured
+        whole = self._sender.exhausted and measured.sent == measured.ok + measured.failed
+        by_count = self._config.requests is not None and whole
+        self._window.close(self._counted(), replies=(measured.ok, measured.replies) if by_count else None)
         self._held = clock()
-        self.sender.stop(self._held)
-        self._turn_page()
+        self._sender.stop(self._held)
+        self._begin_interval()
         self.phase = DRAINING
 
     def ended(self) -> None:
         """Go on to the next phase if every measured request had its outcome and no more may be sent."""
-        measured = self.collector.measured
+        measured = self.ledgers.measured
         if measured.sent == measured.ok + measured.failed:
             if self.phase is DRAINING and self._visit is not None:
                 self._pause_when_answered()
             elif self.phase is DRAINING:
                 self._over()
-            elif self.phase is MEASURING and self.sender.exhausted and self.config.requests is not None:
+            elif self.phase is MEASURING and self._sender.exhausted and self._config.requests is not None:
                 self._finish()
         if self.phase is MEASURING and self.slots.hopeless:
-            self.stopped = "given up: every connection has ended, and none is replaced (--no-reconnect-on-error)"
+            self._stopped = "given up: every connection has ended, and none is replaced (--no-reconnect-on-error)"
             self._finish()
 
     def _over(self) -> None:
         if self.phase is OVER:
             return
-        self.sender.stop(clock())
-        self._turn_page()
+        self._sender.stop(clock())
+        self._begin_interval()
         self.phase = OVER
-        self.gauges.end()
+        self._gauges.end()
         self.background_peers.close()
         self.slots.close()
 
@@ -397,7 +407,7 @@ class Runner:
 
     def connect(self) -> None:
         """Open the connections, and rest. OVER afterwards if there is none."""
-        self.gate = self.loop.stop
+        self._on_connected = self.loop.stop
         self._open()
         self.loop.run()
         if self.phase is CONNECTING:
@@ -416,7 +426,7 @@ class Runner:
     def _begin_visit(self, settle: float) -> None:
         if self.phase is not PAUSED:
             return  # interrupted meanwhile
-        self._turn_page()
+        self._begin_interval()
         if self._held is None:
             gc.collect()
             gc.freeze()
@@ -424,11 +434,11 @@ class Runner:
         else:
             now = clock()
             self._load_began += now - self._held  # as if no time had passed
-        self.gauges.probe()
+        self._gauges.probe()
         self.phase = WARMUP
-        self.collector.measured_from = NEVER if self.schedule is None else now + int(settle * 1e9)
+        self.ledgers.measure_from(NEVER if self._schedule is None else now + int(settle * 1e9))
         self.loop.call_at(now / 1e9 + settle, self._measure)
-        self.sender.begin(self._load_began)
+        self._sender.begin(self._load_began)
 
     def _end_visit(self) -> None:
         if self.phase is MEASURING:
@@ -437,26 +447,29 @@ class Runner:
 
     def _pause_when_answered(self) -> None:
         """Every measured request has its outcome: rest, once those before them have theirs."""
-        warmup = self.collector.warmup
+        warmup = self.ledgers.warmup
         if warmup.sent == warmup.ok + warmup.failed:
             self._pause()
             self.loop.stop()
 
     def _pause(self) -> None:
-        self._tell()
+        self._emit()
         self.phase = PAUSED
-        self.gauges.end()
+        self._gauges.end()
         if self._timer is not None:
             self._timer.cancel()
 
-    def leave(self, *, whole: bool = False) -> Outcome:
-        """After the last visit: close the connections; the books of all visits together.
+    def leave(self, *, whole: bool = False, interrupted: int | None = None) -> Outcome:
+        """After the last visit: close the connections; what came out of all visits together.
 
-        `whole`: all visits were made. A turn is some milliseconds short or long, and so would the fingerprint be of
-        an open schedule that ends with the last one.
+        `interrupted`: the signal that ended it while the other one was visited. `whole`: all visits were made. A turn
+        is some milliseconds short or long, and so would the fingerprint be of an open schedule that ends with the
+        last one.
         """
-        if whole and self.schedule is not None:
-            self.schedule.run_out()
+        if interrupted is not None:
+            self._signal = interrupted
+        if whole and self._schedule is not None:
+            self._schedule.run_out()
         if self.phase is not OVER:
             self.loop.call_soon(self._over)
             self.loop.run()
@@ -465,57 +478,53 @@ class Runner:
 
     # --- intervals -------------------------------------------------------------------------------
 
-    def _beat_on(self) -> None:
+    def _restart_timer(self) -> None:
         """The next interval begins now."""
         if self._timer is not None:
             self._timer.cancel()
-        self._due = self.loop.clock() + self.config.interval
+        self._due = self.loop.clock() + self._config.interval
         self._timer = self.loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
-        self._tell()
-        self._due += self.config.interval  # not from now: a late line must not delay all that follow
+        self._emit()
+        self._due += self._config.interval  # not from now: a late line must not delay all that follow
         self._timer = self.loop.call_at(self._due, self._tick)
-        if self.config.duration is None and self.collector.connections.open_now == 0 and self.phase is not CONNECTING:
+        if self._config.duration is None and self.ledgers.connections.open_now == 0 and self.phase is not CONNECTING:
             silent = self.loop.now - self.slots.deserted
             if silent >= GIVE_UP_AFTER:
-                self.stopped = f"given up: no connection could be made for {silent:.0f} s"
+                self._stopped = f"given up: no connection could be made for {silent:.0f} s"
                 self._finish()
 
-    def _turn_page(self) -> None:
+    def _begin_interval(self) -> None:
         """A phase ends: no interval belongs to two."""
-        self._tell()
-        self._beat_on()
+        self._emit()
+        self._restart_timer()
 
-    def target_rate(self, now: int) -> float | None:
+    def _target_rate(self, now: int) -> float | None:
         """The rate asked for at a time; None in a closed run. A worker's is its share."""
-        if self.config.rate is None:
+        if self._config.rate is None:
             return None
-        return self._profile.at((now - self._load_began) / 1e9) / self.config.share[1]
+        return self._profile.at((now - self._load_began) / 1e9) / self._config.share[1]
 
-    def _tell(self) -> None:
-        interval = self._recorder.take(clock())
+    def _emit(self) -> None:
+        now = clock()
+        interval = self._recorder.take(now, self.phase, self._target_rate(now))
         if self.phase is PAUSED:
-            return  # somebody else's time belongs to no interval
-        for sink in self.sinks:
+            return  # the other run's time belongs to no interval
+        if self._server is not None:
+            self._server.interval(interval)
+        for sink in self._sinks:
             sink.interval(interval)
+        why = abort_reason(self._abort_on, interval)
+        if why is not None:
+            self.abort(why)
 
+    # --- replies ---------------------------------------------------------------------------------
 
-class _Answered:
-    """What follows a reply: the next request, the connection's end, or the run's."""
-
-    __slots__ = ("_every", "_run", "_sender", "_slots")
-
-    def __init__(self, run: Runner) -> None:
-        self._run = run
-        self._sender = run.sender
-        self._slots = run.slots
-        self._every = run.config.reconnect_every
-
-    def answered(self, slot: Slot, count: int, now: int) -> None:
+    def _answered(self, slot: Slot, count: int, now: int) -> None:
+        """What follows `count` replies: the next request, the connection's end, or the run's."""
         self._sender.answered(slot, count, now)
         if self._every is not None:
-            self._slots.retire(slot)
-        run = self._run
-        if run.phase is DRAINING or self._sender.exhausted:
-            run.ended()
+            self.slots.retire(slot)
+        if self.phase is DRAINING or self._sender.exhausted:
+            self.ended()

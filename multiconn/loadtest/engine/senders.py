@@ -20,7 +20,7 @@ Rules:
 * `send_delay` is how late requests left that had room: the generator's own lateness, nobody else's.
 * What leaves one connection in one turn leaves in one send.
 
-Not here: the times (`engine.schedule`), the books (`measure.ledger`), who connects (`engine.slots`).
+Not here: the times (`engine.schedule`), the ledgers (`engine.ledgers`), who connects (`engine.slots`).
 """
 
 from __future__ import annotations
@@ -35,40 +35,46 @@ from libclient.owner import Pair
 
 from ..config import DROP, Config
 from ..measure.histogram import Histogram
-from .collector import Collector, Context
+from ..measure.ledger import SENT
+from .ledgers import Ledgers
 from .schedule import Schedule
 from .slot import Slot
-from .workload import Prepared, Workload
+from .workload import Context, Prepared, Workload
 
 __all__ = ["ClosedSender", "OpenSender", "Sender"]
 
 
 class _Common:
-    """What both models do alike. `in_flight` requests were sent and have no outcome."""
+    """What both models do alike. `greeted` requests were sent before the load began."""
 
-    def __init__(self, config: Config, collector: Collector, slots: Sequence[Slot]) -> None:
-        self.config = config
-        self.collector = collector
-        self.slots = slots
+    def __init__(self, config: Config, ledgers: Ledgers, requests: Iterator[Prepared]) -> None:
         self.sending = False
         self.greeted = 0
+        self._config = config
+        self._ledgers = ledgers
+        self._clock = ledgers.clock
         self._every = config.reconnect_every
-        self._requests: Iterator[Prepared] = iter(())
+        self._requests = requests
+        self._send_delay = Histogram()
+
+    def take_send_delay(self) -> Histogram:
+        """How late what had room left, since the last call; always empty in a closed run."""
+        taken, self._send_delay = self._send_delay, Histogram()
+        return taken
 
     def room(self, slot: Slot) -> int:
         """How many more requests the connection in `slot` takes now."""
         message = slot.message
         if message is None or not message.usable:
             return 0
-        room = (self.config.pipeline if message.granted else 1) - slot.out - slot.thinking
+        room = (self._config.pipeline if message.granted else 1) - slot.out - slot.thinking
         if self._every is not None:
             room = min(room, self._every - slot.sent)
         return room
 
     def pair(self, slot: Slot, prepared: Prepared, context: Context) -> Pair:
         """The request with its context, counted as the connection's; its last one says so."""
-        slot.out += 1
-        slot.sent += 1
+        slot.sending(1)
         if slot.sent == self._every and self._every > 1:
             return prepared.last, context
         return prepared.outgoing, context
@@ -76,45 +82,43 @@ class _Common:
     def greet(self, slot: Slot) -> None:
         """Say one thing before the load begins: a server closes what connects and is silent for long."""
         if self.room(slot) > 0 and slot.message is not None and not slot.out:
-            now = self.collector.clock()
+            now = self._clock()
             prepared = next(self._requests)
             self.greeted += 1
-            self._count_sent(prepared, now)
+            self._ledgers.count_sent(prepared, now)
             slot.message.send(*self.pair(slot, prepared, (prepared, now, now)))
-
-    def _count_sent(self, prepared: Prepared, intended: int, times: int = 1) -> None:
-        ledger = self.collector.ledger_of(intended)
-        ledger.sent += times
-        if self.collector.mixed:
-            ledger.by_action[prepared.action][0] += times
 
 
 class ClosedSender(_Common):
-    """Replies set the pace. `left` requests may still be sent; None: any number."""
+    """Replies set the pace, on all of `slots`."""
 
     def __init__(
-        self, config: Config, workload: Workload, collector: Collector, slots: Sequence[Slot], loop: EventLoop
+        self, config: Config, workload: Workload, ledgers: Ledgers, slots: Sequence[Slot], loop: EventLoop
     ) -> None:
-        super().__init__(config, collector, slots)
-        self.left: int | None = None
-        self.send_delay = Histogram()
+        super().__init__(config, ledgers, workload.endless(f"{config.seed} {config.share[0]}"))
+        self._slots = slots
+        self._left: int | None = None  # so many may still be sent; None: any number
         self._loop = loop
-        self._requests = workload.endless(f"{config.seed} {config.share[0]}")
         self._thinks = config.think[1] > 0
         self._random = random.Random(f"think {config.seed} {config.share[0]}")
 
     @property
     def exhausted(self) -> bool:
         """Nothing more will be sent."""
-        return self.left == 0
+        return self._left == 0
 
     def begin(self, now: int) -> None:
         self.sending = True
         self.refresh()
 
+    def measure(self, now: int) -> None:
+        """The measured window begins: from `now` on, so many as are wanted may be sent."""
+        self._left = self._config.requests
+        self._ledgers.measure_from(now)
+
     def refresh(self) -> None:
         """There may be room on every connection (a phase has begun)."""
-        for slot in self.slots:
+        for slot in self._slots:
             if slot.open:
                 self.top_up(slot)
 
@@ -128,14 +132,13 @@ class ClosedSender(_Common):
         if not self._thinks:
             self.top_up(slot, now)
             return
-        low, high = self.config.think
+        low, high = self._config.think
         for _ in range(count):
-            slot.thinking += 1
+            slot.think()
             self._loop.call_later(self._random.uniform(low, high), self._thought, slot, slot.dialled)
 
     def _thought(self, slot: Slot, dialled: int) -> None:
-        if slot.dialled == dialled and slot.thinking:
-            slot.thinking -= 1
+        if slot.thought(dialled):
             self.top_up(slot)
 
     def top_up(self, slot: Slot, now: int = 0) -> None:
@@ -143,61 +146,57 @@ class ClosedSender(_Common):
         if not self.sending:
             return
         room = self.room(slot)
-        left = self.left
+        left = self._left
         if left is not None:
             room = min(room, left)
         if room <= 0:
             return
         if left is not None:
-            self.left = left - room
-        collector = self.collector
-        sent = now or collector.clock()
+            self._left = left - room
+        ledgers = self._ledgers
+        sent = now or self._clock()
         message = slot.message
         assert message is not None
         chosen = list(islice(self._requests, room))
         if self._every is None:
-            slot.out += room
-            slot.sent += room
+            slot.sending(room)
             pairs: Iterable[Pair] = [(prepared.outgoing, (prepared, sent, sent)) for prepared in chosen]
         else:
             pairs = [self.pair(slot, prepared, (prepared, sent, sent)) for prepared in chosen]
-        ledger = collector.measured if sent >= collector.measured_from else collector.warmup
-        ledger.sent += room
-        if collector.mixed:
+        ledger = ledgers.of(sent)
+        ledger.count_sent(room)
+        if ledgers.mixed:
             for prepared in chosen:
-                ledger.by_action[prepared.action][0] += 1
+                ledger.count_action(prepared.action, SENT)
         message.send_all(pairs)
 
     def lost(self, slot: Slot, unsent: Sequence[Context]) -> None:
         """What never left is as if it had not been taken."""
         for prepared, _, intended in unsent:
-            self._count_sent(prepared, intended, -1)
-            if self.left is not None and intended >= self.collector.measured_from:
-                self.left += 1
+            self._ledgers.count_sent(prepared, intended, -1)
+            if self._left is not None and intended >= self._ledgers.measured_from:
+                self._left += 1
 
     def waiting(self, now: int) -> int:
         return 0
 
 
 class OpenSender(_Common):
-    """The schedule sets the pace. `start` (ns) is its beginning."""
+    """The schedule sets the pace. `in_flight` requests were sent and have no outcome."""
 
     def __init__(
         self,
         config: Config,
         workload: Workload,
-        collector: Collector,
-        slots: Sequence[Slot],
+        ledgers: Ledgers,
         loop: EventLoop,
         schedule: Schedule,
     ) -> None:
-        super().__init__(config, collector, slots)
-        self.schedule = schedule
-        self.send_delay = Histogram()
-        self.start = 0
+        super().__init__(config, ledgers, workload.endless("greetings"))
         self.in_flight = 0
+        self._schedule = schedule
+        self._start = 0  # of the schedule, in nanoseconds
         self._prepared = workload.requests
-        self._requests = workload.endless("greetings")
         self._loop = loop
         self._limit = config.in_flight_limit
         self._drops = config.on_overrun == DROP
@@ -211,12 +210,15 @@ class OpenSender(_Common):
     @property
     def exhausted(self) -> bool:
         """Nothing more will be sent."""
-        return self.schedule.next_at is None and not self._returned
+        return self._schedule.next_at is None and not self._returned
 
     def begin(self, now: int) -> None:
-        self.start = now
+        self._start = now
         self.sending = True
         self.pump()
+
+    def measure(self, now: int) -> None:
+        """The measured window begins; what is meant to leave in it was known before."""
 
     def refresh(self) -> None:
         """A phase has begun: the schedule goes on."""
@@ -231,11 +233,11 @@ class OpenSender(_Common):
         for intended, _ in self._returned:
             self._drop(intended)
         self._returned.clear()
-        for at, _ in self.schedule.take_until(now - self.start):
-            self._drop(self.start + at)
+        for at, _ in self._schedule.take_until(now - self._start):
+            self._drop(self._start + at)
 
     def _drop(self, intended: int) -> None:
-        self.collector.ledger_of(intended).dropped += 1
+        self._ledgers.of(intended).count_dropped()
 
     # --- room --------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class OpenSender(_Common):
 
     def _list(self, slot: Slot) -> None:
         if not slot.listed and self.room(slot) > 0:
-            slot.listed = True
+            slot.enlist()
             self._free.append(slot)
         if self._blocked:
             self.pump()
@@ -257,7 +259,7 @@ class OpenSender(_Common):
         """What never left goes first when there is room again."""
         self.in_flight -= slot.out
         for prepared, _, intended in unsent:
-            self._count_sent(prepared, intended, -1)
+            self._ledgers.count_sent(prepared, intended, -1)
             if self.sending:
                 self._returned.append((intended, prepared))
             else:
@@ -280,7 +282,7 @@ class OpenSender(_Common):
                 if room > 1:
                     free.append(slot)
                 else:
-                    slot.listed = False
+                    slot.delist()
                 if room > 0:
                     return slot
         return None
@@ -292,11 +294,11 @@ class OpenSender(_Common):
         if not self.sending or self._pumping:
             return
         self._pumping = True
-        now = self.collector.clock()
+        now = self._clock()
         if self._blocked:
             self._blocked_until = now
             self._blocked = False
-        touched: list[Slot] = []
+        batches: dict[Slot, list[Pair]] = {}
         while (intended := self._due(now)) is not None:
             slot = self._next_slot()
             if slot is None and not self._drops:
@@ -306,15 +308,12 @@ class OpenSender(_Common):
             if slot is None:
                 self._drop(intended)
                 continue
-            if not slot.batch:
-                touched.append(slot)
-            slot.batch.append(self.pair(slot, prepared, (prepared, now, intended)))
+            batches.setdefault(slot, []).append(self.pair(slot, prepared, (prepared, now, intended)))
             self.in_flight += 1
-            self._count_sent(prepared, intended)
+            self._ledgers.count_sent(prepared, intended)
             if intended > self._blocked_until:
-                self.send_delay.record(now - intended)
-        for slot in touched:
-            batch, slot.batch = slot.batch, []
+                self._send_delay.record(now - intended)
+        for slot, batch in batches.items():
             assert slot.message is not None
             slot.message.send_all(batch)
         self._pumping = False
@@ -324,20 +323,20 @@ class OpenSender(_Common):
         """When the next request was meant to leave, if that is not later than `now`."""
         if self._returned:
             return self._returned[0][0]
-        at = self.schedule.next_at
-        if at is None or self.start + at > now:
+        at = self._schedule.next_at
+        if at is None or self._start + at > now:
             return None
-        return self.start + at
+        return self._start + at
 
     def _take(self) -> Prepared:
         if self._returned:
             return self._returned.popleft()[1]
-        return self._prepared[self.schedule.take()]
+        return self._prepared[self._schedule.take()]
 
     def _sleep(self) -> None:
         self._cancel()
-        if self.schedule.next_at is not None and not self._blocked:
-            self._timer = self._loop.call_at((self.start + self.schedule.next_at) / 1e9, self.pump)
+        if self._schedule.next_at is not None and not self._blocked:
+            self._timer = self._loop.call_at((self._start + self._schedule.next_at) / 1e9, self.pump)
 
     def _cancel(self) -> None:
         if self._timer is not None:
@@ -348,7 +347,7 @@ class OpenSender(_Common):
         """How many are due and have not left."""
         if not self.sending:
             return 0
-        return len(self._returned) + self.schedule.ahead(now - self.start)
+        return len(self._returned) + self._schedule.ahead(now - self._start)
 
 
 Sender = ClosedSender | OpenSender

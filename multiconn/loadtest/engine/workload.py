@@ -44,7 +44,7 @@ from ..config import FRAME, FULL, OFF, Config, Data, Size
 from ..measure.errors import BAD_CONTENT, SERVER_ERROR, VERIFY_MISMATCH
 from .data_file import BadData
 
-__all__ = ["DEFAULT_VALUE", "ENTRIES", "Prepared", "Workload", "expected_result", "read_data"]
+__all__ = ["DEFAULT_VALUE", "ENTRIES", "Context", "Fault", "Prepared", "Workload", "expected_result", "read_data"]
 
 #: The tutorial's three entries: facts of its server, which ours repeats.
 ENTRIES = {
@@ -67,8 +67,8 @@ _SHOWN = 120
 #: Numbers drawn at a time.
 _DRAWN = 256
 
-#: A verdict on a reply that is not right: the error's name and the details.
-Blame = tuple[str, str]
+#: What is wrong with a reply that is not right: the error's name and the details.
+Fault = tuple[str, str]
 
 
 # --- one request -----------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Prepared:
         self.learns = False  # once: a server whose right replies differ would have us learn for ever
         self.right = frame
 
-    def check(self, value: object, number: int) -> Blame | None:
+    def check(self, value: object, number: int) -> Fault | None:
         """None if `value`, a decoded reply, is right; it is the `number`th reply of its connection that counts."""
         if self.verify == OFF:
             return None
@@ -134,6 +134,10 @@ class Prepared:
         if self.expected is None:
             return None
         return VERIFY_MISMATCH, f"{self.action}: {_shown(value['result'])} where {_shown(self.expected)} is right"
+
+
+#: A request's context: what must come back, when it was sent, and when it was meant to be (ns).
+Context = tuple[Prepared, int, int]
 
 
 def same(value: object, expected: object) -> bool:

@@ -17,23 +17,23 @@ Rules:
 * A metric without a value (no reply yet) holds for no threshold, and aborts nothing.
 * What can't be read is refused before the run, with the words that are known.
 
-Not here: exit codes (`outcome`).
+Pure. Not here: exit codes, ending the run (`engine.runner`).
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from eventloop import parse_duration
 
 from ..measure.histogram import Histogram
-from ..measure.intervals import MEASURING, Interval, Plan
+from ..measure.intervals import MEASURING, Interval
 from ..quantity import plain_number
 
-__all__ = ["Abort", "Expression", "Measured", "Threshold", "parse"]
+__all__ = ["Expression", "Measured", "Threshold", "abort_reason", "of_interval", "parse"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -132,31 +132,23 @@ class Threshold(NamedTuple):
     ok: bool
 
 
-class Abort:
-    """A `Sink` that calls `abort(why)` after the first measured interval for which an expression is true."""
+def abort_reason(expressions: Sequence[Expression], interval: Interval) -> str | None:
+    """Why a run is to be aborted after this interval: the first of its `--abort-on` that is true of it; or None.
 
-    def __init__(self, expressions: list[Expression], abort: Callable[[str], object]) -> None:
-        self._expressions = expressions
-        self._abort = abort
-
-    def begin(self, plan: Plan) -> None:
-        """Nothing is known yet."""
-
-    def interval(self, interval: Interval) -> None:
-        if interval.phase != MEASURING or interval.seconds <= 0:
-            return
-        measured = of_interval(interval)
-        for expression in self._expressions:
-            observed = expression.observe(measured)
-            if observed is not None and expression.holds(observed):
-                self._abort(f"--abort-on {expression.text}: {observed:.4g} at {interval.t:.1f} s")
-                return
-
-    def end(self, outcome: object) -> None:
-        """Too late to abort."""
+    Only what is measured aborts a run.
+    """
+    if interval.phase != MEASURING or interval.seconds <= 0:
+        return None
+    measured = of_interval(interval)
+    for expression in expressions:
+        observed = expression.observe(measured)
+        if observed is not None and expression.holds(observed):
+            return f"--abort-on {expression.text}: {observed:.4g} at {interval.t:.1f} s"
+    return None
 
 
 def of_interval(interval: Interval) -> Measured:
+    """What expressions find in an interval, whose `seconds` are more than 0."""
     had_outcome = interval.ok + interval.failed
     target = interval.target
     return Measured(

@@ -29,7 +29,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-__all__ = ["BINS", "BUCKETS", "HIGHEST", "Histogram"]
+__all__ = ["BINS", "BUCKETS", "HIGHEST", "Histogram", "merged"]
 
 #: 2^10 bins per power of two: three significant digits need a resolution of at least 1000.
 _HALF_BITS = 10
@@ -168,6 +168,14 @@ class Histogram:
 
     def __repr__(self) -> str:
         return f"<Histogram {self.count} values, {self.min}..{self.max} ns>"
+
+
+def merged(histograms: Iterable[Histogram]) -> Histogram:
+    """One of its own that has all their values."""
+    whole = Histogram()
+    for histogram in histograms:
+        whole.merge(histogram)
+    return whole
 
 
 def rank_of(percent: float, total: int) -> int:

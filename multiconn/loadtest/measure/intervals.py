@@ -1,13 +1,7 @@
-"""What happened in the last interval, and who wants to know?
+"""What happened in the last interval of a run?
 
-A run is cut into intervals, about a second each; none belongs to two phases. Everything that
-watches a run is a `Sink` and sees the same `Interval`s: the plain lines, the live dashboard, the
-files, the check of `--abort-on`. With several worker processes an interval is the sum of theirs.
-
-    for sink in sinks:
-        sink.begin(plan)            # once, before the first connection
-        sink.interval(interval)     # each, in order, from the loop: be quick
-        sink.end(outcome)           # once, after a run that came to its end (also an interrupted one)
+A run consists of intervals, about a second each; none belongs to two phases. With several worker processes an interval
+is the sum of theirs.
 
 Rules:
 
@@ -15,27 +9,22 @@ Rules:
   the intervals with phase `measuring` and `draining`, added up, are the run's.
 * `t` is seconds from the run's beginning to the interval's end. Counts are of the interval;
   `in_flight`, `waiting` and the connections are how things stood at its end.
-* A sink must not raise. What it must tell the run (stop now) it tells by a callable it was given.
 
-Not here: cutting (`engine.interval_recorder`), the files (`output.files`), the words (`output.report`).
+Not here: taking one (`engine.interval_recorder`), who sees it (`sink`), how it is written (`output.records`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Any
 
 from .errors import Incident
-from .histogram import Histogram
-
-if TYPE_CHECKING:
-    from ..config import Config
-    from ..outcome import Outcome
+from .histogram import Histogram, merged
 
 __all__ = [
     *("CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "PAUSED", "WARMUP"),
-    *("Interval", "Plan", "Sink", "total"),
+    *("Interval", "sum_of_errors", "total"),
 ]
 
 CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measuring", "draining", "over"
@@ -46,15 +35,7 @@ PAUSED = "paused"
 MEASURED = (MEASURING, DRAINING)
 
 
-class Plan(NamedTuple):
-    """What is about to be done. `started_at` is seconds since 1970."""
-
-    config: Config
-    target: str
-    started_at: float
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """One slice of a run: seconds, counts, bytes, histograms of nanoseconds.
 
@@ -101,20 +82,9 @@ class Interval:
         return self.replies / self.seconds if self.seconds > 0 else 0.0
 
 
-class Sink(Protocol):
-    """Who watches a run."""
-
-    def begin(self, plan: Plan) -> None: ...
-
-    def interval(self, interval: Interval) -> None: ...
-
-    def end(self, outcome: Outcome) -> None: ...
-
-
-_SUMS = (
-    *("scheduled", "sent", "ok", "failed", "dropped", "replies", "in_flight", "waiting"),
-    *("connecting", "open", "wanted", "idle", "hostile", "bytes_sent", "bytes_received"),
-)
+_COUNTS = ("scheduled", "sent", "ok", "failed", "dropped", "replies", "bytes_sent", "bytes_received")
+#: How things stood at the end.
+_STATES = ("in_flight", "waiting", "connecting", "open", "wanted", "idle", "hostile")
 _HISTOGRAMS = ("response", "service", "failures", "loop_lag", "send_delay")
 
 
@@ -122,18 +92,33 @@ def total(parts: Sequence[Interval]) -> Interval:
     """One interval out of those of several workers: counts and histograms add, the busiest core is told."""
     if len(parts) == 1:
         return parts[0]
-    whole = Interval(max(part.t for part in parts), max(part.seconds for part in parts), parts[0].phase)
-    for part in parts:
-        for name in _SUMS:
-            setattr(whole, name, getattr(whole, name) + getattr(part, name))
-        for name in _HISTOGRAMS:
-            getattr(whole, name).merge(getattr(part, name))
-        for error, times in part.errors.items():
-            whole.errors[error] = whole.errors.get(error, 0) + times
-        whole.incidents += part.incidents
-    whole.incidents.sort(key=lambda named: named[1].at_s)
     targets = [part.target for part in parts if part.target is not None]
-    whole.target = sum(targets) if targets else None
-    whole.cpu = max(part.cpu for part in parts)
-    whole.run_delay = max(part.run_delay for part in parts)
+    sums: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in (*_COUNTS, *_STATES)}
+    return Interval(
+        t=max(part.t for part in parts),
+        seconds=max(part.seconds for part in parts),
+        phase=parts[0].phase,
+        target=sum(targets) if targets else None,
+        **_together(parts),
+        **sums,
+    )
+
+
+def _together(parts: Sequence[Interval]) -> dict[str, Any]:
+    """What adds up alike whether intervals are of the same time or follow each other."""
+    return {
+        "cpu": max(part.cpu for part in parts),
+        "run_delay": max(part.run_delay for part in parts),
+        "errors": sum_of_errors(part.errors for part in parts),
+        "incidents": sorted((kept for part in parts for kept in part.incidents), key=lambda named: named[1].at_s),
+        **{name: merged(getattr(part, name) for part in parts) for name in _HISTOGRAMS},
+    }
+
+
+def sum_of_errors(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """How often each name occurred, all together."""
+    whole: dict[str, int] = {}
+    for part in parts:
+        for error, times in part.items():
+            whole[error] = whole.get(error, 0) + times
     return whole

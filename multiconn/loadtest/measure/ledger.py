@@ -29,7 +29,10 @@ from typing import NamedTuple
 from .errors import Errors, Incident
 from .histogram import Histogram
 
-__all__ = ["Accounting", "AccountingError", "Connections", "Ledger"]
+__all__ = ["FAILED", "OK", "SENT", "Accounting", "AccountingError", "Connections", "Ledger"]
+
+#: What is counted of an action, in the order of `Ledger.by_action`.
+SENT, OK, FAILED = 0, 1, 2
 
 
 class AccountingError(AssertionError):
@@ -58,9 +61,8 @@ class Recent(NamedTuple):
 class Ledger:
     """The requests of one phase.
 
-    `sent` is counted by whoever sends (in line, once per batch), `dropped` likewise. `replies`
-    are whole replies, right or wrong; `response` is the latency of the good ones, `failures`
-    the time it took the others to fail. `by_action` has `[sent, ok, failed]` of each action.
+    `replies` are whole replies, right or wrong; `response` is the latency of the good ones, `failures`
+    the time it took the others to fail. `by_action` has `[sent, ok, failed]` of each of `actions`.
     """
 
     __slots__ = (
@@ -80,14 +82,14 @@ class Ledger:
         "service",
     )
 
-    def __init__(self, *, open: bool = False) -> None:
+    def __init__(self, actions: Sequence[str] = (), *, open: bool = False) -> None:
         self.open = open
         self.sent = 0
         self.dropped = 0
         self.ok = 0
         self.failed = 0
         self.replies = 0
-        self.by_action: dict[str, list[int]] = {}
+        self.by_action: dict[str, list[int]] = {action: [0, 0, 0] for action in actions}
         self.errors = Errors()
         self.failures = Histogram()
         self.response = Histogram()
@@ -99,6 +101,23 @@ class Ledger:
         self._response = Histogram()
         self._service = Histogram() if self.open else self._response
         self._failures = Histogram()
+
+    def count_sent(self, times: int) -> None:
+        """`times` requests were handed over; negative, if some of them never left."""
+        self.sent += times
+
+    def count_dropped(self) -> None:
+        """A request was due and never left."""
+        self.dropped += 1
+
+    def count_action(self, action: str, what: int, times: int = 1) -> None:
+        """`what` is SENT, OK or FAILED."""
+        self.by_action[action][what] += times
+
+    def only_action(self) -> None:
+        """There is one action, so it has all that was counted."""
+        for action in self.by_action:
+            self.by_action[action] = [self.sent, self.ok, self.failed]
 
     def answered(self, response: int, service: int, times: int = 1) -> None:
         """`times` requests got the right answer after so many nanoseconds."""
@@ -147,6 +166,14 @@ class Ledger:
             mine = self.by_action.setdefault(action, [0, 0, 0])
             mine[:] = [a + b for a, b in zip(mine, counts, strict=True)]
 
+    @classmethod
+    def together(cls, ledgers: Sequence[Ledger]) -> Ledger:
+        """That of several workers, all of them closed by `take_recent`."""
+        whole = cls(open=ledgers[0].open)
+        for ledger in ledgers:
+            whole.merge(ledger)
+        return whole
+
     def balance(self, in_flight: int, scheduled: int | None = None) -> Accounting:
         """Close the books. `in_flight` requests, counted independently, were still waiting.
 
@@ -190,6 +217,10 @@ class Connections:
     connect: Histogram = field(default_factory=Histogram)
     errors: Errors = field(default_factory=Errors)
 
+    def want(self, count: int) -> None:
+        """At least so many were asked for at a time."""
+        self.wanted = max(self.wanted, count)
+
     def opened_one(self, took: int, again: bool) -> None:
         """A connect succeeded after `took` nanoseconds."""
         self.opened += 1
@@ -201,6 +232,14 @@ class Connections:
     def closed_one(self, by_peer: bool) -> None:
         self.open_now -= 1
         self.closed_by_peer += by_peer
+
+    @classmethod
+    def together(cls, parts: Sequence[Connections]) -> Connections:
+        """Those of several workers."""
+        whole = cls()
+        for part in parts:
+            whole.merge(part)
+        return whole
 
     def merge(self, other: Connections) -> None:
         """Add another worker's. Peaks add too: all workers hold theirs at the same time."""

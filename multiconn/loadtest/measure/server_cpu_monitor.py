@@ -5,8 +5,7 @@ how much it takes only if it is our own child (`process.child`), whose processor
 So the verdict can say whether a generator at its limit met a server that waited for it, or one that
 was at its own.
 
-`ServerCpuMonitor` is a `Sink`: it looks at the end of each interval, and the intervals of the measured window
-are what it adds up.
+`ServerCpuMonitor` looks at the end of each interval, and the intervals of the measured window are what it adds up.
 
 Rules:
 
@@ -28,8 +27,7 @@ from pathlib import Path
 
 from eventloop import Endpoint
 
-from ..outcome import Outcome
-from .intervals import MEASURING, Interval, Plan
+from .intervals import MEASURING, Interval
 
 __all__ = ["ServerCpuMonitor", "is_local", "usable_cores"]
 
@@ -52,7 +50,7 @@ def usable_cores() -> int:
 
 
 class ServerCpuMonitor:
-    """A `Sink`: `cpu` is the process's share of a core over the measured window, None while nobody knows."""
+    """`cpu` is the process's share of a core over the measured window, None while nobody knows."""
 
     def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
         self._schedstat = proc / str(pid) / "schedstat"
@@ -70,14 +68,8 @@ class ServerCpuMonitor:
     def cpu(self) -> float | None:
         return self._spent / self._seconds if self._seconds > 0 else None
 
-    def begin(self, plan: Plan) -> None:
-        """The first interval begins later."""
-
     def interval(self, interval: Interval) -> None:
         last, self._last = self._last, self._ran()
         if interval.phase == MEASURING and last is not None and self._last is not None:
             self._spent += self._last - last
             self._seconds += interval.seconds
-
-    def end(self, outcome: Outcome) -> None:
-        outcome.server_cpu = self.cpu

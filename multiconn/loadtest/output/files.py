@@ -36,7 +36,8 @@ from protocol.printable import printable_json
 from ..measure import hdr
 from ..measure.errors import KEPT
 from ..measure.histogram import Histogram
-from ..measure.intervals import MEASURED, Interval, Plan
+from ..measure.intervals import MEASURED, Interval
+from ..sink import Plan
 from .records import incident_record, interval_record
 
 __all__ = [

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..measure.intervals import CONNECTING, Interval, Plan
+from ..measure.intervals import CONNECTING, Interval
 from ..outcome import Outcome
+from ..sink import Plan
 from .units import time_text
 
 __all__ = ["Lines", "line_of"]

@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..measure.histogram import Histogram, bounds_of, rank_of
-from ..measure.intervals import CONNECTING, MEASURED, MEASURING, WARMUP, Interval, Plan, Sink
+from ..measure.intervals import CONNECTING, MEASURED, MEASURING, WARMUP, Interval
+from ..sink import Plan, Sink
 from .report import header
 
 if TYPE_CHECKING:

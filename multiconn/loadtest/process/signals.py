@@ -30,22 +30,26 @@ class Quit(BaseException):
 class Interrupts:
     """SIGINT, SIGTERM and SIGHUP, for as long as the `with` block lasts.
 
-    `stop` is set while a run can be stopped gently; it is called from a signal handler with the
-    signal's number. Outside the main thread Python has no signal handlers and this does nothing.
+    `stop_by` says how a run is stopped gently, while one can be. Outside the main thread Python has no signal
+    handlers and this does nothing.
     """
 
     def __init__(self) -> None:
-        self.stop: Callable[[int], None] | None = None
+        self._stop: Callable[[int], None] | None = None
         self._first: int | None = None
         self._before: dict[int, object] = {}
+
+    def stop_by(self, stop: Callable[[int], None] | None) -> None:
+        """From now on the first signal calls `stop` with its number, from a signal handler; None: it quits."""
+        self._stop = stop
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             number = signal.SIGTERM
-        if self._first is not None or self.stop is None:
+        if self._first is not None or self._stop is None:
             raise Quit(self._first or number)
         self._first = number
-        self.stop(number)
+        self._stop(number)
 
     def __enter__(self) -> Interrupts:
         try:

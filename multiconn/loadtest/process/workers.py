@@ -26,6 +26,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from selectors import EVENT_READ
 from typing import Any
@@ -35,8 +36,11 @@ from eventloop import Address, Endpoint
 from ..config import Config
 from ..engine.runner import Runner, clock
 from ..engine.workload import Workload
-from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Interval, Plan, Sink, total
+from ..judge.thresholds import abort_reason, parse
+from ..measure.intervals import CONNECTING, DRAINING, MEASURING, OVER, WARMUP, Interval, total
+from ..measure.server_cpu_monitor import ServerCpuMonitor
 from ..outcome import Outcome, together
+from ..sink import Plan, Sink
 
 __all__ = ["WorkerError", "Workers"]
 
@@ -60,11 +64,21 @@ class WorkerError(Exception):
 class Workers:
     """A `Runner` made of several: the same `run`, `interrupt` and `abort`."""
 
-    def __init__(self, config: Config, target: Address, endpoints: Sequence[Endpoint], sinks: Sequence[Sink]) -> None:
-        self.config = config
-        self.target = target
-        self.endpoints = list(endpoints)
-        self.sinks = list(sinks)
+    def __init__(
+        self,
+        config: Config,
+        target: Address,
+        endpoints: Sequence[Endpoint],
+        sinks: Sequence[Sink] = (),
+        *,
+        server: ServerCpuMonitor | None = None,
+    ) -> None:
+        self._config = config
+        self._target = target
+        self._endpoints = list(endpoints)
+        self._sinks = list(sinks)
+        self._server = server
+        self._abort_on = [parse(text) for text in config.abort_on]
         self._merge = _Merge(config.workers)
         self._outcomes: dict[int, Outcome] = {}
         self._said: list[tuple[str, Any]] = []  # to be passed on to all workers
@@ -86,11 +100,11 @@ class Workers:
         pipes: dict[Connection, int] = {}
         try:
             with _signals_are_ours():
-                for index in range(self.config.workers):
+                for index in range(self._config.workers):
                     ours, theirs = context.Pipe()
-                    part = self.config.part(index, self.config.workers)
+                    part = self._config.part(index, self._config.workers)
                     process = context.Process(
-                        target=_work, args=(theirs, part, self.target, self.endpoints, began), daemon=True
+                        target=_work, args=(theirs, part, self._target, self._endpoints, began), daemon=True
                     )
                     process.start()
                     theirs.close()
@@ -106,9 +120,11 @@ class Workers:
                     process.kill()
                     process.join()
         for interval in self._merge.remaining():
-            self._tell(interval)
+            self._emit(interval)
         outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
-        return together(outcomes, self.config, Workload(self.config).fingerprint(*self.config.paced))
+        fingerprint = Workload(self._config).fingerprint(*self._config.paced)
+        server_cpu = None if self._server is None else self._server.cpu
+        return together(outcomes, self._config, fingerprint, server_cpu)
 
     def _serve(self, pipes: dict[Connection, int], processes: Sequence[Any]) -> None:
         everyone = list(pipes)
@@ -142,15 +158,20 @@ class Workers:
             self._merge.finished(index)
         elif kind == CONNECTED:
             self._connected.add(index)
-        if not self._gone and self._connected and len(self._connected | set(self._outcomes)) == self.config.workers:
+        if not self._gone and self._connected and len(self._connected | set(self._outcomes)) == self._config.workers:
             self._gone = True
             self._said.append((GO, clock() + SOON))
         for interval in self._merge.whole():
-            self._tell(interval)
+            self._emit(interval)
 
-    def _tell(self, interval: Interval) -> None:
-        for sink in self.sinks:
+    def _emit(self, interval: Interval) -> None:
+        if self._server is not None:
+            self._server.interval(interval)
+        for sink in self._sinks:
             sink.interval(interval)
+        why = abort_reason(self._abort_on, interval)
+        if why is not None:
+            self.abort(why)
 
 
 class _Merge:
@@ -203,8 +224,8 @@ def _work(pipe: Connection, config: Config, target: Address, endpoints: list[End
     """A worker process, from beginning to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who signals the whole group means the parent, which says STOP
     try:
-        runner = Runner(config, target, endpoints, [_ToParent(pipe)], began)
-        runner.gate = lambda: _send(pipe, (CONNECTED, None))
+        connected = partial(_send, pipe, (CONNECTED, None))
+        runner = Runner(config, target, endpoints, [_ToParent(pipe)], began=began, on_connected=connected)
         _Orders(pipe, runner)
         _send(pipe, (OUTCOME, runner.run()))
     except Exception as error:

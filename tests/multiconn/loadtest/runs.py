@@ -54,10 +54,10 @@ def occurred(outcome):
 def finished(*, ok=990, failed=10, opened=100, **more):
     """A run of one second on 100 connections, with some resets."""
     measured, connections = Ledger(), Connections()
-    connections.wanted = opened or 100
+    connections.want(opened or 100)
     for _ in range(opened):
         connections.opened_one(250_000, again=False)
-    measured.sent = ok + failed
+    measured.count_sent(ok + failed)
     if ok:
         measured.answered(1_500_000, 1_500_000, ok)
     if failed:

@@ -14,6 +14,7 @@ import pytest
 from eventloop import EventLoop
 from multiconn.loadtest.config import DROP, QUEUE, Config
 from multiconn.loadtest.engine.collector import Collector
+from multiconn.loadtest.engine.ledgers import Ledgers
 from multiconn.loadtest.engine.schedule import Schedule
 from multiconn.loadtest.engine.senders import OpenSender
 from multiconn.loadtest.engine.slot import Slot
@@ -60,24 +61,24 @@ class Simulation:
         config = Config(connections=connections, rate=rate, duration=seconds, warmup=0.0, **options)
         workload = Workload(config)
         clock_ns = lambda: round(self.clock() * 1e9)  # noqa: E731
-        self.collector = Collector(config, workload.actions, clock_ns, clock_ns())
-        self.collector.measured_from = clock_ns()
-        slots = [Slot(number) for number in range(connections)]
+        self.ledgers = Ledgers(config, workload.actions, clock_ns, clock_ns())
+        self.ledgers.measure_from(clock_ns())
+        self.slots = [Slot(number) for number in range(connections)]
         self.schedule = Schedule(
             config.load, kinds=lambda: workload.numbers(1), arrival=config.arrival, seed=config.seed, end=seconds
         )
-        self.sender = OpenSender(config, workload, self.collector, slots, self.loop, self.schedule)
-        self.collector.sender = self.sender
-        for slot in slots:
-            slot.message = FakeMessage(self, slot)
+        self.sender = OpenSender(config, workload, self.ledgers, self.loop, self.schedule)
+        self.collector = Collector(self.ledgers, config.verify, self.sender.answered)
+        for slot in self.slots:
+            slot.hold(FakeMessage(self, slot))
             self.sender.opened(slot)
         self.sender.begin(clock_ns())
         while self.clock.now < self.began + seconds:
             self.loop.run_once(timeout=self.began + seconds - self.clock.now)
         self.sender.stop(clock_ns())
         self.loop.close()
-        self.collector.close()
-        self.accounting = self.collector.measured.balance(self.sender.in_flight, self.schedule.taken)
+        self.ledgers.close()
+        self.accounting = self.ledgers.measured.balance(self.sender.in_flight, self.schedule.taken)
 
     def answered_at(self, now):
         start, end = (self.began + moment for moment in self.stall)
@@ -103,7 +104,7 @@ def by_hand(connections, rate, seconds, stall):
 def test_the_percentiles_of_a_stall_are_those_worked_out_by_hand(connections):
     simulation = Simulation(connections)
     responses, services = by_hand(connections, 100.0, 10.0, (5.0, 6.0))
-    measured = simulation.collector.measured
+    measured = simulation.ledgers.measured
     assert measured.response.count == len(responses) >= 999
     for percent in (1, 25, 50, 75, 90, 91, 95, 99, 99.5, 99.9, 100):
         rank = max(1, math.ceil(len(responses) * percent / 100)) - 1
@@ -115,17 +116,17 @@ def test_the_percentiles_of_a_stall_are_those_worked_out_by_hand(connections):
 
 
 def test_without_a_stall_the_two_are_one():
-    measured = Simulation(stall=(99.0, 99.0)).collector.measured
+    measured = Simulation(stall=(99.0, 99.0)).ledgers.measured
     assert measured.response.percentile(100) == pytest.approx(1e6, rel=0.01)
     assert measured.response.counts == measured.service.counts
 
 
 def test_the_generator_s_own_send_delay_is_not_what_waited_for_the_server():
     simulation = Simulation()
-    assert (
-        885 <= simulation.sender.send_delay.count <= 900
-    )  # those of the stalled second, and while it caught up, waited
-    assert simulation.sender.send_delay.max < 1e6
+    send_delay = simulation.sender.take_send_delay()
+    assert 885 <= send_delay.count <= 900  # those of the stalled second, and while it caught up, waited
+    assert send_delay.max < 1e6
+    assert simulation.sender.take_send_delay().count == 0
 
 
 def test_what_finds_no_room_waits_or_is_dropped():
@@ -137,7 +138,7 @@ def test_what_finds_no_room_waits_or_is_dropped():
 
 
 def test_a_dropped_request_is_in_no_percentile():
-    assert Simulation(on_overrun=DROP).collector.measured.response.percentile(99.8) < 2e6
+    assert Simulation(on_overrun=DROP).ledgers.measured.response.percentile(99.8) < 2e6
 
 
 def test_what_still_waits_at_the_end_is_dropped():
@@ -154,7 +155,7 @@ def test_no_more_than_max_in_flight_wait_for_a_reply():
 
 def test_requests_are_spread_over_the_connections():
     simulation = Simulation(connections=4, seconds=1.0, stall=(99.0, 99.0))
-    assert [slot.replies for slot in simulation.sender.slots] == [25] * 4
+    assert [slot.replies for slot in simulation.slots] == [25] * 4
 
 
 # --- for real ----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from multiconn.commands.load_exit_code import exit_code
 from multiconn.loadtest.config import Config, Size
 from multiconn.loadtest.engine.schedule import Stage
-from multiconn.loadtest.engine.slots import bound_endpoints
+from multiconn.loadtest.engine.source_addresses import bound_endpoints
 from tests.multiconn.loadtest.runs import Told, occurred, run
 from tests.support import scripted
 from tests.support.scripted import ScriptedServer

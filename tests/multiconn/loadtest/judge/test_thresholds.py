@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiconn.loadtest.judge.thresholds import Abort, Measured, parse
+from multiconn.loadtest.judge.thresholds import Measured, abort_reason, parse
 from multiconn.loadtest.measure.histogram import Histogram
 from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, WARMUP, Interval
 
@@ -83,15 +83,17 @@ def test_a_closed_run_has_no_target_to_compare_with():
         parse("achieved/target>=1", is_open=False)
 
 
-def test_a_run_is_aborted_by_the_first_measured_interval_of_which_it_is_true():
-    aborted = []
-    abort = Abort([parse("error_rate>10%"), parse("response.p99>1s")], aborted.append)
+def test_a_run_is_aborted_by_a_measured_interval_of_which_it_is_true():
+    expressions = [parse("error_rate>10%"), parse("response.p99>1s")]
     bad = {"ok": 1, "failed": 1, "seconds": 1.0}
-    abort.interval(Interval(t=1.0, phase=WARMUP, **bad))
-    abort.interval(Interval(t=2.0, phase=MEASURING, seconds=1.0, ok=99, failed=1))
-    abort.interval(Interval(t=2.5, phase=MEASURING, seconds=1.0))
-    assert aborted == []
-    abort.interval(Interval(t=3.0, phase=MEASURING, **bad))
-    assert aborted == ["--abort-on error_rate>10%: 0.5 at 3.0 s"]
-    abort.interval(Interval(t=4.0, phase=DRAINING, **bad))
-    assert len(aborted) == 1
+    for harmless in (
+        Interval(t=1.0, phase=WARMUP, **bad),
+        Interval(t=2.0, phase=MEASURING, seconds=1.0, ok=99, failed=1),
+        Interval(t=2.5, phase=MEASURING, seconds=1.0),
+        Interval(t=2.5, phase=MEASURING, seconds=0.0, failed=1),
+        Interval(t=4.0, phase=DRAINING, **bad),
+    ):
+        assert abort_reason(expressions, harmless) is None
+    why = abort_reason(expressions, Interval(t=3.0, phase=MEASURING, **bad))
+    assert why == "--abort-on error_rate>10%: 0.5 at 3.0 s"
+    assert abort_reason([], Interval(t=3.0, phase=MEASURING, **bad)) is None

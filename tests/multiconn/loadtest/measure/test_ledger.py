@@ -10,7 +10,7 @@ HERE = Incident(1.5, 3, "the server closed the connection")
 
 def test_a_ledger_that_adds_up_gives_its_accounting():
     ledger = Ledger()
-    ledger.sent = 10
+    ledger.count_sent(10)
     ledger.answered(1000, 1000, 6)
     ledger.fail("reset", HERE, [500, 600])
     ledger.fail("verify_mismatch", HERE, [700], replied=True)
@@ -38,7 +38,7 @@ def test_what_was_dropped_was_scheduled():
 )
 def test_a_ledger_that_does_not_add_up_is_an_internal_error(spoil):
     ledger = Ledger()
-    ledger.sent = 3
+    ledger.count_sent(3)
     ledger.answered(10, 10, 2)
     ledger.fail("reset", HERE, [5])
     spoil(ledger)
@@ -48,7 +48,7 @@ def test_a_ledger_that_does_not_add_up_is_an_internal_error(spoil):
 
 def test_requests_in_flight_that_nobody_knows_of_are_an_internal_error():
     ledger = Ledger()
-    ledger.sent = 3
+    ledger.count_sent(3)
     with pytest.raises(AccountingError):
         ledger.balance(2)
 
@@ -64,7 +64,7 @@ def test_fast_failures_do_not_flatter_the_response_percentiles():
 
 def test_in_an_open_run_response_and_service_are_two():
     ledger = Ledger(open=True)
-    ledger.sent = 1
+    ledger.count_sent(1)
     ledger.answered(1000, 10)
     recent = ledger.take_recent()
     assert (recent.response.max, recent.service.max) == (1000, 10)
@@ -81,7 +81,7 @@ def test_a_schedule_that_counts_otherwise_is_an_internal_error():
 
 def test_actions_that_do_not_sum_up_are_an_internal_error():
     ledger = Ledger()
-    ledger.sent = 1
+    ledger.count_sent(1)
     ledger.answered(1, 1)
     ledger.by_action = {"echo": [1, 0, 0], "search": [0, 1, 0]}
     ledger.balance(0)

@@ -9,7 +9,6 @@ from eventloop import Endpoint, parse_address
 from libclient.connect import resolve
 from multiconn.loadtest.measure.intervals import DRAINING, MEASURING, WARMUP, Interval
 from multiconn.loadtest.measure.server_cpu_monitor import ServerCpuMonitor, is_local, usable_cores
-from tests.multiconn.loadtest.runs import finished
 
 
 @pytest.mark.parametrize(
@@ -50,9 +49,6 @@ def test_the_measured_window_alone_counts(tmp_path):
         ran(now)
         monitor.interval(Interval(0.0, seconds, phase))
     assert monitor.cpu == pytest.approx(1.5 / 4.0)
-    outcome = finished()
-    monitor.end(outcome)
-    assert outcome.figures.server_cpu == monitor.cpu
 
 
 def test_a_server_that_has_ended_counts_for_nothing_from_then_on(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 
 from multiconn.loadtest.config import Config
-from multiconn.loadtest.measure.intervals import Plan
 from multiconn.loadtest.output import files
+from multiconn.loadtest.sink import Plan
 
 PERCENTS = (50.0, 99.9)
 

@@ -11,8 +11,9 @@ from multiconn.loadtest.config import Config
 from multiconn.loadtest.measure import hdr
 from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import MEASURING, WARMUP, Plan
+from multiconn.loadtest.measure.intervals import MEASURING, WARMUP
 from multiconn.loadtest.output import files, saved_run
+from multiconn.loadtest.sink import Plan
 from tests.multiconn.loadtest.runs import histogram, interval
 
 from .conftest import PERCENTS

@@ -9,11 +9,12 @@ import pytest
 from multiconn.loadtest.config import CLOSED_LABEL, Config
 from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
 from multiconn.loadtest.output import files
 from multiconn.loadtest.output.page import write_html
 from multiconn.loadtest.output.page.series import POINTS, ROWS_PER_DECADE, distribution, read_series
 from multiconn.loadtest.output.records import latency_record
+from multiconn.loadtest.sink import Plan
 from tests.fakes import chromium
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned=1'> & \"quoted\" \u2028"

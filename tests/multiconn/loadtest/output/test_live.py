@@ -12,10 +12,11 @@ import pytest
 
 from multiconn.loadtest.config import Config
 from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
 from multiconn.loadtest.output.dashboard import Screen
 from multiconn.loadtest.output.lines import Lines
 from multiconn.loadtest.output.live import PER_SECOND, Coarse, Dashboard, Snapshots
+from multiconn.loadtest.sink import Plan
 
 
 def interval(t, phase=MEASURING, ok=1000, **more):

@@ -185,7 +185,7 @@ def test_workers_share_the_source_addresses_evenly(monkeypatch):
     for index in range(2):
         config, address, _ = both("127.0.0.1:9", connections=2, workers=2, source_ips=("127.0.0.1", "127.0.0.2"))
         runner = Runner(config.part(index, 2), address, resolve(address))
-        runner.slots._dial(runner.slots.all[0])
+        runner.slots._dial(runner.slots._all[0])
         runner.close()
     assert [ends[0].source[0] for ends in bound] == ["127.0.0.1", "127.0.0.2"]
 
