@@ -50,6 +50,9 @@ from .tracing import Instruments, recording
 
 __all__ = ["add_arguments", "run"]
 
+#: What draws the dashboard. -P: a directory of somebody's may have modules of our names.
+DASHBOARD = (sys.executable, "-P", "-m", "multiconn.commands.load_dashboard")
+
 _REFUSALS = (PreflightError, NoDescriptors, UnknownHost, ChildError, DirectoryTaken, BadData)
 
 
@@ -192,7 +195,7 @@ def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
         return [Lines(_line)]
     from multiconn.loadtest.output.live import Dashboard
 
-    dashboard = Dashboard(instead=Lines(_line))
+    dashboard = Dashboard(DASHBOARD, instead=Lines(_line))
     stack.callback(dashboard.close)  # however the run ends, the terminal is given back before a word is said
     return [dashboard]
 

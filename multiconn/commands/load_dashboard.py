@@ -23,14 +23,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from multiconn.loadtest.output.dashboard import ASCII, BLOCKS, Screen
+from multiconn.loadtest.output.dashboard import ASCII, BLOCKS, PER_SECOND, Screen
 
 from . import DONE, stdio
 
 __all__ = ["main"]
-
-#: Draws per second at most.
-PER_SECOND = 4
 
 _SMALLEST = (20, 5)
 

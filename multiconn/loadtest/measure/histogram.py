@@ -124,6 +124,11 @@ class Histogram:
         self.max = max(self.max, min(high, HIGHEST))
         self._low = min(self._low, low)
 
+    def limit(self, longest: int) -> None:
+        """No value was above `longest` (ns): known beside counts that tell it to a bin's width. 0 is not known."""
+        if longest:
+            self.max = min(self.max, longest)
+
     def merge(self, other: Histogram) -> None:
         """Add what `other` counted. Nothing is lost: both have the same bins."""
         counts = self.counts

@@ -24,7 +24,7 @@ from .histogram import Histogram, merged
 
 __all__ = [
     *("CONNECTING", "DRAINING", "MEASURED", "MEASURING", "OVER", "PAUSED", "WARMUP"),
-    *("Interval", "sum_of_errors", "total"),
+    *("Interval", "joined", "sum_of_errors", "total"),
 ]
 
 CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measuring", "draining", "over"
@@ -102,6 +102,17 @@ def total(parts: Sequence[Interval]) -> Interval:
         **_together(parts),
         **sums,
     )
+
+
+def joined(parts: Sequence[Interval]) -> Interval:
+    """One interval out of several of one phase that follow each other: it ends as the last of them did."""
+    last = parts[-1]
+    if len(parts) == 1:
+        return last
+    facts: dict[str, Any] = {name: sum(getattr(part, name) for part in parts) for name in _COUNTS}
+    facts |= {name: getattr(last, name) for name in _STATES}
+    seconds = sum(part.seconds for part in parts)
+    return Interval(t=last.t, seconds=seconds, phase=last.phase, target=last.target, **_together(parts), **facts)
 
 
 def _together(parts: Sequence[Interval]) -> dict[str, Any]:

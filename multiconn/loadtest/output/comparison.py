@@ -13,7 +13,7 @@ from protocol.printable import printable
 
 from ..judge.bootstrap import CONFIDENCE, MARGIN, METRICS, Change
 from ..judge.compare import Comparison, Side, Slice, blocks_of, compare
-from ..measure import hdr
+from .records import latency_histogram
 from .saved_run import SavedRun, Warn, ignore, read_run
 from .units import time_text
 
@@ -118,7 +118,7 @@ def _name(saved: SavedRun) -> str:
 def _slices(saved: SavedRun) -> Iterator[Slice]:
     for line in saved.intervals:
         try:
-            latency = hdr.decode(line["latency_s"]["response"]["hdr"])
+            latency = latency_histogram(line["latency_s"]["response"])
             yield Slice(line["phase"], line["seconds"], line["counts"]["replies"], latency)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{saved.directory}: an interval of its time series lacks {error}") from None

@@ -1,7 +1,7 @@
 """How is an interval written down, for whoever reads a run?
 
-One format for all: a line of `timeseries.jsonl`, what charts and comparisons are made of. docs/load-files.md has
-every key.
+One format for all: a line of `timeseries.jsonl`, what the live dashboard is sent, and what charts and comparisons are
+made of. docs/load-files.md has every key.
 
 Rules:
 
@@ -20,7 +20,7 @@ from ..measure.errors import Incident
 from ..measure.histogram import Histogram
 from ..measure.intervals import Interval
 
-__all__ = ["incident_record", "interval_record", "latency_record", "percent_key"]
+__all__ = ["incident_record", "interval_record", "latency_histogram", "latency_record", "percent_key"]
 
 _SECOND = 1e9  # nanoseconds
 
@@ -43,6 +43,16 @@ def latency_record(histogram: Histogram, percents: tuple[float, ...]) -> dict[st
         },
         "hdr": hdr.encode(histogram),
     }
+
+
+def latency_histogram(record: dict[str, Any]) -> Histogram:
+    """The histogram (ns) of what `latency_record` wrote; its longest value is exact.
+
+    Raises `ValueError` for a word that is no histogram, `KeyError` and `TypeError` for what is no record.
+    """
+    histogram = hdr.decode(record["hdr"])
+    histogram.limit(round(record["max"] * _SECOND))
+    return histogram
 
 
 def interval_record(interval: Interval, percents: tuple[float, ...]) -> dict[str, Any]:

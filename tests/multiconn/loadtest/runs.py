@@ -84,3 +84,14 @@ def histogram(*values):
 
 def interval(t, phase=MEASURING, *values, **more):
     return Interval(t, 1.0, phase, sent=len(values), ok=len(values), response=histogram(*values), **more)
+
+
+def second(t, phase=MEASURING, ok=1000, **more):
+    """An interval of a second in which all went well, but for `more`."""
+    latencies = Histogram()
+    if ok:
+        latencies.record(1_000_000, ok)
+        latencies.record(9_000_000)
+    facts = {"target": 1000.0, "sent": ok, "ok": ok, "replies": ok, "open": 50, "wanted": 50, "cpu": 0.25}
+    facts |= {"response": latencies, "service": latencies, **more}
+    return Interval(t, facts.pop("seconds", 1.0), phase, **facts)

@@ -26,11 +26,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...measure import hdr
 from ...measure.errors import NAMES
 from ...measure.histogram import Histogram, bounds_of
 from ...measure.intervals import DRAINING, MEASURED, MEASURING
 from ..files import TIMESERIES
+from ..records import latency_histogram
 from ..saved_run import Warn, ignore, read_intervals
 
 __all__ = ["POINTS", "ROWS_PER_DECADE", "Series", "distribution", "read_series"]
@@ -63,7 +63,6 @@ class _Point:
     errors: dict[str, int] = field(default_factory=dict)
     response: Histogram = field(default_factory=Histogram)
     service: Histogram = field(default_factory=Histogram)
-    max_s: float = 0.0
     cpu: float = 0.0
 
     def add(self, interval: dict[str, Any], tell_apart: bool) -> None:
@@ -79,10 +78,9 @@ class _Point:
         for name, times in interval["errors"].items():
             self.errors[str(name)] = self.errors.get(str(name), 0) + int(times)
         latency = interval["latency_s"]
-        self.response.merge(hdr.decode(latency["response"]["hdr"]))
-        self.max_s = max(self.max_s, float(latency["response"]["max"]))  # exact; the histogram's is a bin's
+        self.response.merge(latency_histogram(latency["response"]))
         if tell_apart:
-            self.service.merge(hdr.decode(latency["service"]["hdr"]))
+            self.service.merge(latency_histogram(latency["service"]))
         self.cpu = max(self.cpu, float(interval["generator"]["cpu"]))
 
 
@@ -117,10 +115,7 @@ def whole_of(summary: dict[str, Any] | None, kind: str) -> Histogram | None:
     """The run's histogram, exact at its ends; None without a summary."""
     if summary is None:
         return None
-    told = summary["latency_s"][kind]
-    histogram = hdr.decode(told["hdr"])
-    histogram.max = min(histogram.max, round(told["max"] * _SECOND)) or histogram.max
-    return histogram
+    return latency_histogram(summary["latency_s"][kind])
 
 
 # --- over time ------------------------------------------------------------------------------------
@@ -240,10 +235,9 @@ def _rates(point: _Point, piece: float) -> dict[str, float | None]:
 def _latencies(point: _Point) -> dict[str, float | None]:
     if not point.response.counts:
         return {"p50": None, "p90": None, "p99": None, "max": None, "service_p99": None}
-    point.response.max = round(point.max_s * _SECOND) or point.response.max
     p50, p90, p99 = (_short(value / _SECOND) for value in point.response.percentiles(_PERCENTS))
     service = _short(point.service.percentile(99) / _SECOND) if point.service.counts else None
-    return {"p50": p50, "p90": p90, "p99": p99, "max": _short(point.max_s), "service_p99": service}
+    return {"p50": p50, "p90": p90, "p99": p99, "max": _short(point.response.max / _SECOND), "service_p99": service}
 
 
 def _heat(histogram: Histogram) -> list[int]:

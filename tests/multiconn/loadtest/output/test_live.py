@@ -1,143 +1,135 @@
-"""The dashboard: right at any size, and no burden to the generator."""
+"""The generator writes the dashboard the records of the time series, never waits for it, and loses none."""
 
-import importlib.util
 import json
 import os
-import random
 import select
 import signal
+import sys
 import time
 
 import pytest
 
 from multiconn.loadtest.config import Config
-from multiconn.loadtest.measure.histogram import Histogram
-from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP, Interval
-from multiconn.loadtest.output.dashboard import Screen
-from multiconn.loadtest.output.lines import Lines
-from multiconn.loadtest.output.live import PER_SECOND, Coarse, Dashboard, Snapshots
+from multiconn.loadtest.measure.intervals import CONNECTING, DRAINING, MEASURING, WARMUP
+from multiconn.loadtest.output import files
+from multiconn.loadtest.output.dashboard import PER_SECOND
+from multiconn.loadtest.output.live import RESTORE, Backlog, Dashboard, plan_record
 from multiconn.loadtest.sink import Plan
+from tests.multiconn.loadtest.runs import Told, second
+
+CONFIG = Config(rate=1000.0, duration=10.0)
+PLAN = Plan(CONFIG, "tcp://127.0.0.1:1", 1_700_000_000.0)
+
+#: Says that it is ready, and keeps what it reads in a file.
+KEEPER = (
+    sys.executable,
+    "-c",
+    "import shutil, sys\nwith open(sys.argv[1], 'wb') as file:\n    print(flush=True)\n"
+    "    shutil.copyfileobj(sys.stdin.buffer, file)\n",
+)
 
 
-def interval(t, phase=MEASURING, ok=1000, **more):
-    latencies = Histogram()
-    if ok:
-        latencies.record(1_000_000, ok)
-        latencies.record(9_000_000)
-    facts = {"target": 1000.0, "sent": ok, "ok": ok, "replies": ok, "open": 50, "wanted": 50, "cpu": 0.25}
-    facts |= {"response": latencies, "service": latencies, **more}
-    return Interval(t, facts.pop("seconds", 1.0), phase, **facts)
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Each interval is sent at once."""
+    monkeypatch.setattr("multiconn.loadtest.output.live.PER_SECOND", 1e9)
 
 
-def shown(intervals, width=100, height=30, config=None, now=None):
-    """The screen as text after these intervals."""
-    config = config or Config(rate=1000.0, duration=10.0)
-    snapshots, screen = Snapshots(Plan(config, "tcp://127.0.0.1:1", 0.0)), Screen()
-    screen.tell(json.loads(json.dumps(snapshots.plan())), 0.0)
-    for each in intervals:
-        told = snapshots.add(each, each.t)
-        if told is not None:
-            screen.tell(json.loads(json.dumps(told)), each.t)
-    lines = screen.lines(width, height, intervals[-1].t if now is None else now)
-    return ["".join(text for text, _ in line) for line in lines]
+def kept(path):
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-RUN = [
-    interval(1.0, WARMUP),
-    interval(2.0),
-    interval(3.0, ok=100, failed=7, errors={"reset": 7}, waiting=12, open=40),
-    interval(4.0, run_delay=0.3, in_flight=3),
-]
+def test_what_the_dashboard_reads_is_the_time_series_line_by_line(tmp_path, unhurried):
+    dashboard = Dashboard((*KEEPER, str(tmp_path / "read")), instead=Told())
+    writer = files.Writer(tmp_path / "run", CONFIG.percentiles)
+    for sink in (dashboard, writer):
+        sink.begin(PLAN)
+        for each in (second(0.2, CONNECTING, 0), second(1.2, WARMUP), second(2.2), second(3.2, errors={"reset": 1})):
+            sink.interval(each)
+        sink.end(None)
+    plan, *lines = (tmp_path / "read").read_bytes().splitlines(keepends=True)
+    assert b"".join(lines) == (writer.directory / files.TIMESERIES).read_bytes()
+    assert json.loads(plan) == plan_record(CONFIG, PLAN.target)
+    writer.release()
 
 
-def test_it_shows_what_one_watches_for():
-    text = "\n".join(shown(RUN))
-    for words in (
-        "measuring, 4 s, 7 s left", "1,000/s", "of 1,000 asked for", "p99.9", "9.00 ms", "1.00 ms", "50 open of 50",
-        "2,100 ok, 3 in flight, 7 failed", "7  reset", "25% of a core, 30% without", "█",
-    ):  # fmt: skip
-        assert words in text
-    assert "12 late" in "\n".join(shown(RUN[:3]))
-    assert "40 open of 50, 10 missing" in "\n".join(shown(RUN[:3]))
-    assert "of 1,000 asked for, 10%" in "\n".join(shown(RUN[:3]))
+def test_intervals_that_come_faster_are_joined_and_none_is_lost(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("multiconn.loadtest.output.live.time.monotonic", lambda: now)
+    dashboard = Dashboard((*KEEPER, str(tmp_path / "read")), instead=Told())
+    dashboard.begin(PLAN)
+    for n in range(1, 501):
+        now = n / 50
+        dashboard.interval(second(now, ok=20, seconds=1 / 50, errors={"reset": 1}))
+    dashboard.close()
+    _, *records = kept(tmp_path / "read")
+    assert 10 * PER_SECOND - 2 <= len(records) <= 10 * (PER_SECOND + 1)
+    assert sum(record["counts"]["ok"] for record in records) == pytest.approx(10_000, rel=0.03)
+    assert all(record["rate"] == pytest.approx(1000) for record in records)
+    assert sum(record["errors"]["reset"] for record in records) >= 485
+    assert all(record["latency_s"]["response"]["count"] % 21 == 0 for record in records)
 
 
-def test_each_phase_says_what_it_is_and_time_goes_on_between_snapshots():
-    assert "connecting, 0 s" in shown([interval(0.2, CONNECTING, 0, seconds=0.2)])[1]
-    assert "warm-up, 1 s, 10 s after the warm-up" in shown(RUN[:1])[1]
-    assert "6 s left" in shown(RUN, now=5.0)[1]
-    assert shown([*RUN, interval(5.0, DRAINING)])[1].startswith("draining, 5 s  ")
-    by_count = Config(rate=1000.0, duration=None, requests=4200, warmup=0)
-    assert "3 s left" in shown(RUN, config=by_count)[1]  # half of them took 3 s
+def test_a_backlog_joins_intervals_of_one_phase_and_keeps_phases_apart():
+    backlog = Backlog()
+    told = [second(1.0, WARMUP), second(2.0), second(3.0, open=7), second(3.1, DRAINING, 0, seconds=0.1)]
+    for each in told:
+        backlog.add(each)
+    warmup, measured, drain = backlog.take()
+    assert (warmup, drain) == (told[0], told[3])
+    assert (measured.t, measured.seconds, measured.phase, measured.ok, measured.open) == (3.0, 2.0, MEASURING, 2000, 7)
+    assert measured.response.count == 2002
+    assert told[1].response.count == 1001, "what was told is not changed"
+    assert backlog.take() == []
 
 
-def test_a_closed_run_is_called_closed_and_has_one_latency():
-    text = "\n".join(shown([interval(2.0, target=None)], config=Config()))
-    assert "closed: without the waiting a schedule would have seen" in text
-    assert "service" not in text
-    assert "asked for" not in text
-
-
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 300])
-@pytest.mark.parametrize("height", [5, 10, 17, 18, 24, 60])
-def test_it_fits_any_terminal(width, height):
-    many = {f"name_{n}": n + 1 for n in range(40)}
-    lines = shown([*RUN, interval(5.0, errors=many), interval(6.0, ok=0)], width, height)
-    assert len(lines) <= height
-    assert max(map(len, lines)) <= width
-    text = "\n".join(lines)
-    assert "measuring" in text
-    if width >= 60 and height >= 10:
-        for words in ("rate", "response", "p99", "requests", "errors", "sockets", "generator"):
-            assert words in text
-
-
-def test_control_characters_from_elsewhere_do_not_reach_the_terminal():
-    assert "\x1b" not in "".join(shown([interval(2.0, errors={"\x1b[2J": 1})]))
-
-
-def test_snapshots_are_few_however_short_the_intervals_and_nothing_is_lost():
-    snapshots = Snapshots(Plan(Config(rate=1000.0), "t", 0.0))
-    told = [snapshots.add(interval(n / 50, ok=20, seconds=1 / 50, errors={"reset": 1}), n / 50) for n in range(1, 501)]
-    sent = [each for each in told if each is not None]
-    assert 10 * PER_SECOND - 2 <= len(sent) <= 10 * (PER_SECOND + 1)
-    assert sent[-1]["counts"]["ok"] == pytest.approx(10_000, rel=0.03)
-    assert all(each["rate"] == pytest.approx(1000) for each in sent)
-    assert sent[-1]["errors"]["reset"] >= 485
-    assert max(len(json.dumps(each)) for each in sent) < select.PIPE_BUF
-
-
-def test_the_whole_runs_percentiles_are_told_to_one_percent_and_never_too_low():
-    chance, whole, coarse = random.Random(7), Histogram(), Coarse()
-    assert coarse.percentiles() is None
-    for _ in range(5):
-        part = Histogram()
-        for _ in range(400):
-            part.record(int(chance.lognormvariate(13, 2)))
-        whole.merge(part)
-        coarse.add(part)
-    *told, longest = coarse.percentiles()
-    assert longest == whole.max / 1e9
-    for value, exact in zip(told, whole.percentiles((50, 90, 99, 99.9)), strict=True):
-        assert exact <= value * 1e9 <= exact * (1 + 1 / 100) or value == longest
-
-
-# --- on a terminal ----------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("rich"), reason="rich is not installed: the extra tui")
-def test_a_dashboard_that_does_not_read_holds_nobody_up(monkeypatch):
-    """It is stopped; the generator goes on writing, and loses only what does not fit the pipe."""
-    dashboard = Dashboard(instead=Lines(print))
+def test_a_dashboard_that_does_not_read_holds_nobody_up_and_hears_everything_later(tmp_path, unhurried):
+    """It is stopped; the generator goes on, and what does not fit the pipe is joined."""
+    dashboard = Dashboard((*KEEPER, str(tmp_path / "read")), instead=Told())
+    process = dashboard._process
     try:
-        os.kill(dashboard._process.pid, signal.SIGSTOP)
-        dashboard.begin(Plan(Config(rate=1000.0), "t", 0.0))
+        os.kill(process.pid, signal.SIGSTOP)
+        dashboard.begin(PLAN)
         began = time.process_time()
-        for n in range(1, 2001):
-            monkeypatch.setattr(dashboard._snapshots, "_due", 0.0)
-            dashboard.interval(interval(float(n)))
-        assert dashboard._process is not None
+        for n in range(1, 1001):
+            dashboard.interval(second(float(n)))
+        assert dashboard._process is process
         assert time.process_time() - began < 20
+        os.kill(process.pid, signal.SIGCONT)
+        while not dashboard._flush():
+            select.select([], [process.stdin], [], 10)
+        dashboard.interval(second(1001.0))
+        while not dashboard._flush():
+            select.select([], [process.stdin], [], 10)
     finally:
-        os.kill(dashboard._process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGCONT)
         dashboard.close()
+    _, *records = kept(tmp_path / "read")
+    assert sum(record["counts"]["ok"] for record in records) == 1_001_000
+    assert len(records) < 1000
+    assert records[-1]["t"] == 1001.0
+
+
+def test_a_dashboard_that_dies_gives_way_to_what_is_there_instead(tmp_path, unhurried):
+    instead, (reader, terminal) = Told(), os.pipe()
+    dashboard = Dashboard((*KEEPER, str(tmp_path / "read")), instead, terminal)
+    dashboard.begin(PLAN)
+    os.kill(dashboard._process.pid, signal.SIGKILL)
+    dashboard._process.wait(20)
+    last = second(3.0)
+    for each in (second(1.0), second(2.0), last):
+        dashboard.interval(each)
+    dashboard.end(None)
+    os.close(terminal)
+    assert instead.intervals[-1] is last
+    assert os.read(reader, 1000) == RESTORE.encode()
+    os.close(reader)
+
+
+def test_a_command_that_can_not_be_started_gives_way_at_once():
+    instead = Told()
+    dashboard = Dashboard(("/nowhere",), instead)
+    dashboard.begin(PLAN)
+    dashboard.interval(second(1.0))
+    assert len(instead.intervals) == 1
+    dashboard.close()
