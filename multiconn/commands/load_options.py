@@ -23,8 +23,8 @@ from libclient.connect import parse_target
 from multiconn.loadtest.config import DROP, FRAME, FULL, OFF, QUEUE, Config, Size
 from multiconn.loadtest.engine.background_peers import KINDS
 from multiconn.loadtest.engine.data_file import load_data
-from multiconn.loadtest.engine.schedule import CONSTANT, POISSON, Stage
 from multiconn.loadtest.judge.thresholds import parse
+from multiconn.loadtest.profile import CONSTANT, POISSON, Stage
 from multiconn.loadtest.quantity import plain_number
 
 from . import UsageError

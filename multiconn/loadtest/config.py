@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from .engine.schedule import CONSTANT, POISSON, Profile, Stage
+from .profile import CONSTANT, POISSON, Profile, Stage
 
 __all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Data", "Size"]
 

@@ -10,7 +10,8 @@ from libclient.connect import resolve
 from multiconn.loadtest.config import DROP, FRAME, Config, Size
 from multiconn.loadtest.engine.data_file import load_data
 from multiconn.loadtest.engine.runner import Runner
-from multiconn.loadtest.engine.schedule import POISSON, Schedule, Stage
+from multiconn.loadtest.engine.schedule import Schedule
+from multiconn.loadtest.profile import POISSON, Stage
 
 ADDRESS = parse_address("unix:/nowhere")  # nobody connects
 

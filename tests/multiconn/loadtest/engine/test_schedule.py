@@ -6,7 +6,8 @@ from itertools import cycle, pairwise
 
 import pytest
 
-from multiconn.loadtest.engine.schedule import BLOCK, CONSTANT, POISSON, Profile, Schedule, Stage
+from multiconn.loadtest.engine.schedule import BLOCK, Schedule
+from multiconn.loadtest.profile import CONSTANT, POISSON, Profile, Stage
 
 
 def kinds():
@@ -67,12 +68,6 @@ def test_a_ramp_has_as_many_requests_as_the_area_under_it(arrival, rate, stages)
 
 def test_a_rate_that_ends_at_nothing_ends_the_schedule():
     assert len(times(schedule(100.0, [(2, 0)]))) == 100
-
-
-def test_a_profile_says_its_value_at_every_time():
-    profile = Profile(10.0, [Stage(10, 20), Stage(0, 50), Stage(10, 0)])
-    assert [profile.at(t) for t in (-1, 0, 5, 10, 15, 20, 99)] == [10, 10, 15, 50, 25, 0, 0]
-    assert profile.highest == 50
 
 
 @pytest.mark.parametrize("arrival", [CONSTANT, POISSON])

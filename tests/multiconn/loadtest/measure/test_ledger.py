@@ -2,7 +2,7 @@
 
 import pytest
 
-from multiconn.loadtest.measure.errors import KEPT, NAMES, Errors, Incident
+from multiconn.loadtest.measure.errors import Incident
 from multiconn.loadtest.measure.ledger import Accounting, AccountingError, Connections, Ledger
 
 HERE = Incident(1.5, 3, "the server closed the connection")
@@ -115,23 +115,6 @@ def test_recent_latencies_are_handed_out_once_and_kept():
     assert ledger.response.count == 1
 
 
-def test_the_first_hundred_of_each_error_are_kept_and_all_are_counted():
-    errors = Errors()
-    for i in range(KEPT + 50):
-        errors.add("reset", Incident(i, 0, "x" * 1000))
-    errors.add("bad_prefix", HERE, 7)
-    assert errors.counts["reset"] == KEPT + 50
-    assert [kept.at_s for kept in errors.kept["reset"]] == list(range(KEPT))
-    assert len(errors.kept["reset"][0].detail) == 300
-    assert errors.total == KEPT + 57
-    assert set(errors.counts) == set(NAMES)
-
-
-def test_a_new_error_name_is_refused():
-    with pytest.raises(KeyError):
-        Errors().add("oops", HERE)
-
-
 def test_connections_know_how_many_were_open_at_a_time():
     connections = Connections()
     for again in (False, False, False):
@@ -142,12 +125,3 @@ def test_connections_know_how_many_were_open_at_a_time():
     assert (connections.opened, connections.peak, connections.open_now) == (4, 3, 2)
     assert (connections.reconnects, connections.closed_by_peer) == (1, 1)
     assert connections.connect.count == 4
-
-
-def test_errors_of_an_interval_are_told_once():
-    errors = Errors()
-    errors.add("reset", HERE, 3)
-    assert errors.take_recent() == ({"reset": 3}, [("reset", HERE)])
-    assert errors.take_recent() == ({}, [])
-    errors.add("reset", HERE)
-    assert errors.take_recent() == ({"reset": 1}, [("reset", HERE)])
