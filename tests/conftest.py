@@ -17,7 +17,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
-    "multiconn/loadtest",
+    "multiconn/loadtest/engine",
+    "multiconn/loadtest/output",
+    "multiconn/loadtest/process",
+    "multiconn/loadtest/test_page_of_load_testing.py",
     "multiconn/commands/test_load.py",
     "multiconn/commands/test_load_files.py",
     "multiconn/commands/test_load_interleaved.py",

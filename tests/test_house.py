@@ -365,6 +365,28 @@ def test_one_function_assigns_a_state() -> None:
     assert assigning == [("protocol/states.py", "_enter")]
 
 
+#: What a module of the load tester may assign that is not its own object's: what `libclient.owner.Shared` asks of
+#: `take_replies`, the frame of a connection's last request, and the arguments of the script that is run.
+ASSIGNED_FROM_OUTSIDE = {
+    ("collector", "message.connection.in_flight"),
+    ("workload", "self._last.framed"),
+    ("workload", "self._last.size"),
+    ("child_main", "sys.argv"),
+}
+
+
+def test_no_object_of_the_load_tester_assigns_another_one_s_attributes() -> None:
+    """They are wired in their constructors, and each changes itself alone."""
+    wrong = [
+        f"{name(path)}:{node.lineno} {ast.unparse(node)}"
+        for path in sources("multiconn/loadtest")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if ast.unparse(node.value) != "self" and (path.stem, ast.unparse(node)) not in ASSIGNED_FROM_OUTSIDE
+    ]
+    assert wrong == []
+
+
 def test_the_reader_of_imports_sees_every_kind_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "libserver" / "deep").mkdir(parents=True)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             attempt = _Attempt(args, config)
             attempt.prepare(stack, claims)
             outcome = attempt.load(interrupts)
-            stack.close()  # the child is gone before the report: nothing is left behind whoever reads it
+            stack.close()  # the child is gone before the report: nothing is left behind, however long it is read
             whole = attempt.show(outcome, interrupts)
             return exit_code(outcome, files_lost=not whole)
     except _REFUSALS as error:
@@ -183,7 +183,7 @@ def _line(text: str) -> None:
 
 
 def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
-    """Who tells a person as it runs."""
+    """What a person sees as it runs."""
     if ui == "none":
         return []
     terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"

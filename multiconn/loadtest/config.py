@@ -33,7 +33,7 @@ class Size(NamedTuple):
 class Data(NamedTuple):
     """A file of requests: the `name` that was typed, and its `content`.
 
-    Kept, and handed to the workers, since it may be a pipe, of which nobody can read twice.
+    Kept, and handed to the workers, since it may be a pipe, which can be read once.
     """
 
     name: str

@@ -29,7 +29,7 @@ _SECOND = 1e9  # nanoseconds
 class Outcome:
     """One run, measured. Seconds, bytes and counts; histograms are of nanoseconds.
 
-    `duration_s` is the measured window alone. `warmup` are the books of the warm-up: kept, so
+    `duration_s` is the measured window alone. `warmup` is the ledger of the warm-up: kept, so
     that a wrong reply is noticed there too, but part of no number. `window_ok` and `window_replies`
     came within the window. `interrupted` is the signal that ended the run, `aborted` the words of
     `--abort-on`, `stopped` the reason if the runner gave up. `local`: the server is on this machine, whose

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["plain_number"]
 
-#: Characters: beyond them nobody means the number, and Python would take its time to read it.
+#: Characters: a longer number is a slip, and Python would take its time to read it.
 _LONGEST = 15
 
 

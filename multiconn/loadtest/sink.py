@@ -1,4 +1,4 @@
-"""Who watches a run?
+"""What watches a run?
 
 Everything that does, on the terminal or into files, is a `Sink` and sees the same `Interval`s.
 
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 class Sink(Protocol):
-    """Who watches a run."""
+    """What watches a run."""
 
     def begin(self, plan: Plan) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Who else is connected while the load is measured?
+"""What else is connected while the load is measured?
 
 Neither is part of any number; both are there to see what they do to the numbers of the others.
 
@@ -12,7 +12,7 @@ Neither is part of any number; both are there to see what they do to the numbers
     garbage       sends bytes that are no message
     connect-only  connects and is silent
 
-Whoever is thrown out comes back after `BACK_AFTER`.
+A peer that the server throws out comes back after `BACK_AFTER`.
 
 Not here: good traffic. What a server may do to such peers (the server's limits).
 """
@@ -92,6 +92,14 @@ class BackgroundPeers:
             self._peers += [_Hostile(self, kind) for _ in range(count)]
         self._dialler: Dialler[_Idle | _Hostile] = Dialler(loop, config.connect_rate, _connect)
 
+    def count_idle(self, change: int) -> None:
+        """So many more idle connections are open, or fewer."""
+        self.idle_open += change
+
+    def count_hostile(self, change: int) -> None:
+        """The same of hostile ones."""
+        self.hostile_open += change
+
     def next_endpoints(self) -> list[Endpoint]:
         """Where the next connection goes: the source addresses take turns."""
         return next(self._choices)
@@ -133,14 +141,14 @@ class _Idle:
 
     def opened(self, message: Message) -> None:
         self._open = True
-        self._all.idle_open += 1
+        self._all.count_idle(1)
 
     def response(self, message: Message, context: object, value: object, header: Header) -> None:
         """That it came is enough: the server knows us now."""
 
     def closed(self, message: Message, ending: Ending) -> None:
         self._message = None
-        self._all.idle_open -= self._open
+        self._all.count_idle(-self._open)
         self._open = False
         self._all.back_later(self)
 
@@ -172,7 +180,7 @@ class _Hostile:
 
     def _connected(self, sock: Any) -> None:
         self._connector = None
-        self._all.hostile_open += 1
+        self._all.count_hostile(1)
         transport = self._transport = Transport(self._all.loop, sock, self)
         frame = self._all.frame
         if self.kind == TRICKLE:
@@ -230,7 +238,7 @@ class _Hostile:
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        self._all.hostile_open -= 1
+        self._all.count_hostile(-1)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

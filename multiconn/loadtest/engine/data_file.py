@@ -1,6 +1,6 @@
 """What is in a `--data` file?
 
-Read once, whole: it may be a pipe, of which nobody can read twice. What it says is `engine.workload`'s.
+Read once, whole: it may be a pipe. What it says is `engine.workload`'s.
 
 Not here: what each line asks for, and what must come back.
 """

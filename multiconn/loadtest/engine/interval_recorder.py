@@ -6,7 +6,7 @@ Histograms are handed over instead: each value is recorded once, in the interval
 The latencies of an interval are those of its phase's ledger: a reply that comes in the measured window to
 a request of the warm-up is counted as a reply, and its latency is in no measured interval.
 
-Not here: when one is taken (`engine.runner`), who sees it (`sink`).
+Not here: when one is taken (`engine.runner`), what sees it (`sink`).
 """
 
 from __future__ import annotations

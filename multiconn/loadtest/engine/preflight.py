@@ -121,7 +121,7 @@ def _overlap(part: str, low: int, high: int) -> int:
 def check_actions(config: Config, workload: Workload, target: Address, endpoints: Sequence[Endpoint]) -> None:
     """Raises `PreflightError` if the server says of an action that it does not know it.
 
-    Not asked with `--verify off`: who wants any reply at all may want those.
+    Not asked with `--verify off`, for which any reply will do.
     """
     if config.verify == OFF:
         return

@@ -23,7 +23,7 @@ Rules:
 * `on_connected` decides when the load begins once all are connected: several workers begin together.
 * An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
-Not here: who connects (`engine.slots`), what leaves when (`engine.senders`), what came back (`engine.collector`).
+Not here: the connections (`engine.slots`), what leaves when (`engine.senders`), what came back (`engine.collector`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from datetime import UTC, datetime
 from selectors import BaseSelector
 from typing import Any
 
-from eventloop import Address, Endpoint, EventLoop, Timer
+from eventloop import Address, Endpoint, EventLoop
 from libclient.owner import Shared
 from protocol.states import Observer
 
@@ -58,6 +58,7 @@ from .senders import ClosedSender, OpenSender, Sender
 from .slot import Slot
 from .slots import Slots
 from .source_addresses import open_bound_socket
+from .ticker import Ticker
 from .window import Counted, Window
 from .workload import Workload
 
@@ -155,8 +156,7 @@ class Runner:
         self._held: int | None = None  # when the last visit's load ended
         self._started_at = datetime.now(UTC)
         self._overflows: int | None = None  # of accept queues on this machine, before the first connection
-        self._timer: Timer | None = None  # of the interval
-        self._due = 0.0
+        self._ticker = Ticker(self.loop, config.interval, self._tick)
 
     def _make_schedule(self) -> Schedule | None:
         config = self._config
@@ -177,7 +177,7 @@ class Runner:
     # --- the run -------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Run to the end. Raises `AccountingError` if the books don't balance, and what a signal handler raises."""
+        """Run to the end. Raises `AccountingError`, and what a signal handler raises."""
         try:
             self._open()
             self.loop.run()
@@ -191,7 +191,7 @@ class Runner:
         self._gauges.probe()
         self.background_peers.begin()
         self.slots.begin()
-        self._restart_timer()
+        self._ticker.restart()
 
     def close(self) -> None:
         """Leave nothing open, whatever happened. Twice is once."""
@@ -330,7 +330,7 @@ class Runner:
         self._gauges.start()
         now = clock()
         self._sender.measure(now)
-        begins = now if self._schedule is None else self.ledgers.measured_from  # the schedule waits for nobody
+        begins = now if self._schedule is None else self.ledgers.measured_from  # the schedule waits for no connection
         if self._visit is not None:
             self.loop.call_at(begins / 1e9 + self._visit, self._end_visit)
         elif config.duration is not None:
@@ -456,8 +456,7 @@ class Runner:
         self._emit()
         self.phase = PAUSED
         self._gauges.end()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ticker.stop()
 
     def leave(self, *, whole: bool = False, interrupted: int | None = None) -> Outcome:
         """After the last visit: close the connections; what came out of all visits together.
@@ -478,17 +477,9 @@ class Runner:
 
     # --- intervals -------------------------------------------------------------------------------
 
-    def _restart_timer(self) -> None:
-        """The next interval begins now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due = self.loop.clock() + self._config.interval
-        self._timer = self.loop.call_at(self._due, self._tick)
-
     def _tick(self) -> None:
+        """An interval's time is over."""
         self._emit()
-        self._due += self._config.interval  # not from now: a late line must not delay all that follow
-        self._timer = self.loop.call_at(self._due, self._tick)
         if self._config.duration is None and self.ledgers.connections.open_now == 0 and self.phase is not CONNECTING:
             silent = self.loop.now - self.slots.deserted
             if silent >= GIVE_UP_AFTER:
@@ -498,7 +489,7 @@ class Runner:
     def _begin_interval(self) -> None:
         """A phase ends: no interval belongs to two."""
         self._emit()
-        self._restart_timer()
+        self._ticker.restart()
 
     def _target_rate(self, now: int) -> float | None:
         """The rate asked for at a time; None in a closed run. A worker's is its share."""

@@ -12,7 +12,7 @@ for leaving them out).
 
 Rules:
 
-* No clock, no sockets: whoever sends asks for the next time and takes the request when it is due.
+* No clock, no sockets: the sender asks for the next time and takes the request when it is due.
 * The rate's integral over time says how many requests are due by then. `constant` sends one each
   time it passes an integer; `poisson` after steps of exponential length, so that on ramps, too,
   arrivals are independent. One inverse function serves both, and every ramp.
@@ -127,7 +127,7 @@ class Schedule:
         return self._digest.digest()
 
     def run_out(self) -> None:
-        """It is over, some moments early: make what is left, which nobody takes, so that `sha256` is the whole's."""
+        """It is over, some moments early: make what is left, which no sender takes, so that `sha256` is the whole's."""
         self.next_at = None
         while not self._ended:
             self._make()

@@ -17,10 +17,10 @@ Rules:
 * Open and no connection has room: `queue` lets the schedule wait (a request's latency counts from
   its intended time all the same), `drop` counts the request as dropped. What waits at the end is
   dropped too.
-* `send_delay` is how late requests left that had room: the generator's own lateness, nobody else's.
+* `send_delay` is how late requests left that had room: the generator's own lateness alone.
 * What leaves one connection in one turn leaves in one send.
 
-Not here: the times (`engine.schedule`), the ledgers (`engine.ledgers`), who connects (`engine.slots`).
+Not here: the times (`engine.schedule`), the ledgers (`engine.ledgers`), the connections (`engine.slots`).
 """
 
 from __future__ import annotations

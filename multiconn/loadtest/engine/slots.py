@@ -1,4 +1,4 @@
-"""Who opens the connections, and replaces those that end?
+"""Which connections are open, and what replaces those that end?
 
 N slots, each with at most one connection. `Slots` is what its `Message`s call their owner.
 

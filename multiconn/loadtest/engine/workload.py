@@ -82,17 +82,16 @@ class Prepared:
     to be the right reply, once there is one; None for ever where two right replies differ.
     """
 
-    __slots__ = ("_last", "action", "counted", "expected", "learns", "number", "outgoing", "right", "verify")
+    __slots__ = ("_last", "action", "counted", "expected", "learns", "outgoing", "right", "verify")
 
     def __init__(
-        self, action: str, value: object, expected: object, verify: str = FULL, content: object = None, number: int = 0
+        self, action: str, value: object, expected: object, verify: str = FULL, content: object = None
     ) -> None:
         self.action = action
         self.outgoing = json_request({"action": action, "value": value} if content is None else content)
         self.expected = expected
         self.counted = action == CONFIRM and isinstance(value, str)
         self.verify = verify
-        self.number = number
         self.right: bytes | None = None
         self.learns = not (self.counted and verify == FULL)
         self._last: Outgoing | None = None
@@ -195,8 +194,6 @@ class Workload:
             self.requests = tuple(read_data(config.data, config.verify))
         else:
             self._prepare(config)
-        for number, request in enumerate(self.requests):
-            request.number = number
         self.actions = tuple(dict.fromkeys(request.action for request in self.requests))
         self._seed = None if self._weights is None else config.seed  # what is sent in turn leaves nothing to chance
 

@@ -25,7 +25,7 @@ Rules:
   not beyond zero: two processes of the very same program differ by a per cent or so for their
   life (where memory lies, which connection hashes where; Mytkowicz et al., "Producing Wrong Data
   Without Doing Anything Obviously Wrong!", 2009). An exact enough test of "no difference at all" finds
-  that one in every run, and nobody can mend it.
+  that one in every run, and no change to the server would mend it.
 
 So equal servers are called different in fewer than 2.5 % of comparisons: all three bad sides
 together, were the true change the whole margin.
@@ -49,7 +49,7 @@ __all__ = ["CONFIDENCE", "FEWEST", "MARGIN", "METRICS", "Block", "Change", "chan
 
 #: How sure the intervals are, all together.
 CONFIDENCE = 0.95
-#: The change that is nobody's fault, as a share.
+#: The change that means nothing, as a share.
 MARGIN = 0.02
 #: Blocks per server: all of eight lie on one side of the true median in one of 256 cases.
 FEWEST = 8

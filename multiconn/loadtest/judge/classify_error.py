@@ -1,7 +1,7 @@
 """Which name does a connection's end go by?
 
 `Message` says why it ended in its own closed set of reasons (`libclient.reasons`); load.md has another,
-made for whoever reads a load test. This is the translation, with a sentence of detail.
+made for a load test's readers. This is the translation, with a sentence of detail.
 
 Not here: wrong replies on a healthy connection (`engine.workload`), counting (`measure.ledger`).
 """
@@ -48,7 +48,7 @@ _CONNECT = {
 #: Our own limits come first: they say more about the run than what another address answered.
 _OURS = (FD_LIMIT, PORTS_EXHAUSTED)
 
-#: Ends that are nobody's fault if nothing was left unanswered.
+#: Ends that are no failure if nothing was left unanswered.
 _CLEAN = {EndReason.ONE_SHOT, EndReason.LAST_REPLY, EndReason.PEER_CLOSED, EndReason.DONE, EndReason.ABORTED}
 
 

@@ -131,7 +131,7 @@ class Side(NamedTuple):
     blocks: list[Block]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What came out. `doubts` are the reasons not to judge, `warnings` those to be careful."""
 
@@ -152,21 +152,23 @@ def compare(a: Side, b: Side, *, interleaved: bool, seed: int = 0) -> Comparison
     """Compare two runs. What speaks against it is in the result; nothing is raised."""
     blocks = _pairs(a.blocks, b.blocks) if interleaved else (a.blocks, b.blocks)
     first, second = (_at_most(of_one) for of_one in blocks)
-    made = Comparison(a.name, b.name, interleaved, (len(first), len(second)))
-    for letter, side in (("A", a), ("B", b)):
-        made.doubts += [f"{letter} is not valid: {reason}" for reason in _reasons(side.summary)]
+    found: list[Change] = []
+    doubts = [
+        f"{letter} is not valid: {reason}" for letter, side in (("A", a), ("B", b)) for reason in _reasons(side.summary)
+    ]
+    warnings: list[str] = []
     if a.summary is not None and b.summary is not None:
-        made.warnings += _warnings(a.summary, b.summary, len(a.blocks) if interleaved else 1)
+        warnings += _warnings(a.summary, b.summary, len(a.blocks) if interleaved else 1)
     if not interleaved:
-        made.warnings.append(
+        warnings.append(
             "the runs did not take turns: what else the machine did meanwhile is in the change and in no interval; "
             "use load A --against B"
         )
     try:
-        made.changes = changes(first, second, random.Random(f"bootstrap {seed}"), paired=interleaved)
+        found = changes(first, second, random.Random(f"bootstrap {seed}"), paired=interleaved)
     except ValueError as error:
-        made.doubts.append(f"{error}; measure longer")
-    return made
+        doubts.append(f"{error}; measure longer")
+    return Comparison(a.name, b.name, interleaved, (len(first), len(second)), found, doubts, warnings)
 
 
 def _reasons(summary: dict[str, Any] | None) -> list[str]:

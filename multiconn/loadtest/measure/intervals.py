@@ -5,12 +5,12 @@ is the sum of theirs.
 
 Rules:
 
-* An `Interval` is plain data that nobody changes any more. Its histograms are its own: those of
+* An `Interval` is plain data, and frozen. Its histograms are its own: those of
   the intervals with phase `measuring` and `draining`, added up, are the run's.
 * `t` is seconds from the run's beginning to the interval's end. Counts are of the interval;
   `in_flight`, `waiting` and the connections are how things stood at its end.
 
-Not here: taking one (`engine.interval_recorder`), who sees it (`sink`), how it is written (`output.records`).
+Not here: taking one (`engine.interval_recorder`), what sees it (`sink`), how it is written (`output.records`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     scheduled = sent + dropped
     sent = ok + failed + in_flight_at_end
 
-`Ledger` keeps these books for the requests of one phase (warm-up or measured; a request's phase
-is that of its intended time, so a reply that comes later still goes to the right book).
+`Ledger` counts so for the requests of one phase (warm-up or measured; a request's phase
+is that of its intended time, so a reply that comes later still goes to the right ledger).
 `Ledger.balance` checks them, with the number in flight counted by someone else: where they do
 not add up the run is worth nothing, and says so.
 
@@ -36,7 +36,7 @@ SENT, OK, FAILED = 0, 1, 2
 
 
 class AccountingError(AssertionError):
-    """The books don't balance: a bug of the load tester, never of the server."""
+    """The accounting does not add up: a bug of the load tester, never of the server."""
 
 
 class Accounting(NamedTuple):
@@ -151,7 +151,7 @@ class Ledger:
         return recent
 
     def merge(self, other: Ledger) -> None:
-        """Add another worker's books, both of them closed by `take_recent`."""
+        """Add another worker's ledger, both of them closed by `take_recent`."""
         self.sent += other.sent
         self.dropped += other.dropped
         self.ok += other.ok
@@ -175,7 +175,7 @@ class Ledger:
         return whole
 
     def balance(self, in_flight: int, scheduled: int | None = None) -> Accounting:
-        """Close the books. `in_flight` requests, counted independently, were still waiting.
+        """Close the ledger. `in_flight` requests, counted independently, were still waiting.
 
         `scheduled` is the schedule's own count, if there is one. Raises `AccountingError` if anything
         does not add up.

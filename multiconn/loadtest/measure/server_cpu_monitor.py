@@ -13,7 +13,7 @@ Rules:
 * The server asks again some times before it sleeps (`eventloop.busy_poller`), so it may seem a little busier
   than it is, never less busy.
 * Only loopback and UNIX sockets are this machine for certain. An address of ours on the network is too;
-  who loads that is told to use another machine a little too late, and nothing worse.
+  then the advice to use another machine comes a little late, and nothing worse.
 
 Not here: the generator's own share (`measure.gauges`), what follows (`judge.verdict`).
 """
@@ -50,7 +50,7 @@ def usable_cores() -> int:
 
 
 class ServerCpuMonitor:
-    """`cpu` is the process's share of a core over the measured window, None while nobody knows."""
+    """`cpu` is the process's share of a core over the measured window, None while it is not known."""
 
     def __init__(self, pid: int, proc: Path = Path("/proc")) -> None:
         self._schedstat = proc / str(pid) / "schedstat"

@@ -1,5 +1,6 @@
 """OUTPUT: where do the figures go?
 
-To a person as they come (`output.live`) and at the end (`output.report`), and into files (`output.files`,
-`output.page`).
+`output.records` is the one format of intervals: in files (`output.files`), for the dashboard (`output.live`,
+`output.dashboard`), and for what is made of saved runs (`output.page`, `output.comparison`). `output.report` is the
+screen at the end.
 """

@@ -4,19 +4,19 @@
     DIR/timeseries.jsonl  a line per interval, with its whole histograms
     DIR/latency.hlog      the same histograms as an HdrHistogram log, for its standard tools
     DIR/*.hgrm            latency by percentile, for its plotters
-    DIR/errors.jsonl      the first hundred failures of each name, a line each, whoever met them
+    DIR/errors.jsonl      the first hundred failures of each name, a line each, of all workers
 
 Rules:
 
-* What grows with the run is written as it goes and flushed once per interval: whoever kills the
-  run loses at most one. A reader leaves out a last line that is cut, does without a summary that is, and says so.
+* What grows with the run is written as it goes and flushed once per interval: a run that is killed loses at most one.
 * A directory that has a run is not written over, and one that a run is writing to is not shared: two runs in one are
   none. What tells the second so is a lock on the directory itself (flock): no file is left behind, and the kernel
   takes it from a run that was killed. Where a file system can't lock a directory, files are made anew or not at all.
 * What can't be written never costs the run or its report: it is told at the end (`Writer.trouble`).
-* docs/load-files.md has every key. A reader ignores keys that it does not know.
+* docs/load-files.md has every key.
 
-Not here: what happens in an interval (`measure.intervals`), pages for people.
+Not here: how a record looks (`output.records`), reading a directory (`output.saved_run`), pages for people
+(`output.page`).
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Writer:
         for name, incident in interval.incidents:
             self._kept[name] += 1
             if self._kept[name] > KEPT:
-                continue  # the books of each phase and worker keep so many
+                continue  # the ledgers of each phase and worker keep so many
             self._put(ERRORS, printable_json(incident_record(name, incident)) + "\n")
         for name, file in self._streams.items():
             self._try(name, file.flush)

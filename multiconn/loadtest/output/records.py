@@ -1,4 +1,4 @@
-"""How is an interval written down, for whoever reads a run?
+"""How is an interval written down?
 
 One format for all: a line of `timeseries.jsonl`, what the live dashboard is sent, and what charts and comparisons are
 made of. docs/load-files.md has every key.

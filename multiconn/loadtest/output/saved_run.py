@@ -3,7 +3,7 @@
 The time series is read line by line, in constant memory. A reader leaves out a last line that is broken off, does
 without a summary that is, and says so to its `warn`; it ignores keys that it does not know.
 
-Not here: which files there are and who writes them (`output.files`), what is computed from them.
+Not here: which files there are, and writing them (`output.files`), what is computed from them.
 """
 
 from __future__ import annotations

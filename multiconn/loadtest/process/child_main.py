@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-#: Seconds to drain: whoever was loading the server has gone.
+#: Seconds to drain: the connections of the load have gone.
 GRACE = 2.0
 
 

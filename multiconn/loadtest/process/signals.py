@@ -4,7 +4,7 @@ The first one stops it: no more requests, wait for replies, print what there is.
 or the first while there is nothing to stop gently yet, quits at once: `Quit` is raised wherever
 the program is, and everything that must not be left behind is in a `finally`.
 
-SIGHUP is as SIGTERM, in its exit code too: whoever closes the window still wants the results, which `-o` keeps. Under
+SIGHUP is as SIGTERM, in its exit code too: a closed window is no reason to lose the results, which `-o` keeps. Under
 `nohup`, which has it ignored, it stays ignored.
 
 Not here: stopping gently (`engine.runner`), exit codes (`outcome`).

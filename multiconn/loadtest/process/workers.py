@@ -222,7 +222,7 @@ def _send(pipe: Connection, message: tuple[str, Any]) -> None:
 
 def _work(pipe: Connection, config: Config, target: Address, endpoints: list[Endpoint], began: int) -> None:
     """A worker process, from beginning to end."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who signals the whole group means the parent, which says STOP
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a signal to the whole group means the parent, which says STOP
     try:
         connected = partial(_send, pipe, (CONNECTED, None))
         runner = Runner(config, target, endpoints, [_ToParent(pipe)], began=began, on_connected=connected)

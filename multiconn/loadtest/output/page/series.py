@@ -28,12 +28,12 @@ from typing import Any
 
 from ...measure.errors import NAMES
 from ...measure.histogram import Histogram, bounds_of
-from ...measure.intervals import DRAINING, MEASURED, MEASURING
+from ...measure.intervals import DRAINING, MEASURED, MEASURING, sum_of_errors
 from ..files import TIMESERIES
 from ..records import latency_histogram
 from ..saved_run import Warn, ignore, read_intervals
 
-__all__ = ["POINTS", "ROWS_PER_DECADE", "Series", "distribution", "read_series"]
+__all__ = ["POINTS", "ROWS_PER_DECADE", "Series", "Sums", "distribution", "read_series"]
 
 #: Points of time on the page: about one per two pixels of a wide screen.
 POINTS = 600
@@ -85,28 +85,42 @@ class _Point:
 
 
 @dataclass(slots=True)
-class Series:
-    """What a run's charts show, and what a summary that is missing would have said.
+class Sums:
+    """What a summary that is missing would have said: of the measured phases, but for `errors`."""
 
-    `merged` intervals make a point. `response` and `service` are of the measured phases.
-    """
+    response: Histogram = field(default_factory=Histogram)
+    service: Histogram = field(default_factory=Histogram)
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    measured_s: float = 0.0
+    errors: dict[str, int] = field(default_factory=dict)
+
+    def add(self, point: _Point) -> None:
+        self.errors = sum_of_errors((self.errors, point.errors))
+        if point.phase in MEASURED:
+            self.response.merge(point.response)
+            self.service.merge(point.service)
+            self.measured_s += point.seconds if point.phase == MEASURING else 0.0
+            for name, times in point.counts.items():
+                if name != "replies" or point.phase != DRAINING:
+                    self.counts[name] += times
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What a run's charts show. `merged` of its `intervals` make a point; `sums` are of all of them."""
 
     merged: int
-    columns: dict[str, Any]
     intervals: int
     is_open: bool
-    response: Histogram
-    service: Histogram
-    counts: dict[str, int]
-    measured_s: float
-    errors: dict[str, int]
+    columns: dict[str, Any]
+    sums: Sums
 
     def json(self, summary: dict[str, Any] | None) -> str:
         """What the script reads. Safe inside a `<script>`: no `<` is left in it."""
         told = {**self.columns, "merged": self.merged, "open": self.is_open}
-        told["distribution"] = {"response": distribution(whole_of(summary, "response") or self.response)}
+        told["distribution"] = {"response": distribution(whole_of(summary, "response") or self.sums.response)}
         if self.is_open:
-            told["distribution"]["service"] = distribution(whole_of(summary, "service") or self.service)
+            told["distribution"]["service"] = distribution(whole_of(summary, "service") or self.sums.service)
         text = json.dumps(told, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
         return text.replace("<", "\\u003c").replace("&", "\\u0026")
 
@@ -134,10 +148,9 @@ def read_series(directory: Path, warn: Warn = ignore, points: int = POINTS) -> S
         longest = max(longest, float(interval["seconds"]))
         is_open = is_open or interval.get("target") is not None
     merged = max(1, math.ceil(intervals / max(1, points - 8)))  # each phase may end with a point that is not full
-    made = Series(merged, {}, intervals, is_open, Histogram(), Histogram(), dict.fromkeys(_COUNTS, 0), 0.0, {})
-    piece = longest * _PIECE
-    made.columns = _columns(_points(_checked(directory), merged, piece, is_open), piece, made)
-    return made
+    piece, sums = longest * _PIECE, Sums()
+    columns = _columns(_points(_checked(directory), merged, piece, is_open), piece, sums)
+    return Series(merged, intervals, is_open, columns, sums)
 
 
 def _checked(directory: Path, warn: Warn = ignore) -> Iterator[dict[str, Any]]:
@@ -167,8 +180,8 @@ def _points(intervals: Iterable[dict[str, Any]], merged: int, piece: float, is_o
         yield point
 
 
-def _columns(points: Iterable[_Point], piece: float, whole: Series) -> dict[str, Any]:
-    """The points as columns; the sums go to `whole`."""
+def _columns(points: Iterable[_Point], piece: float, sums: Sums) -> dict[str, Any]:
+    """The points as columns; each is added to `sums`."""
     time: list[float] = []
     seconds: list[float] = []
     rate: dict[str, list[float | None]] = {"achieved": [], "target": [], "failed": []}
@@ -196,7 +209,7 @@ def _columns(points: Iterable[_Point], piece: float, whole: Series) -> dict[str,
         for name in errors:
             errors[name] += [0] * (number + 1 - len(errors[name]))
         heat.append(_heat(point.response))
-        _count(whole, point)
+        sums.add(point)
     return {
         "t": time,
         "seconds": seconds,
@@ -207,18 +220,6 @@ def _columns(points: Iterable[_Point], piece: float, whole: Series) -> dict[str,
         "errors": {name: errors[name] for name in sorted(errors, key=_rank)},
         "heat": {"per_decade": ROWS_PER_DECADE, "columns": heat},
     }
-
-
-def _count(whole: Series, point: _Point) -> None:
-    for name, times in point.errors.items():
-        whole.errors[name] = whole.errors.get(name, 0) + times
-    if point.phase in MEASURED:
-        whole.response.merge(point.response)
-        whole.service.merge(point.service)
-        whole.measured_s += point.seconds if point.phase == MEASURING else 0.0
-        for name, times in point.counts.items():
-            if name != "replies" or point.phase != DRAINING:
-                whole.counts[name] += times
 
 
 def _rates(point: _Point, piece: float) -> dict[str, float | None]:

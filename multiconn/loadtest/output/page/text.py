@@ -41,25 +41,25 @@ _KINDS = {
 
 def text_of(name: str, summary: dict[str, Any] | None, series: Series, first: dict[str, Any]) -> dict[str, str]:
     """The pieces of text, by the name of their place in `report.html`. `first` has a failure of each name."""
-    told = _killed(name, series) if summary is None else _whole(summary)
+    known = _killed(name, series) if summary is None else _whole(summary)
     return {
-        "title": _e(f"Load test of {told.target}"),
-        "subtitle": _subtitle(told),
-        "verdict": _verdict(told),
-        "tiles": _tiles(told),
-        "closed": f'<p class="note closed"><strong>{_e(CLOSED_LABEL)}.</strong></p>' if told.is_open is False else "",
-        "latency": _latency(told),
-        "accounting": _accounting(told),
-        "sockets": _sockets(told),
-        "thresholds": _thresholds(told),
-        "errors": _errors(told.errors, first),
-        "parameters": _parameters(told),
+        "title": _e(f"Load test of {known.target}"),
+        "subtitle": _subtitle(known),
+        "verdict": _verdict(known),
+        "tiles": _tiles(known),
+        "closed": f'<p class="note closed"><strong>{_e(CLOSED_LABEL)}.</strong></p>' if known.is_open is False else "",
+        "latency": _latency(known),
+        "accounting": _accounting(known),
+        "sockets": _sockets(known),
+        "thresholds": _thresholds(known),
+        "errors": _errors(known.errors, first),
+        "parameters": _parameters(known),
         "sampling": _sampling(series),
     }
 
 
 @dataclass(slots=True)
-class _Told:
+class _Known:
     """What is known of a run; None, and an empty dictionary, is what is not."""
 
     target: str
@@ -81,10 +81,10 @@ class _Told:
         return config
 
 
-def _whole(summary: dict[str, Any]) -> _Told:
+def _whole(summary: dict[str, Any]) -> _Known:
     """What the summary of a run that came to its end says."""
     run = summary["run"]
-    return _Told(
+    return _Known(
         target=str(run["name"]),
         is_open=run["config"].get("model") != "closed",
         duration_s=run["duration_s"],
@@ -100,30 +100,31 @@ def _whole(summary: dict[str, Any]) -> _Told:
     )
 
 
-def _killed(name: str, series: Series) -> _Told:
+def _killed(name: str, series: Series) -> _Known:
     """The same of a run without one, as far as its intervals tell."""
-    seconds = series.measured_s
-    return _Told(
+    sums = series.sums
+    seconds = sums.measured_s
+    return _Known(
         target=name,
         is_open=series.is_open if series.intervals else None,
         duration_s=seconds,
-        rate={"target": None, "achieved": series.counts["replies"] / seconds if seconds else 0.0},
+        rate={"target": None, "achieved": sums.counts["replies"] / seconds if seconds else 0.0},
         latency={
-            "response": latency_record(series.response, _PERCENTS),
-            "service": latency_record(series.service, _PERCENTS),
+            "response": latency_record(sums.response, _PERCENTS),
+            "service": latency_record(sums.service, _PERCENTS),
         },
-        accounting={name: series.counts[name] for name in ("sent", "ok", "failed", "dropped")},
-        errors=series.errors,
+        accounting={name: sums.counts[name] for name in ("sent", "ok", "failed", "dropped")},
+        errors=sums.errors,
     )
 
 
 # --- the top ----------------------------------------------------------------------------------------
 
 
-def _subtitle(told: _Told) -> str:
-    config = told.config
+def _subtitle(known: _Known) -> str:
+    config = known.config
     if not config:
-        return _e(f"{told.duration_s:.1f} s were measured before it was killed")
+        return _e(f"{known.duration_s:.1f} s were measured before it was killed")
     parts = [f"{config['model']} model", _many(int(config["connections"]), "connection")]
     if config["pipeline"] > 1:
         parts.append(f"{config['pipeline']} in flight on each")
@@ -131,12 +132,12 @@ def _subtitle(told: _Told) -> str:
         parts.append(f"{config['rate']:,g} requests/s ({config['arrival']})")
     if config["workers"] > 1:
         parts.append(f"{config['workers']} workers")
-    began = str(told.run["started_at"]).replace("T", " ").partition(".")[0]
-    return _e(f"{began} UTC · {told.duration_s:.1f} s measured · {', '.join(parts)}")
+    began = str(known.run["started_at"]).replace("T", " ").partition(".")[0]
+    return _e(f"{began} UTC · {known.duration_s:.1f} s measured · {', '.join(parts)}")
 
 
-def _verdict(told: _Told) -> str:
-    verdict = told.verdict
+def _verdict(known: _Known) -> str:
+    verdict = known.verdict
     if verdict is None:
         return _banner(
             "unknown", "?", "Killed before its end",
@@ -150,7 +151,7 @@ def _verdict(told: _Told) -> str:
         "server": "the bottleneck was the server",
     }.get(verdict["bottleneck"], "what the bottleneck was is unknown")
     words = "Valid" if verdict["valid"] else "Not valid"
-    if told.run["interrupted"]:
+    if known.run["interrupted"]:
         words += ", interrupted"
     if failed:
         words += f", {len(failed)} of {_many(len(verdict['thresholds']), 'threshold')} failed"
@@ -166,19 +167,19 @@ def _banner(kind: str, sign: str, words: str, sentences: Iterable[str]) -> str:
     )
 
 
-def _tiles(told: _Told) -> str:
-    target, achieved = told.rate["target"], told.rate["achieved"] or 0.0
+def _tiles(known: _Known) -> str:
+    target, achieved = known.rate["target"], known.rate["achieved"] or 0.0
     beside = "replies per second" if target is None else f"of {target:,.0f} asked for"
     tiles = [("Rate", f"{achieved:,.0f}/s", beside, "")]
-    response = told.latency["response"]
+    response = known.latency["response"]
     if response["count"]:
         for percent in ("50", "99"):
             if percent in response["p"]:
-                service = told.latency["service"]["p"].get(percent)
-                beside = f"service {_time(service)}" if told.is_open and service is not None else "response"
+                service = known.latency["service"]["p"].get(percent)
+                beside = f"service {_time(service)}" if known.is_open and service is not None else "response"
                 tiles.append((f"p{percent}", _time(response["p"][percent]), beside, ""))
         tiles.append(("Longest", _time(response["max"]), "response", ""))
-    ok, failed = told.accounting["ok"], told.accounting["failed"]
+    ok, failed = known.accounting["ok"], known.accounting["failed"]
     share = f"{failed / (ok + failed):.2%} " if failed else ""
     share = f"{share}of {ok + failed:,}" if ok + failed else "no request had an outcome"
     tiles.append(("Failed", f"{failed:,}", share, "alarm" if failed else ""))
@@ -191,18 +192,18 @@ def _tiles(told: _Told) -> str:
 # --- tables -----------------------------------------------------------------------------------------
 
 
-def _latency(told: _Told) -> str:
-    kinds = [kind for kind in _KINDS if kind in told.latency and told.latency[kind]["count"]]
-    if not told.is_open:
+def _latency(known: _Known) -> str:
+    kinds = [kind for kind in _KINDS if kind in known.latency and known.latency[kind]["count"]]
+    if not known.is_open:
         kinds = [kind for kind in kinds if kind != "service"]
     if not kinds:
         return "<p>There was no reply, so there is no latency.</p>"
-    percents = list(told.latency[kinds[0]]["p"])
+    percents = list(known.latency[kinds[0]]["p"])
     head = _row("th", ["", *(f"p{percent}" for percent in percents), "max", "mean", "count"], "col")
     rows = []
     for kind in kinds:
-        latency, explained = told.latency[kind], _KINDS[kind]
-        if not told.is_open and kind == "response":
+        latency, explained = known.latency[kind], _KINDS[kind]
+        if not known.is_open and kind == "response":
             explained = "from when the request left (closed: response and service are one)"
         values = [*(latency["p"][percent] for percent in percents), latency["max"], latency["mean"]]
         cells = "".join(f"<td>{_e(_time(value))}</td>" for value in values)
@@ -211,7 +212,7 @@ def _latency(told: _Told) -> str:
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _accounting(told: _Told) -> str:
+def _accounting(known: _Known) -> str:
     words = {
         "scheduled": "were to be sent: sent + dropped",
         "sent": "left: ok + failed + in flight",
@@ -220,22 +221,22 @@ def _accounting(told: _Told) -> str:
         "dropped": "never sent: no room in time",
         "in_flight_at_end": "sent, unanswered after the drain",
     }
-    rows = [(name.replace("_", " "), f"{count:,}", words[name]) for name, count in told.accounting.items()]
+    rows = [(name.replace("_", " "), f"{count:,}", words[name]) for name, count in known.accounting.items()]
     return _facts(rows)
 
 
-def _sockets(told: _Told) -> str:
+def _sockets(known: _Known) -> str:
     rows = []
-    if told.connections:
-        sockets = told.connections
+    if known.connections:
+        sockets = known.connections
         rows += [
             ("opened", f"{sockets['opened']:,}", f"at most {sockets['peak']:,} at a time"),
             ("reconnects", f"{sockets['reconnects']:,}", ""),
             ("closed by the server", f"{sockets['closed_by_peer']:,}", ""),
-            ("traffic", bytes_text(told.bytes["sent"]), f"sent, {bytes_text(told.bytes['received'])} received"),
+            ("traffic", bytes_text(known.bytes["sent"]), f"sent, {bytes_text(known.bytes['received'])} received"),
         ]
-    if told.generator:
-        generator = told.generator
+    if known.generator:
+        generator = known.generator
         rows += [
             ("generator", f"{generator['cpu_max'] or 0:.0%}", "of a core, its busiest worker"),
             ("loop lag p99", _time(generator["loop_lag_p99_s"] or 0.0), "how late its loop was"),
@@ -253,8 +254,8 @@ def _facts(rows: Iterable[tuple[str, str, str]]) -> str:
     return f"<table><tbody>{cells}</tbody></table>"
 
 
-def _thresholds(told: _Told) -> str:
-    thresholds = told.verdict["thresholds"] if told.verdict is not None else []
+def _thresholds(known: _Known) -> str:
+    thresholds = known.verdict["thresholds"] if known.verdict is not None else []
     if not thresholds:
         return ""
     rows = []
@@ -284,8 +285,8 @@ def _errors(errors: dict[str, int], first: dict[str, Any]) -> str:
     return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _parameters(told: _Told) -> str:
-    run = told.run
+def _parameters(known: _Known) -> str:
+    run = known.run
     if not run:
         return "<p>Not known: they are in the summary, which is written at the end.</p>"
     facts: list[tuple[str, object]] = [
@@ -298,7 +299,7 @@ def _parameters(told: _Told) -> str:
     ]
     facts += [
         (name.replace("_", " "), _option(value))
-        for name, value in told.config.items()
+        for name, value in known.config.items()
         if name != "seed" and value not in (None, [], "")
     ]
     return "<dl>" + "".join(_fact(name, str(value)) for name, value in facts) + "</dl>"

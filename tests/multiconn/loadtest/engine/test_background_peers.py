@@ -124,18 +124,19 @@ def test_nobody_stays_when_the_run_is_over(kind):
 
 def test_a_connection_that_the_server_closed_in_the_same_turn_is_not_reset_any_more():
     loop = EventLoop()
-    beside = SimpleNamespace(frame=b"0123456789", loop=loop, hostile_open=0, back_later=lambda peer: None)
+    opened = []
+    all = SimpleNamespace(frame=b"0123456789", loop=loop, count_hostile=opened.append, back_later=lambda peer: None)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with theirs:
-        peer = _Hostile(beside, "reset")
+        peer = _Hostile(all, "reset")
         peer._connected(ours)
         assert theirs.recv(100) == b"01234"
         peer.eof_received()
         peer._reset()  # its timer was due in that turn too
         loop.run_once(0)
     loop.close()
-    assert beside.hostile_open == 0
+    assert opened == [1, -1]
 
 
 def test_idle_and_hostile_connections_take_turns_among_the_source_addresses_too():

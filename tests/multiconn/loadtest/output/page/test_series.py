@@ -55,7 +55,7 @@ def test_a_long_run_has_no_more_points_than_fit_and_loses_nothing(save):
     assert data["latency"]["max"].count(0.9) == 1
     assert sum(sum(column[1:]) for column in data["heat"]["columns"]) == 1400
     assert all(rate == 2 for rate in data["rate"]["achieved"][1:])
-    assert series.counts["ok"] == 1400
+    assert series.sums.counts["ok"] == 1400
     page = write_html(directory).read_text(encoding="utf-8")
     assert "each point is 2 of its 701 intervals" in page
     assert len(page) < 250_000
