@@ -9,7 +9,8 @@ Rules:
 * A time stamp is taken when what was received is handed over, one for all replies in it: each
   latency errs on the longer side, by what it takes to get there.
 * Replies that were sent together in a closed run have one latency, and are recorded at once.
-* Per reply: a comparison of bytes and a record in a histogram; no timer, no closure, no log.
+* Per reply: a comparison of bytes and a record in a histogram; no timer, no closure, no log. What `Ledgers.of` does
+  stands in line.
 
 It pays for itself: see `python -m benchmarks generator`.
 
@@ -67,12 +68,15 @@ class Collector:
                 same += 1
             else:
                 if same:
-                    self._record(now, last, same)
+                    ledger = ledgers.measured if last >= measured_from else ledgers.warmup
+                    ledger.answered(now - last, now - last, same)
                 last, same = sent, 1
             if self._mixed:
-                ledgers.of(intended).count_action(prepared.action, OK)
+                ledger = ledgers.measured if intended >= measured_from else ledgers.warmup
+                ledger.count_action(prepared.action, OK)
         if same:
-            self._record(now, last, same)
+            ledger = ledgers.measured if last >= measured_from else ledgers.warmup
+            ledger.answered(now - last, now - last, same)
         if count:
             popleft = awaiting.popleft
             for _ in range(count):
@@ -83,10 +87,6 @@ class Collector:
         if at < len(data) and awaiting:
             at += self._learn(message, data[at:])
         return at
-
-    def _record(self, now: int, sent: int, times: int) -> None:
-        """`times` replies to what a closed run sent at `sent`."""
-        self._ledgers.of(sent).answered(now - sent, now - sent, times)
 
     def _learn(self, message: Message, data: bytes) -> int:
         """Verify one reply whose bytes are new, and remember them if it is right."""

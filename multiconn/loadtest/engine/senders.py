@@ -97,15 +97,11 @@ class ClosedSender(_Common):
     ) -> None:
         super().__init__(config, ledgers, workload.endless(f"{config.seed} {config.share[0]}"))
         self._slots = slots
+        self.exhausted = False  # nothing more will be sent
         self._left: int | None = None  # so many may still be sent; None: any number
         self._loop = loop
         self._thinks = config.think[1] > 0
         self._random = random.Random(f"think {config.seed} {config.share[0]}")
-
-    @property
-    def exhausted(self) -> bool:
-        """Nothing more will be sent."""
-        return self._left == 0
 
     def begin(self, now: int) -> None:
         self.sending = True
@@ -113,8 +109,12 @@ class ClosedSender(_Common):
 
     def measure(self, now: int) -> None:
         """The measured window begins: from `now` on, so many as are wanted may be sent."""
-        self._left = self._config.requests
+        self._allow(self._config.requests)
         self._ledgers.measure_from(now)
+
+    def _allow(self, left: int | None) -> None:
+        self._left = left
+        self.exhausted = left == 0
 
     def refresh(self) -> None:
         """There may be room on every connection (a phase has begun)."""
@@ -152,7 +152,7 @@ class ClosedSender(_Common):
         if room <= 0:
             return
         if left is not None:
-            self._left = left - room
+            self._allow(left - room)
         ledgers = self._ledgers
         sent = now or self._clock()
         message = slot.message
@@ -163,7 +163,7 @@ class ClosedSender(_Common):
             pairs: Iterable[Pair] = [(prepared.outgoing, (prepared, sent, sent)) for prepared in chosen]
         else:
             pairs = [self.pair(slot, prepared, (prepared, sent, sent)) for prepared in chosen]
-        ledger = ledgers.of(sent)
+        ledger = ledgers.measured if sent >= ledgers.measured_from else ledgers.warmup  # `of`, in line
         ledger.count_sent(room)
         if ledgers.mixed:
             for prepared in chosen:
@@ -175,7 +175,7 @@ class ClosedSender(_Common):
         for prepared, _, intended in unsent:
             self._ledgers.count_sent(prepared, intended, -1)
             if self._left is not None and intended >= self._ledgers.measured_from:
-                self._left += 1
+                self._allow(self._left + 1)
 
     def waiting(self, now: int) -> int:
         return 0
