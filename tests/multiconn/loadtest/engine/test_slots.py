@@ -40,7 +40,7 @@ def test_the_last_request_of_a_connection_says_close_so_that_the_server_closes_f
     assert outcome.connections.closed_by_peer >= 9
 
 
-def test_without_reconnect_on_error_a_place_stays_empty_and_the_run_says_why_it_ended():
+def test_without_reconnect_on_error_a_slot_stays_empty_and_the_run_says_why_it_ended():
     with ScriptedServer(scripted.reset_after(5)) as server:
         outcome = run(server.target, duration=30.0, connections=3, reconnect_on_error=False)
         assert server.connections == 3
