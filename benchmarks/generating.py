@@ -6,7 +6,7 @@
 `app_client.py load` and the C generator visit the same server in turn, on the same core, with the
 same request. Each of our visits is divided by the C generator's of the same round; the figure is the median
 of those. Both verify every reply. A generator that reaches a part r of the other's rate can measure
-servers up to that rate; above it, it says that it was the limit itself (`load.verdict`).
+servers up to that rate; above it, it says that it was the limit itself (`judge.verdict`).
 
 With `--server c` the server is so fast that both generators are at their ceilings.
 """

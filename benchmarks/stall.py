@@ -23,13 +23,14 @@ from xml.sax.saxutils import escape
 from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.environment import environment
 from libclient.connect import resolve
-from libclient.load.child import ChildError, ChildServer, server_command
-from libclient.load.config import Config
-from libclient.load.histogram import Histogram
-from libclient.load.outcome import Outcome
-from libclient.load.progress import MEASURING, Interval, Plan
-from libclient.load.report import time_text
-from libclient.load.runner import Runner
+from multiconn.loadtest.config import Config
+from multiconn.loadtest.engine.runner import Runner
+from multiconn.loadtest.measure.histogram import Histogram
+from multiconn.loadtest.measure.intervals import MEASURING, Interval
+from multiconn.loadtest.outcome import Outcome
+from multiconn.loadtest.output.units import time_text
+from multiconn.loadtest.process.child import ChildError, ChildServer, server_command
+from multiconn.loadtest.sink import Plan
 
 __all__ = ["main", "svg"]
 

@@ -17,7 +17,15 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
-    "libclient/load",
+    "multiconn/loadtest/engine",
+    "multiconn/loadtest/output",
+    "multiconn/loadtest/process",
+    "multiconn/loadtest/test_page_of_load_testing.py",
+    "multiconn/commands/test_load.py",
+    "multiconn/commands/test_load_files.py",
+    "multiconn/commands/test_load_interleaved.py",
+    "multiconn/commands/test_load_out.py",
+    "multiconn/commands/test_report.py",
     "multiconn/commands/test_stdio.py",
     "study/test_dissector.py",
     "study/test_tour.py",

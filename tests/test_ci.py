@@ -145,7 +145,7 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
             "python -m pytest -q",
             "tests with pytest and pytest-timeout alone,wheel,the dashboard,conformance with short timers",
         ),
-        ("tests/libclient/load/test_live.py", "the dashboard"),
+        ("tests/multiconn/loadtest/output/test_live.py", "the dashboard"),
     ],
 )
 def test_a_check_that_fails_is_named_fails_the_run_and_withholds_no_other(tmp_path: Path, fail: str, name: str) -> None:

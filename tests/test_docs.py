@@ -132,8 +132,8 @@ NOT_RUN = {
     r"python -m benchmarks restart": "see tests/benchmarks/test_restart.py",
     r"python -m benchmarks growth": "see tests/benchmarks/test_growth.py",
     r"python -m tests\.study\.test_cost": "see tests/study/test_cost.py",
-    r"python3 -m tests\.libclient\.load\.truth": "what .ci/run does",
-    r"python3 -m tests\.libclient\.load\.regressions": "its parts are tests/libclient/load/test_against.py",
+    r"python3 -m tests\.multiconn\.loadtest\.truth": "what .ci/run does",
+    r"python3 -m tests\.multiconn\.loadtest\.regressions": "its parts are engine/test_interleaved.py",
     r"python3 docs/learn/": "see tests/study/test_tour.py",
     r"python3? -m suites\.detection": "see tests/suites/detection",
     r"python3? -m suites\.faults": "see tests/suites/faults",
@@ -148,7 +148,7 @@ def is_command(code: str) -> bool:
 
 
 #: Pages whose commands build on each other, and where they are run.
-WALKED = {"docs/do/load-test.md": "tests/libclient/load/test_page_of_load_testing.py"}
+WALKED = {"docs/do/load-test.md": "tests/multiconn/loadtest/test_page_of_load_testing.py"}
 
 
 def run_commands(program: str) -> list[Shown]:

@@ -24,7 +24,7 @@ HEAVY = {
     "encodings.idna": "names: an IP address is none",
     "importlib.metadata": "--version",
     "inspect": "nobody's",
-    "libclient.load": "load tests",
+    "multiconn.loadtest": "load tests",
     "multiconn.commands.tracing": "--trace",
     "logging": "an observer that fails",
     "pkgutil": "other encodings than UTF-8",

@@ -4,6 +4,8 @@
 or decides how a process ends is in this package, and nowhere below it: the libraries return, raise or log.
 
     client.py   request.py shell.py echo.py tutorial.py               app_client.py
+    load.py     load_options.py load_interleaved.py load_files.py      load_exit_code.py load_dashboard.py
+    report.py   compare.py                                            of saved load tests
     server.py   server_options.py server_signals.py server_log.py     app_server.py
     study.py                                                          python -m study
     stdio.py    arguments.py output.py tracing.py                     what they share
@@ -14,7 +16,7 @@ Rules:
 * This module runs before each of them, so it imports nothing.
 * An exit code has its name here. Some numbers have a name for each program.
 
-Not here: what a command does once it knows what was asked for (`libserver`, `libclient`).
+Not here: what a command does once it knows what was asked for (`libserver`, `libclient`, `multiconn.loadtest`).
 """
 
 __all__ = [
@@ -22,13 +24,16 @@ __all__ = [
     "CANT_WRITE",
     "DONE",
     "ERROR_REPLY",
+    "FILES_LOST",
     "INTERNAL_ERROR",
     "INTERRUPTED",
     "NO",
     "NOT_CONNECTED",
+    "NOT_VALID",
     "READER_GONE",
     "SIGNAL",
     "STUCK",
+    "THRESHOLD_FAILED",
     "USAGE",
     "UsageError",
 ]
@@ -50,6 +55,12 @@ NOT_CONNECTED = 3
 STUCK = 3
 #: Of the client: the answer is an error, or wrong.
 ERROR_REPLY = 4
+#: Of a load test: its figures can't be believed, which was asked for; or two runs can't be compared.
+NOT_VALID = 5
+#: Of a load test: all is well but the files of `--out`.
+FILES_LOST = 6
+#: Of a load test: a threshold failed, `--abort-on` came true, or a comparison found a regression.
+THRESHOLD_FAILED = 99
 #: Plus the number of the signal that ended it; of Ctrl-C, and of a reader that has gone (SIGPIPE).
 SIGNAL = 128
 INTERRUPTED = 130

@@ -26,7 +26,6 @@ __all__ = [
     "checked",
     "count",
     "duration",
-    "plain_number",
     "positive_duration",
     "size",
     "version",
@@ -113,15 +112,6 @@ def count(text: str) -> int:
     if not number:
         raise argparse.ArgumentTypeError("0 is not a count here: write a number from 1")
     return number
-
-
-def plain_number(text: str, kilo: float = 1e3) -> float | None:
-    """What is written with an optional point, and k or m for thousands or millions (of `kilo`); None if it is none."""
-    factor = {"k": kilo, "m": kilo * kilo}.get(text[-1:].lower())
-    digits = text[:-1] if factor else text
-    if not digits.isascii() or not digits.replace(".", "", 1).isdigit() or len(digits) > 15:
-        return None
-    return float(digits) * (factor or 1)
 
 
 def size(text: str) -> int:

@@ -40,9 +40,9 @@ COMMANDS = {
     "request": (".request", "send one request and print the answer"),
     "shell": (".shell", "one connection, many inputs, a confirmation for each"),
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
-    "load": ("libclient.load.cli", "put a server under load, verify every reply, report"),
-    "report": ("libclient.load.saved", "make the page of a saved load test once more"),
-    "compare": ("libclient.load.compare", "tell two saved load tests apart: by how much, and is it chance"),
+    "load": (".load", "put a server under load, verify every reply, report"),
+    "report": (".report", "make the page of a saved load test once more"),
+    "compare": (".compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
 
 #: What to do about an error reply, where the code alone tells.

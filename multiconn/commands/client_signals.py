@@ -4,7 +4,7 @@ They end it as Ctrl-C does: by an exception, so that every `finally` on the way 
 is written to its end and what has come back so far is told. SIGHUP is as SIGTERM, in its exit code
 too; under `nohup`, which has it ignored, it stays ignored.
 
-Not here: `load`, which first waits for its replies (`libclient.load.signals`).
+Not here: `load`, which first waits for its replies (`multiconn.loadtest.process.signals`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import stall
 from benchmarks.cli import main
-from libclient.load.histogram import Histogram
+from multiconn.loadtest.measure.histogram import Histogram
 
 
 def line(name, *nanoseconds):

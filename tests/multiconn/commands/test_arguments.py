@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multiconn.commands.arguments import as_typed, count, duration, plain_number, positive_duration, size, version
+from multiconn.commands.arguments import as_typed, count, duration, positive_duration, size, version
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,9 +25,6 @@ ROOT = Path(__file__).resolve().parents[3]
         (positive_duration, "2m", "120.0"),
         (count, "1", "1"),
         (size, "2k", "2048"),
-        (plain_number, "1.5k", "1500.0"),
-        (plain_number, "2M", "2000000.0"),
-        (plain_number, "x", "None"),
     ],
 )
 def test_a_word_becomes_a_value(read: Callable[[str], Any], text: str, value: str) -> None:
@@ -48,10 +45,6 @@ def test_or_a_sentence_that_says_what_is_accepted(read: Callable[[str], Any], te
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         read(text)
     assert words in str(refused.value)
-
-
-def test_plain_numbers_may_count_in_1024() -> None:
-    assert plain_number("2k", 1024) == 2048
 
 
 # --- what a person sees --------------------------------------------------------------------------------

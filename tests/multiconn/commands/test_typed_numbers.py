@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from libclient.load.gates import parse
-from multiconn.commands.arguments import plain_number
 from multiconn.commands.client import COMMANDS
 from multiconn.commands.client_options import CommandParser
 from multiconn.commands.server_options import build_parser
+from multiconn.loadtest.judge.thresholds import parse
+from multiconn.loadtest.quantity import plain_number
 
 #: Beyond a float's range, and beyond what Python turns into an integer at all.
 LONG = ("9" * 400, "9" * 5000)

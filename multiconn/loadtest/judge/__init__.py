@@ -1,0 +1,5 @@
+"""JUDGE: may the figures be believed, are they good enough, and is one server slower than another?
+
+Pure: no clock, no socket, no file; chance is passed in. Start reading at `judge.verdict`; then `judge.thresholds`, and
+`judge.bootstrap` with `judge.compare`.
+"""
