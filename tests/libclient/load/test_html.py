@@ -14,7 +14,6 @@ from libclient.load.page import PAGE, write_html
 from libclient.load.page.series import POINTS, ROWS_PER_DECADE, distribution, read_series
 from libclient.load.progress import CONNECTING, DRAINING, MEASURING, WARMUP, Interval, Plan
 from multiconn.commands import client
-from tests.fakes import chromium
 
 HOSTILE = "</script><script>window.owned = 1</script><img src=x onerror='window.owned=1'> & \"quoted\" \u2028"
 
@@ -248,14 +247,6 @@ def test_report_makes_the_page_again_and_refuses_what_is_no_run_in_one_line(save
 # --- in a real browser ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if chromium.missing:
-        pytest.skip(chromium.missing)
-    with chromium.Chromium.start(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
 def box(page, selector):
     told = page.evaluate(
         f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}});"
@@ -273,8 +264,8 @@ def shown(page, chart):
     )
 
 
-def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save, browser):
-    page = browser.open(write_html(save(RUN, summary_of())))
+def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save, tab):
+    page = tab.open(write_html(save(RUN, summary_of())), size=(1200, 900))
     points = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('path[data-name]')]"
         ".map(p => [p.closest('.chart').id + ' ' + p.dataset.name, [+p.dataset.points,"
@@ -297,8 +288,8 @@ def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save,
     assert page.troubles == []
 
 
-def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed(save, browser):
-    page = browser.open(write_html(save(RUN, summary_of())), width=600)
+def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed(save, tab):
+    page = tab.open(write_html(save(RUN, summary_of())), size=(600, 900))
     page.evaluate("document.querySelector('#percentiles .plot').focus()")
     page.press("End")
     page.press("ArrowLeft")
@@ -315,19 +306,19 @@ def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed
     assert page.troubles == []
 
 
-def test_a_browser_shows_it_in_light_dark_and_print_and_loads_nothing_hostile(save, browser):
+def test_a_browser_shows_it_in_light_dark_and_print_and_loads_nothing_hostile(save, tab):
     whole = summary_of()
     whole["run"]["name"] = HOSTILE
     directory = save([*RUN, second(6.2, errors={HOSTILE: 3})], whole)
-    page = browser.open(write_html(directory), width=400, height=300)
+    page = tab.open(write_html(directory), size=(400, 300))
     grounds = []
-    for dark, media in ((False, ""), (True, ""), (True, "print")):
-        page.paint(dark=dark, media=media)
+    for dark, printed in ((False, False), (True, False), (True, True)):
+        page.paint(dark=dark, printed=printed)
         page.evaluate("document.getElementById('heat').scrollIntoView()")
         page.settle()
-        width, height, colours = chromium.pixels(page.screenshot())
+        width, height, colours = page.picture(page.screenshot())
         assert (width, height) == (400, 300)
-        assert len(colours) > 50
+        assert colours > 50
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds == ["rgb(255, 255, 255)", "rgb(20, 23, 26)", "rgb(255, 255, 255)"]
     assert page.evaluate("window.owned") is None
