@@ -368,12 +368,19 @@ OLD_WORDS = {
     "finish_begun": "start_drain",
     "holders": "port_owner",
     "lately": "coarse_now",
+    "stepping": "step",
+    "story": "explain",
+    "study.pairs": "match_ends",
+    "study.parts": "frame_parts",
+    "taps": "tracing_io",
 }
 
 
 def names_defined(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and name of everything that a module defines, assigns or takes as an argument; its own name, too."""
+    """Line and name of everything that a module defines, assigns or takes as an argument; its own name, too, alone
+    and behind its package's."""
     yield 1, path.stem
+    yield 1, f"{path.parent.name}.{path.stem}"
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.lineno, node.name

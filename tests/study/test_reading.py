@@ -11,8 +11,8 @@ import pytest
 from multiconn.commands.study import main
 from protocol.states import MACHINES
 from study import coverage
+from study.explain import explain, explain_together
 from study.replay import CannotReplay, replay
-from study.story import story, together
 from study.trace import SYSCALL, TRANSITION, Event, Trace
 from tests.study.recording import record, recorded
 from tests.support.wire import request
@@ -45,7 +45,7 @@ def trace() -> Trace:
 
 
 def test_the_story_has_every_call_every_row_and_the_end(trace):
-    text = "\n".join(story(trace))
+    text = "\n".join(explain(trace))
     assert text.startswith("Connection 1, seen by the server at 127.0.0.1:")
     assert "The selector says: there is something to read." in text
     assert "recv -> 1 byte." in text
@@ -62,7 +62,7 @@ def test_the_story_has_every_call_every_row_and_the_end(trace):
 def test_refusals_and_errors_are_explained():
     def told(call: str, result: object, **more: object) -> str:
         event = Event(0, SYSCALL, "1", {"step": 1, "call": call, "result": result} | more)
-        return "\n".join(story(Trace("server", {}, [event])))
+        return "\n".join(explain(Trace("server", {}, [event])))
 
     assert "nothing has come yet" in told("recv", "EAGAIN", direction="in")
     assert "the peer reads too slowly" in told("send", "EAGAIN", direction="out")
@@ -82,7 +82,7 @@ def test_connections_are_told_together_in_the_order_of_their_steps():
         return Event(time, SYSCALL, group, data)
 
     events = [event(1, "1", 1, 10), event(2, "2", 1, 20), event(3, "1", 2, 30), event(3, "1", 2, 1)]
-    told = list(together(Trace("server", {}, events)))
+    told = list(explain_together(Trace("server", {}, events)))
     assert [line.split("Connection ")[1][0] for line in told[:2]] == ["1", "2"]
     assert [line for line in told if "recv" in line or " ms  " in line] == [
         "1       1.0 ms  Nobody woke it: a timer, a callback or its owner.",

@@ -13,8 +13,8 @@ import pytest
 from protocol import SERVER, Codec, Connection
 from protocol.states import CLOSED, LIFECYCLE, OPEN, RELEASED, Guarded, advance, begin
 from study.recorder import FLUSH_EVERY, Recorder
-from study.taps import TracedSocket
 from study.trace import Trace, load
+from study.tracing_io import TracedSocket
 from tests.fakes.clock import FakeClock
 from tests.support.wire import request
 
@@ -227,7 +227,7 @@ def test_a_mistake_of_the_recorder_ends_the_recording_and_nothing_else(bench, mo
     if what == "gauges":
         bench.message.gauges = broken
     else:
-        monkeypatch.setattr("study.parts.Splitter.feed", broken)
+        monkeypatch.setattr("study.frame_parts.Splitter.feed", broken)
     bench.theirs.send(b"abc")
     assert bench.sock.recv(10) == b"abc"
     bench.turn()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from study.story import wrapped
+from study.explain import wrapped
 from tests.study.scribe import conversation
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.parts import CONTENT, HEADER, LOST, PREFIX, Part, Splitter
+from study.frame_parts import CONTENT, HEADER, LOST, PREFIX, Part, Splitter
 from tests.support.wire import framed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.states import LIFECYCLE, RECEIVE
-from study.stepping import _COMMANDS, HELP, Session, Unexpected, run_script
+from study.step import _COMMANDS, HELP, Session, Unexpected, run_script
 
 
 def lines(*script: str, role: str = "server") -> list[str]:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from .trace import CONNECTION, SYSCALL, WAKE, Event
 
-__all__ = ["CLIENT", "SERVER", "Both", "Clock", "addresses", "in_one_order", "pairs", "reach", "set_clock"]
+__all__ = ["CLIENT", "SERVER", "Both", "Clock", "addresses", "in_one_order", "match_ends", "reach", "set_clock"]
 
 CLIENT, SERVER = 0, 1
 
@@ -68,7 +68,7 @@ def _plain(address: str | None) -> str | None:
     return address
 
 
-def pairs(client: dict[str, Events], server: dict[str, Events]) -> list[Both]:
+def match_ends(client: dict[str, Events], server: dict[str, Events]) -> list[Both]:
     """Every connection of both, in order of the client's, then those that only the server has."""
     waiting: dict[tuple[str | None, str | None], list[str]] = {}
     for group, events in server.items():

@@ -63,7 +63,7 @@ from protocol.states import (
 )
 
 from . import typed
-from .parts import LOST, Splitter
+from .frame_parts import LOST, Splitter
 
 __all__ = ["HELP", "Session", "Unexpected", "run_script"]
 

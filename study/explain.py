@@ -20,7 +20,7 @@ from protocol.printable import printable
 
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
-__all__ = ["connection_line", "counted", "sentence", "story", "summary", "together", "wrapped"]
+__all__ = ["connection_line", "counted", "explain", "explain_together", "sentence", "summary", "wrapped"]
 
 READY = {
     "r": "there is something to read",
@@ -45,7 +45,7 @@ ERRORS = {
 }
 
 
-def story(trace: Trace, connection: str | None = None) -> Iterator[str]:
+def explain(trace: Trace, connection: str | None = None) -> Iterator[str]:
     """The lines. Raises `KeyError` for a connection that is not in the trace."""
     groups = trace.groups
     if connection is not None:
@@ -58,7 +58,7 @@ def story(trace: Trace, connection: str | None = None) -> Iterator[str]:
         yield "  " + summary(events)
 
 
-def together(trace: Trace) -> Iterator[str]:
+def explain_together(trace: Trace) -> Iterator[str]:
     """The lines of all connections at once: each step behind its connection's number."""
     for group, events in trace.groups.items():
         yield connection_line(trace, group, events)

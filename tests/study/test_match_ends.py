@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from study.pairs import CLIENT, SERVER, Both, addresses, in_one_order, pairs, set_clock
+from study.match_ends import CLIENT, SERVER, Both, addresses, in_one_order, match_ends, set_clock
 from study.trace import Event, Trace
 from tests.study.scribe import Scribe, conversation, converse
 from tests.support.wire import request
 
 
 def keys(client: Trace, server: Trace) -> list[tuple[str, str]]:
-    found = pairs(client.groups, server.groups)
+    found = match_ends(client.groups, server.groups)
     return [tuple(events[0].group if events else "" for events in both) for both in found]  # type: ignore[misc]
 
 
