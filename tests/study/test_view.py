@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 
 from multiconn.commands.study import main
-from study.source import source_line
-from study.streams import Stream
 from study.view import CannotView, as_json, page, prepare
 from tests.study.recording import recorded
 from tests.study.scribe import Scribe, conversation, converse
@@ -132,33 +130,6 @@ def test_what_came_after_the_framing_was_lost_is_lost(first: bytes, given: str, 
     assert [regions[-1][name] for name in ("kind", "offset", "length", "expected")] == ["lost", lost, 13, None]
     assert sum(region["length"] for region in regions) == data["streams"][0]["length"] == len(first) + 13
     assert (given == "FRAMING_LOST") is (data["errors"] == 1)
-
-
-def test_bytes_come_from_the_end_that_kept_more_of_them():
-    client, server = Scribe("client"), Scribe("server")
-    client.begin("1", "a", "b")
-    server.begin("1", "b", "a")
-    data = request({"value": "x" * 100})
-    client.moved("1", "out", data, keep=4)
-    server.moved("1", "in", data[:50], keep=10)
-    server.moved("1", "in", data[50:])
-    stream = Stream(client.trace().events, server.trace().events, server.trace().events)
-    assert stream.read(0, 10) == data[:10]
-    assert stream.read(9, 2) is None
-    assert stream.read(50, len(data) - 50) == data[50:]
-    assert stream.read(len(data) - 1, 2) is None
-
-
-def test_a_source_line_is_read_from_this_project_alone(tmp_path: Path):
-    assert source_line("protocol/__init__.py:1") == (Path("protocol/__init__.py").read_text().splitlines()[0], "")
-    number = next(k for k, text in enumerate(Path("study/view.py").read_text().splitlines(), 1) if "def _part(" in text)
-    found = source_line(f"study/view.py:{number + 1}")
-    assert found is not None
-    assert found[1] == "_part"
-    (tmp_path / "secret.py").write_text("password = 1\n")
-    for wrong in ("../etc/passwd:1", "protocol/../study/view.py:1", "secret/secret.py:1", "/etc/passwd:1",
-                  "protocol/states.py:0", "protocol/states.py:999999", "protocol/nothing.py:1", "", "x"):  # fmt: skip
-        assert source_line(wrong) is None, wrong
 
 
 def test_what_is_not_found_is_said_to_be_missing():

@@ -15,12 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from study.explain import wrapped
 from tests.study.scribe import conversation
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PATIENCE = 30.0
 
 
@@ -83,25 +80,6 @@ def test_a_story_is_cut_between_words_at_the_terminal_s_edge(tmp_path: Path) -> 
     assert narrow[at].startswith(" " * 13 + "RECEIVE")
     assert narrow[at + 1].startswith(" " * 15)
     assert narrow[at + 1][15] != " "
-
-
-@pytest.mark.parametrize(
-    ("line", "below"),
-    [
-        ("      1.0 ms  It begins, and this is long", 16),
-        ("12    103.0 ms  It begins, and this is long", 18),
-        ("  RECEIVE: one two three four five six seven eight", 4),
-        ("one two three four five six seven eight nine", 2),
-    ],
-)
-def test_what_does_not_fit_is_indented_further_than_it_began(line: str, below: int) -> None:
-    first, second, *_ = wrapped(line, 36).splitlines()
-    assert line.startswith(first)
-    assert len(second) - len(second.lstrip()) == below
-
-
-def test_a_word_longer_than_the_terminal_is_not_cut() -> None:
-    assert wrapped("  " + "x" * 30, 20).split() == ["x" * 30]
 
 
 def test_somebody_types_bytes_and_watches_the_machine_move() -> None:
