@@ -8,12 +8,18 @@ from collections.abc import Callable
 import pytest
 
 from suites.conformance.case import (
+    FAILED,
+    INFORMATIONAL,
+    NON_STRICT,
+    OK,
     TOGETHER,
+    VERDICTS,
     Case,
     Failed,
     Options,
     Run,
     case,
+    each,
 )
 
 
@@ -40,3 +46,29 @@ def test_of_a_long_case_the_beginning_and_the_end_are_kept() -> None:
     assert "line 0." in kept.seen[0]
     assert "line 99." in kept.seen[-1]
     assert len(kept.seen) < 30
+
+
+def test_each_row_is_a_case_with_its_own_words_and_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases: dict[str, Case] = {}
+    monkeypatch.setattr(sys.modules[case.__module__], "CASES", cases)
+    seen: list[object] = []
+    rows = {"T1": ("byteorder", 2), "T2": "one alone"}
+    each(rows, "without {0}", mechanism="m", section="s", expected="{0} missed", star=True)(
+        lambda run, *row: seen.append((run, row))
+    )
+    assert [(made.title, made.expected, made.star) for made in cases.values()] == [
+        ("without byteorder", "byteorder missed", True),
+        ("without one alone", "one alone missed", True),
+    ]
+    for made in cases.values():
+        made.run("a run")
+    assert seen == [("a run", ("byteorder", 2)), ("a run", ("one alone",))]
+    assert {made.group for made in cases.values()} == {__name__.rpartition(".")[2]}
+
+
+def test_a_failure_says_what_was_expected_and_what_came() -> None:
+    assert str(Failed("a reply", "FIN")) == "expected a reply; came FIN"
+
+
+def test_the_verdicts_are_in_order_the_worst_last() -> None:
+    assert VERDICTS == (OK, INFORMATIONAL, NON_STRICT, FAILED)
