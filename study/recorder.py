@@ -39,7 +39,7 @@ from protocol.states import CLOSED, Machine, Row
 from . import tracing_io
 from .frame_parts import Splitter
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
-from .tracing_io import TracedSelector, TracedSocket, in_words
+from .tracing_io import Notes, TracedSelector, TracedSocket, in_words
 
 __all__ = ["MAX_BYTES", "Recorder", "Trail", "start"]
 
@@ -85,7 +85,7 @@ class Recorder:
         **settings: object,
     ) -> None:
         self.max_bytes = max_bytes
-        self.trails: dict[int, Trail] = {}  # by descriptor
+        self.trails: dict[int, Notes] = {}  # by descriptor
         self.turn = 0
         self._path = file if isinstance(file, str) else None
         self._file = None if isinstance(file, str) else file

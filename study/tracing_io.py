@@ -1,7 +1,7 @@
 """What did a connection ask of the kernel, and what did it get?
 
 `TracedSocket` and `TracedSelector` stand where a socket and a selector would: each passes every call
-on, gives back what came back, and tells the connection's `Trail` (`study.recorder`) afterwards.
+on, gives back what came back, and tells the connection's `Notes` afterwards.
 
 Rules:
 
@@ -16,13 +16,32 @@ from __future__ import annotations
 
 import errno
 import selectors
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .recorder import Recorder, Trail
+__all__ = ["Notebook", "Notes", "TracedSelector", "TracedSocket", "in_words"]
 
-__all__ = ["TracedSelector", "TracedSocket", "in_words"]
+
+class Notes(Protocol):
+    """What a traced socket and selector tell of one connection (`study.recorder.Trail`)."""
+
+    @property
+    def recorder(self) -> Notebook: ...
+    def opened(self, sock: Any) -> None: ...
+    def syscall(self, call: str, result: int | str, **data: Any) -> None: ...
+    def bytes(self, call: str, direction: str, asked: int, chunks: Iterable[Any], count: int) -> None: ...
+    def masked(self, mask: int) -> None: ...
+    def wake(self, mask: int) -> None: ...
+
+
+class Notebook(Protocol):
+    """Where it is written (`study.recorder.Recorder`). `trails`: the notes of those that are open, by descriptor."""
+
+    on: bool
+    trails: dict[int, Notes]
+
+    def end_turn(self) -> None: ...
+    def fail(self, error: Exception) -> None: ...
 
 
 def in_words(name: Any) -> str:
@@ -40,7 +59,7 @@ class TracedSocket:
 
     __slots__ = ("_sock", "_trail")
 
-    def __init__(self, sock: Any, trail: Trail) -> None:
+    def __init__(self, sock: Any, trail: Notes) -> None:
         self._sock = sock
         self._trail = trail
         self._tell(lambda: trail.recorder.trails.__setitem__(sock.fileno(), trail))
@@ -137,7 +156,7 @@ class TracedSocket:
 class TracedSelector(selectors.BaseSelector):
     """A selector that notes wakes and masks, and passes everything on."""
 
-    def __init__(self, recorder: Recorder, inner: selectors.BaseSelector) -> None:
+    def __init__(self, recorder: Notebook, inner: selectors.BaseSelector) -> None:
         self._recorder = recorder
         self._inner = inner
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -121,8 +122,8 @@ def imported(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tup
             yield node.lineno, str(node.args[0].value)
 
 
-def at_module_level(path: Path) -> Iterator[ast.AST]:
-    """The nodes that run when the module is imported, but for what only a type checker reads."""
+def at_module_level(path: Path, types: bool = False) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported; with `types` also what only a type checker reads."""
     todo: list[ast.AST] = [tree(path)]
     while todo:
         node = todo.pop()
@@ -130,7 +131,7 @@ def at_module_level(path: Path) -> Iterator[ast.AST]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                 continue
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test) and not types:
                 todo += child.orelse
                 continue
             todo.append(child)
@@ -246,22 +247,50 @@ def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_
     assert wrong == []
 
 
-def test_modules_of_a_part_import_each_other_in_no_circle() -> None:
+#: Parts in which modules may know each other by types alone: a server and its messages, a world and what is in it.
+KNOW_EACH_OTHER = ("libserver", "libclient", "libclient/load", "suites/simulation")
+
+
+def circle(part: str, nodes: Callable[[Path], Iterator[ast.AST]]) -> list[str]:
+    """Modules of a part that need each other, by these nodes of them; with those that need them. Empty if none do."""
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(part)}
+    needs = {
+        module: {other for _, wanted in imported(path, nodes(path)) if (other := known(wanted, modules))} - {module}
+        for module, path in modules.items()
+        if not module.endswith(".__init__")  # a package's front gathers its modules
+    }
+    while free := [module for module, wanted in needs.items() if not wanted & set(needs)]:
+        for module in free:
+            del needs[module]
+    return sorted(needs)
+
+
+@pytest.mark.parametrize("part", [*MAY_IMPORT, *SUITES, "benchmarks"])
+def test_modules_of_a_part_import_each_other_in_no_circle(part: str) -> None:
     """But for the registry, which fetches the built-in actions when one is made, and types."""
-    for part in (*MAY_IMPORT, *SUITES):
-        modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(part)}
-        needs = {
-            module: {other for _, wanted in imported(path, at_module_level(path)) if (other := known(wanted, modules))}
-            for module, path in modules.items()
-        }
-        for module in list(needs):
-            if module.endswith(".__init__"):
-                del needs[module]  # a package's front gathers its modules
-        while needs:
-            free = [module for module, wanted in needs.items() if not wanted & set(needs)]
-            assert free, f"a circle among {sorted(needs)}"
-            for module in free:
-                del needs[module]
+    assert circle(part, at_module_level) == []
+
+
+@pytest.mark.parametrize("part", [part for part in (*MAY_IMPORT, *SUITES, "benchmarks") if part not in KNOW_EACH_OTHER])
+def test_modules_of_a_part_know_each_other_s_types_in_no_circle(part: str) -> None:
+    assert circle(part, lambda path: at_module_level(path, types=True)) == []
+
+
+def test_the_finder_of_circles_finds_one_and_says_who_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    (tmp_path / "part").mkdir()
+    texts = {
+        "one": "from . import two\n",
+        "two": "from .three import x\n",
+        "three": "def f():\n    import part.one\nif TYPE_CHECKING:\n    from part.one import y\n",
+        "four": "import part.four, part.one\n",
+    }
+    for name_, text in texts.items():
+        (tmp_path / "part" / f"{name_}.py").write_text(text)
+    assert circle("part", at_module_level) == []
+    assert circle("part", lambda path: at_module_level(path, types=True)) == [
+        *("part.four", "part.one", "part.three", "part.two")
+    ]
 
 
 def known(wanted: str, modules: dict[str, Path]) -> str | None:
@@ -343,12 +372,43 @@ def test_the_reader_of_imports_sees_every_kind_of_them(tmp_path: Path, monkeypat
 def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
     missing = [
         name(path)
-        for part in ("protocol", "eventloop", "libserver", "multiconn/commands")
+        for part in ("protocol", "eventloop", "libserver")
         for path in sources(part)
         if path.stem not in ("__init__", "__main__", "reasons", "replies")
         and not list((ROOT / "tests" / part).glob(f"test_{path.stem}*.py"))
     ]
     assert missing == []
+
+
+#: Parts in which tests stand at the place of what they test, under its name: tests/<package>/test_<module>.py.
+MIRRORED = ("study", "benchmarks", "multiconn/commands", "suites")
+#: Modules without tests of their name, by pattern, and why.
+NO_TESTS_OF_THEIR_NAME = {
+    "*/__init__.py": "a front, tested by the first import",
+    "study/__main__.py": "thin: its command has the tests",
+    "benchmarks/__main__.py": "thin: its command has the tests",
+    "benchmarks/peers/*_server.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "benchmarks/peers/asyncio_*.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "benchmarks/peers/ceiling.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "suites/conformance/server_*.py": "cases; our server passes them, and suites/detection fails them",
+    "suites/conformance/client_[!t]*.py": "cases; our client passes them, and a careless one fails them",
+    "suites/detection/flow.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+    "suites/detection/framing.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+    "suites/detection/replies.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+}
+
+
+def test_tests_stand_where_what_they_test_stands_and_are_named_after_it() -> None:
+    untested = [
+        name(path)
+        for part in MIRRORED
+        for path in sources(part)
+        if not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.stem.strip('_')}.py").exists()
+    ]
+    excused = {module for module in untested for pattern in NO_TESTS_OF_THEIR_NAME if fnmatch(module, pattern)}
+    assert [module for module in untested if module not in excused] == []
+    idle = [pattern for pattern in NO_TESTS_OF_THEIR_NAME if not any(fnmatch(module, pattern) for module in untested)]
+    assert idle == [], "what these excuse has its tests"
 
 
 # --- words ------------------------------------------------------------------------------------------------
