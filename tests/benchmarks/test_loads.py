@@ -19,7 +19,8 @@ def test_a_name_says_connections_and_depth(load: Load) -> None:
     found = re.match(r"(\d+)x(\d+)", load.name)
     if found is not None:
         assert (load.connections, load.depth) == (int(found[1]), int(found[2]))
-        assert load.what.startswith(f"{load.connections} connection")
+        plural = "" if load.connections == 1 else "s"
+        assert load.what.startswith(f"{load.connections} connection{plural}, depth {load.depth},")
     assert LOADS[load.name] is load
 
 

@@ -83,3 +83,13 @@ def test_what_does_not_fit_is_indented_further_than_it_began(line: str, below: i
 
 def test_a_word_longer_than_the_terminal_is_not_cut() -> None:
     assert wrapped("  " + "x" * 30, 20).split() == ["x" * 30]
+
+
+def test_a_header_that_is_none_and_one_with_more_fields_are_told():
+    def told(value: object) -> str:
+        part = {"step": 1, "direction": "in", "part": "header", "message": 0, "offset": 2, "length": 9, "value": value}
+        return "\n".join(explain(Trace("server", {}, [Event(0, "part", "1", part)])))
+
+    assert "In it: header that is no JSON object." in told([1])
+    fields = {"content-type": "text/json", "connection": "close", "id": 7, "content-length": 3}
+    assert "In it: header (text/json, connection 'close', id 7)." in told(fields)

@@ -73,3 +73,14 @@ def test_a_selector_that_traces_is_a_selector(bench):
 )
 def test_a_name_is_an_address_in_words(name, words):
     assert in_words(name) == words
+
+
+def test_what_comes_back_is_given_back(bench):
+    bench.theirs.send(b"abcdef")
+    space = bytearray(3)
+    assert (bench.sock.recv(3), bench.sock.recv_into(space), space) == (b"abc", 3, b"def")
+    assert (bench.sock.send(b"12"), bench.sock.sendmsg([b"3", b"45"])) == (2, 3)
+    assert bench.theirs.recv(9) == b"12345"
+    assert bench.sock.fileno() == bench.ours.fileno()
+    bench.sock.shutdown(socket.SHUT_WR)
+    assert bench.theirs.recv(9) == b""
