@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from benchmarks.requests import repeated
 from benchmarks.soak import beside
 from benchmarks.soak.beside import LEVELS, deep, latencies_beside, percentile, wide
 from tests.support.scripted import Caller, ScriptedServer
+from tests.support.wire import keep
 
 
 @pytest.mark.parametrize("size", [1_000, 65_536, 1_000_000])
@@ -56,3 +58,25 @@ def test_a_good_request_that_is_answered_wrongly_is_no_figure() -> None:
 
     with ScriptedServer(wrong) as server, pytest.raises(ConnectionError, match="of the good requests"):
         latencies_beside(server.port, 0, b"", 0.1)
+
+
+def test_so_many_peers_ask_again_and_again_and_who_is_refused_comes_again() -> None:
+    ended: list[int] = []
+
+    def serve(peer: Caller) -> None:
+        if peer.number == 0:
+            ended.append(peer.number)
+            return  # refused: it comes again
+        while True:
+            peer.reply(peer.right(peer.request()))
+
+    with ScriptedServer(serve) as server:
+        beside._flood(server.port, 3, keep("echo", "x" * 1000), 0.3)
+        assert server.connections == 3 + len(ended)
+        assert server.requests > 6
+
+
+def test_without_peers_the_time_passes_all_the_same() -> None:
+    begun = time.monotonic()
+    beside._flood(0, 0, b"", 0.05)
+    assert time.monotonic() - begun >= 0.05

@@ -141,6 +141,26 @@ def test_a_crowd_is_more_than_the_server_takes_and_while_it_is_there_nobody_else
         made.leave()
 
 
+@pytest.mark.parametrize(
+    ("serve", "broken"),
+    [
+        (lambda peer: peer.reset(), False),
+        (lambda peer: peer.send(reply(1)), False),
+        (lambda peer: peer.sock.recv(4096), True),
+    ],
+)
+def test_who_must_be_lost_is_lost_by_a_reset_or_an_end_and_not_by_silence(
+    serve: Callable[[Caller], object], broken: bool
+) -> None:
+    def waits(peer: Peer) -> Script:
+        peer.connect()
+        yield from peer.lost(0.1 if broken else PATIENCE)
+
+    with ScriptedServer(lambda peer: serve(peer) and None) as server:  # type: ignore[func-returns-value]
+        made = play(server.port, waits, lambda made: made.broken + made.played["it"])
+    assert (made.told[:1] == ["it: not cut within 0.1 s"]) is broken
+
+
 def test_what_the_kernel_takes_no_more_is_sent_when_it_does(port: int) -> None:
     whole = ask("echo", "x" * 5_000_000, connection="keep-alive")
 

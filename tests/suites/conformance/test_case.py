@@ -72,3 +72,12 @@ def test_a_failure_says_what_was_expected_and_what_came() -> None:
 
 def test_the_verdicts_are_in_order_the_worst_last() -> None:
     assert VERDICTS == (OK, INFORMATIONAL, NON_STRICT, FAILED)
+
+
+def test_what_a_case_opened_is_closed_the_last_first() -> None:
+    closed: list[str] = []
+    run = Run(a_case(fails), Options())
+    for name in ("first", "second"):
+        run.closing(lambda name=name: closed.append(name))  # type: ignore[misc]
+    run.close()
+    assert closed == ["second", "first"]

@@ -110,3 +110,47 @@ def test_what_is_ready_is_told_and_the_clock_stands(jumping: Jumping) -> None:
 def test_nobody_sleeps_for_ever(jumping: Jumping) -> None:
     with pytest.raises(SleepsForEver):
         jumping.select(None)
+
+
+def test_what_a_connect_came_to_is_told_by_so_error_and_an_errno_is_no_exception() -> None:
+    faults = Faults("SO_ERROR", "ETIMEDOUT", 1)
+    victim, theirs = pair(faults)
+    with victim, theirs:
+        assert victim.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ETIMEDOUT
+        assert victim.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert faults.counts["getsockopt"] == 2
+
+
+def test_a_shutdown_that_does_not_fail_is_one() -> None:
+    victim, theirs = pair(Faults())
+    with victim, theirs:
+        victim.shutdown(socket.SHUT_WR)
+        assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("call", "act"),
+    [
+        ("epoll_ctl ADD", lambda selector, sock: selector.register(sock, selectors.EVENT_READ)),
+        ("epoll_ctl MOD", lambda selector, sock: selector.modify(sock, selectors.EVENT_WRITE)),
+        ("epoll_wait", lambda selector, sock: selector.select(0)),
+    ],
+)
+def test_the_selector_fails_too_for_what_is_watched(call: str, act: Any) -> None:
+    faults = Faults(call, ERRORS[call][-1], 1)
+    selector = Jumping(FakeClock(), faults)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        faults.watched.add(ours.fileno())
+        if call == "epoll_ctl MOD":
+            selector.register(ours, selectors.EVENT_READ)
+        faults.armed = True
+        if call == "epoll_wait":
+            act(selector, ours)  # EINTR: the standard library's selector goes on
+        else:
+            with pytest.raises(OSError) as failed:  # noqa: PT011
+                act(selector, ours)
+            assert failed.value.errno == getattr(errno, ERRORS[call][-1])
+        assert faults.fired == 1
+        faults.armed = False
+        selector.close()
