@@ -15,6 +15,7 @@ def test_the_story_says_what_it_needs_and_what_was_seen_last(found: Shrunk) -> N
     text = "\n".join(lines)
     assert lines[0].startswith(f"seed 44 FAILED  {TIMERS_FIRST.breaks}: ")
     assert lines[1] == f"shrunk in {found.runs} runs"
+    assert lines[2].endswith("20 peers, 2 clients, 3 other happenings, 3 kinds of faults, 40 s")
     assert "the server is stopped (SIGSTOP) for" in text
     assert " s  SIGTERM" in text
     assert "VIOLATED" in text
