@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +27,8 @@ def test_neither_the_machine_nor_its_owner_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CC", sys.executable)  # a compiler in somebody's home
     text = json.dumps(environment.environment())
     assert os.path.dirname(sys.executable) not in text
-    for name in {socket.gethostname(), getpass.getuser()} - {"root", "localhost"}:
-        assert name not in text
+    for name in (socket.gethostname(), Path.home().name):
+        assert name in ("root", "localhost") or len(name) < 4 or name not in text
 
 
 def test_a_library_that_is_not_there_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
