@@ -83,9 +83,8 @@ class Tab:
     def __init__(self, context: BrowserContext) -> None:
         self._context = context
         self._page = context.new_page()
-        #: Exceptions, errors and warnings of the console, and requests for what is not the page's own; in order.
-        self.troubles: list[str] = []
-        self._page.on("pageerror", lambda error: self.troubles.append(f"exception: {error}"))
+        self._troubles: list[str] = []
+        self._page.on("pageerror", lambda error: self._troubles.append(f"exception: {error}"))
         self._page.on("console", self._told)
         self._page.on("request", self._asked)
 
@@ -94,19 +93,25 @@ class Tab:
 
     def _told(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
-            self.troubles.append(f"console: {message.text}")
+            self._troubles.append(f"console: {message.text}")
 
     def _asked(self, request: Request) -> None:
         if request.url.partition(":")[0] not in ITS_OWN:
-            self.troubles.append(f"asked for {request.url}")
+            self._troubles.append(f"asked for {request.url}")
+
+    @property
+    def troubles(self) -> list[str]:
+        """So far: exceptions, errors and warnings of the console, requests for what is not the page's own; in order."""
+        self.settle()  # what has just gone wrong is told by then
+        return self._troubles
 
     def open(self, path: Path, place: str = "", *, size: tuple[int, int] = (1400, 900), dark: bool = False) -> Tab:
         """Load a file, in a window of this size, and perhaps at a place in it (`#...`)."""
         self._page.set_viewport_size({"width": size[0], "height": size[1]})
         self.paint(dark=dark)
-        self._page.goto("about:blank")  # another place on the same page would not load it anew
+        if self._page.url != "about:blank":
+            self._page.goto("about:blank")  # another place on the same page would not load it anew
         self._page.goto(path.resolve().as_uri() + place)
-        self.settle()
         return self
 
     def paint(self, *, dark: bool = False, printed: bool = False) -> None:

@@ -266,6 +266,7 @@ def shown(page, chart):
 
 def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save, tab):
     page = tab.open(write_html(save(RUN, summary_of())), size=(1200, 900))
+    page.settle()
     points = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('path[data-name]')]"
         ".map(p => [p.closest('.chart').id + ' ' + p.dataset.name, [+p.dataset.points,"
@@ -290,6 +291,7 @@ def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save,
 
 def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed(save, tab):
     page = tab.open(write_html(save(RUN, summary_of())), size=(600, 900))
+    page.settle()
     page.evaluate("document.querySelector('#percentiles .plot').focus()")
     page.press("End")
     page.press("ArrowLeft")
@@ -311,6 +313,7 @@ def test_a_browser_shows_it_in_light_dark_and_print_and_loads_nothing_hostile(sa
     whole["run"]["name"] = HOSTILE
     directory = save([*RUN, second(6.2, errors={HOSTILE: 3})], whole)
     page = tab.open(write_html(directory), size=(400, 300))
+    page.settle()
     grounds = []
     for dark, printed in ((False, False), (True, False), (True, True)):
         page.paint(dark=dark, printed=printed)
