@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -165,7 +164,7 @@ def _print(name: str, rows: Rows) -> None:
 
 
 def _say(text: str) -> None:
-    if os.isatty(sys.stderr.fileno()):
+    if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
     elif text:
         print(text, file=sys.stderr, flush=True)

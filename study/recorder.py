@@ -18,8 +18,8 @@ Rules:
   recording, once, with a word to `failed`, and never reaches the connection.
 * Of each system call at most `max_bytes` bytes are kept; the true count always is.
 
-Not here: the socket and the selector that it puts in between (`study.taps`), the file (`study.trace`),
-the parts of a frame (`study.parts`), what to make of it all.
+Not here: the socket and the selector that it puts in between (`study.tracing_io`), the file (`study.trace`),
+the parts of a frame (`study.frame_parts`), what to make of it all.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from protocol import states
 from protocol.files import check_new, create
 from protocol.states import CLOSED, Machine, Row
 
-from . import taps
-from .parts import Splitter
-from .taps import TracedSelector, TracedSocket, in_words
+from . import tracing_io
+from .frame_parts import Splitter
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, encode, head
+from .tracing_io import Notes, TracedSelector, TracedSocket, in_words
 
 __all__ = ["MAX_BYTES", "Recorder", "Trail", "start"]
 
@@ -85,7 +85,7 @@ class Recorder:
         **settings: object,
     ) -> None:
         self.max_bytes = max_bytes
-        self.trails: dict[int, Trail] = {}  # by descriptor
+        self.trails: dict[int, Notes] = {}  # by descriptor
         self.turn = 0
         self._path = file if isinstance(file, str) else None
         self._file = None if isinstance(file, str) else file
@@ -297,7 +297,7 @@ def _first(chunks: Iterable[Any], count: int) -> bytes:
 
 
 #: Whose lines took no step: they look a row up, or note it.
-_NOT_THEIRS = {__file__, taps.__file__, states.__file__}
+_NOT_THEIRS = {__file__, tracing_io.__file__, states.__file__}
 
 
 def _caller() -> str:

@@ -18,8 +18,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .parts import CONTENT, HEADER, PREFIX
-from .story import INTEREST, READY
+from .explain import INTEREST, READY
+from .frame_parts import CONTENT, HEADER, PREFIX
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, BadTrace, Event
 
 __all__ = ["check", "is_count"]

@@ -4,8 +4,8 @@ A `Stream` puts together what the two ends recorded of one direction: the bytes,
 kept them, and the parts of the frames, from the end that knew more. What has come of a part that is
 not whole is a part too, and what was thrown away after the framing was lost is `lost`.
 
-Not here: the decoding (`study.parts` did it when the trace was written), when which byte moved
-(`study.pairs`).
+Not here: the decoding (`study.frame_parts` did it when the trace was written), when which byte moved
+(`study.match_ends`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from protocol.states import FAILED, FRAMING_LOST, RECEIVE
 
-from .pairs import reach
-from .parts import CONTENT, HEADER, LOST, PREFIX, PREFIX_LENGTH
+from .frame_parts import CONTENT, HEADER, LOST, PREFIX, PREFIX_LENGTH
+from .match_ends import reach
 from .schema import is_count
 from .trace import PART, TRANSITION, Event
 

@@ -10,7 +10,7 @@ line feed and leaves out.
 
 The events, each with its fields: docs/look-up/trace-format.md.
 
-Not here: who records (`study.recorder`), what is made of it (`study.story`, `study.view`, ...).
+Not here: who records (`study.recorder`), what is made of it (`study.explain`, `study.view`, ...).
 The envelope is qlog's (draft-ietf-quic-qlog-main-schema), so that its readers can at least list ours.
 """
 

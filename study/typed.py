@@ -10,7 +10,7 @@ Rules:
 * A field may be any JSON, and wrong on purpose: `content-length=-3`. What it gives is sent as it is.
 * A line from which no bytes can be made is a `ValueError` that says what to write.
 
-Not here: what becomes of the bytes (`study.stepping`).
+Not here: what becomes of the bytes (`study.step`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ policy forbids it), so it can be mailed, kept and opened offline.
 
 The page is `study/page/`: its parts are put together here, in the order of `SCRIPTS`, and the data
 stands beside them as JSON. What can be decided once is decided here, in Python: which connection is
-which (`study.pairs`), the sentences (`study.story`), the parts of frames and which replies are
+which (`study.match_ends`), the sentences (`study.explain`), the parts of frames and which replies are
 errors. What depends on where the reader stands is the page's.
 
 Rules:
@@ -17,7 +17,7 @@ Rules:
   it can end the element it stands in. The page itself shows it as text only.
 
 Not here: the page's own logic (`study/page/*.js`), the bytes (`study.streams`), the source lines
-(`study.source`), the terminal's version (`study.story`).
+(`study.source`), the terminal's version (`study.explain`).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from typing import Any, NamedTuple
 from protocol.states import CONNECTING, FRAMING_LOST, LIFECYCLE, MACHINES, OPEN, RECEIVE
 
 from . import diagram
-from .pairs import CLIENT, Both, addresses, in_one_order, pairs, set_clock
+from .explain import sentence
+from .match_ends import CLIENT, Both, addresses, in_one_order, match_ends, set_clock
 from .schema import check
 from .source import source_line
-from .story import sentence
 from .streams import Stream
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, BadTrace, Event, Trace
 
@@ -95,7 +95,7 @@ def prepare(traces: list[tuple[str, Trace]]) -> dict[str, Any]:
             raise CannotView(f"{name}: its head has no usable time of day (wall_clock_s)")
         by_side[side] = trace
     client, server = by_side
-    found = pairs(client.groups if client else {}, server.groups if server else {})
+    found = match_ends(client.groups if client else {}, server.groups if server else {})
     if not found:
         raise CannotView(f"no connection was recorded in {' or '.join(name for name, _ in traces)}")
     shift = moved = 0.0

@@ -1,4 +1,4 @@
-"""How many workers does `-n auto` start, and which tests are slow?
+"""How many workers does `-n auto` start, which tests are slow, and which fixtures are there for all?
 
 Three for two cores: a third of the suite's time is waiting, for a timer or a peer, and one worker's wait is
 another's processor.
@@ -13,6 +13,10 @@ import os
 from pathlib import Path
 
 import pytest
+
+from tests.support.browser import chromium, tab
+
+__all__ = ["chromium", "tab"]
 
 HERE = Path(__file__).resolve().parent
 SLOW = (
@@ -31,6 +35,7 @@ SLOW = (
     "study/test_tour.py",
     "study/test_view.py",
     "suites",
+    "support/test_browser.py",
     "test_app_client.py",
     "test_app_server.py",
     "test_ci.py",

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from multiconn.commands import READER_GONE
+from study.explain import explain
 from study.replay import replay
-from study.story import story
 from study.trace import load
 from tests.support.scripted import Caller, ScriptedServer, complaining, correct, one_shot, unused_port
 from tests.support.wire import KEEP, header, message
@@ -586,7 +586,7 @@ def test_what_a_command_did_is_written_down(command: str, tmp_path: Path) -> Non
     assert [e.data["input"] for e in trace.events if e.name == "transition"][:4] == [
         *["CONNECTED", "PREFIX_READ", "HEADER_READ", "CONTENT_READ"]
     ]
-    assert server.target in "\n".join(story(trace))
+    assert server.target in "\n".join(explain(trace))
     assert [verdict.differences for verdict in replay(trace)] == [[]]
 
 

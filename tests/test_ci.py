@@ -244,5 +244,5 @@ def test_the_test_extra_names_every_tool_that_is_run() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         extra = tomllib.load(file)["project"]["optional-dependencies"]["test"]
     named = {re.split(r"[<>=!~ ]", requirement)[0] for requirement in extra}
-    assert {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "coverage", "ruff", "mypy"} <= named
+    assert {"pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "coverage", "ruff", "mypy", "playwright"} <= named
     assert sys.version_info >= (3, 11)

@@ -129,7 +129,7 @@ NOT_RUN = {
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
     r"python -m benchmarks stall": "see tests/benchmarks/test_stall.py",
     r"python -m benchmarks startup": "see tests/benchmarks/test_startup.py",
-    r"python -m benchmarks restart": "see tests/benchmarks/test_restart.py",
+    r"python -m benchmarks restart": "see tests/benchmarks/restart/test_run.py",
     r"python -m benchmarks growth": "see tests/benchmarks/test_growth.py",
     r"python -m tests\.study\.test_cost": "see tests/study/test_cost.py",
     r"python3 -m tests\.multiconn\.loadtest\.truth": "what .ci/run does",

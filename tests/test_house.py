@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -136,8 +137,8 @@ def imported(path: Path, nodes: Iterator[ast.AST] | None = None) -> Iterator[tup
             yield node.lineno, str(node.args[0].value)
 
 
-def at_module_level(path: Path) -> Iterator[ast.AST]:
-    """The nodes that run when the module is imported, but for what only a type checker reads."""
+def at_module_level(path: Path, types: bool = False) -> Iterator[ast.AST]:
+    """The nodes that run when the module is imported; with `types` also what only a type checker reads."""
     todo: list[ast.AST] = [tree(path)]
     while todo:
         node = todo.pop()
@@ -145,7 +146,7 @@ def at_module_level(path: Path) -> Iterator[ast.AST]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                 continue
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test) and not types:
                 todo += child.orelse
                 continue
             todo.append(child)
@@ -262,10 +263,10 @@ def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_
 
 
 #: Parts in which a type that one module names still comes from a module that needs it.
-ROUND_BY_TYPES = {"protocol", "libserver", "libclient", "study", "suites/simulation"}
+ROUND_BY_TYPES = {"protocol", "libserver", "libclient", "suites/simulation"}
 
 
-@pytest.mark.parametrize("part", [*MAY_IMPORT, *SUITES])
+@pytest.mark.parametrize("part", [*MAY_IMPORT, *SUITES, "benchmarks"])
 def test_modules_of_a_part_import_each_other_in_no_circle(part: str) -> None:
     """Inside of functions and for a type checker, too, but where that is not done yet. (A package's front gathers its
     modules.)"""
@@ -421,6 +422,37 @@ def test_every_module_is_mirrored_by_a_test_of_its_own() -> None:
     assert missing == []
 
 
+#: Parts in which tests stand at the place of what they test, under its name: tests/<package>/test_<module>.py.
+MIRRORED = ("study", "benchmarks", "multiconn/commands", "suites")
+#: Modules without tests of their name, by pattern, and why.
+NO_TESTS_OF_THEIR_NAME = {
+    "*/__init__.py": "a front, tested by the first import",
+    "study/__main__.py": "thin: its command has the tests",
+    "benchmarks/__main__.py": "thin: its command has the tests",
+    "benchmarks/peers/*_server.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "benchmarks/peers/asyncio_*.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "benchmarks/peers/ceiling.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "suites/conformance/server_*.py": "cases; our server passes them, and suites/detection fails them",
+    "suites/conformance/client_[!t]*.py": "cases; our client passes them, and a careless one fails them",
+    "suites/detection/flow.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+    "suites/detection/framing.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+    "suites/detection/replies.py": "mistakes; each is made and found by tests/suites/detection/test_detect.py",
+}
+
+
+def test_tests_stand_where_what_they_test_stands_and_are_named_after_it() -> None:
+    untested = [
+        name(path)
+        for part in MIRRORED
+        for path in sources(part)
+        if not (ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.stem.strip('_')}.py").exists()
+    ]
+    excused = {module for module in untested for pattern in NO_TESTS_OF_THEIR_NAME if fnmatch(module, pattern)}
+    assert [module for module in untested if module not in excused] == []
+    idle = [pattern for pattern in NO_TESTS_OF_THEIR_NAME if not any(fnmatch(module, pattern) for module in untested)]
+    assert idle == [], "what these excuse has its tests"
+
+
 # --- words ------------------------------------------------------------------------------------------------
 
 #: Names that were the project's own where the field has a word, with that word (docs/look-up/glossary.md).
@@ -447,12 +479,19 @@ OLD_WORDS = {
     "lately": "coarse_now",
     "neighbour": "ServerCpuMonitor",
     "slip": "send_delay",
+    "stepping": "step",
+    "story": "explain",
+    "study.pairs": "match_ends",
+    "study.parts": "frame_parts",
+    "taps": "tracing_io",
 }
 
 
 def names_defined(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and name of everything that a module defines, assigns or takes as an argument; its own name, too."""
+    """Line and name of everything that a module defines, assigns or takes as an argument; its own name, too, alone
+    and behind its package's."""
     yield 1, path.stem
+    yield 1, f"{path.parent.name}.{path.stem}"
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.lineno, node.name

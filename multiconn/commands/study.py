@@ -25,10 +25,11 @@ from protocol import CLIENT, SERVER
 from protocol.files import replace
 from protocol.printable import printable
 from protocol.states import MACHINES
-from study import coverage, diagram, story
+from study import coverage, diagram
+from study.explain import counted, explain, explain_together, wrapped
 from study.pcap import pcap
 from study.replay import CannotReplay, replay
-from study.stepping import HELP, Session, Unexpected, run_script
+from study.step import HELP, Session, Unexpected, run_script
 from study.trace import BadTrace, Trace, load
 from study.view import CannotView, page
 
@@ -57,7 +58,7 @@ def _tell(lines: Iterable[str]) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in lines:
         line = printable(line)
-        print(story.wrapped(line, width) if 0 < width < len(line) else line)
+        print(wrapped(line, width) if 0 < width < len(line) else line)
 
 
 def _diagram(options: argparse.Namespace) -> int:
@@ -81,7 +82,7 @@ def _diagram(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     trace = _load(options.trace)
     try:
-        _tell(story.together(trace) if options.together else story.story(trace, options.connection))
+        _tell(explain_together(trace) if options.together else explain(trace, options.connection))
     except KeyError:
         known = list(trace.groups)
         shown = ", ".join(known[:10]) + (" ..." if len(known) > 10 else "")
@@ -102,8 +103,8 @@ def _replay(options: argparse.Namespace) -> int:
                 same += 1
     except CannotReplay as error:
         raise UsageError(f"{options.trace}: {error}") from None
-    rows = story.counted(compared, "transition")
-    print(f"{story.counted(same, 'connection')} took the same transitions again, {different} did not ({rows})")
+    rows = counted(compared, "transition")
+    print(f"{counted(same, 'connection')} took the same transitions again, {different} did not ({rows})")
     return NO if different else DONE
 
 
@@ -165,7 +166,7 @@ def _view(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.output}: {error.strerror}") from None
     both = f", {made.paired:,} seen from both ends" if len(traces) == 2 else ""
     size = f"{len(raw) / 1e6:,.1f} MB"
-    shown = f"{story.counted(made.connections, 'connection')}{both}, {story.counted(made.events, 'event')}"
+    shown = f"{counted(made.connections, 'connection')}{both}, {counted(made.events, 'event')}"
     print(printable(f"{options.output}: {shown}, {size}"), file=sys.stderr)
     if len(raw) > LARGE:
         advice = "a browser will be slow with that: record less (--trace-sample, --trace-bytes)"

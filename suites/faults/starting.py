@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 import libserver.listeners
+import libserver.unix_files
 from eventloop import EventLoop
 from libserver import CannotListen, Server
 from suites.faults.kernel import Faults, Jumping, quick_server
@@ -34,7 +35,10 @@ def start(faults: Faults) -> None:
             stale.bind(str(path))
         loop = EventLoop(Jumping(clock, faults), clock)
         try:
-            with mock.patch.object(libserver.listeners, "socket", faults.module):
+            with (
+                mock.patch.object(libserver.listeners, "socket", faults.module),
+                mock.patch.object(libserver.unix_files, "socket", faults.module),
+            ):
                 _start(faults, loop, path)
         finally:
             loop.close()

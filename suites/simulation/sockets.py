@@ -1,7 +1,7 @@
 """How does a TCP socket behave, towards the program and towards its peer?
 
 `SimSocket` stands where a `socket.socket` does and answers as Linux' does, errno by errno: that is
-what `test_contract` holds it to, beside the real one. Between two of them are two `Stream`s, one per
+what its tests hold it to, beside the real one. Between two of them are two `Stream`s, one per
 direction: send buffer, bytes under way, receive buffer, and a FIN at the end.
 
 Rules:

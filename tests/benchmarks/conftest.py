@@ -1,4 +1,4 @@
-"""Which servers do these tests talk to? Each peer is started once, when a test first needs it."""
+"""Which servers do these tests talk to, and of which run do they tell? Each peer is started once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from benchmarks.loads import LOADS
 from benchmarks.peers import OURS, PEERS
 from benchmarks.processes import ServerProcess, cores
+from benchmarks.stored import Run
+from benchmarks.visit import Visit
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,22 @@ def start() -> Iterator[Callable[[str], ServerProcess]]:
             return running[name]
 
         yield started
+
+
+@pytest.fixture
+def run() -> Run:
+    """Of four servers under two loads, as their visits would have left it."""
+    visits = []
+    for load in ("64x1", "64x16"):
+        for number in range(3):
+            visits += [
+                Visit(load, "ours", number, rate=230 + number, cpu_us=4.0, p50_us=1, p99_us=2, max_us=3),
+                Visit(load, "uvloop", number, rate=100, cpu_us=9.0),
+                Visit(load, "c", number, rate=300, cpu_us=3.0, generator_cpu=0.95, server_cpu=0.5),
+                Visit(load, "<odd> & co", number, rate=50, cpu_us=20.0),
+            ]
+    visits.append(Visit("64x1", "trio", 0, broken="it could not be started: no trio"))
+    where = {"python": "3.11.7", "processor": "a processor", "cores": 2, "system": "Linux", "kernel": "6.1-x"}
+    loads = {"64x1": "64 connections, depth 1", "64x16": "64 connections, depth 16"}
+    peers = {"ours": "us", "uvloop": "them", "c": "the limit", "<odd> & co": "odd"}
+    return Run(where, {"rounds": 3, "seconds": 1.0}, loads, peers, {"gevent": "not installed"}, visits)

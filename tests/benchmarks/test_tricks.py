@@ -6,7 +6,6 @@ does is asserted with it and without it: an ablation that took out nothing would
 
 from __future__ import annotations
 
-import ast
 import gc
 import json
 import os
@@ -18,7 +17,6 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +25,6 @@ import libserver.dispatcher
 import libserver.message
 import multiconn.commands.server
 import protocol.connection
-from benchmarks import unobserved
 from benchmarks.processes import ROOT
 from benchmarks.requests import Variant, echoed, mixed, repeated, varied, with_ids
 from benchmarks.tricks import NOTHING, TRICKS, TRIED
@@ -488,23 +485,6 @@ def test_who_watches_is_told_or_nobody_is_asked_for(bench: Make, name: str, told
     here.message.connection.persistent = here.message.connection.granted = True
     here.ask(*mixed(1))
     assert observer.rows == told
-
-
-def test_a_function_that_asks_for_no_observer_is_refused() -> None:
-    with pytest.raises(ValueError, match="_rest asks for no observer"):
-        unobserved.without_question(Message._rest)  # type: ignore[arg-type]
-
-
-def test_every_place_that_asks_for_an_observer_is_known() -> None:
-    asking = [
-        (path.name, node.name)
-        for package in ("protocol", "eventloop", "libserver")
-        for path in (ROOT / package).glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef) and unobserved.questions(node)
-    ]
-    known = [(Path(function.__code__.co_filename).name, function.__name__) for function in unobserved.ASKS]
-    assert sorted(asking) == sorted(known)
 
 
 def test_with_trace_every_connection_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:

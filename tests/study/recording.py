@@ -12,6 +12,11 @@ from eventloop import EventLoop
 from libserver import Server
 from study.recorder import Recorder
 from study.trace import Trace, load
+from tests.support.wire import request
+
+ASK = request({"action": "search", "value": "morpheus"}, connection="keep-alive")
+#: Three requests, the first in pieces, two more at once, and FIN.
+CONVERSATION = [ASK[:1], ASK[1:50], ASK[50:], ASK + ASK, None]
 
 
 class _Kept(io.BytesIO):

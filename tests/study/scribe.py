@@ -12,7 +12,7 @@ import io
 from typing import Any
 
 from protocol.states import LIFECYCLE, RECEIVE
-from study.parts import CONTENT, HEADER, PREFIX, Splitter
+from study.frame_parts import CONTENT, HEADER, PREFIX, Splitter
 from study.trace import Trace, encode, head, load
 from tests.support.wire import request
 

@@ -3,94 +3,19 @@
 from __future__ import annotations
 
 import errno
-import io
 import selectors
 import socket
 from typing import Any
 
 import pytest
 
-from protocol import SERVER, Codec, Connection
-from protocol.states import CLOSED, LIFECYCLE, OPEN, RELEASED, Guarded, advance, begin
-from study.recorder import FLUSH_EVERY, Recorder
-from study.taps import TracedSocket
-from study.trace import Trace, load
-from tests.fakes.clock import FakeClock
+from protocol.states import CLOSED, LIFECYCLE, RELEASED, Guarded, advance
+from study.recorder import FLUSH_EVERY
+from study.tracing_io import TracedSocket
+from tests.study.bench import Bench, Message
 from tests.support.wire import request
 
-R, W = selectors.EVENT_READ, selectors.EVENT_WRITE
-
-
-class File(io.BytesIO):
-    """Keeps what was written after it was closed; `full_after` bytes it has no room for more."""
-
-    full_after = 1 << 30
-    kept = b""
-    flushed = 0
-
-    def write(self, data: Any) -> int:
-        if self.tell() + len(data) > self.full_after:
-            raise OSError(errno.ENOSPC, "no space left")
-        return super().write(data)
-
-    def flush(self) -> None:
-        self.flushed += 1
-
-    def close(self) -> None:
-        self.kept = self.getvalue()
-        super().close()
-
-
-class Message:
-    """What the recorder asks of a message, and no more."""
-
-    state: str
-
-    def __init__(self, trail: Any) -> None:
-        self.observer = trail
-        self.connection = Connection(Codec(SERVER), trail)
-        self.levels: dict[str, Any] = {"buffered": 0, "reason": None}
-        begin(self, LIFECYCLE, OPEN)
-
-    def gauges(self) -> dict[str, Any]:
-        return dict(self.levels)
-
-
-class Bench:
-    def __init__(self, **options: Any) -> None:
-        self.clock = FakeClock()
-        self.file = File()
-        self.failures: list[Exception] = []
-        self.recorder = Recorder(
-            self.file, "server", clock=self.clock, wall_clock=lambda: 5.0, failed=self.failures.append, **options
-        )
-        self.selector = self.recorder.selector(selectors.DefaultSelector())
-        self.ours, self.theirs = socket.socketpair()
-        self.ours.setblocking(False)
-        self.message = Message(self.recorder.observer())
-        self.sock: Any = self.recorder.tap(self.message, self.ours)
-
-    def turn(self) -> None:
-        self.selector.select(0)
-
-    def trace(self) -> Trace:
-        self.recorder.close()
-        return load(io.BytesIO(self.file.kept))
-
-    def names(self) -> list[str]:
-        return [event.name for event in self.trace().events]
-
-    def close(self) -> None:
-        self.selector.close()
-        self.ours.close()
-        self.theirs.close()
-
-
-@pytest.fixture
-def bench():
-    it = Bench()
-    yield it
-    it.close()
+R = selectors.EVENT_READ
 
 
 def test_a_request_is_told_from_the_readiness_to_the_levels(bench):
@@ -124,34 +49,6 @@ def test_a_request_is_told_from_the_readiness_to_the_levels(bench):
     assert (first.data["state"], first.data["target"]) == ("PROTOHEADER", "JSONHEADER")
     assert first.data["source"].startswith("protocol/connection.py:")
     assert levels.data["buffered"] == 3
-
-
-def test_each_change_of_the_mask_is_told_once(bench):
-    bench.selector.register(bench.sock, R, 1)
-    bench.selector.modify(bench.sock, R | W, 1)
-    bench.selector.modify(bench.sock, R | W, 2)
-    bench.selector.unregister(bench.sock)
-    bench.selector.register(bench.theirs, R, 3)  # not one that is traced
-    masks = [(e.data["before"], e.data["after"]) for e in bench.trace().events if e.name == "mask"]
-    assert masks == [("", "r"), ("r", "rw"), ("rw", "")]
-
-
-def test_calls_that_fail_are_told_by_the_errno_and_raise_as_before(bench):
-    with pytest.raises(BlockingIOError):
-        bench.sock.recv(10)
-    with pytest.raises(BlockingIOError):
-        bench.sock.recv_into(bytearray(10))
-    bench.theirs.close()
-    for verb in (lambda: bench.sock.send(b"x"), lambda: bench.sock.sendmsg([b"x", b"y"])):
-        with pytest.raises(BrokenPipeError):
-            verb()
-    bench.ours.detach()
-    with pytest.raises(OSError, match="descriptor"):
-        bench.sock.shutdown(socket.SHUT_WR)
-    calls = [(e.data["call"], e.data["result"]) for e in bench.trace().events if e.name == "syscall"]
-    assert calls == [
-        *[("recv", "EAGAIN"), ("recv_into", "EAGAIN"), ("send", "EPIPE"), ("sendmsg", "EPIPE"), ("shutdown", "EBADF")]
-    ]
 
 
 def test_bytes_are_bounded_and_counts_are_not():
@@ -192,18 +89,6 @@ def test_the_end_is_told_with_its_reason(bench):
     assert events[-1].data["reason"] == "idle-timeout"
 
 
-def test_connecting_is_told(bench):
-    with socket.socket() as listener, socket.socket() as sock:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        traced = bench.recorder.tap(bench.message, sock)
-        assert traced.connect_ex(listener.getsockname()) == 0
-        assert traced.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-        assert traced.getpeername() == listener.getsockname()  # what it does not name goes straight through
-    calls = [event.data for event in bench.trace().events if event.name == "syscall"]
-    assert [(c["call"], c["result"]) for c in calls] == [("connect", 0), ("getsockopt", 0)]
-
-
 def test_a_full_disk_ends_the_recording_and_nothing_else(bench):
     bench.file.full_after = bench.file.tell() + 300
     bench.selector.register(bench.sock, R, None)
@@ -227,7 +112,7 @@ def test_a_mistake_of_the_recorder_ends_the_recording_and_nothing_else(bench, mo
     if what == "gauges":
         bench.message.gauges = broken
     else:
-        monkeypatch.setattr("study.parts.Splitter.feed", broken)
+        monkeypatch.setattr("study.frame_parts.Splitter.feed", broken)
     bench.theirs.send(b"abc")
     assert bench.sock.recv(10) == b"abc"
     bench.turn()
@@ -261,14 +146,6 @@ def test_the_file_is_flushed_now_and_then(bench):
     bench.turn()
     bench.turn()
     assert bench.file.flushed == before + 1
-
-
-def test_a_selector_that_traces_is_a_selector(bench):
-    bench.selector.register(bench.sock, R, "data")
-    number = bench.sock.fileno()
-    assert bench.selector.get_map()[number].data == "data"
-    assert bench.selector.get_key(number).events == R
-    assert bench.selector.unregister(bench.sock).data == "data"
 
 
 def test_a_closed_file_is_a_failure_that_is_told_once(bench):

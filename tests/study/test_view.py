@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 
 from multiconn.commands.study import main
-from study.source import source_line
-from study.streams import Stream
 from study.view import CannotView, as_json, page, prepare
-from tests.fakes import chromium
-from tests.study.browser import Browser
 from tests.study.recording import recorded
 from tests.study.scribe import Scribe, conversation, converse
+from tests.support.browser import Tab
 from tests.support.wire import framed, request
 
 EVIL = "</script><script>document.title='broken in'</script><!-- <img src=x onerror=alert(1)> \ud800 & \u2028"
@@ -133,33 +130,6 @@ def test_what_came_after_the_framing_was_lost_is_lost(first: bytes, given: str, 
     assert [regions[-1][name] for name in ("kind", "offset", "length", "expected")] == ["lost", lost, 13, None]
     assert sum(region["length"] for region in regions) == data["streams"][0]["length"] == len(first) + 13
     assert (given == "FRAMING_LOST") is (data["errors"] == 1)
-
-
-def test_bytes_come_from_the_end_that_kept_more_of_them():
-    client, server = Scribe("client"), Scribe("server")
-    client.begin("1", "a", "b")
-    server.begin("1", "b", "a")
-    data = request({"value": "x" * 100})
-    client.moved("1", "out", data, keep=4)
-    server.moved("1", "in", data[:50], keep=10)
-    server.moved("1", "in", data[50:])
-    stream = Stream(client.trace().events, server.trace().events, server.trace().events)
-    assert stream.read(0, 10) == data[:10]
-    assert stream.read(9, 2) is None
-    assert stream.read(50, len(data) - 50) == data[50:]
-    assert stream.read(len(data) - 1, 2) is None
-
-
-def test_a_source_line_is_read_from_this_project_alone(tmp_path: Path):
-    assert source_line("protocol/__init__.py:1") == (Path("protocol/__init__.py").read_text().splitlines()[0], "")
-    number = next(k for k, text in enumerate(Path("study/view.py").read_text().splitlines(), 1) if "def _part(" in text)
-    found = source_line(f"study/view.py:{number + 1}")
-    assert found is not None
-    assert found[1] == "_part"
-    (tmp_path / "secret.py").write_text("password = 1\n")
-    for wrong in ("../etc/passwd:1", "protocol/../study/view.py:1", "secret/secret.py:1", "/etc/passwd:1",
-                  "protocol/states.py:0", "protocol/states.py:999999", "protocol/nothing.py:1", "", "x"):  # fmt: skip
-        assert source_line(wrong) is None, wrong
 
 
 def test_what_is_not_found_is_said_to_be_missing():
@@ -360,15 +330,6 @@ def test_the_size_is_told(files, tmp_path, capsys, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if chromium.missing:
-        pytest.skip(chromium.missing)
-    it = Browser(tmp_path_factory.mktemp("profile"))
-    yield it
-    it.close()
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The pages by name: a conversation, several connections, a hostile trace, a long one."""
     client, server = conversation(3)
@@ -408,9 +369,9 @@ SEEN = """(() => {
 })()"""
 
 
-def walk(browser: Browser, key: str, times: int, look: str = SEEN, *, shift: bool = False) -> list[Any]:
-    """Press a key so often and look each time, in one journey to the browser."""
-    found = browser.evaluate(
+def walk(tab: Tab, key: str, times: int, look: str = SEEN, *, shift: bool = False) -> list[Any]:
+    """Press a key so often and look each time, in one journey to the tab."""
+    found = tab.evaluate(
         f"(() => {{ const found = []; for (let k = 0; k < {times}; k++) {{ document.activeElement.dispatchEvent("
         f"new KeyboardEvent('keydown', {{key: {json.dumps(key)}, shiftKey: {json.dumps(shift)}, bubbles: true}}));"
         f"found.push({look}); }} return found; }})()"
@@ -419,11 +380,11 @@ def walk(browser: Browser, key: str, times: int, look: str = SEEN, *, shift: boo
     return list(found)
 
 
-def test_each_step_shows_what_it_changed_and_back_undoes_it(browser, pages):
-    browser.open(pages("one"))
-    events = browser.evaluate("study.player.history.events.map((e) => ({...e, says: study.DATA.strings[e.says]}))")
-    first = browser.evaluate(SEEN)
-    seen = [first, *walk(browser, "ArrowRight", 32)]
+def test_each_step_shows_what_it_changed_and_back_undoes_it(tab, pages):
+    tab.open(pages("one"))
+    events = tab.evaluate("study.player.history.events.map((e) => ({...e, says: study.DATA.strings[e.says]}))")
+    first = tab.evaluate(SEEN)
+    seen = [first, *walk(tab, "ArrowRight", 32)]
     assert [one["index"] for one in seen] == list(range(33))
     for one, event in zip(seen, events, strict=False):
         end = one["ends"][event["side"]]
@@ -446,16 +407,16 @@ def test_each_step_shows_what_it_changed_and_back_undoes_it(browser, pages):
             assert end["gauges"][0] == str(event["buffered"])
             assert end["timers"] == ["".join(event["timers"]) or "none"]
     assert len({json.dumps(one) for one in seen}) == len(seen), "no two steps look the same"
-    back = [browser.evaluate(SEEN), *walk(browser, "ArrowLeft", 32)]
+    back = [tab.evaluate(SEEN), *walk(tab, "ArrowLeft", 32)]
     for one, again in zip(seen, reversed(back), strict=True):
         assert one == again
-    assert browser.troubles == []
+    assert tab.troubles == []
 
 
-def test_bytes_grow_by_part_and_what_is_under_way_is_marked(browser, pages):
-    browser.open(pages("one"))
+def test_bytes_grow_by_part_and_what_is_under_way_is_marked(tab, pages):
+    tab.open(pages("one"))
     sent = request({"action": "echo", "value": 0}).hex(" ")
-    states = walk(browser, "ArrowRight", 30)
+    states = walk(tab, "ArrowRight", 30)
     calls = [one for one in states if one["parts"] or "recv" in one["says"]]
     out = next(one for one in states if one["says"].endswith("all of them."))
     assert out["hex"][0] == sent
@@ -470,14 +431,14 @@ def test_bytes_grow_by_part_and_what_is_under_way_is_marked(browser, pages):
     assert 0 < header[0] < header[-1] == 103
     content = len(json.dumps({"action": "echo", "value": 0}))
     assert growing[-1][2] == f"content {content}/{content}"
-    assert browser.evaluate("study.player.panes[0].node.querySelectorAll('.pairs .byte.way').length") == 0
+    assert tab.evaluate("study.player.panes[0].node.querySelectorAll('.pairs .byte.way').length") == 0
 
 
 HERE = "study.player.index"
 
 
-def test_the_jumps_land_where_they_say(browser, pages):
-    browser.open(pages("one"))
+def test_the_jumps_land_where_they_say(tab, pages):
+    tab.open(pages("one"))
     prefixes = "study.player.connection.streams[{}].regions.filter((r) => r.kind === 'prefix').map((r) => r.offset)"
     first = f"(e.stream === 0 && e.side === 0 && {prefixes.format(0)}.includes(e.offset))"
     reply = f"(e.stream === 1 && e.side === 1 && {prefixes.format(1)}.includes(e.offset))"
@@ -489,31 +450,31 @@ def test_the_jumps_land_where_they_say(browser, pages):
         "w": "events.map((e, k) => (e.name === 'wake' ? k : -1))",
     }
     for key, expression in marks.items():
-        wanted = [k for k in browser.evaluate(f"(({{events}}) => {expression})(study.player.history)") if k >= 0]
+        wanted = [k for k in tab.evaluate(f"(({{events}}) => {expression})(study.player.history)") if k >= 0]
         assert wanted
-        browser.press("Home")
-        browser.press(key)
-        assert browser.evaluate(HERE) == wanted[0]
-        assert walk(browser, key, len(wanted), HERE) == [*wanted[1:], wanted[-1]], key
-        assert "no further" in browser.evaluate("document.getElementById('live').textContent")
-        browser.press("End")
-        browser.press(key, shift=True)
-        assert browser.evaluate(HERE) == wanted[-1]
-        assert walk(browser, key.upper(), len(wanted) - 1, HERE, shift=True) == wanted[:-1][::-1], key
-    browser.press("Home")
-    browser.press("ArrowDown")
-    turn = browser.evaluate("study.player.history.events[study.player.index].step")
+        tab.press("Home")
+        tab.press(key)
+        assert tab.evaluate(HERE) == wanted[0]
+        assert walk(tab, key, len(wanted), HERE) == [*wanted[1:], wanted[-1]], key
+        assert "no further" in tab.evaluate("document.getElementById('live').textContent")
+        tab.press("End")
+        tab.press(f"Shift+{key.upper()}")
+        assert tab.evaluate(HERE) == wanted[-1]
+        assert walk(tab, key.upper(), len(wanted) - 1, HERE, shift=True) == wanted[:-1][::-1], key
+    tab.press("Home")
+    tab.press("ArrowDown")
+    turn = tab.evaluate("study.player.history.events[study.player.index].step")
     assert turn == 2
-    browser.press("ArrowUp")
-    assert browser.evaluate("study.player.index") == 0
+    tab.press("ArrowUp")
+    assert tab.evaluate("study.player.index") == 0
 
 
-def test_a_message_begins_at_its_sender_or_where_it_was_read_if_that_is_all_there_is(browser, tmp_path):
+def test_a_message_begins_at_its_sender_or_where_it_was_read_if_that_is_all_there_is(tab, tmp_path):
     _, server = conversation(3)
     (tmp_path / "alone.html").write_text(whole(server), encoding="utf-8")
-    browser.open(tmp_path / "alone.html")
+    tab.open(tmp_path / "alone.html")
     call = "(({call, stream, offset}) => [call, stream, offset])(study.player.history.events[study.player.index])"
-    calls = walk(browser, "m", 6, call)
+    calls = walk(tab, "m", 6, call)
     assert [(call, stream) for call, stream, _ in calls] == [("recv", 0), ("send", 1)] * 3
     ends = [
         sum(len(request({"action": "nosuch" if k == 1 else "echo", "value": k})) for k in range(n)) for n in range(3)
@@ -525,38 +486,38 @@ PLACES = "study.player.lanes.events.map((_, index) => study.player.lanes.x(study
 BY = "[document.querySelector('.zoom').textContent, study.player.lanes.canvas.getAttribute('aria-label')].join()"
 
 
-def test_the_axis_is_time_or_the_number_of_the_event(browser, pages):
-    browser.open(pages("many"), "#c=1-1&e=3")
-    by_time = browser.evaluate(PLACES)
-    assert "by time" in browser.evaluate(BY)
-    browser.press("x")
-    assert browser.evaluate(BY).count("by events") == 2
-    by_number = browser.evaluate(PLACES)
+def test_the_axis_is_time_or_the_number_of_the_event(tab, pages):
+    tab.open(pages("many"), "#c=1-1&e=3")
+    by_time = tab.evaluate(PLACES)
+    assert "by time" in tab.evaluate(BY)
+    tab.press("x")
+    assert tab.evaluate(BY).count("by events") == 2
+    by_number = tab.evaluate(PLACES)
     gaps = [b - a for a, b in pairwise(by_number)]
     assert max(gaps) - min(gaps) < 0.001, "every event has the same room"
     assert min(gaps) > 5
     assert len(set(map(round, by_time))) < len(by_time), "by time some share a pixel"
     at = "document.querySelector('.axis .cursor').getBoundingClientRect().x"
-    assert abs(browser.evaluate(at) - by_number[3]) < 2
-    browser.press("ArrowRight")
-    assert abs(browser.evaluate(at) - by_number[4]) < 2
-    top = browser.evaluate("study.player.lanes.canvas.getBoundingClientRect().y")
+    assert abs(tab.evaluate(at) - by_number[3]) < 2
+    tab.press("ArrowRight")
+    assert abs(tab.evaluate(at) - by_number[4]) < 2
+    top = tab.evaluate("study.player.lanes.canvas.getBoundingClientRect().y")
     for index in (12, 20):
-        side = browser.evaluate(f"study.player.history.events[{index}].side")
-        browser.click(by_number[index], top + browser.evaluate(f"study.player.lanes.y({side})"))
-        assert browser.evaluate(HERE) == index
-    browser.press("+")
-    middle = browser.evaluate("(([a, b]) => (a + b) / 2)(study.player.lanes.window)")
+        side = tab.evaluate(f"study.player.history.events[{index}].side")
+        tab.click(by_number[index], top + tab.evaluate(f"study.player.lanes.y({side})"))
+        assert tab.evaluate(HERE) == index
+    tab.press("+")
+    middle = tab.evaluate("(([a, b]) => (a + b) / 2)(study.player.lanes.window)")
     assert abs(middle - 20) <= 1, "nearer to where one stands"
-    browser.press("]")
-    assert browser.evaluate(BY).count("by events") == 2, "the choice holds for the next connection"
-    browser.press("[")
-    browser.press("x")
-    assert browser.evaluate(PLACES) == by_time
-    assert browser.troubles == []
+    tab.press("]")
+    assert tab.evaluate(BY).count("by events") == 2, "the choice holds for the next connection"
+    tab.press("[")
+    tab.press("x")
+    assert tab.evaluate(PLACES) == by_time
+    assert tab.troubles == []
 
 
-def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(browser, tmp_path):
+def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(tab, tmp_path):
     """A lesson's clock stands still while the server works: by time there would be two strokes."""
     server = Scribe("server")
     server.begin("1", "a", "b")
@@ -568,100 +529,100 @@ def test_the_axis_begins_as_the_one_on_which_events_can_be_told_apart(browser, t
     server.now = 500.0
     server.note("1", "ended", reason="done")
     (tmp_path / "burst.html").write_text(whole(server), encoding="utf-8")
-    browser.open(tmp_path / "burst.html")
-    assert "by events" in browser.evaluate(BY)
+    tab.open(tmp_path / "burst.html")
+    assert "by events" in tab.evaluate(BY)
 
 
-def test_of_many_events_a_stretch_is_in_sight_that_follows_the_reader(browser, pages):
-    browser.open(pages("long"))
-    if "by time" in browser.evaluate(BY):
-        browser.press("x")
+def test_of_many_events_a_stretch_is_in_sight_that_follows_the_reader(tab, pages):
+    tab.open(pages("long"))
+    if "by time" in tab.evaluate(BY):
+        tab.press("x")
     seen = "study.player.lanes.window"
-    assert browser.evaluate(seen) == [0, 300]
-    browser.evaluate("study.player.go(5000)")
-    least, most = browser.evaluate(seen)
+    assert tab.evaluate(seen) == [0, 300]
+    tab.evaluate("study.player.go(5000)")
+    least, most = tab.evaluate(seen)
     assert (most - least, least < 5000 < most) == (300, True)
-    browser.press("0")
-    assert browser.evaluate(seen) == browser.evaluate("[0, study.player.history.events.length - 1]")
+    tab.press("0")
+    assert tab.evaluate(seen) == tab.evaluate("[0, study.player.history.events.length - 1]")
 
 
-def test_it_plays_by_itself_and_stops_at_a_key(browser, pages):
-    browser.open(pages("one"))
-    browser.evaluate("study.player.speed.value = 100")
-    browser.press(" ")
-    assert browser.evaluate(
+def test_it_plays_by_itself_and_stops_at_a_key(tab, pages):
+    tab.open(pages("one"))
+    tab.evaluate("study.player.speed.value = 100")
+    tab.press(" ")
+    assert tab.evaluate(
         "new Promise((done) => { const look = () => study.player.index > 4 ? done(true) : setTimeout(look, 5);"
         " look(); })"
     )
-    browser.press(" ")
-    stands = browser.evaluate("study.player.index")
-    assert browser.evaluate(f"new Promise((done) => setTimeout(() => done(study.player.index === {stands}), 60))")
-    browser.press("End")
-    assert browser.evaluate("study.player.index === study.player.history.events.length - 1")
+    tab.press(" ")
+    stands = tab.evaluate("study.player.index")
+    assert tab.evaluate(f"new Promise((done) => setTimeout(() => done(study.player.index === {stands}), 60))")
+    tab.press("End")
+    assert tab.evaluate("study.player.index === study.player.history.events.length - 1")
 
 
-def test_a_place_can_be_linked_and_the_link_followed(browser, pages):
-    browser.open(pages("many"), "#c=3-3&e=7")
-    assert browser.evaluate("[study.player.connection.key, study.player.index]") == ["3-3", 7]
-    browser.press("ArrowRight")
-    browser.evaluate("new Promise((done) => setTimeout(done, 300))")
-    assert browser.evaluate("location.hash") == "#c=3-3&e=8"
-    browser.press("]")
-    assert browser.evaluate("study.player.connection.key") == "4-4"
-    browser.evaluate("location.hash = '#c=-9&e=99999'; new Promise((done) => setTimeout(done, 50))")
-    assert browser.evaluate("[study.player.connection.key, study.player.index]") == ["-9", 3]
+def test_a_place_can_be_linked_and_the_link_followed(tab, pages):
+    tab.open(pages("many"), "#c=3-3&e=7")
+    assert tab.evaluate("[study.player.connection.key, study.player.index]") == ["3-3", 7]
+    tab.press("ArrowRight")
+    tab.evaluate("new Promise((done) => setTimeout(done, 300))")
+    assert tab.evaluate("location.hash") == "#c=3-3&e=8"
+    tab.press("]")
+    assert tab.evaluate("study.player.connection.key") == "4-4"
+    tab.evaluate("location.hash = '#c=-9&e=99999'; new Promise((done) => setTimeout(done, 50))")
+    assert tab.evaluate("[study.player.connection.key, study.player.index]") == ["-9", 3]
     for nowhere in ("#c=nothing", "#e=x", "#%E0%A4%A", "#c=3-3&e=-5.5"):
-        browser.open(pages("many"), nowhere)
-        assert browser.troubles == []
+        tab.open(pages("many"), nowhere)
+        assert tab.troubles == []
 
 
-def test_the_list_can_be_filtered_and_opened_by_keys(browser, pages):
-    browser.open(pages("many"))
+def test_the_list_can_be_filtered_and_opened_by_keys(tab, pages):
+    tab.open(pages("many"))
     shown = "[...document.querySelectorAll('.life')].map((row) => row.firstChild.textContent)"
     everything = [f"c{k} · s{k}" for k in range(1, 6)] + ["s9"]
-    assert browser.evaluate(shown) == everything
-    assert "cut off" in browser.evaluate("document.getElementById('notices').textContent")
-    browser.press("/")
-    browser.write("unknown-action")
-    assert browser.evaluate(shown) == ["c2 · s2", "c3 · s3", "c5 · s5"]
-    assert browser.evaluate("document.querySelector('.found').textContent") == "3 of 6 connections"
-    browser.evaluate("study.overview.text.value = ''; study.overview.filter()")
-    browser.evaluate("study.overview.reason.value = 'reset'; study.overview.filter()")
-    assert browser.evaluate(shown) == ["s9"]
-    browser.evaluate("study.overview.reason.value = ''; study.overview.bad.click()")
-    assert browser.evaluate(shown) == ["c2 · s2", "c3 · s3", "c5 · s5", "s9"]
-    browser.evaluate("study.overview.bad.click(); study.overview.state.value = 'CONNECTING'; study.overview.filter()")
-    assert browser.evaluate(shown) == []
-    browser.evaluate("study.overview.state.value = 'CLOSED'; study.overview.filter(); study.overview.list.focus()")
-    assert browser.evaluate(shown) == everything
-    browser.press("End")
-    browser.press("Enter")
-    assert browser.evaluate("study.player.connection.key") == "-9"
-    browser.press("o")
-    assert browser.evaluate("study.player") is None
-    browser.press("?")
-    assert browser.evaluate("document.getElementById('keys').open")
+    assert tab.evaluate(shown) == everything
+    assert "cut off" in tab.evaluate("document.getElementById('notices').textContent")
+    tab.press("/")
+    tab.write("unknown-action")
+    assert tab.evaluate(shown) == ["c2 · s2", "c3 · s3", "c5 · s5"]
+    assert tab.evaluate("document.querySelector('.found').textContent") == "3 of 6 connections"
+    tab.evaluate("study.overview.text.value = ''; study.overview.filter()")
+    tab.evaluate("study.overview.reason.value = 'reset'; study.overview.filter()")
+    assert tab.evaluate(shown) == ["s9"]
+    tab.evaluate("study.overview.reason.value = ''; study.overview.bad.click()")
+    assert tab.evaluate(shown) == ["c2 · s2", "c3 · s3", "c5 · s5", "s9"]
+    tab.evaluate("study.overview.bad.click(); study.overview.state.value = 'CONNECTING'; study.overview.filter()")
+    assert tab.evaluate(shown) == []
+    tab.evaluate("study.overview.state.value = 'CLOSED'; study.overview.filter(); study.overview.list.focus()")
+    assert tab.evaluate(shown) == everything
+    tab.press("End")
+    tab.press("Enter")
+    assert tab.evaluate("study.player.connection.key") == "-9"
+    tab.press("o")
+    assert tab.evaluate("study.player") is None
+    tab.press("?")
+    assert tab.evaluate("document.getElementById('keys').open")
 
 
-def test_a_hostile_trace_is_shown_as_text(browser, pages):
-    browser.open(pages("hostile"))
-    browser.press("End")
-    browser.press("Enter")
-    browser.press("o")
-    browser.press("Home")
-    browser.press("Enter")
+def test_a_hostile_trace_is_shown_as_text(tab, pages):
+    tab.open(pages("hostile"))
+    tab.press("End")
+    tab.press("Enter")
+    tab.press("o")
+    tab.press("Home")
+    tab.press("Enter")
     for _ in range(8):
-        browser.press("ArrowRight")
-        browser.evaluate(SEEN)
-    assert browser.evaluate("document.querySelectorAll('img, script:not([id])').length") == 1
-    assert browser.evaluate("document.title.includes('</script>')")
-    assert browser.troubles == []
+        tab.press("ArrowRight")
+        tab.evaluate(SEEN)
+    assert tab.evaluate("document.querySelectorAll('img, script:not([id])').length") == 1
+    assert tab.evaluate("document.title.includes('</script>')")
+    assert tab.troubles == []
 
 
-def colours(browser: Browser) -> tuple[int, int]:
+def colours(tab: Tab) -> tuple[int, int]:
     """How bright the background is, and how many colours there are in the middle, by the page's own account."""
     return tuple(
-        browser.evaluate(
+        tab.evaluate(
             "(() => { const rgb = (node) => getComputedStyle(node).backgroundColor.match(/\\d+/g).map(Number);"
             " const nodes = [...document.querySelectorAll('body *')];"
             " const all = new Set(nodes.map((node) => getComputedStyle(node).color));"
@@ -671,20 +632,20 @@ def colours(browser: Browser) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [(1400, 900), (1000, 700)])
-def test_it_can_be_read_in_light_and_in_dark_at_any_size(browser, pages, size):
+def test_it_can_be_read_in_light_and_in_dark_at_any_size(tab, pages, size):
     shots = []
     for dark in (False, True):
-        browser.open(pages("one"), "#c=1-1&e=14", size=size, dark=dark)
-        shots.append(browser.screenshot())
-        brightness, kinds = colours(browser)
+        tab.open(pages("one"), "#c=1-1&e=14", size=size, dark=dark)
+        shots.append(tab.screenshot())
+        brightness, kinds = colours(tab)
         assert (brightness < 200) is dark
         assert kinds >= 4
-        poor = browser.evaluate(CONTRAST)
+        poor = tab.evaluate(CONTRAST)
         assert poor == []
-        wide = browser.evaluate("document.documentElement.scrollWidth")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
         assert wide <= size[0], "nothing sticks out"
-        browser.press("d")
-        assert (colours(browser)[0] < 200) is not dark
+        tab.press("d")
+        assert (colours(tab)[0] < 200) is not dark
     assert all(shot.startswith(b"\x89PNG") and len(shot) > 30_000 for shot in shots)
     assert shots[0] != shots[1]
 
@@ -714,31 +675,29 @@ CONTRAST = """(() => {
 LOADED = "performance.getEntriesByType('navigation')[0].loadEventEnd"
 
 
-def test_ten_thousand_events_load_and_step_without_lag(browser, pages):
+def test_ten_thousand_events_load_and_step_without_lag(tab, pages):
     """In processor time of the page's thread, so that a busy machine does not decide it."""
-    browser.open(pages("long"))
-    took = [browser.evaluate(LOADED)]
+    tab.open(pages("long"))
+    took = [tab.evaluate(LOADED)]
     while len(took) < 3 and min(took) >= 1500:
-        browser.open(pages("long"))
-        took.append(browser.evaluate(LOADED))
+        tab.open(pages("long"))
+        took.append(tab.evaluate(LOADED))
     assert min(took) < 1500, took
-    many = browser.evaluate("study.player.history.events.length")
+    many = tab.evaluate("study.player.history.events.length")
     assert many > 10_000
-    browser.call("Performance.enable", timeDomain="threadTicks")
-
-    def busy() -> float:
-        found = browser.call("Performance.getMetrics")["metrics"]
-        return next(float(metric["value"]) for metric in found if metric["name"] == "TaskDuration") * 1000
 
     def cost(steps: str) -> float:
-        begun = busy()
-        browser.evaluate(f"for (let k = 0; k < 30; k++) {{ study.player.go({steps}); document.body.offsetHeight; }}")
-        return (busy() - begun) / 30
+        return (
+            tab.processor_ms(
+                f"for (let k = 0; k < 30; k++) {{ study.player.go({steps}); document.body.offsetHeight; }}"
+            )
+            / 30
+        )
 
-    browser.evaluate("study.player.go(5000)")
+    tab.evaluate("study.player.go(5000)")
     for steps, most in (("study.player.index + 1", 16), ("study.player.index - 1", 16), ("(k * 7919) % 10000", 32)):
         costs: list[float] = []
         while len(costs) < 3 and (not costs or min(costs) >= most):
             costs.append(cost(steps))
         assert min(costs) < most, (steps, costs)  # the last changes all that can change
-    assert browser.evaluate("document.querySelectorAll('*').length") < 3000, "only what is in sight exists"
+    assert tab.evaluate("document.querySelectorAll('*').length") < 3000, "only what is in sight exists"

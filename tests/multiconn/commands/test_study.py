@@ -1,4 +1,4 @@
-"""What a command of study writes: for its owner alone, following no link, whole or not at all, under any name."""
+"""What a command of study says, and what it writes: for its owner alone, following no link, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from multiconn.commands.study import main
+from tests.study.recording import CONVERSATION, record
 from tests.study.scribe import conversation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,3 +67,96 @@ def test_every_command_takes_a_trace_whose_name_is_not_utf_8(trace: str, tmp_pat
         )
         assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
         assert b"\x1b" not in done.stderr
+
+
+# --- what each command says ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def raw() -> bytes:
+    return record(CONVERSATION)
+
+
+@pytest.fixture
+def path(raw: bytes, tmp_path: Path) -> Path:
+    file = tmp_path / "server.trace"
+    file.write_bytes(raw)
+    return file
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "study", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=50
+    )
+
+
+def test_explain_replay_and_coverage_say_what_they_found(path, capsys):
+    assert main(["explain", str(path)]) == 0
+    assert "Connection 1" in capsys.readouterr().out
+    assert main(["explain", "--together", str(path)]) == 0
+    assert "\n1 " in capsys.readouterr().out
+    assert main(["replay", str(path)]) == 0
+    assert "1 connection took the same transitions again, 0 did not" in capsys.readouterr().out
+    assert main(["coverage", str(path), str(path)]) == 0
+    assert "rows taken" in capsys.readouterr().out
+
+
+def test_a_replay_that_differs_ends_with_1(path, capsys):
+    path.write_bytes(path.read_bytes().replace(b'"HEADER_READ"', b'"EOF_READ"'))
+    assert main(["replay", str(path)]) == 1
+    assert "connection 1: transition" in capsys.readouterr().out
+
+
+def test_export_writes_a_capture(path, tmp_path):
+    out = tmp_path / "a.pcap"
+    assert main(["export", str(path), "-o", str(out)]) == 0
+    assert out.read_bytes()[:4] == b"\xd4\xc3\xb2\xa1"
+
+
+@pytest.mark.parametrize("form", ["mermaid", "dot", "svg"])
+def test_diagram_prints_or_writes(form, tmp_path, capsys):
+    assert main(["diagram", "--format", form]) == 0
+    assert "LINGERING" in capsys.readouterr().out
+    out = tmp_path / "machine"
+    assert main(["diagram", "--machine", "RECEIVE", "--format", form, "-o", str(out)]) == 0
+    assert "JSONHEADER" in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explain", "/does/not/exist"], "No such file"),
+        (["explain", "{path}", "--connection", "9"], "there is no connection 9; there are 1"),
+        (["replay", "{other}"], "is not a trace"),
+        (["export", "{path}", "-o", "/does/not/exist"], "No such file"),
+        (["diagram", "-o", "/tmp/x"], "say which with --machine"),
+        (["diagram", "--machine", "RECEIVE", "-o", "/does/not/exist"], "No such file"),
+        (["step", "/does/not/exist"], "No such file"),
+        (["nonsense"], "invalid choice"),
+    ],
+)
+def test_what_can_not_be_done_is_one_line_and_2(words, said, path, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.write_text("hello")
+    assert main([word.format(path=path, other=other) for word in words]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_trace_that_was_cut_off_is_read_to_there(path, capsys):
+    path.write_bytes(path.read_bytes()[:-5])
+    assert main(["explain", str(path)]) == 0
+    assert "left out" in capsys.readouterr().err
+
+
+def test_the_module_is_a_command_and_a_script_a_test(tmp_path):
+    script = tmp_path / "lesson"
+    script.write_text("frame search x\nsend\nexpect FINISHED\n")
+    done = run("step", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "as expected" in done.stdout
+    script.write_text("expect FINISHED\n")
+    done = run("step", script)
+    assert done.returncode == 1
+    assert "line 1: expected FINISHED" in done.stderr

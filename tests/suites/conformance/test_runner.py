@@ -1,11 +1,10 @@
 """Does each case get its verdict, and do cases run in the order and company they ask for?
 
-Not here: what a case does; the command line (`test_conformance.py`).
+Not here: what a case does; the command line (`test_main.py`).
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 
@@ -25,7 +24,6 @@ from suites.conformance.case import (
     Options,
     Result,
     Run,
-    case,
 )
 from suites.conformance.runner import HEAVY_AT_ONCE, run, run_case
 
@@ -149,20 +147,3 @@ def test_interrupted_it_gives_what_it_has() -> None:
     results, complete = run(cases, FakeTarget(), lambda result: None)
     assert [result.case.id for result in results] == ["A"]
     assert not complete
-
-
-def test_an_id_stands_for_one_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[case.__module__], "CASES", {})
-    register = case("T1", "t", mechanism="m", section="s", expected="e")
-    register(lambda run: None)
-    with pytest.raises(ValueError, match="two cases are called T1"):
-        register(lambda run: None)
-
-
-def test_of_a_long_case_the_beginning_and_the_end_are_kept() -> None:
-    kept = Run(a_case(fails), Options())
-    for number in range(100):
-        kept.note(f"line {number}.")
-    assert "line 0." in kept.seen[0]
-    assert "line 99." in kept.seen[-1]
-    assert len(kept.seen) < 30

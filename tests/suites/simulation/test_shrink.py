@@ -1,47 +1,15 @@
-"""Is a seed that fails shrunk to what it needs, and told so that one can keep it?"""
+"""Is a seed that fails shrunk to what it needs?"""
 
 from __future__ import annotations
 
-import pytest
-
-from suites.simulation import clients, happenings, peers
-from suites.simulation.__main__ import main
+from suites.simulation import peers
 from suites.simulation.bugs import BUGS
-from suites.simulation.clients import MessageClient, PoolClient
-from suites.simulation.happenings import Arrival, Leap, Pause, Standstill, Terminate
-from suites.simulation.plan import Plan, drawn
+from suites.simulation.happenings import Arrival, Standstill
+from suites.simulation.plan import Plan
 from suites.simulation.shrink import Shrunk, shrunk
-from suites.simulation.story import source, story
+from suites.simulation.story import story
 from suites.simulation.world import World
-from tests.suites.simulation.test_found import asks_while_the_server_is_stopped
-
-#: A bug that needs one peer, one stop and one timeout,
-TIMERS_FIRST = next(bug for bug in BUGS if bug.name == "timers-first")
-#: and a world in which these are the least of what happens.
-FIRST = Plan(
-    seed=1,
-    length=40.0,
-    rooms=(16_384, 8192),
-    delay=0.002,
-    limits={"idle_timeout": 5.0, "header_timeout": 2.0, "max_connections": 60, "requests_per_event": 4},
-    observed=0.5,
-    rates={"segment: cut small": 0.2, "send: fewer bytes than there is room": 0.2, "select: spurious readiness": 0.01},
-    clients=(("client0", PoolClient), ("client1", MessageClient)),
-    happenings=(
-        *(Arrival(0.1 + n / 7, script, n) for n, script in enumerate(peers.SCRIPTS)),
-        Arrival(0.5, asks_while_the_server_is_stopped, 100),
-        Pause(0.7, "client1", 3.0),
-        Standstill(1.5, 20.0),
-        Leap(30.0, 20.0),
-    ),
-    end=Terminate(60.0, second=1.0),
-)
-
-
-@pytest.fixture(scope="module")
-def found() -> Shrunk:
-    with TIMERS_FIRST.applied():
-        return shrunk(FIRST)
+from tests.suites.simulation.shrinking import FIRST, TIMERS_FIRST
 
 
 def test_a_seed_is_shrunk_to_the_few_things_that_the_bug_needs(found: Shrunk) -> None:
@@ -107,39 +75,3 @@ def test_a_crowd_becomes_as_small_as_it_can_be() -> None:
     assert isinstance(arrival, Arrival)
     assert arrival.count == 4
     assert found.plan.limits == {"max_connections": 3}
-
-
-# --- how it is told ----------------------------------------------------------------------------------
-
-
-def test_the_story_says_what_it_needs_and_what_was_seen_last(found: Shrunk) -> None:
-    lines = list(story(44, FIRST, found))
-    text = "\n".join(lines)
-    assert lines[0].startswith(f"seed 44 FAILED  {TIMERS_FIRST.breaks}: ")
-    assert lines[1] == f"shrunk in {found.runs} runs"
-    assert "the server is stopped (SIGSTOP) for" in text
-    assert " s  SIGTERM" in text
-    assert "VIOLATED" in text
-    assert len(lines) < 50
-
-
-def test_the_plan_as_python_is_the_plan(found: Shrunk) -> None:
-    mine = {"Plan": Plan, "asks_while_the_server_is_stopped": asks_while_the_server_is_stopped}
-    names = {**vars(clients), **vars(happenings), **vars(peers), **mine}
-    assert eval("\n".join(source(found.plan)), names) == found.plan
-    for seed in range(20):
-        assert eval("\n".join(source(drawn(seed))), names) == drawn(seed)
-
-
-def test_the_command_shrinks_a_seed_and_offers_to_do_it_for_one_that_failed(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    seed, name = 0, "replies-swapped"
-    assert main(["--seeds", f"{seed}:{seed + 1}", "--bug", name]) == 1
-    assert f"shrink: python -m suites.simulation --shrink {seed} --bug {name}" in capsys.readouterr().out
-    assert main(["--shrink", str(seed), "--bug", name]) == 1
-    told = capsys.readouterr().out
-    assert "  to   " in told
-    assert "as a test:" in told
-    assert main(["--shrink", str(seed)]) == 0
-    assert "does not fail" in capsys.readouterr().out

@@ -1,11 +1,8 @@
 """The page is one file that loads nothing, and a browser draws it."""
 
-import pytest
-
 from multiconn.loadtest.measure.histogram import Histogram
 from multiconn.loadtest.output.page import write_html
 from multiconn.loadtest.output.page.series import distribution
-from tests.fakes import chromium
 from tests.multiconn.loadtest.output.page.runs import HOSTILE, RUN, second, summary_of
 
 
@@ -25,14 +22,6 @@ def histogram(*values):
 # --- in a real browser ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if chromium.missing:
-        pytest.skip(chromium.missing)
-    with chromium.Chromium.start(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
 def box(page, selector):
     told = page.evaluate(
         f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}});"
@@ -50,8 +39,9 @@ def shown(page, chart):
     )
 
 
-def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save, browser):
-    page = browser.open(write_html(save(RUN, summary_of())))
+def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save, tab):
+    page = tab.open(write_html(save(RUN, summary_of())), size=(1200, 900))
+    page.settle()
     points = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('path[data-name]')]"
         ".map(p => [p.closest('.chart').id + ' ' + p.dataset.name, [+p.dataset.points,"
@@ -74,8 +64,9 @@ def test_a_browser_draws_every_point_and_tells_its_value_under_the_pointer(save,
     assert page.troubles == []
 
 
-def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed(save, browser):
-    page = browser.open(write_html(save(RUN, summary_of())), width=600)
+def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed(save, tab):
+    page = tab.open(write_html(save(RUN, summary_of())), size=(600, 900))
+    page.settle()
     page.evaluate("document.querySelector('#percentiles .plot').focus()")
     page.press("End")
     page.press("ArrowLeft")
@@ -92,19 +83,20 @@ def test_a_browser_is_led_by_the_keyboard_and_hides_a_line_whose_name_is_pressed
     assert page.troubles == []
 
 
-def test_a_browser_shows_it_in_light_dark_and_print_and_loads_nothing_hostile(save, browser):
+def test_a_browser_shows_it_in_light_dark_and_print_and_loads_nothing_hostile(save, tab):
     whole = summary_of()
     whole["run"]["name"] = HOSTILE
     directory = save([*RUN, second(6.2, errors={HOSTILE: 3})], whole)
-    page = browser.open(write_html(directory), width=400, height=300)
+    page = tab.open(write_html(directory), size=(400, 300))
+    page.settle()
     grounds = []
-    for dark, media in ((False, ""), (True, ""), (True, "print")):
-        page.paint(dark=dark, media=media)
+    for dark, printed in ((False, False), (True, False), (True, True)):
+        page.paint(dark=dark, printed=printed)
         page.evaluate("document.getElementById('heat').scrollIntoView()")
         page.settle()
-        width, height, colours = chromium.pixels(page.screenshot())
+        width, height, colours = page.picture(page.screenshot())
         assert (width, height) == (400, 300)
-        assert len(colours) > 50
+        assert colours > 50
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert grounds == ["rgb(255, 255, 255)", "rgb(20, 23, 26)", "rgb(255, 255, 255)"]
     assert page.evaluate("window.owned") is None

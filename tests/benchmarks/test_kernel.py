@@ -1,0 +1,64 @@
+"""Is what the kernel tells read rightly, and is nothing read where it tells nothing?"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from benchmarks import kernel
+from benchmarks.kernel import PER_CONNECTION, Kernel, object_sizes
+
+FILES = {
+    "/proc/meminfo": "MemTotal:  1000 kB\nSlab:             2048 kB\nSReclaimable: 1 kB\n",
+    "/proc/net/sockstat": "sockets: used 100\nTCP: inuse 7 orphan 0 tw 2 alloc 9 mem 3\nUDP: inuse 1 mem 0\n",
+    "/proc/slabinfo": (
+        "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> <objperslab>\n"
+        "TCP                  40     56   2304   14    8 : tunables    0    0    0\n"
+        "filp               3000   3200    256   32    2 : tunables    0    0    0\n"
+        "kmalloc-8          1000   1000      8  512    1 : tunables    0    0    0\n"
+    ),
+}
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the kernel's files say, by their paths; one that is not here can't be read."""
+    found = dict(FILES)
+
+    def read(self: Path) -> str:
+        if str(self) not in found:
+            raise PermissionError(13, "not for you")
+        return found[str(self)]
+
+    monkeypatch.setattr(kernel.Path, "read_text", read)
+    return found
+
+
+def test_slabs_buffers_and_sockets_are_bytes_and_a_number(files: dict[str, str]) -> None:
+    page = os.sysconf("SC_PAGESIZE")
+    before = Kernel()
+    assert (before.slab, before.sockets, before.buffers) == (2048 * 1024, 7, 3 * page)
+    files["/proc/meminfo"] = files["/proc/meminfo"].replace("2048", "2050")
+    files["/proc/net/sockstat"] = files["/proc/net/sockstat"].replace("inuse 7", "inuse 9").replace("mem 3", "mem 2")
+    assert Kernel().since(before) == {"slab_bytes": 2048, "buffer_bytes": -page, "sockets": 2}
+
+
+def test_the_sizes_are_of_a_connection_s_objects_alone(files: dict[str, str]) -> None:
+    assert object_sizes() == {"TCP": 2304, "filp": 256}
+    assert set(object_sizes()) < set(PER_CONNECTION)
+
+
+def test_where_the_kernel_tells_nothing_there_is_nothing(files: dict[str, str]) -> None:
+    files.clear()
+    assert object_sizes() == {}
+    assert Kernel().since(Kernel()) == {"slab_bytes": 0, "buffer_bytes": 0, "sockets": 0}
+
+
+def test_sockets_of_this_machine_are_counted() -> None:
+    if not Path("/proc/net/sockstat").exists():
+        pytest.skip("this system has no /proc/net/sockstat")
+    with socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0)):
+        assert Kernel().sockets >= 2
