@@ -1,4 +1,4 @@
-"""An event is used if it is as docs/trace-format.md says; what is wrong is said with the event that has it."""
+"""An event is used if it is as docs/look-up/trace-format.md says; what is wrong is said with the event that has it."""
 
 from __future__ import annotations
 
