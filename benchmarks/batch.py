@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.arguments import at_least, duration
@@ -31,9 +32,9 @@ from benchmarks.requests import Variant, mixed, repeated, varied, with_ids
 from benchmarks.tricks import NOTHING, TRICKS, TRIED
 from libserver import Actions
 from libserver.actions import Action
-from libserver.binary_reply import BytesLike
 from libserver.dispatcher import Dispatcher
-from protocol import SERVER, Codec, Connection, ProtocolError, Request
+from libserver.replies import encode
+from protocol import SERVER, Codec, Connection, Frame, Header, ProtocolError, Request
 
 __all__ = ["main", "nanoseconds"]
 
@@ -52,21 +53,25 @@ class _Asker:
     """A connection at rest that no request here makes anything else."""
 
     def __init__(self) -> None:
-        self.connection = Connection.kept_alive(Codec(SERVER))
+        self.codec = Codec(SERVER)
+        self.connection: Connection | None = None
 
     def session(self) -> dict[str, Any]:
         return {}
 
     def own_connection(self) -> Connection:
-        return self.connection
+        raise AssertionError("no request here is anything to remember")
 
     def failure(self, error: BaseException, asked: object) -> ProtocolError:
         if isinstance(error, ProtocolError):  # an action that there is not
             return error
         raise error
 
-    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> Frame:
         raise AssertionError("no action here blocks")
+
+    def reply(self, header: Header, outcome: object, asked: object, more: bool) -> Frame:
+        return encode(None, self.codec, header, outcome, partial(self.failure, asked=asked))
 
 
 def _raise(error: ProtocolError) -> None:
@@ -77,7 +82,7 @@ def nanoseconds(requests: Sequence[bytes], depth: int, seconds: float, clock: Ca
     """The shortest time of a request among passes over all of them, `depth` in each read."""
     reads = [b"".join(requests[at : at + depth]) for at in range(0, len(requests), depth)]
     asker = _Asker()
-    dispatcher = Dispatcher(asker.connection.codec, Actions(), _raise, clock)
+    dispatcher = Dispatcher(asker.codec, Actions(), _raise, clock)
 
     shortest = float("inf")
     end = clock() + seconds

@@ -34,8 +34,8 @@ import eventloop.listener
 import eventloop.transport
 import libserver.dispatcher
 import libserver.message
+import libserver.request_batch
 import libserver.server
-import libserver.together
 import multiconn.commands.server
 import protocol.connection
 import protocol.content
@@ -50,7 +50,7 @@ Patch = Callable[[Any, str, Any], None]
 NOTHING = "nothing"
 
 Message = libserver.message.Message
-Together = libserver.together.Together
+RequestBatch = libserver.request_batch.RequestBatch
 Transport = eventloop.transport.Transport
 Codec = protocol.frames.Codec
 
@@ -174,17 +174,17 @@ def _register_before_sending(patch: Patch) -> None:
 
 
 def _answer_where_it_is_read(patch: Patch) -> None:
-    patch(Together, "add", lambda self, message, data: message.write(*message.answer(data)))
+    patch(RequestBatch, "add", lambda self, message, data: message.write(*message.serve(data)))
 
 
 def _answer_one_by_one(patch: Patch) -> None:
     """They still wait for each other, and their replies leave together."""
-    patch(Together, "_answer_common", lambda self: None)
+    patch(RequestBatch, "_answer_common", lambda self: None)
 
 
 def _walk_only(patch: Patch) -> None:
-    """The batch is asked and takes nothing: what is left of it is a call per read."""
-    patch(Message, "_answer_batch", lambda self, data, most=0: (0, [], 0))
+    """The dispatcher is asked and takes nothing: what is left of it is a call per read."""
+    patch(libserver.dispatcher.Dispatcher, "serve", lambda self, *asked: (0, [], 0))
     _answer_one_by_one(patch)
 
 
@@ -202,11 +202,7 @@ def _accept_as_socket_does(patch: Patch) -> None:
 
 
 def _wait_before_reading(patch: Patch) -> None:
-    def start(self: Any) -> None:
-        self._facts |= eventloop.transport._STARTED
-        self._register()
-
-    patch(Transport, "start", start)
+    patch(Message, "start", Message.watch)
 
 
 def _linger_always(patch: Patch) -> None:
@@ -243,9 +239,9 @@ def _a_connection_each(patch: Patch) -> None:
     """Each keeps its own `Connection`; what else a busy one needs it still gives back."""
 
     def rest(self: Any) -> None:
-        if self.connection.at_rest:
+        pending = self._pending
+        if self.connection.at_rest and not (pending is not None and pending.unserved):
             self.server.receive_timeouts.stop(self)
-            pending = self._pending
             if pending is not None and pending.empty:
                 self.requests = pending.requests
 
@@ -295,7 +291,7 @@ TRICKS: dict[str, Trick] = {
         Trick("in-place", "large contents are received into their own buffer", _receive_all_alike, ("echo-1m",)),
         Trick("sendmsg", "large replies are sent in place, not joined", _join_always, ("echo-1m",)),
         Trick("keep-blocks", "malloc keeps the memory of large contents", _leave_malloc_alone, ("echo-1m",)),
-        Trick("resting", "idle connections share one Connection", _a_connection_each, ("64x1", "64x16"), memory=True),
+        Trick("resting", "an idle connection owns no Connection", _a_connection_each, ("64x1", "64x16"), memory=True),
     ]
 }
 

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any, cast
 
-import libserver.message
 import protocol.connection
 import protocol.states
 
@@ -34,8 +33,6 @@ ASKS: tuple[FunctionType, ...] = tuple(
         protocol.states.advance,
         protocol.states.advance_through,
         cast(property, inspect.getattr_static(protocol.connection.Connection, "clear")).fget,
-        cast(property, inspect.getattr_static(protocol.connection.Connection, "at_rest")).fget,
-        libserver.message.Message._walk,
     )
 )
 

@@ -157,7 +157,7 @@ class StreamProtocol(Protocol):
 
     def data_received(self, data: bytes) -> None: ...
 
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
         """More bytes arrived in the sink that was handed to `read_into`."""
 
     def eof_received(self) -> None: ...
@@ -193,7 +193,7 @@ class Transport:
     """A connected non-blocking stream socket on a loop, with asyncio's verbs; it registers itself for reading.
 
     `protocol` hears what happens (`StreamProtocol`). `marks`: bytes kept at which it is told to pause writing, and to
-    resume. With `watch=False` nothing happens until `start`. `sock` may be anything with a socket's `recv`,
+    resume. With `watch=False` the loop does not watch it until `watch`. `sock` may be anything with a socket's `recv`,
     `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`; one without a descriptor has an `unread` too,
     which gives the bytes that wait for `recv`.
 
@@ -221,14 +221,8 @@ class Transport:
             self._facts |= _STARTED
             loop.selector.register(sock, READ, self)
 
-    def start(self) -> None:
-        """Read what has already come, then have the loop watch for more.
-
-        The mirror of sending first: a client that connects in order to ask has often asked by the time it is
-        accepted. One that wants one answer may be served, and closed, without being registered (benchmarks: one
-        connection per request).
-        """
-        self.on_readable()
+    def watch(self) -> None:
+        """Have the loop watch it, unless it is closed by now. (`on_readable` before it reads what has come already.)"""
         if not self._facts & _CLOSED:
             self._facts |= _STARTED
             self._register()
@@ -322,7 +316,7 @@ class Transport:
             self._end_of_input()
             return
         sink.content_received(count)
-        self.protocol.sink_filled()
+        self.protocol.buffer_filled()
 
     def _end_of_input(self) -> None:
         self._facts |= _PEER_EOF

@@ -324,7 +324,7 @@ class Message:
         """From `take_replies`: one reply it has read, to go the ordinary way to the owner."""
         self._reply(header, value)
 
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
         filled = self.connection.buffered
         self.shared.bytes_received += filled - self._in_sink
         if filled // DIRECT_CONTENT != self._in_sink // DIRECT_CONTENT:

@@ -116,7 +116,7 @@ class StreamEcho(RawEcho):
         if error is not None:
             self.finish(f"the connection broke when {self.so_far()} had come back ({_words(error)})")
 
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
         """There is no sink."""
 
     def pause_writing(self) -> None:

@@ -7,11 +7,11 @@ Not here: what a JSON action may return (`protocol.content`).
 
 from __future__ import annotations
 
-from protocol import Connection, Frame, Header
+from protocol import Header
 from protocol.content import UnsendableResult
 from protocol.limits import MAX_CONTENT_TYPE
 
-__all__ = ["BinaryReply", "BytesLike", "binary_reply", "send_binary_result"]
+__all__ = ["BinaryReply", "BytesLike", "binary_reply"]
 
 BytesLike = bytes | bytearray | memoryview
 
@@ -48,9 +48,3 @@ def binary_reply(request: Header, result: object) -> BinaryReply:
         except TypeError as error:
             raise UnsendableResult(f"{error}", returned) from error  # it is not contiguous
     return BinaryReply(result, content_type)
-
-
-def send_binary_result(connection: Connection, request: Header, result: object) -> Frame:
-    """Frame what a binary handler returned. Raises `UnsendableResult`, with the reply still owed, as `binary_reply`."""
-    reply = binary_reply(request, result)
-    return connection.send_binary(request, reply.content_type, reply.content)

@@ -3,7 +3,7 @@
 A row for each power of two of the size, and all of them in the order they came: every step takes the same time,
 however many wait. Among those of a row (up to twice the size) who came first is first.
 
-Not here: what the sizes are of, and who is served when (`libserver.together`).
+Not here: what the sizes are of, and who is served when (`libserver.request_batch`).
 """
 
 from __future__ import annotations

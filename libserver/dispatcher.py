@@ -28,17 +28,17 @@ length (the previous one's, say) would be faster and wrong: a short tail could m
 header's beginning.
 
 Not here: which handler there is (`libserver.actions`), what is owed while a thread runs one (`libserver.message`,
-`libserver.replies`), who waits for whom in a turn (`libserver.together`).
+`libserver.replies`), who waits for whom in a turn (`libserver.request_batch`).
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Protocol
 
-from protocol import Connection, Header, Request
+from protocol import Connection, Frame, Header, Request
 from protocol.content import (
     RESULT_TAIL,
     decode_contents,
@@ -53,11 +53,9 @@ from protocol.content import (
 from protocol.errors import AnswerableError, BadHeader, DeadlineExceeded, ProtocolError, bare
 from protocol.frames import CLOSE, KEEP_ALIVE, Codec, split, split_each
 from protocol.limits import DIRECT_CONTENT
-from protocol.states import HEADER_READ, LAST_CONTENT_READ, PREFIX_READ, PROTOHEADER, RECEIVE, advance_through
 
 from .actions import ANY_TYPE, Action, Actions
 from .binary_reply import BytesLike, binary_reply
-from .replies import encode
 
 __all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline", "outlived"]
 
@@ -68,26 +66,30 @@ TOGETHER = 32
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
 
-#: What RECEIVE is given by a message that comes whole, and is the last.
-_LAST_MESSAGE = (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ)
-
 
 class Asker(Protocol):
     """Who asks: a `libserver.message.Message`, as far as a dispatcher needs it."""
 
-    connection: Connection
+    #: None: it is kept alive, and nothing but whole requests has come of it since its last reply
+    connection: Connection | None
+
+    def own_connection(self) -> Connection:
+        """Its `Connection`, made if it has none."""
 
     def session(self) -> dict[str, Any]:
         """The handlers' dictionary of this connection, made on first use."""
 
-    def own_connection(self) -> Connection:
-        """A `Connection` that it shares with nobody, from here on."""
-
     def failure(self, error: BaseException, asked: object) -> ProtocolError:
         """What it is told of what a handler raised that was asked this. Raises `error` again if it is Ctrl-C."""
 
-    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> Frame:
         """Let a thread run the blocking `action`. Returns a reply if it can't be; raises what is to be answered."""
+
+    def reply(self, header: Header, outcome: object, asked: object, more: bool) -> Frame:
+        """What is to be sent now of the reply to `header`: nothing if others are owed before it.
+
+        `outcome` is a handler's result or an error, `more`: something has come behind this request.
+        """
 
 
 def outlived(clock: Callable[[], float], deadline: float | None) -> DeadlineExceeded | None:
@@ -135,12 +137,16 @@ class Dispatcher:
         """Answer the whole requests at the front of `data`.
 
         Returns how many bytes of `data` were taken, the replies in `PARTS` parts each, and the bytes
-        of output: of all middle parts. Requires `asker.connection.clear`. At most `max_requests` are
-        answered, and none is begun behind `max_output` bytes, or behind one that a thread runs.
+        of output: of all middle parts. Requires that `asker` is between two messages. At most `max_requests` are
+        answered, and none is begun behind `max_output` bytes; where replies are owed, an observer watches or an end is
+        ahead, one: whether the next may be served is the asker's to say.
         """
         codec = self._codec
-        granted = asker.connection.granted
-        common: dict[bytes, int] = codec.common if granted else {}
+        connection = asker.connection
+        is_clear = connection is None or connection.clear
+        # Columns need no `Connection`: of one that is kept alive each reply says the same.
+        in_columns = connection is None or (connection.granted and is_clear)
+        common: dict[bytes, int] = codec.common if in_columns else {}
         replies: list[BytesLike] = []
         available = len(data)
         at = output = 0
@@ -153,9 +159,9 @@ class Dispatcher:
                 if start > available or start - at - 2 > codec.limits.max_header:
                     break
                 header = codec.headers.get(framed)
-                if header is None and granted:
+                if header is None and in_columns:
                     length, id = codec.common_around_id(framed)
-                is_odd = length is None and not (granted and header is not None and header.is_common)
+                is_odd = length is None and not (in_columns and header is not None and header.is_common)
             if not is_odd:
                 ends: Sequence[int]
                 if length is not None and start + length == available:
@@ -180,15 +186,15 @@ class Dispatcher:
                     start = at + 2 + (data[at] << 8 | data[at + 1])
                     framed = data[at:start]
                 header = codec.headers.get(framed)
-            end = self._serve_odd(asker, data, start, header, framed, replies)
+            end = self._serve_odd(asker, data, at, start, header, is_clear, replies)
             if not end:
                 break
             at = end
             output += len(replies[-2])
             max_requests -= 1
             connection = asker.connection
-            granted = connection.granted
-            if not granted or connection.in_flight or connection.state is not PROTOHEADER or output >= max_output:
+            in_columns = connection is None or (connection.granted and connection.clear)
+            if not in_columns or output >= max_output:
                 break
             common = codec.common
         return at, replies, output
@@ -197,34 +203,39 @@ class Dispatcher:
         self,
         asker: Asker,
         data: bytes,
+        at: int,
         start: int,
         header: Header | None,
-        framed: bytes,
+        is_clear: bool,
         replies: list[BytesLike],
     ) -> int:
-        """Answer the one request whose content stands at `start`, whatever it asks. Where it ends; 0 leaves it alone.
+        """Answer the one request at `at`, with its content at `start`, whatever it asks. Where it ends; 0: left alone.
 
-        That is: it is not whole, it is broken, it is too large, or it is the last and has more behind it. `framed` is
-        its prefix and header, and `header` what that says, if it was seen before.
+        That is: it is not whole, it is broken, it is too large, it begins behind the last, or it is the last and has
+        more behind it. `header` is what its header says, if it was seen before; `is_clear`: nothing is owed, and no
+        observer watches.
         """
         codec = self._codec
         if header is None:
             try:
-                header = codec.header(framed)
+                header = codec.header(data[at:start])
             except BadHeader:
                 return 0
         end = start + header.content_length
-        if end > len(data) or header.content_length > codec.content_limit(header):
+        available = len(data)
+        if end > available or header.content_length > codec.content_limit(header):
             return 0
         connection = asker.connection
-        is_last = header.connection == CLOSE or not (connection.persistent or header.connection == KEEP_ALIVE)
-        if is_last and end != len(data):
+        is_last = header.connection == CLOSE or not (
+            connection is None or connection.persistent or header.connection == KEEP_ALIVE
+        )
+        if (is_last and end != available) or (connection is not None and connection.all_begun_read):
             return 0
-        reply = None
-        if header.is_common and header.decode is None:
+        content = data[start:end]
+        if is_clear and header.is_common and header.decode is None:
             # The first of a connection, mostly: nothing but its place is odd.
             try:
-                value = decode_text(data[start:end].decode())
+                value = decode_text(content.decode())
                 function = self._actions.plain[value["action"]]
             except (ValueError, RecursionError, TypeError, KeyError):
                 pass  # there is more to it
@@ -233,78 +244,73 @@ class Dispatcher:
                     reply = encode_result(function(value))
                 except BaseException as error:  # sys.exit() in a handler must not end the server
                     reply = encode_error(asker.failure(error, value))
-        elif connection.granted and header.is_plain and header.id is None and not header.is_json:
+                if connection is None and not is_last:
+                    replies += (codec.json_reply_header(len(reply), header.id), reply, b"")
+                else:
+                    if connection is None:
+                        connection = asker.own_connection()
+                    connection.take_whole(header, end - at)
+                    replies += (*connection.send_json(header, reply), b"")
+                return end
+        if connection is None and header.is_plain and header.id is None and not header.is_json:
             binary = self._actions.plain_binary
             handler = binary.get(header.content_type, binary.get(ANY_TYPE))
             if handler is not None:
                 content_type = header.content_type
                 try:
-                    made = handler(data[start:end])
+                    made = handler(content)
                     if made.__class__ is not bytes:
                         other = binary_reply(header, made)
                         made, content_type = other.content, other.content_type
                 except BaseException as error:  # sys.exit() in a handler must not end the server
-                    reply = encode_error(asker.failure(error, header))
+                    made = encode_error(asker.failure(error, header))
+                    replies += (codec.json_reply_header(len(made)), made, b"")
                 else:
                     replies += (codec.binary_reply_header(content_type, len(made)), made, b"")
-                    return end
-        if is_last and connection.granted:
-            connection = asker.own_connection()
-        if header.connection == KEEP_ALIVE and not connection.persistent:
-            connection.persistent = True
-        if reply is None:
-            self._serve_special(asker, connection, header, data[start:end], is_last, replies)
-            return end
+                return end
         if is_last:
-            advance_through(connection, RECEIVE, _LAST_MESSAGE)
-        elif connection.granted and header.id is None:
-            replies += (codec.json_reply_header(len(reply)), reply, b"")
-            return end
-        connection.in_flight = 1
-        replies += (*connection.send_json(header, reply), b"")
+            connection = asker.own_connection()
+        if connection is not None:
+            connection.take_whole(header, end - at)
+        replies += (*self._respond_to_content(asker, header, content, end != available), b"")
         return end
 
-    def _serve_special(
-        self,
-        asker: Asker,
-        connection: Connection,
-        header: Header,
-        content: bytes,
-        is_last: bool,
-        replies: list[BytesLike],
-    ) -> None:
-        """Answer one that is bytes, has a deadline, wants a session or a thread, or is wrong."""
+    def _respond_to_content(self, asker: Asker, header: Header, content: bytes, more: bool) -> Frame:
+        """The reply to one that is bytes, has a deadline, wants a session or a thread, or is wrong."""
         deadline = None if header.deadline_ms is None else self._clock() + header.deadline_ms / 1000
-        outcome: object
-        asked: object = header
         value: object = content
-        try:
-            if header.is_json:
-                asked = value = decode_json(content, header.content_encoding)
-        except AnswerableError as error:
-            outcome = bare(error)
-            self._count(error)
-        else:
+        if header.is_json:
             try:
-                check_deadline(self._clock, deadline)
-                action = self._actions.find(header, value)
-                if action.blocking:
-                    connection = asker.own_connection()
-                    if is_last:
-                        advance_through(connection, RECEIVE, _LAST_MESSAGE)
-                        is_last = False
-                    connection.in_flight = 1
-                    encoded = content if header.is_json and len(content) >= DIRECT_CONTENT else None
-                    instead = asker.hand_over(action, Request(header, value, encoded), deadline)
-                    replies += (b"", b"".join(instead), b"")
-                    return
-                outcome = action.call(value, asker.session)
-            except BaseException as raised:  # sys.exit() in a handler must not end the server
-                outcome = asker.failure(raised, asked)
-        if is_last:
-            advance_through(connection, RECEIVE, _LAST_MESSAGE)
-        connection.in_flight = 1
-        replies += (*encode(connection, header, outcome, partial(asker.failure, asked=asked)), b"")
+                value = decode_json(content, header.content_encoding)
+            except AnswerableError as error:
+                return self.reject(asker, header, error, more)
+        encoded = content if header.is_json and len(content) >= DIRECT_CONTENT else None
+        return self.respond(asker, Request(header, value, encoded), deadline, more)
+
+    def reject(self, asker: Asker, header: Header, error: AnswerableError, more: bool) -> Frame:
+        """The reply to one whose content can't be read."""
+        self._count(error)
+        return asker.reply(header, bare(error), None, more)
+
+    def respond(self, asker: Asker, request: Request, deadline: float | None, more: bool) -> Frame:
+        """The reply to `request`: nothing yet if a thread makes it, or if others are owed before it.
+
+        `deadline` is when it must have begun, on the clock; `more`: something has come behind it.
+        """
+        header, value = request.header, request.content
+        asked = value if header.is_json else header
+        outcome: object
+        try:
+            check_deadline(self._clock, deadline)
+            action = self._actions.find(header, value)
+            if action.blocking:
+                if asker.connection is None:
+                    asker.own_connection().take_whole(header, 0)
+                return asker.hand_over(action, request, deadline)
+            outcome = action.call(value, asker.session)
+        except BaseException as error:  # sys.exit() in a handler must not end the server
+            outcome = asker.failure(error, asked)
+        return asker.reply(header, outcome, asked, more)
 
     # --- of many ---------------------------------------------------------------------------
 

@@ -40,7 +40,8 @@ class EchoConnection:
         self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
 
     def start(self) -> None:
-        self.transport.start()
+        self.transport.on_readable()
+        self.transport.watch()
 
     def data_received(self, data: bytes) -> None:
         self.last_active = self.server.loop.coarse_now
@@ -68,7 +69,7 @@ class EchoConnection:
         else:
             self.server.send_timer.stop(self)
 
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
         """Never asked for."""
 
     def send_expired(self) -> None:

@@ -4,22 +4,22 @@
 `Transport`, which moves bytes, and a `protocol.Connection`, which knows what they mean; it asks
 the server's `Actions` for answers and owns the connection's LIFECYCLE.
 
-    Transport.on_readable -> data_received -> Together:     at rest: with those of others, later in the turn
-                                           -> Dispatcher.serve: whole requests, together
-                                           -> _walk:        everything else, event by event
-                          <- write         <- all replies of one read, in one send
+    Transport.on_readable -> data_received -> RequestBatch -> serve   alone, or in the turn's last part
+                             _dispatch     Dispatcher.serve: whole requests, together
+                             _read_on      the one message that came in parts, and the dispatcher again behind it
+                          <- write         all replies of one read, in one send
 
 Rules:
 
 * Replies leave in request order (`libserver.replies`), whatever finishes first.
 * Serving stops, and reading with it, while this connection's output is above its high-water
   mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
-  Serving goes on from the bytes already here before the socket is asked for more.
+  Serving goes on from the bytes already here (`ActiveState.unserved`) before the socket is asked for more.
 * Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
 * The first cause of an end is its reason. An end in good order that was not reached is none, and
   whoever cuts a connection that still owes replies is its reason, whatever came before.
-* A kept-alive connection between messages is at rest and owns next to nothing: all of them
-  share the server's one `resting` Connection, and have no `ActiveState`.
+* A kept-alive connection between messages is at rest and owns next to nothing: no `Connection` and no `ActiveState`.
+* A watched connection goes the same way; its requests are served one at a time, and its `Connection` takes the rows.
 
 Not here: how long a message may take to arrive (`libserver.receive_timeouts`), listeners, timers' queues
 and counters (`libserver.server`), handlers' threads (`libserver.pool`).
@@ -27,7 +27,6 @@ and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,7 @@ from protocol import (
     EndOfInput,
     Event,
     Failed,
+    Frame,
     Header,
     HeaderReceived,
     ProtocolError,
@@ -64,6 +64,7 @@ from protocol.states import (
     LINGER_EXPIRED,
     LOST,
     OPEN,
+    PROTOHEADER,
     RELEASED,
     SETTLED,
     SETTLED_AFTER_EOF,
@@ -76,7 +77,7 @@ from protocol.states import (
 from .actions import Action, ActionError
 from .binary_reply import BytesLike
 from .dispatcher import PARTS, check_deadline, outlived
-from .limits import LIGHT, MAX_IN_FLIGHT, STALLED
+from .limits import LIGHT, MAX_IN_FLIGHT
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
@@ -114,19 +115,20 @@ class ActiveState:
     It stands where that number stood (`Message.requests`), and counts on like one.
     """
 
-    __slots__ = ("deadline", "held", "replies", "requests", "session", "yielded")
+    __slots__ = ("deadline", "held", "replies", "requests", "session", "unserved", "yielded")
 
     def __init__(self, requests: int = 0) -> None:
         self.requests = requests
         self.replies = Replies()  # owed
         self.held: Request | None = None  # a request for which the pool has no room yet
+        self.unserved = b""  # what has come behind that, or while it was not its turn
         self.deadline: float | None = None  # of the message being read
         self.session: Session | None = None
         self.yielded = False  # it had its share of this turn
 
     @property
     def empty(self) -> bool:
-        return not (self.replies or self.held or self.session is not None or self.yielded)
+        return not (self.replies or self.held or self.session is not None or self.yielded or self.unserved)
 
     def __iadd__(self, requests: int) -> ActiveState:
         self.requests += requests
@@ -155,6 +157,8 @@ class Message:
     __slots__ = ("connection", "last_active", "requests", "server", "state", "transport")
 
     state: str
+    #: None: it is at rest, that is kept alive, between messages, with nothing owed.
+    connection: Connection | None
     #: The number, or the `ActiveState` that has it: a slot for each would cost each idle connection 16 bytes.
     requests: int | ActiveState
 
@@ -169,14 +173,27 @@ class Message:
         self.transport = Transport(server.loop, sock, self, server.marks, watch=False)
 
     def start(self) -> None:
-        """Serve what has already come; without that, the first message's time runs from now."""
-        self.transport.start()
-        if self.state is OPEN and not (self.connection.mid_message or self.connection.persistent):
+        """Read what has come by now, then have the loop watch for more.
+
+        A client that connects in order to ask has often asked by the time it is accepted, and one that wants one answer
+        may be served, and closed, without the selector ever hearing of it (benchmarks: one connection per request).
+        """
+        self.transport.on_readable()
+        if self.state is not CLOSED and not self.server.batch.watches_later(self):
+            self.watch()
+
+    def watch(self) -> None:
+        """Have the loop watch it; if not a byte has come, the first message's time runs from now."""
+        self.transport.watch()
+        connection = self.connection
+        if connection is not None and self.state is OPEN and not (self.mid_message or connection.persistent):
             self.server.receive_timeouts.expect(self)
+            if self in self.server.batch:
+                self.server.receive_timeouts.hold(self)
 
     @property
     def observer(self) -> Observer | None:
-        return self.connection.observer
+        return self.connection.observer if self.connection is not None else None
 
     @property
     def reason(self) -> CloseReason | None:
@@ -212,163 +229,124 @@ class Message:
         self.last_active = loop.coarse_now
         if server.max_requests:
             self._wind_down_before_the_last()
-        connection = self.connection
-        together = server.together
-        if connection is server.resting:
-            if loop.ready > 1 or together.waiting or together.deferred:
-                together.add(self, data)
-            else:
-                self.write(*self.answer(data))
-            return
-        if together.waiting:
-            together.hurry()
-        # For a small one `stalled` would look at the clock once more than whoever answered last has.
-        if together.spent if len(data) >= LIGHT else server.slowness.looked > loop.now + STALLED:
-            self.wait_its_turn(data)
-            return
-        if not connection.clear:
-            connection.feed(data)
-            self._serve([], 0)
-            return
-        taken, replies, size = self._answer_batch(data)
-        connection = self.connection
-        if taken < len(data):
-            if taken:
-                server.receive_timeouts.stop(self)  # a message was completed: the next has its own time
-            connection.feed(data[taken:])
-            self._serve(replies, size)
-        elif connection.clear:
-            self.write(replies, size)
-            self._rest()
-        else:
-            self._go_on_after(replies, size)
+        batch = server.batch
+        if batch.waiting or batch.deferred or loop.ready > 1 or len(data) >= LIGHT:
+            batch.add(self, data)
+        else:  # alone: nobody is waited for
+            replies, size = self.serve(data)
+            if replies:
+                self.write(replies, size)
 
-    def answer(self, data: bytes) -> tuple[list[BytesLike], int]:
-        """Of a connection at rest: the replies to all of `data`, and their contents' size.
-
-        There are none left to send if it is at rest no more.
-        """
-        taken, replies, size = self._answer_batch(data)
-        if taken < len(data):
-            self.own_connection().feed(data[taken:])
-            self._serve(replies, size)
-            return [], 0
-        if self.connection is not self.server.resting:
-            self._go_on_after(replies, size)
-            return [], 0
-        return replies, size
-
-    def _go_on_after(self, replies: list[BytesLike], size: int) -> None:
-        """All that came was taken, and there is more to do: a thread runs the last of it, or it ends the connection."""
-        connection = self.connection
-        if connection.state is FINISHED and not connection.in_flight:
-            self._finish(replies, size)
-            return
-        if connection.state is FINISHED:
-            self._set_close_reason(CloseReason.SERVED)
-            advance(self, LIFECYCLE, COUPLED[FINISHED])
-        self._serve(replies, size)
-
-    def wait_its_turn(self, data: bytes) -> None:
-        """Serve `data` when the others had their turn."""
-        self.own_connection().feed(data)
-        self._yield()
-        self._serve([], 0)
-
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
+        """More of a large content has come, where it is to be."""
         self.last_active = self.server.loop.coarse_now
         if self.server.max_requests:
             self._wind_down_before_the_last()
-        self._serve([], 0)
+        if self.connection is not None and self.connection.content_filled:
+            self.server.batch.add(self, b"")
+        else:
+            self._time_input(0)
 
     def eof_received(self) -> None:
-        connection = self.own_connection()
-        connection.feed(self.server.together.take(self))  # it may be among those that wait
-        connection.feed_eof()
-        self._serve([], 0)
+        data = self.server.batch.take(self)  # it may be among those that wait
+        self.own_connection().feed_eof()
+        self._serve(data, [], 0)
 
-    def _answer_batch(self, data: bytes, most: int = 0) -> tuple[int, list[BytesLike], int]:
-        """Answer the whole requests at the front of `data`: bytes taken, replies, their size.
+    def serve(self, data: bytes, its_turn: bool = False) -> tuple[list[BytesLike], int]:
+        """Serve what has come as far as it may be served now. `its_turn`: it has waited while others were served.
 
-        At most `most`, which is what is left of its share of the turn (0: all of it). Then it waits for the next.
+        Returns the replies, and their contents' size, if it is at rest again: they may be sent with those of
+        others. Else they were sent, or wait.
         """
-        server = self.server
-        limits = server.limits
-        if len(data) >= UNCOLLECTED and gc.isenabled():
-            with Uncollected():
-                return self._answer_batch(data, most)
-        most = most or limits.requests_per_event
-        batch = server.dispatcher.serve(self, data, most, limits.write_high)
-        loop = server.loop
-        slowness = server.slowness
-        now = loop.clock()
-        if now - loop.now > SLOW:
-            slowness.answered(self, data[: batch[0]])
-        slowness.looked = now
-        answered = len(batch[1]) // PARTS
-        self.requests += answered
-        if answered >= most:
-            self._yield()
-        return batch
+        connection = self.connection
+        if len(data) >= UNCOLLECTED or not (
+            connection is None or (connection.needs_input and self.requests.__class__ is int)
+        ):
+            self._serve(data, [], 0, its_turn)
+            return [], 0
+        taken, replies, size = self._dispatch(data, self.server.limits.requests_per_event)
+        connection = self.connection
+        if connection is None:
+            if taken == len(data):
+                return replies, size
+        elif connection.state is FINISHED:
+            self._set_close_reason(CloseReason.SERVED)
+            advance(self, LIFECYCLE, COUPLED[FINISHED])
+            if not connection.in_flight:
+                self._finish(replies, size)
+                return [], 0
+        elif taken == len(data) and connection.at_rest:
+            self._rest()
+            return replies, size
+        self._serve(data[taken:], replies, size)
+        return [], 0
 
-    def _finish(self, replies: list[BytesLike], size: int) -> None:
-        """The batch took all, and it was the last: the reply and the FIN, in one packet if it can be."""
-        transport = self.transport
-        self._set_close_reason(CloseReason.SERVED)
-        advance(self, LIFECYCLE, COUPLED[FINISHED])
-        self.write(replies, size, last=True)
-        if not transport.queued:
-            transport.write_eof()  # before we look: a RST would take with it what the kernel still holds
-            if transport.nothing_unread():
-                # Its request was all it sent: nothing more is expected, so it need not linger.
-                advance(self, LIFECYCLE, RELEASED)
-                transport.close()
-                return
-        self.server.receive_timeouts.stop(self)
-        self._settle()
+    def serve_later(self, data: bytes) -> None:
+        """Serve `data` when the others had their turn."""
+        self.pending.unserved += data
+        self._yield(len(data))
+        self._serve(b"", [], 0)
+
+    def serve_on(self) -> None:
+        """Serve on where serving had stopped: the others had their turn."""
+        if self.state is not CLOSED:
+            self.pending.yielded = False
+            self._serve(b"", [], 0, its_turn=True)
+
+    def pool_has_room(self) -> None:
+        """Serve on where serving had stopped for want of a thread."""
+        if self.state is not CLOSED:
+            self._serve(b"", [], 0)
 
     def own_connection(self) -> Connection:
-        """A Connection of its own, for what is not answered at once."""
-        if self.connection is self.server.resting:
+        """Its `Connection`: at rest it has none."""
+        if self.connection is None:
             self.connection = Connection.kept_alive(self.server.codec)
         return self.connection
 
-    def _rest(self) -> None:
-        """If it is at rest now, give back what only a busy connection needs."""
-        if self.connection.at_rest:
-            self.server.receive_timeouts.stop(self)
-            self.connection = self.server.resting
-            pending = self._pending
-            if pending is not None and pending.empty:
-                self.requests = pending.requests
+    @property
+    def mid_message(self) -> bool:
+        """A byte of a message has come that is not answered, handed over or refused."""
+        connection, pending = self.connection, self._pending
+        return (connection is not None and connection.mid_message) or (pending is not None and bool(pending.unserved))
 
-    # --- serving what is buffered --------------------------------------------------------
+    @property
+    def in_flight(self) -> int:
+        """Requests that await their reply."""
+        return self.connection.in_flight if self.connection is not None else 0
 
-    def _serve(self, replies: list[BytesLike], size: int, its_turn: bool = False) -> None:
-        """Serve what is here as far as it may be served now, and prepare for the rest.
+    @property
+    def buffered(self) -> int:
+        """Bytes held that belong to no request yet."""
+        connection, pending = self.connection, self._pending
+        unserved = len(pending.unserved) if pending is not None else 0
+        return unserved + (connection.buffered if connection is not None else 0)
 
-        `replies`, of `size` bytes, were made by the dispatcher and are still to be sent. `its_turn`: it
-        has waited for this while others were served.
+    # --- serving -------------------------------------------------------------------------
+
+    def _serve(self, data: bytes, replies: list[BytesLike], size: int, its_turn: bool = False) -> None:
+        """Serve what waited, then `data`, as far as it may be served now, and prepare for the rest.
+
+        `replies`, of `size` bytes, are still to be sent. `its_turn`: it has waited for this while others were served.
         """
-        together = self.server.together
-        together.hurry()
-        if self._pending is not None and self._pending.replies:
-            self._release(self._pending.replies)
-        undecoded = self.connection.undecoded
+        batch = self.server.batch
+        pending = self._pending
+        if pending is not None:
+            if pending.unserved:
+                data, pending.unserved = pending.unserved + data, b""
+            if pending.replies:
+                self._release(pending.replies, bool(data))
+        connection = self.connection
+        undecoded = len(data) + (connection.undecoded if connection is not None else 0)
+        if undecoded and not its_turn and (batch.stalled if undecoded < UNCOLLECTED else batch.spent):
+            self._yield(undecoded)
         if undecoded < UNCOLLECTED:
-            if undecoded and not its_turn and together.stalled:
-                self._yield()
-            completed, header_size = self._walk(replies, size)
-        elif not its_turn and together.spent:
-            self._yield()
-            completed, header_size = self._walk(replies, size)  # what was made leaves
+            header_size = self._read_on(data, replies, size)
         else:
             with Uncollected():
-                completed, header_size = self._walk(replies, size)
+                header_size = self._read_on(data, replies, size)
             if undecoded > DIRECT_CONTENT:  # more than one read: a large content, or as much that was put off
-                together.spend()
-        if completed:
-            self.server.receive_timeouts.stop(self)  # the next has its own time
+                batch.spend()
         self._settle()
         if self.state is OPEN or self.state is DRAINING:
             if self._may_serve():
@@ -379,13 +357,110 @@ class Message:
                     self.server.wait_for_pool(self)
             self._look_after()
             self._time_input(header_size)
-            self._rest()
+        self._rest()
+
+    def _read_on(self, data: bytes, replies: list[BytesLike], size: int) -> int:
+        """Serve what has come and waits, then `data`: whole requests together, one that came in parts by itself.
+
+        `replies` were made before, of the same read, and leave with what is made here. Returns the size of the
+        header of the message that is left in parts, if it has become whole now.
+        """
+        high = self.server.limits.write_high
+        # One count for the turn: what was answered of this read before is part of it.
+        budget = self.server.limits.requests_per_event - len(replies) // PARTS
+        completed, header_size = bool(replies), 0
+        while True:
+            if size >= high:  # it may be more than the connection may have waiting
+                self.write(replies, size)
+                replies, size = [], 0
+            if not self._may_serve():
+                break
+            if budget <= 0:
+                self._yield(len(data))
+                break
+            connection = self.connection
+            before = connection.state if connection is not None else PROTOHEADER
+            made = len(replies)
+            if self._pending is not None and self._pending.held is not None:
+                self._run_held(replies, bool(data))
+            elif (
+                data
+                and (connection is None or connection.between_messages)
+                and (taken := self._take_whole(data, budget, replies))
+            ):
+                data = data[taken:]
+                connection = self.connection
+                if connection is not None and connection.state is FINISHED:
+                    self._couple(before)
+            elif not data and (connection is None or connection.needs_input):
+                break
+            else:
+                connection = self.own_connection()
+                late = connection.all_begun_read
+                here = connection.buffered + len(data)
+                event, data = connection.receive_part(data)
+                if event is None:
+                    break
+                self._couple(before)
+                before = connection.state
+                if isinstance(event, HeaderReceived):
+                    if late:
+                        self._fail_input(ShuttingDown("the server is shutting down"), CloseReason.SHUTDOWN, replies)
+                    else:
+                        self._header_received(event.header)
+                        header_size = here - len(data)
+                    continue
+                self._handle(event, replies, bool(data))
+            completed, header_size = True, 0
+            self._give_up_if_last()
+            size += sum(map(len, replies[made:]))
+            budget -= (len(replies) - made) // PARTS
+        connection = self.connection
+        if connection is not None and connection.state is FINISHED and not (data or connection.in_flight):
+            self._finish(replies, size)
+            return 0
+        self.write(replies, size)
+        if data and (connection is None or connection.state not in (FINISHED, FAILED, ENDED)):
+            self.pending.unserved = data
+        if completed:
+            self.server.receive_timeouts.stop(self)  # the next has its own time
+        return header_size
+
+    def _take_whole(self, data: bytes, budget: int, replies: list[BytesLike]) -> int:
+        """Answer whole requests at the front of `data`; how many bytes that were."""
+        taken, more, _ = self._dispatch(data, budget)
+        replies += more
+        return taken
+
+    def _dispatch(self, data: bytes, most: int) -> tuple[int, list[BytesLike], int]:
+        """Have the dispatcher answer at most so many whole requests: bytes taken, replies, their contents' size."""
+        server = self.server
+        served = server.dispatcher.serve(self, data, most, server.limits.write_high)
+        loop = server.loop
+        slowness = server.slowness
+        now = loop.clock()
+        if now - loop.now > SLOW:
+            slowness.answered(self, data[: served[0]])
+        slowness.looked = now
+        answered = len(served[1]) // PARTS
+        self.requests += answered
+        if answered >= most:
+            self._yield(len(data) - served[0])
+        return served
+
+    def _couple(self, before: str) -> None:
+        """What RECEIVE has come to since it was in the state `before` is LIFECYCLE's business, too."""
+        connection = self.connection
+        if connection is not None and connection.state is not before and connection.state in COUPLED:
+            if connection.state is FINISHED:
+                self._set_close_reason(CloseReason.SERVED)
+            advance(self, LIFECYCLE, COUPLED[connection.state])
 
     def _may_serve(self) -> bool:
         """Is there room for the next reply, and is it this connection's turn?"""
         transport = self.transport
         pending = self._pending
-        if transport.above_high or transport.closed or self.connection.in_flight >= MAX_IN_FLIGHT:
+        if transport.above_high or transport.closed or self.in_flight >= MAX_IN_FLIGHT:
             return False
         return pending is None or not (
             pending.yielded
@@ -393,83 +468,43 @@ class Message:
             or pending.replies.size >= self.server.limits.write_high
         )
 
-    def _walk(self, replies: list[BytesLike], size: int) -> tuple[bool, int]:
-        """Event by event; returns whether a message was completed, and the size of a header that was, behind it.
+    def _run_held(self, replies: list[BytesLike], more: bool) -> None:
+        """The pool has room for the request that waited for it."""
+        pending = self.pending
+        held, pending.held = pending.held, None
+        assert held is not None
+        if held.decode_again():
+            self.server.batch.spend()
+        self._request(held, replies, more)
 
-        `replies` were made of the same read and leave with what is made here, in one send.
-        Behind a message that came in parts, or was wrong, whole ones may follow: the dispatcher is
-        asked for them, and once more after each that it took something of.
-        """
-        connection = self.connection
-        high = self.server.limits.write_high
-        # One count for the turn: what was answered of this read before is part of it.
-        budget = self.server.limits.requests_per_event - len(replies) // PARTS
-        batch_pays = True
-        completed, header_size = False, 0
-        while True:
-            if size >= high:  # it may be more than the connection may have waiting
-                self.write(replies, size)
-                replies, size = [], 0
-            if not self._may_serve():
-                break
-            before, held = connection.state, connection.buffered
-            late = connection.all_begun_read
-            event = self._next_event()
-            if event is None:
-                break
-            if connection.state is not before and connection.state in COUPLED:
-                advance(self, LIFECYCLE, COUPLED[connection.state])
-            if isinstance(event, HeaderReceived):
-                if late:
-                    self._fail_input(ShuttingDown("the server is shutting down"), CloseReason.SHUTDOWN, replies)
-                else:
-                    self._header_received(event.header)
-                    header_size = held - connection.buffered
-                continue
-            completed, header_size = True, 0
-            made = len(replies)
-            self._handle(event, replies)
-            self._give_up_if_last()
-            size += sum(map(len, replies[made:]))
-            budget -= 1
-            if budget <= 0:
-                self._yield()
-            elif batch_pays and not (connection.in_flight or connection.observer or connection.closing):
-                data = connection.unread()
-                taken, more, its_size = self._answer_batch(data, budget)
-                budget -= len(more) // PARTS
-                connection.feed(data[taken:])
-                replies += more
-                size += its_size
-                batch_pays = taken > 0
-        self.write(replies, size)
-        return completed, header_size
-
-    def _next_event(self) -> Event | None:
-        pending = self._pending
-        if pending is not None and pending.held is not None:
-            held, pending.held = pending.held, None
-            if held.decode_again():
-                self.server.together.spend()
-            return held
-        return self.connection.next_event()
-
-    def _yield(self) -> None:
+    def _yield(self, size: int) -> None:
         """It had its share of this turn, or the turn is over: the others first."""
         if not self.pending.yielded:
             self.pending.yielded = True
-            self.server.together.later(self, self.connection.undecoded)
+            self.server.batch.later(self, size)
 
-    def pool_has_room(self) -> None:
-        """Serve on where serving had stopped for want of a thread."""
-        if self.state is not CLOSED:
-            self._serve([], 0)
+    def _finish(self, replies: list[BytesLike], size: int) -> None:
+        """All was answered, and it was the last: the reply and the FIN, in one packet if it can be."""
+        transport = self.transport
+        self.write(replies, size, last=True)
+        if not transport.queued and self.state is DRAINING:
+            transport.write_eof()  # before we look: a RST would take with it what the kernel still holds
+            if transport.nothing_unread():
+                # Its request was all it sent: nothing more is expected, so it need not linger.
+                advance(self, LIFECYCLE, RELEASED)
+                transport.close()
+                return
+        self.server.receive_timeouts.stop(self)
+        self._settle()
 
-    def go_on(self) -> None:
-        """Serve on where serving had stopped: the others had their turn."""
-        if self.state is not CLOSED:
-            self.pending.yielded = False
-            self._serve([], 0, its_turn=True)
+    def _rest(self) -> None:
+        """If it is at rest now, give back what only a busy connection needs."""
+        pending = self._pending
+        if self.connection is not None and self.connection.at_rest and not (pending is not None and pending.unserved):
+            self.server.receive_timeouts.stop(self)
+            self.connection = None
+        if pending is not None and self.connection is None and pending.empty:
+            self.requests = pending.requests
 
     # --- one event -----------------------------------------------------------------------
 
@@ -479,16 +514,13 @@ class Message:
         if header.content_length >= DIRECT_CONTENT:
             self.transport.read_into(self.connection)
 
-    def _handle(self, event: Event, replies: list[BytesLike]) -> None:
-        if self.connection.state is FINISHED:
-            self._set_close_reason(CloseReason.SERVED)
+    def _handle(self, event: Event, replies: list[BytesLike], more: bool) -> None:
         if isinstance(event, Request):
-            self._request(event, replies)
+            self._request(event, replies, more)
         elif isinstance(event, Rejected):
             self.requests += 1
             self._take_deadline()
-            self.server.count_error(event.error)
-            self._reply(event.header, event.error, replies)
+            replies += (*self.server.dispatcher.reject(self, event.header, event.error, more), b"")
         elif isinstance(event, Failed):
             self._set_close_reason(CloseReason.BAD_FRAMING)
             self.server.count_error(event.error)
@@ -496,33 +528,22 @@ class Message:
                 self.server.sent_foreign(self, event.error.looks_like)
             else:
                 self._met_limit(CloseReason.BAD_FRAMING, f"{event.error.code}: {event.error}")
-            self._reply(event.header, event.error, replies)
+            replies += (*self.reply(event.header, event.error), b"")
         elif isinstance(event, EndOfInput):
             gone = CloseReason.PEER_CLOSED if int(self.requests) else CloseReason.SILENT
             self._set_close_reason(CloseReason.TRUNCATED if event.truncated else gone)
             if self.state is CLOSED:
                 self.transport.abort()  # it lingered, and they have finished
 
-    def _request(self, event: Request, replies: list[BytesLike]) -> None:
-        outcome: object
-        asked = event.content if event.header.is_json else event.header
+    def _request(self, request: Request, replies: list[BytesLike], more: bool) -> None:
         deadline = self._take_deadline()
-        try:
-            check_deadline(self.server.loop.clock, deadline)
-            action = self.server.actions.find(event.header, event.content)
-            if action.blocking:
-                replies += self.hand_over(action, event, deadline)
-                self.requests += 1
-                return
-            outcome = action.call(event.content, self.session)
-        except BaseException as error:  # its handler's own, whatever that is, must not end the server
-            outcome = self.failure(error, asked)
-        now = self.server.loop.clock()
-        if now - self.server.loop.now > SLOW:
-            self.server.slowness.handled(self, asked)
-        self.server.slowness.looked = now
+        replies += (*self.server.dispatcher.respond(self, request, deadline, more), b"")
         self.requests += 1
-        self._reply(event.header, outcome, replies, asked)
+        loop, slowness = self.server.loop, self.server.slowness
+        now = loop.clock()
+        if now - loop.now > SLOW:
+            slowness.handled(self, request.content if request.header.is_json else request.header)
+        slowness.looked = now
 
     def _take_deadline(self) -> float | None:
         if self._pending is None:
@@ -536,14 +557,14 @@ class Message:
 
     # --- blocking handlers -----------------------------------------------------------------
 
-    def hand_over(self, action: Action, event: Request, deadline: float | None) -> list[BytesLike]:
+    def hand_over(self, action: Action, event: Request, deadline: float | None) -> Frame:
         """Let the pool run it; or hold it, and everything behind it, until the pool has room.
 
         Returns a reply if it can do neither; raises what is to be answered.
         """
         pool = self.server.pool
         pending = self.pending
-        if self.connection.state is FINISHED:
+        if self.own_connection().state is FINISHED:
             self._set_close_reason(CloseReason.SERVED)
         if pool.full:
             if self.server.may_wait_for_pool(self):
@@ -551,7 +572,7 @@ class Message:
                 pending.held = event
                 pending.deadline = deadline
                 pending.requests -= 1  # whoever has called counts it, and so it is counted again when it is run
-                return []
+                return b"", b""
             return self._turn_away(event)
         owed = Owed(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
@@ -564,17 +585,15 @@ class Message:
             self.server.notices.tell("no-thread", text, action, error, facts=self.facts)
             raise ActionError("overloaded", "the server has no thread for this just now; try again later") from None
         pending.replies.owe(owed)
-        return []
+        return b"", b""
 
-    def _turn_away(self, event: Request) -> list[BytesLike]:
+    def _turn_away(self, event: Request) -> Frame:
         """Too many wait for a thread already: say so, and serve nothing more here."""
         self._set_close_reason(CloseReason.OVERLOADED)
-        if self.connection.state is not FINISHED:
+        if self.own_connection().state is not FINISHED:
             self._give_up()
         error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
-        replies: list[BytesLike] = []
-        self._reply(event.header, error, replies)
-        return replies
+        return self.reply(event.header, error)
 
     def _look_after(self) -> None:
         """If the loop does not watch it any more, have it looked at."""
@@ -599,27 +618,34 @@ class Message:
         if error is not None:
             result = self.failure(error, action)
         self.pending.replies.settle(owed, result, partial(self.failure, asked=action))
-        self._serve([], 0)
+        self._serve(b"", [], 0)
 
     # --- replies out -----------------------------------------------------------------------
 
-    def _reply(self, header: Header | None, outcome: object, replies: list[BytesLike], asked: object = None) -> None:
-        """Reply now, or after those that are owed before. `asked` is what a handler was asked whose result it is."""
-        failure = partial(self.failure, asked=asked)
-        if self._pending is None or not self._pending.replies:
-            self._end_with(1)
-            replies += encode(self.connection, header, outcome, failure)
-            return
-        owed = Owed(header)
-        self._pending.replies.owe(owed)
-        self._pending.replies.settle(owed, outcome, failure)
+    def reply(self, header: Header | None, outcome: object, asked: object = None, more: bool = False) -> Frame:
+        """What is to be sent now of the reply to `header`'s request: nothing if others are owed before it.
 
-    def _release(self, owed: Replies) -> None:
-        """Send what is ready of what is owed, as far as the water mark lets it."""
+        `asked` is what a handler was asked whose result `outcome` is; `more`: something has come behind the request.
+        """
+        failure = partial(self.failure, asked=asked)
+        connection, pending = self.connection, self._pending
+        if connection is None or pending is None or not pending.replies:
+            if connection is not None and connection.closing:
+                self._end_with(1, more)
+            return encode(connection, self.server.codec, header, outcome, failure)
+        owed = Owed(header)
+        pending.replies.owe(owed)
+        pending.replies.settle(owed, outcome, failure)
+        return b"", b""
+
+    def _release(self, owed: Replies, more: bool) -> None:
+        """Send what is ready of what is owed, as far as the water mark lets it; `more`: something came behind it."""
+        connection = self.own_connection()
+        high = self.server.limits.write_high
         while not (self.transport.above_high or self.transport.closed):
-            if owed and self.connection.winding_down and owed.size < self.server.limits.write_high and owed.all_ready:
-                self._end_with(len(owed))
-            parts = owed.release(self.connection, self.server.limits.write_high)
+            if owed and connection.winding_down and owed.size < high and owed.all_ready:
+                self._end_with(len(owed), more)
+            parts = owed.release(connection, high)
             if not parts:
                 break
             self._give_up_if_last()
@@ -638,7 +664,9 @@ class Message:
         if size >= JOIN_BELOW and size >= len(replies) * SMALL_PART:
             transport.writelines(replies)
         else:
-            transport.write(b"".join(replies), last)
+            data = b"".join(replies)
+            if data:
+                transport.write(data, last)
 
     def kept(self, queued: int) -> None:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""
@@ -655,7 +683,7 @@ class Message:
         self.server.receive_timeouts.hold(self)
 
     def resume_writing(self) -> None:
-        self._serve([], 0)
+        self._serve(b"", [], 0)
 
     def flushed(self, queued: int) -> None:
         if queued:
@@ -671,14 +699,13 @@ class Message:
 
     def _time_input(self, header_size: int) -> None:
         """Have time run for the message that is arriving, if there is one, while we read it."""
-        connection = self.connection
-        if connection.mid_message:
-            self.server.receive_timeouts.note(self, connection.buffered, header_size, self.transport.reading)
+        if self.mid_message:
+            self.server.receive_timeouts.note(self, self.buffered, header_size, self.transport.reading)
         else:
             self.server.receive_timeouts.stop(self)
 
     def input_overdue(self, reason: CloseReason) -> None:
-        if self.connection.mid_message:
+        if self.mid_message:
             self._met_limit(reason, f"{OVERDUE[reason]} ({LIMIT_OF[reason]})")
             self._time_out(OVERDUE[reason], reason)
         else:
@@ -701,10 +728,10 @@ class Message:
         return (
             self.state is OPEN
             and not self.transport.closed  # lost, and about to be told so
-            and not self.connection.mid_message
-            and not self.connection.in_flight
+            and not self.mid_message
+            and not self.in_flight
             and not self.transport.queued
-            and self not in self.server.together
+            and self not in self.server.batch
         )
 
     # --- ending ----------------------------------------------------------------------------------
@@ -722,27 +749,32 @@ class Message:
     def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
         """Serve nothing more: `error` is the last reply, after those owed before it."""
         self._set_close_reason(reason)
-        header = self.connection.header
-        self.connection.owe_error()
+        connection = self.own_connection()
+        header = connection.header
+        connection.owe_error()
         self.server.count_error(error)
         self._give_up()
-        self._reply(header, error, replies)
+        replies += (*self.reply(header, error), b"")
 
     def _give_up(self) -> None:
-        self.connection.give_up()
-        advance(self, LIFECYCLE, COUPLED[self.connection.state])
+        connection = self.own_connection()
+        connection.give_up()
+        if self._pending is not None:
+            self._pending.unserved = b""
+        advance(self, LIFECYCLE, COUPLED[connection.state])
 
-    def _end_with(self, replies: int) -> None:
+    def _end_with(self, replies: int, more: bool) -> None:
         """If so many replies are all that is owed, and nothing more has come, the last of them says `close`.
 
         What has come and is not read counts: a client that pipelines has sent it before it could know.
         """
-        connection = self.connection
+        connection = self.own_connection()
         if (
             connection.winding_down
             and connection.in_flight == replies
             and self.state is OPEN
-            and not connection.mid_message
+            and connection.state is not FINISHED
+            and not (more or self.mid_message)
             and not self.transport.unread()
         ):
             self._set_close_reason(CloseReason.SHUTDOWN if self.server.draining else CloseReason.RETIRED)
@@ -751,7 +783,8 @@ class Message:
 
     def _give_up_if_last(self) -> None:
         """After the reply that said `close`, as the last, nothing is read, not even to be refused."""
-        if self.connection.all_begun_read and not self.connection.in_flight:
+        connection = self.connection
+        if connection is not None and connection.all_begun_read and not connection.in_flight:
             self._give_up()
 
     def refuse(self, error: Overloaded) -> None:
@@ -761,13 +794,14 @@ class Message:
         self._fail_input(error, CloseReason.OVERLOADED, replies)
         self.write(replies)
         self._settle()
-        self.transport.start()
+        self.transport.on_readable()
+        self.transport.watch()
 
     def _settle(self) -> None:
         """If everything owed has left, take the next step towards the end."""
-        connection = self.connection
-        if self.state is not DRAINING or connection.in_flight or self.transport.queued or self.transport.closed:
+        if self.state is not DRAINING or self.in_flight or self.transport.queued or self.transport.closed:
             return  # closed: it was lost with what it kept, and will be told so
+        connection = self.own_connection()
         if connection.all_begun_read:
             self._give_up()
         if connection.state is ENDED:
@@ -785,9 +819,7 @@ class Message:
 
     def wind_down(self) -> None:
         """Serve on; the next reply behind which nothing more has come says `close`, and is the last."""
-        if self.state is OPEN and not self.connection.closing:
-            if self.server.together:
-                self.server.together.answer()  # it may be among those that wait
+        if self.state is OPEN:
             self.own_connection().wind_down()
 
     def _wind_down_before_the_last(self) -> None:
@@ -806,9 +838,12 @@ class Message:
             self.release(CloseReason.SHUTDOWN)
         elif self.state is not CLOSED:
             self._set_close_reason(CloseReason.SHUTDOWN)
-            self.own_connection().start_drain(unread)
+            if data := self.server.batch.take(self):
+                self.pending.unserved += data
+            unserved = len(self._pending.unserved) if self._pending is not None else 0
+            self.own_connection().start_drain(unread + unserved)
             advance(self, LIFECYCLE, SHUTDOWN)
-            self._serve([], 0)
+            self._serve(b"", [], 0)
 
     def release(self, reason: CloseReason) -> None:
         """Close between messages: FIN alone."""
@@ -821,7 +856,7 @@ class Message:
         if self.state is CLOSED:
             return
         transport = self.transport
-        owes = self.connection.in_flight > 0
+        owes = self.in_flight > 0
         words = b""
         if owes and reason is CloseReason.CUT and not (transport.queued or transport.closed):
             words = self._last_words()
@@ -836,7 +871,7 @@ class Message:
 
     def _last_words(self) -> bytes:
         """What the oldest request that awaits its reply is told instead; all before it has left."""
-        connection = self.connection
+        connection = self.own_connection()
         pending = self.pending
         oldest = pending.held if pending.held is not None and not pending.replies else pending.replies.oldest
         if connection.state not in (FINISHED, FAILED, ENDED):
@@ -850,8 +885,7 @@ class Message:
     @property
     def _silent(self) -> bool:
         """Not a byte has come."""
-        connection = self.connection
-        busy = connection.mid_message or connection.in_flight or self.state is not OPEN
+        busy = self.mid_message or self.in_flight or self.state is not OPEN
         return not (busy or int(self.requests) or (self._pending is not None and self._pending.held is not None))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -859,10 +893,10 @@ class Message:
         if self.state is not CLOSED:
             self._cut_short(CloseReason.SILENT if self._silent else CloseReason.RESET)
             advance(self, LIFECYCLE, LOST)
-        together = self.server.together
-        if together.waiting or together.deferred:
-            together.take(self)
         server = self.server
+        batch = server.batch
+        if batch.waiting or batch.deferred:
+            batch.take(self)
         requests = self.requests
         if isinstance(requests, ActiveState):
             if requests.session is not None:
@@ -886,12 +920,12 @@ class Message:
         connection = self.connection
         return {
             "peer": self.transport.peer_name(),
-            "state": f"{self.state}/{connection.state}",
+            "state": f"{self.state}/{connection.state if connection is not None else PROTOHEADER}",
             "age": round(now - since, 1),
             "idle": round(now - self.last_active, 1),
-            "in": connection.buffered,
+            "in": self.buffered,
             "out": self.transport.queued,
-            "in-flight": connection.in_flight,
+            "in-flight": self.in_flight,
             "requests": int(self.requests),
         }
 
@@ -907,9 +941,9 @@ class Message:
             "linger": self in server.linger_timer or self in server.refused_timer,
         }
         return {
-            "buffered": self.connection.buffered,
+            "buffered": self.buffered,
             "queued": self.transport.queued,
-            "in_flight": self.connection.in_flight,
+            "in_flight": self.in_flight,
             "timers": [name for name, runs in timers.items() if runs],
             "reason": reason.value if reason is not None else None,
         }

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from protocol import Connection, Frame, Header, ProtocolError
+from protocol import Codec, Connection, Frame, Header, ProtocolError
 from protocol.content import encode_error, encode_result
 
-from .binary_reply import BytesLike, binary_reply, send_binary_result
+from .binary_reply import BytesLike, binary_reply
 
 __all__ = ["Owed", "Replies", "encode"]
 
@@ -109,17 +109,28 @@ class Replies:
         return parts
 
 
-def encode(connection: Connection, header: Header | None, outcome: object, failure: Failure) -> Frame:
-    """Frame an outcome as the reply to `header`'s request.
+def encode(
+    connection: Connection | None, codec: Codec, header: Header | None, outcome: object, failure: Failure
+) -> Frame:
+    """Frame an outcome as the reply to `header`'s request, on a connection that is kept alive if it is None.
 
     `failure` says what the peer is told of a result that JSON can't carry, or that is no bytes.
     """
     if not isinstance(outcome, ProtocolError) and header is not None:
         try:
             if header.is_json:
-                return connection.send_json(header, encode_result(outcome))
-            return send_binary_result(connection, header, outcome)
+                return _frame_json(connection, codec, header, encode_result(outcome))
+            reply = binary_reply(header, outcome)
+            if connection is not None:
+                return connection.send_binary(header, reply.content_type, reply.content)
+            return codec.binary_reply_header(reply.content_type, len(reply.content), header.id), reply.content
         except BaseException as error:
             outcome = failure(error)
     assert isinstance(outcome, ProtocolError)
-    return connection.send_error(header, outcome)
+    return _frame_json(connection, codec, header, encode_error(outcome))
+
+
+def _frame_json(connection: Connection | None, codec: Codec, header: Header | None, content: bytes) -> Frame:
+    if connection is not None:
+        return connection.send_json(header, content)
+    return codec.json_reply_header(len(content), header.id if header is not None else None), content

@@ -58,9 +58,9 @@ from .message import Message
 from .notices import Notices
 from .reasons import CloseReason
 from .receive_timeouts import ReceiveTimeouts
+from .request_batch import RequestBatch
 from .slowness import SLOW, Slowness
 from .system import System
-from .together import Together
 from .unix_files import SocketFile
 from .volume import Remembering, volume
 
@@ -162,8 +162,6 @@ class Server:
         self.limits = ServerLimits(**limits)
         self.actions = actions if actions is not None else Actions()
         self.codec = Codec(SERVER, sizes)
-        #: what all kept-alive connections between messages share (`Connection.at_rest`)
-        self.resting = Connection.kept_alive(self.codec)
         self.marks = WaterMarks(self.limits.write_high, self.limits.write_low)
         self._system = system
         self.max_connections = self._clamp(self.limits.max_connections)
@@ -180,7 +178,7 @@ class Server:
         self._waiting_for_pool: dict[Message, None] = {}
 
         limits_ = self.limits
-        self.together = Together(self)
+        self.batch = RequestBatch(self)
         self.receive_timeouts: ReceiveTimeouts[Message] = ReceiveTimeouts(limits_, self.loop, self._overdue)
         self.send_timer: TimeoutQueue[Accepted] = self._timer(
             limits_.send_timeout, lambda accepted: accepted.send_expired()
@@ -580,7 +578,6 @@ class Server:
         if self.draining:
             return
         self.draining = True
-        self.together.answer()  # what was read has begun
         now = self.loop.clock()
         grace, timeout = self.limits.drain_grace, self.limits.drain_timeout
         if timeout:
@@ -626,7 +623,7 @@ class Server:
         self.loop.call_soon(self.loop.stop)
 
     def _abort_all(self) -> None:
-        self.together.forget()
+        self.batch.forget()
         for accepted in [*self.connections, *self.refused]:
             accepted.abort(CloseReason.CUT)
 
@@ -662,8 +659,6 @@ class Server:
     def met_bug(self, source: object, error: Exception) -> None:
         """A bug of ours: it costs the connection it happened on, no more."""
         log.error("internal error at %r", source, exc_info=error)
-        # The batch may have been left between a request and its reply, on what many share.
-        self.resting.in_flight = 0
         message = getattr(source, "protocol", source)
         if isinstance(message, (Message, EchoConnection)):
             message.abort(CloseReason.INTERNAL_ERROR)

@@ -58,10 +58,15 @@ from .states import (
     RECEIVE,
     Observer,
     advance,
+    advance_through,
     begin,
 )
 
 __all__ = ["Connection", "Frame"]
+
+#: What RECEIVE is given by a message that came whole, and by one that is the last.
+_WHOLE = (PREFIX_READ, HEADER_READ, CONTENT_READ)
+_LAST_WHOLE = (PREFIX_READ, HEADER_READ, LAST_CONTENT_READ)
 
 #: What a send returns: prefix with header, then the content; kept apart so that a large
 #: content is never copied.
@@ -170,16 +175,60 @@ class Connection:
         A caller that wants to stop between two messages (because its output is full, say) takes events one by one and
         leaves the rest undecoded.
         """
-        while True:
-            parse = _PARSERS.get(self.state)
-            if parse is None:
-                break
+        while (parse := _PARSERS.get(self.state)) is not None:
             before = self.state
             event = parse(self)
             if event is not None:
                 return event
             if self.state is before:
                 break
+        return self._end_of_input()
+
+    def receive_part(self, data: bytes) -> tuple[Event | None, bytes]:
+        """Read on in the one message that is arriving: the next event, and what of `data` stands behind it.
+
+        No byte of the next message is taken, and none where no message is read any more.
+        """
+        at = 0
+        while (parse := _PARSERS.get(self.state)) is not None:
+            before = self.state
+            missing = self._missing()
+            part = data[at : at + missing]
+            self.feed(part)
+            at += len(part)
+            begun = self._buffer
+            event = parse(self)
+            if event is not None:
+                rest = data[at:]
+                if rest and isinstance(event, Failed) and begun is not None:
+                    event.error.looks_like = looks_like(bytes(begun[:SAMPLE]) + rest[:SAMPLE])
+                return event, rest
+            if self.state is before:
+                break
+        return self._end_of_input(), data[at:]
+
+    def _missing(self) -> int:
+        """Bytes that the part that is being read still lacks."""
+        buffer = self._buffer
+        here = len(buffer) if buffer is not None else 0
+        if self.state is PROTOHEADER:
+            return PREFIX_LENGTH - here
+        if self.state is JSONHEADER:
+            assert buffer is not None
+            return PREFIX_LENGTH + int.from_bytes(buffer[:PREFIX_LENGTH], "big") - here
+        assert self._header is not None
+        return self._header.content_length - (here if self._content is None else self._filled)
+
+    def take_whole(self, header: Header, size: int) -> None:
+        """A request of `size` bytes, with this header, came whole and is answered without an event: account for it."""
+        if header.connection == KEEP_ALIVE:
+            self.persistent = True
+        is_last = header.connection == CLOSE or not self.persistent
+        self._pass_fence(size)
+        advance_through(self, RECEIVE, _LAST_WHOLE if is_last else _WHOLE)
+        self.in_flight += 1
+
+    def _end_of_input(self) -> Event | None:
         if self._eof and self.state is not ENDED:
             truncated = self.mid_message
             advance(self, RECEIVE, EOF_READ)
@@ -206,21 +255,22 @@ class Connection:
         )
 
     @property
+    def between_messages(self) -> bool:
+        """Not a byte of the next message was fed, and it may come."""
+        return self.state is PROTOHEADER and self._buffer is None
+
+    @property
+    def needs_input(self) -> bool:
+        """Between messages, and neither a byte nor the end of the next is here."""
+        return self.state is PROTOHEADER and self._buffer is None and not self._eof
+
+    @property
     def at_rest(self) -> bool:
         """Kept alive, between messages, nothing owed: all such connections are alike.
 
-        A server may let them share one `Connection` (`kept_alive`) until bytes arrive that
-        are no whole request.
+        A server needs no `Connection` for one, until it has something to remember (`kept_alive`).
         """
-        return (
-            self.state is PROTOHEADER
-            and self._buffer is None
-            and self.in_flight == 0
-            and self.granted
-            and self.observer is None
-            and not self.closing
-            and not self._eof
-        )
+        return self.granted and not self._eof and self.clear
 
     @classmethod
     def kept_alive(cls, codec: Codec) -> Connection:
@@ -242,6 +292,11 @@ class Connection:
         header = self._header
         assert header is not None
         return self._filled if header.is_json and self._filled == header.content_length else 0
+
+    @property
+    def content_filled(self) -> bool:
+        """A large content has come, all of it, and is the next event."""
+        return self._content is not None and self._header is not None and self._filled == self._header.content_length
 
     def give_up(self) -> None:
         """No more input will be served (a timeout, say): whatever comes is thrown away.
@@ -283,14 +338,6 @@ class Connection:
     def header(self) -> Header | None:
         """The header of the message whose content is being read; None between messages."""
         return self._header
-
-    def unread(self) -> bytes:
-        """Take back the bytes that were fed and not decoded; only between messages."""
-        if self.state is not PROTOHEADER or self._buffer is None:
-            return b""
-        data = bytes(self._buffer)
-        self._buffer = None
-        return data
 
     # --- one parser per state ------------------------------------------------------
 
@@ -490,8 +537,8 @@ class Connection:
             raise LocalError("a client sends requests, not replies")
         connection = self._next_reply()
         id = request.id if request is not None else None
-        if connection is None and id is None:
-            return self.codec.json_reply_header(len(content)), content
+        if connection is None:
+            return self.codec.json_reply_header(len(content), id), content
         return encode_header(JSON_TYPE, JSON_ENCODING, len(content), connection=connection, id=id), content
 
     def send_binary(self, request: Header, content_type: str, content: bytes | bytearray | memoryview) -> Frame:
@@ -501,6 +548,8 @@ class Connection:
         if not isinstance(content_type, str) or len(content_type) > MAX_CONTENT_TYPE:
             raise LocalError(f"a content type is a string of at most {MAX_CONTENT_TYPE} characters")
         connection = self._next_reply()
+        if connection is None:
+            return self.codec.binary_reply_header(content_type, len(content), request.id), content
         head = encode_header(content_type, "binary", len(content), connection=connection, id=request.id)
         return head, content
 

@@ -427,8 +427,10 @@ class Codec:
             return None  # it stands in a nested object, or another id comes behind it
         return one.content_length if one.is_common and one.decode is None else None
 
-    def json_reply_header(self, length: int) -> bytes:
-        """Prefix and header of a `text/json` reply without optional fields, cached by length."""
+    def json_reply_header(self, length: int, id: str | int | None = None) -> bytes:
+        """Prefix and header of a `text/json` reply with no optional field but `id`; without one cached by length."""
+        if id is not None:
+            return encode_header(JSON_TYPE, JSON_ENCODING, length, id=id)
         framed = self.json_reply_headers.get(length)
         if framed is None:
             framed = encode_header(JSON_TYPE, JSON_ENCODING, length)
@@ -437,8 +439,10 @@ class Codec:
             self.json_reply_headers[length] = framed
         return framed
 
-    def binary_reply_header(self, content_type: str, length: int) -> bytes:
+    def binary_reply_header(self, content_type: str, length: int, id: str | int | None = None) -> bytes:
         """The same of a binary reply. Raises as `encode_header`."""
+        if id is not None:
+            return encode_header(content_type, "binary", length, id=id)
         key = content_type, length
         framed = self.binary_reply_headers.get(key)
         if framed is None:

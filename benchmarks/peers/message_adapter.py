@@ -135,8 +135,11 @@ class StreamTransport(asyncio.Protocol):
             if self.above_high:
                 self.message.kept(self.queued)
 
-    def start(self) -> None:
-        """asyncio reads from the beginning."""
+    def on_readable(self) -> None:
+        """asyncio reads for us."""
+
+    def watch(self) -> None:
+        """asyncio has read from the beginning."""
 
     def interest(self) -> int:
         return (READ if self.reading and not self.closed else 0) | (WRITE if self.above_high else 0)

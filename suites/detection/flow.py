@@ -97,10 +97,8 @@ def idle_told() -> None:
 )
 def timeout_forgives() -> None:
     def forgive(self: message.Message, words: str, reason: CloseReason) -> None:
-        self.connection.owe_error()
-        replies: list[Any] = []
-        self._reply(None, TimedOut(words), replies)
-        self.write(replies)
+        self.own_connection().owe_error()
+        self.write(self.reply(None, TimedOut(words)))
 
     message.Message._time_out = forgive  # type: ignore[method-assign]
 

@@ -183,13 +183,13 @@ def serves_after_broken_framing() -> None:
     "PL3",
 )
 def drops_the_half() -> None:
-    answer_batch = message.Message._answer_batch
+    dispatch = message.Message._dispatch
 
-    def all_taken(self: message.Message, data: bytes, most: int = 0) -> Any:
-        taken, replies, size = answer_batch(self, data, most)
+    def all_taken(self: message.Message, data: bytes, most: int) -> Any:
+        taken, replies, size = dispatch(self, data, most)
         return len(data) if taken else 0, replies, size
 
-    message.Message._answer_batch = all_taken  # type: ignore[method-assign]
+    message.Message._dispatch = all_taken  # type: ignore[method-assign]
 
 
 @broken(

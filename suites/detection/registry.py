@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from libserver import message
+from libserver import dispatcher
 
 __all__ = ["BREAKS", "Break", "broken", "replace", "walk_only"]
 
@@ -92,4 +92,5 @@ def replace(original: Function, new: Function) -> None:
 
 def walk_only() -> None:
     """Answer event by event, never many at once."""
-    message.Message._answer_batch = lambda self, data, most=0: (0, [], 0)  # type: ignore[method-assign]
+    dispatcher.Dispatcher.serve = lambda self, *asked: (0, [], 0)  # type: ignore[method-assign]
+    dispatcher.Dispatcher.serve_each = lambda self, *asked: None  # type: ignore[method-assign]

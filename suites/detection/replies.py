@@ -12,7 +12,7 @@ from typing import Any
 from libserver import dispatcher, message
 from libserver.reasons import CloseReason
 from libserver.replies import encode
-from protocol import connection, content, frames
+from protocol import Frame, connection, content, frames
 from protocol.errors import AnswerableError, ProtocolError
 from protocol.events import Event, Request
 from protocol.states import OPEN
@@ -93,10 +93,10 @@ def swapped_replies() -> None:
     options=("--app", "suites.detection.slow:actions"),
 )
 def overtakes() -> None:
-    def at_once(self: message.Message, header: Any, outcome: object, replies: list[Any], asked: object = None) -> None:
-        replies += encode(self.connection, header, outcome, partial(self.failure, asked=asked))
+    def at_once(self: message.Message, header: Any, outcome: object, asked: object = None, more: bool = False) -> Frame:
+        return encode(self.connection, self.server.codec, header, outcome, partial(self.failure, asked=asked))
 
-    message.Message._reply = at_once  # type: ignore[method-assign]
+    message.Message.reply = at_once  # type: ignore[method-assign]
 
 
 @broken("answers-twice", "every reply is sent twice", "a retry after a partial send that starts anew", "PL1")
@@ -115,7 +115,8 @@ def reply_withheld() -> None:
 
     def late(self: message.Message, replies: list[Any]) -> list[Any]:
         replies = held.pop(self, []) + replies
-        if self.connection.persistent and not self.connection.closing and len(replies) == 1:
+        connection = self.connection
+        if (connection is None or (connection.persistent and not connection.closing)) and len(replies) == 1:
             held[self] = replies
             return []
         return replies
@@ -223,14 +224,14 @@ def errors_without_code() -> None:
 )
 def errors_close() -> None:
     walk_only()
-    reply = message.Message._reply
+    reply = message.Message.reply
 
-    def and_close(self: message.Message, header: Any, outcome: object, replies: list[Any]) -> None:
-        reply(self, header, outcome, replies)
+    def and_close(self: message.Message, header: Any, outcome: object, *more: Any) -> Frame:
         if isinstance(outcome, AnswerableError) and self.state is OPEN:
             self.server.loop.call_soon(lambda: self.state is OPEN and self.release(CloseReason.BAD_FRAMING))
+        return reply(self, header, outcome, *more)
 
-    message.Message._reply = and_close  # type: ignore[method-assign]
+    message.Message.reply = and_close  # type: ignore[method-assign]
 
 
 @broken(
@@ -243,9 +244,9 @@ def empty_unanswered() -> None:
     walk_only()
     request = message.Message._request
 
-    def if_any(self: message.Message, event: Request, replies: list[Any]) -> None:
+    def if_any(self: message.Message, event: Request, replies: list[Any], more: bool) -> None:
         if event.content:
-            request(self, event, replies)
+            request(self, event, replies, more)
 
     message.Message._request = if_any  # type: ignore[method-assign]
 

@@ -22,8 +22,8 @@ from libclient.pool import Pool
 from libserver.message import Message
 from libserver.reasons import CloseReason
 from libserver.replies import Replies
+from libserver.request_batch import RequestBatch
 from libserver.server import Server
-from libserver.together import Together
 from protocol import Failed
 from protocol.states import CLOSED, LIFECYCLE, LINGERING, OPEN, SHUTDOWN
 
@@ -93,11 +93,11 @@ def close_at_eof(self: Message) -> None:
 _handle = Message._handle
 
 
-def forget_what_is_owed(self: Message, event: Any, replies: Any) -> None:
+def forget_what_is_owed(self: Message, event: Any, replies: Any, more: bool) -> None:
     if isinstance(event, Failed) and self._pending is not None:
-        self.connection.in_flight -= len(self._pending.replies._owed)
+        self.own_connection().in_flight -= len(self._pending.replies._owed)
         self._pending.replies = Replies()
-    _handle(self, event, replies)
+    _handle(self, event, replies, more)
 
 
 _abort = Message.abort
@@ -216,7 +216,10 @@ def listener_that_never_pauses() -> Iterator[None]:
 @contextlib.contextmanager
 def turns_without_end() -> Iterator[None]:
     """Neither looks at the clock for it: the end of a turn, and who reads on in it."""
-    with mock.patch.object(Together, "stalled", False), mock.patch.object(libserver.message, "STALLED", math.inf):
+    with (
+        mock.patch.object(RequestBatch, "stalled", False),
+        mock.patch.object(libserver.request_batch, "TURN", math.inf),
+    ):
         yield
 
 

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventloop import TimeoutQueue
 from eventloop.transport import RECV_SIZE
+from libserver.echo import EchoConnection
 from libserver.failures import EVENT as HANDLER_FAILED
 from libserver.limits import BROKEN_WITHIN, LINGER, REFUSED_LINGER, REFUSED_LINGERING, STALLED
+from libserver.message import Message
 from libserver.reasons import CloseReason
 
 from .oracle import AS_ASKED, BIG, Conversation
@@ -262,8 +264,7 @@ class MemoryWithinLimits(Invariant):
         most_in = sizes.max_header + sizes.max_content + 2 * RECV_SIZE
         for message in server.connections:
             out = message.transport.queued
-            connection = getattr(message, "connection", None)
-            if connection is None:  # raw echo
+            if isinstance(message, EchoConnection):
                 if out > limits.write_high + RECV_SIZE:
                     world.violated(self.name, f"{out} bytes kept to be echoed")
                 continue
@@ -274,8 +275,8 @@ class MemoryWithinLimits(Invariant):
             pending = message._pending
             if pending is not None:
                 out += pending.replies.size
-            content = connection._content
-            held = max(connection.buffered, len(content) if content is not None else 0)
+            content = message.connection._content if message.connection is not None else None
+            held = max(message.buffered, len(content) if content is not None else 0)
             if held > most_in:
                 world.violated(self.name, f"{held} bytes of input buffered where {most_in} may be")
             if out > most_out:
@@ -314,8 +315,7 @@ class TurnsMakeProgress(Invariant):
     def _served_something(self, world: World) -> bool:
         """Was a request decoded, or a reply to one made, that has not left yet?"""
         before = self._served
-        connections = (getattr(m, "connection", None) for m in world.server.connections)
-        self._served = [(c.buffered, c.in_flight) for c in connections if c is not None]
+        self._served = [(m.buffered, m.in_flight) for m in world.server.connections if isinstance(m, Message)]
         return self._served != before
 
 

@@ -157,9 +157,9 @@ class Conversation(EchoConversation):
     def received(self, data: bytes) -> None:
         if self.message is not None:
             connection = self.message.connection
-            if connection.state in (FINISHED, FAILED, ENDED):
+            if connection is not None and connection.state in (FINISHED, FAILED, ENDED):
                 return  # it says itself that this is thrown away; its last words must have said so too
-            self._fence = connection.closing and not connection.winding_down
+            self._fence = connection is not None and connection.closing and not connection.winding_down
         if self._deaf or not data:
             return
         if not self._in:

@@ -258,7 +258,7 @@ def test_requests_wait_for_the_other_reads_or_are_answered_where_they_are_read(
     sent = here.sock.calls["send"]
     here.server.loop.ready = 2
     here.message.data_received(PLAIN.request)
-    assert len(here.server.together) == waiting
+    assert len(here.server.batch) == waiting
     assert here.sock.calls["send"] == sent + 1 - waiting
     assert here.receive(1)[0][1] == PLAIN.content
 
@@ -283,7 +283,7 @@ def test_what_waits_is_answered_in_one_step_or_one_by_one(
     with client:
         client.sendall(PLAIN.request)
         other.start()
-        assert other.connection is here.server.resting
+        assert other.connection is None
         here.server.loop.ready = 2
         for message in (here.message, other):
             message.data_received(PLAIN.request)
@@ -299,7 +299,13 @@ def test_the_batch_serves_or_the_walk_alone(
     here = bench(name)
     calls: list[int] = []
     serve = libserver.dispatcher.Dispatcher.serve
-    monkeypatch.setattr(libserver.dispatcher.Dispatcher, "serve", lambda *a: calls.append(1) or serve(*a))
+
+    def counted(*arguments: Any) -> Any:
+        served = serve(*arguments)
+        calls.extend([1] * bool(served[0]))
+        return served
+
+    monkeypatch.setattr(libserver.dispatcher.Dispatcher, "serve", counted)
     here.begin()
     here.ask(*mixed(5))
     assert bool(calls) == batched
@@ -411,11 +417,11 @@ def test_a_server_frees_a_large_block_when_it_begins_or_does_not(bench: Make, na
     assert (most > libserver.server.KEPT_BLOCK) == freed
 
 
-@pytest.mark.parametrize(("name", "shared"), [(NOTHING, True), ("resting", False)])
-def test_an_idle_connection_shares_its_state_or_has_its_own(bench: Make, name: str, shared: bool) -> None:
+@pytest.mark.parametrize(("name", "owns"), [(NOTHING, False), ("resting", True)])
+def test_an_idle_connection_owns_no_connection_or_keeps_it(bench: Make, name: str, owns: bool) -> None:
     here = bench(name)
     here.begin()
-    assert (here.message.connection is here.server.resting) == shared
+    assert (here.message.connection is not None) == owns
     assert here.message._pending is None
 
 

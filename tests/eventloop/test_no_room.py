@@ -63,7 +63,7 @@ def test_a_transport_that_cannot_be_watched_later_is_lost(
     no_room(monkeypatch, selector)
     sock, protocol = FaultySocket(), RecordingProtocol()
     transport = Transport(loop, sock, protocol, watch=False)
-    transport.start()
+    transport.watch()
     assert transport.closed
     assert sock.closed
     loop.run_once(0)

@@ -603,29 +603,31 @@ def test_the_default_marks_are_256_and_64_kib(alone: Alone) -> None:
 # --- starting late -------------------------------------------------------------------
 
 
-def test_unwatched_it_does_nothing_until_it_is_started(alone: Alone) -> None:
+def test_unwatched_it_does_nothing_until_it_is_watched(alone: Alone) -> None:
     sock = FaultySocket()
     protocol = RecordingProtocol()
     transport = Transport(alone.loop, sock, protocol, watch=False)
     assert transport.interest() == 0 == registered(alone.loop, sock)
-    transport.start()
+    transport.watch()
     assert transport.interest() == READ == registered(alone.loop, sock)
     transport.abort()
     assert registered(alone.loop, sock) == 0
 
 
-def test_start_reads_what_has_come_before_it_watches(alone: Alone) -> None:
+def test_what_has_come_can_be_read_before_it_is_watched(alone: Alone) -> None:
     sock = FaultySocket()
     sock.feed(b"early")
     protocol = RecordingProtocol()
     transport = Transport(alone.loop, sock, protocol, watch=False)
-    transport.start()
+    transport.on_readable()
     assert protocol.heard == ["data"]
+    assert registered(alone.loop, sock) == 0
+    transport.watch()
     assert registered(alone.loop, sock) == READ
     transport.abort()
 
 
-def test_what_is_served_and_closed_while_starting_never_meets_the_selector(alone: Alone) -> None:
+def test_what_is_served_and_closed_before_it_is_watched_never_meets_the_selector(alone: Alone) -> None:
     sock = FaultySocket()
     sock.feed(b"one request")
     protocol = RecordingProtocol()
@@ -633,18 +635,19 @@ def test_what_is_served_and_closed_while_starting_never_meets_the_selector(alone
     protocol.on["data_received"] = transport.close
     calls: list[object] = []
     alone.loop.selector.register = lambda *args: calls.append(args)  # type: ignore[assignment,method-assign]
-    transport.start()
+    transport.on_readable()
+    transport.watch()
     alone.loop.run_once(0)
     assert protocol.heard == ["data", "lost"]
     assert calls == []
 
 
-def test_output_kept_before_the_start_is_watched_from_then_on(alone: Alone) -> None:
+def test_output_kept_before_it_is_watched_is_watched_from_then_on(alone: Alone) -> None:
     sock = FaultySocket().script("send", Errno(errno.EAGAIN))
     transport = Transport(alone.loop, sock, RecordingProtocol(), watch=False)
     transport.write(b"hello")
     assert registered(alone.loop, sock) == 0
-    transport.start()
+    transport.watch()
     assert registered(alone.loop, sock) == READ | WRITE
     transport.abort()
 

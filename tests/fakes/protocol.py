@@ -40,8 +40,8 @@ class RecordingProtocol:
         self.data += data
         self._hear("data_received", "data")
 
-    def sink_filled(self) -> None:
-        self._hear("sink_filled", "filled")
+    def buffer_filled(self) -> None:
+        self._hear("buffer_filled", "filled")
 
     def eof_received(self) -> None:
         self._hear("eof_received", "eof")

@@ -10,7 +10,7 @@ import pytest
 
 from libserver.actions import Actions
 from libserver.dispatcher import PARTS, TOGETHER
-from protocol import SERVER, Codec, Header, Limits, content
+from protocol import SERVER, Codec, Frame, Header, Limits, content
 from protocol.errors import HandlerFailed, ProtocolError
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS, DIRECT_CONTENT
 from tests.protocol.feeding import cuts, summary
@@ -278,8 +278,8 @@ def test_a_request_whose_time_is_up_before_its_handler_runs_is_not_carried_out(m
 def test_behind_a_request_that_a_thread_runs_nothing_is_taken():
     endpoint = Endpoint()
 
-    def hand_over(*arguments: object) -> list:
-        return []  # its reply is still owed
+    def hand_over(*arguments: object) -> Frame:
+        return b"", b""  # its reply is still owed
 
     endpoint.hand_over = hand_over  # type: ignore[method-assign]
     endpoint.dispatcher.serve(endpoint, ECHO, 100, 2**30)

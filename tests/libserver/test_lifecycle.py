@@ -286,10 +286,8 @@ def test_an_observer_hears_every_transition_of_a_connection_in_order() -> None:
         "CONTENT_READ",
         *message,
         "LAST_CONTENT_READ",
-        "EOF_READ",
     ]
     assert [(state, given) for name, state, given in rows.taken if name == "LIFECYCLE"] == [
         (OPEN, LAST_MESSAGE),
-        (DRAINING, SETTLED),
-        (LINGERING, PEER_EOF),
+        (DRAINING, RELEASED),
     ]

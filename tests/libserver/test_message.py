@@ -1097,7 +1097,7 @@ def test_room_in_the_pool_is_not_lost_on_a_connection_that_has_gone(house: OpenH
         waiting = home.peer()
         waiting.send(keep("wait", "last"))
         home.quiet()
-        for m in [m for m in home.server.connections if m.connection.in_flight == 1][:]:
+        for m in [m for m in home.server.connections if m.in_flight == 1][:]:
             if m.transport.sock.getpeername() != waiting.sock.getsockname():
                 m.abort(CloseReason.RESET)
         d.open("a", "b", "last", "never")
@@ -1249,7 +1249,7 @@ def test_requests_that_await_their_replies_are_bounded_and_none_is_lost(house: O
         count = MAX_IN_FLIGHT + 500
         peer.send(keep("wait", "slow"), *(keep("echo", n) for n in range(count)))
         home.quiet()
-        assert home.only.connection.in_flight == MAX_IN_FLIGHT
+        assert home.only.in_flight == MAX_IN_FLIGHT
         assert not home.only.transport.reading
         d.open("slow")
         assert [reply.result for reply in peer.replies(count + 1)] == ["slow", *range(count)]
@@ -1266,7 +1266,7 @@ def test_replies_that_wait_behind_a_blocking_one_are_bounded_in_bytes(house: Ope
         sender = threading.Thread(target=peer_sends, args=(peer, [binary(content)] * 50))
         sender.start()
         home.until(lambda: not home.only.transport.reading)
-        assert home.only.connection.in_flight <= 5
+        assert home.only.in_flight <= 5
         d.open("slow")
         assert peer.reply().result == "slow"
         for _ in range(50):
@@ -1328,7 +1328,7 @@ def test_errors_that_wait_behind_a_blocking_request_hold_no_more_than_their_word
         gc.disable()  # what only the collector would free is held
         try:
             peer.send(request * count)
-            home.until(lambda: home.only.connection.in_flight == 1 + count)
+            home.until(lambda: home.only.in_flight == 1 + count)
             home.log.records.clear()
             told = FAILURES_TOLD if kind in ("failed", "no bytes") else 0  # which the log may have yet to write
             assert len(raised() - before) <= told
@@ -1372,7 +1372,7 @@ def test_small_requests_with_large_results_wait_for_the_water_mark_also_behind_a
         peer.send(keep("wait", "slow"), *[keep("large")] * 200)
         home.until(lambda: d.begun)
         home.quiet()
-        assert home.only.connection.in_flight < 10
+        assert home.only.in_flight < 10
         d.open("slow")
         assert peer.reply().result == "slow"
         for _ in range(200):
@@ -1422,7 +1422,7 @@ def test_a_peer_that_pipelines_and_never_reads_is_paused_and_may_go_on(
     assert only.transport.above_high
     # water mark + what one batch may add + one reply; not what the peer has sent
     assert only.transport.queued <= 2 * 256 * 1024 + 2 * len(request)
-    assert only.connection.buffered <= 64 * 1024 + len(request)
+    assert only.buffered <= 64 * 1024 + len(request)
     for rest in finish_request(peer, request):
         threading.Thread(target=peer_sends, args=(peer, [rest])).start()
     for _ in range(count):
@@ -1466,7 +1466,7 @@ def test_a_last_reply_above_the_output_limit_cuts_the_connection(
     peer = home.peer(small_buffers)
     if begun:
         peer.send(ask("large")[:begun])
-        home.until(lambda: home.only.connection.buffered == begun)
+        home.until(lambda: home.only.buffered == begun)
     peer.send(ask("large")[begun or 0 :])
     assert home.ended() == {"output-limit": 1}
     assert not caplog.records  # a bug of ours would be logged
@@ -1577,7 +1577,7 @@ def test_a_message_that_goes_on_after_a_long_pause_of_ours_is_served(house: Open
     peer = home.peer(small_buffers)
     request = binary(bytes(50_000), connection="keep-alive")
     count = stuff(home, peer, request)
-    assert home.only.connection.mid_message
+    assert home.only.mid_message
     home.advance(500.0)
     for rest in finish_request(peer, request):
         threading.Thread(target=peer_sends, args=(peer, [rest])).start()
@@ -1613,7 +1613,7 @@ def test_whatever_is_special_about_a_request_it_counts_once_in_a_share_of_the_tu
     sock = next(iter(home.server.connections)).transport.sock
     if special == "in pieces":  # a request that had begun before stands in front
         peer.send(stream[:50])
-        home.until(lambda: home.only.connection.mid_message)
+        home.until(lambda: home.only.mid_message)
         stream = stream[50:]
     peer.sock.sendall(stream)
     arrived(sock, len(stream))
@@ -1694,7 +1694,7 @@ def test_a_bug_of_ours_costs_one_connection_and_the_loop_lives_on(monkeypatch: p
         victim, other = home.peer(), home.peer()
         victim.send(keep("echo", 1))
         assert victim.reply().result == 1
-        doomed = next(m for m in home.server.connections if m.last_active and m.connection.persistent)
+        doomed = next(m for m in home.server.connections if m.last_active and m.connection is None)
         original = getattr(Message, place)
 
         def fail(self: Message, *args: Any) -> Any:
@@ -1705,12 +1705,12 @@ def test_a_bug_of_ours_costs_one_connection_and_the_loop_lives_on(monkeypatch: p
         monkeypatch.setattr(Message, place, fail)
         first, rest = keep("echo", 2)[:-9], keep("echo", 2)[-9:]  # in two pieces: event by event
         victim.send(first)
-        home.until(lambda: doomed.transport.closed or doomed.connection.mid_message)
+        home.until(lambda: doomed.transport.closed or doomed.mid_message)
         if place == "write":
             victim.send(rest)
         victim.gone()
         other.send(first)
-        home.until(lambda: any(m.connection.mid_message for m in home.server.connections))
+        home.until(lambda: any(m.mid_message for m in home.server.connections))
         other.send(rest)
         assert other.reply().result == 2
         assert home.reasons == {"internal-error": 1}

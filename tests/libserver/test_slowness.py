@@ -121,7 +121,9 @@ def test_nobody_is_named_for_what_others_took_before_it_in_one_turn(way: str) ->
     with turned(actions) as home:
         house["it"] = home
         peers = [home.peer() if way == "first of a connection" else at_rest(home) for _ in range(6)]
-        request = keep("a while")
+        request = keep(
+            "a while", "x" * 2000
+        )  # large: two are answered in a turn, since one of those that were put off is
         if way == "in two pieces":
             for peer in peers:
                 peer.send(request[:50])

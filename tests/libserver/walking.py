@@ -1,8 +1,8 @@
 """A small server twice: once on the slow path alone, once with the dispatcher in front of it.
 
 `walked` is the reference: `Connection.receive_data` and `send_*`, event by event. `batched`
-does what `libserver.message` does: `Dispatcher.serve` first, event by event what is left, and the
-dispatcher again behind each message that was read so. Both give an `Outcome`; that those are
+does what `libserver.message` does: `Dispatcher.serve` takes whole requests, `Connection.receive_part` reads one
+that it leaves, and then it is the dispatcher's turn again. Both give an `Outcome`; that those are
 equal is the promise of `libserver.dispatcher`. A thread is played by a call that returns at once.
 
 Not here: the streams (test_dispatcher.py, test_properties.py).
@@ -13,12 +13,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from libserver.actions import Action, Actions
-from libserver.binary_reply import BinaryReply, BytesLike, send_binary_result
+from libserver.binary_reply import BinaryReply, binary_reply
 from libserver.dispatcher import PARTS, Dispatcher
-from protocol import SERVER, Codec, Connection, EndOfInput, Failed, Limits, Rejected, Reply, Request
+from libserver.replies import encode
+from protocol import SERVER, Codec, Connection, EndOfInput, Failed, Frame, Header, Limits, Rejected, Reply, Request
 from protocol.content import encode_result
 from protocol.errors import AnswerableError, HandlerFailed, ProtocolError
 from tests.protocol.feeding import summary
@@ -155,14 +157,21 @@ class Endpoint:
     def __init__(self, codec: Codec | None = None, actions: Actions = ACTIONS, **limits: int) -> None:
         self.outcome = _NOTED.outcome = Outcome()
         self.actions = actions
-        self.connection = Connection(codec or Codec(SERVER, Limits(**limits)))
-        self.dispatcher = Dispatcher(self.connection.codec, actions, self.count, lambda: 0.0)
+        self.codec = codec or Codec(SERVER, Limits(**limits))
+        self.connection: Connection | None = Connection(self.codec)
+        self.dispatcher = Dispatcher(self.codec, actions, self.count, lambda: 0.0)
 
     def session(self) -> dict[str, Any]:
         return self.outcome.session
 
     def own_connection(self) -> Connection:
+        if self.connection is None:
+            self.connection = Connection.kept_alive(self.codec)
         return self.connection
+
+    def rest(self) -> None:
+        if self.connection is not None and self.connection.at_rest:
+            self.connection = None
 
     def failure(self, error: BaseException, asked: object) -> ProtocolError:
         self.outcome.failures.append((type(error).__name__, getattr(asked, "content_type", asked)))
@@ -171,9 +180,21 @@ class Endpoint:
     def count(self, error: ProtocolError) -> None:
         self.outcome.counted.append(error.code)
 
-    def hand_over(self, action: Action, request: Request, deadline: float | None) -> list[BytesLike]:
+    def hand_over(self, action: Action, request: Request, deadline: float | None) -> Frame:
         """A thread that has done it before anybody looks."""
-        return [*self.frame(request, action)]
+        return self.frame(request, action)
+
+    def reply(self, header: Header, outcome: object, asked: object, more: bool) -> Frame:
+        return encode(self.connection, self.codec, header, outcome, partial(self.failure, asked=asked))
+
+    def serve(self, event: object) -> None:
+        """One event's reply, as the dispatcher makes it."""
+        if isinstance(event, Rejected):
+            self.send(self.dispatcher.reject(self, event.header, event.error, False))
+        elif isinstance(event, Request):
+            self.send(self.dispatcher.respond(self, event, None, False))
+        else:
+            self.answer(event)
 
     # --- event by event --------------------------------------------------------------
 
@@ -182,28 +203,29 @@ class Endpoint:
         if isinstance(event, (Rejected, Failed)):
             if isinstance(event, Rejected):
                 self.count(event.error)
-            self.send(self.connection.send_error(event.header, event.error))
+            self.send(self.own_connection().send_error(event.header, event.error))
         elif isinstance(event, Request):
             self.send(self.frame(event))
 
-    def frame(self, event: Request, action: Action | None = None) -> Iterable[BytesLike]:
-        header = event.header
+    def frame(self, event: Request, action: Action | None = None) -> Frame:
+        header, connection = event.header, self.own_connection()
         try:
             action = action or self.actions.find(header, event.content)
             result = action.call(event.content, self.session)
             if header.is_json:
-                return self.connection.send_json(header, encode_result(result))
-            return send_binary_result(self.connection, header, result)
+                return connection.send_json(header, encode_result(result))
+            reply = binary_reply(header, result)
+            return connection.send_binary(header, reply.content_type, reply.content)
         except Exception as error:
-            return self.connection.send_error(header, self.failure(error, event.content if header.is_json else header))
+            return connection.send_error(header, self.failure(error, event.content if header.is_json else header))
 
     def send(self, parts: Iterable[Any]) -> None:
         self.outcome.replies += b"".join(parts)
 
     def finished(self, eof: bool) -> Outcome:
         if eof:
-            assert isinstance(self.connection.receive_eof()[-1], EndOfInput)
-        self.outcome.connection = summary(self.connection)
+            assert isinstance(self.own_connection().receive_eof()[-1], EndOfInput)
+        self.outcome.connection = summary(self.own_connection())
         return self.outcome
 
 
@@ -211,7 +233,7 @@ def walked(parts: list[bytes], codec: Codec | None = None, *, eof: bool = False,
     """The parts of a stream through the walk alone."""
     endpoint = Endpoint(codec, **limits)
     for part in parts:
-        for event in endpoint.connection.receive_data(part):
+        for event in endpoint.own_connection().receive_data(part):
             endpoint.answer(event)
     return endpoint.finished(eof)
 
@@ -225,25 +247,26 @@ def batched(
     max_output: int = 2**20,
     **limits: int,
 ) -> Outcome:
-    """The parts of a stream through the batch, and through the walk where the batch gives up."""
+    """The parts of a stream through the dispatcher, and event by event where it leaves something."""
     endpoint = Endpoint(codec, **limits)
-    connection = endpoint.connection
 
-    def batch(data: bytes) -> bytes:
-        while data and connection.clear:
-            taken, replies, size = endpoint.dispatcher.serve(endpoint, data, max_requests, max_output)
-            endpoint.send(replies)
-            assert size == sum(map(len, replies[1::PARTS]))
-            assert len(replies) // PARTS <= max_requests
-            assert bool(taken) == bool(replies)
-            if not taken:
+    def dispatched(data: bytes) -> int:
+        taken, replies, size = endpoint.dispatcher.serve(endpoint, data, max_requests, max_output)
+        endpoint.send(replies)
+        assert size == sum(map(len, replies[1::PARTS]))
+        assert len(replies) // PARTS <= max_requests
+        assert bool(taken) == bool(replies)
+        return taken
+
+    for data in parts:
+        while True:
+            endpoint.rest()
+            connection = endpoint.connection
+            if data and (connection is None or connection.between_messages) and (taken := dispatched(data)):
+                data = data[taken:]
+                continue
+            event, data = endpoint.own_connection().receive_part(data)
+            if event is None:
                 break
-            data = data[taken:]
-        return data
-
-    for part in parts:
-        connection.feed(batch(part))
-        while (event := connection.next_event()) is not None:
-            endpoint.answer(event)
-            connection.feed(batch(connection.unread()))
+            endpoint.serve(event)
     return endpoint.finished(eof)

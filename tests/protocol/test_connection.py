@@ -413,17 +413,47 @@ def test_the_header_of_the_message_being_read_can_be_asked_for():
     assert connection.header is None
 
 
-def test_unread_takes_back_what_was_fed_between_messages():
+def test_part_by_part_no_byte_of_the_next_message_is_taken():
     connection = server()
-    assert connection.unread() == b""
-    connection.feed(NEXT + NEXT[:7])
-    assert connection.unread() == NEXT + NEXT[:7]
-    assert connection.unread() == b""
-    assert not connection.mid_message
-    connection.receive_data(NEXT[:7])
-    assert connection.state == "JSONHEADER"
-    assert connection.unread() == b""  # inside a message nothing is given back
-    assert kinds(connection.receive_data(NEXT[7:])) == ["HeaderReceived", "Request"]
+    first, rest = connection.receive_part(NEXT + NEXT[:7])
+    assert (kinds([first]), rest) == (["HeaderReceived"], NEXT[2 + int.from_bytes(NEXT[:2], "big") :] + NEXT[:7])
+    second, rest = connection.receive_part(rest)
+    assert (kinds([second]), rest) == (["Request"], NEXT[:7])
+    assert connection.between_messages
+    assert connection.receive_part(rest) == (None, b"")
+    assert connection.buffered == 7
+    assert kinds([connection.receive_part(NEXT[7:])[0]]) == ["HeaderReceived"]
+
+
+def test_part_by_part_the_end_comes_behind_all_that_was_sent():
+    connection = server()
+    connection.feed_eof()
+    events, rest = [], NEXT + NEXT[:7]
+    while True:
+        event, rest = connection.receive_part(rest)
+        if event is None:
+            break
+        events.append(event)
+    assert kinds(events) == ["HeaderReceived", "Request", "EndOfInput"]
+    assert events[-1].truncated
+
+
+def test_part_by_part_what_is_no_message_is_named_by_all_that_has_come():
+    event, _ = server().receive_part(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert kinds([event]) == ["Failed"]
+    assert (
+        event.error.looks_like
+        == server().receive_data(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")[0].error.looks_like
+    )
+    assert event.error.looks_like is not None
+
+
+def test_behind_the_last_message_part_by_part_nothing_is_taken():
+    connection = server()
+    rest = request({"action": "last"}, connection="close") + NEXT
+    while connection.state != "FINISHED":
+        _, rest = connection.receive_part(rest)
+    assert connection.receive_part(rest) == (None, rest)
 
 
 # --- large contents ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from libserver.binary_reply import BinaryReply, send_binary_result
+from libserver.binary_reply import BinaryReply, binary_reply
 from protocol import CLIENT, SERVER, Codec, Connection, HeaderReceived, encode_json
 from protocol.content import encode_result
 from protocol.events import Request, Response
@@ -157,7 +157,8 @@ def test_our_server_answers_what_the_tutorials_answers(name):
     if request.header.is_json:
         frame = connection.send_json(request.header, encode_result(answer(request)))
     else:
-        frame = send_binary_result(connection, request.header, answer(request))
+        reply = binary_reply(request.header, answer(request))
+        frame = connection.send_binary(request.header, reply.content_type, reply.content)
     assert b"".join(frame) == native(answered)
 
 

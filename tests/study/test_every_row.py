@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ import pytest
 from eventloop import EventLoop
 from libclient import Shared, action_request
 from libserver import Server
-from protocol.states import LIFECYCLE, MACHINES, RECEIVE, Machine, Row
+from protocol.states import MACHINES
 from study import coverage
 from study.recorder import Recorder
 from study.replay import replay
@@ -36,7 +35,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
 from tests.libclient.bench import Bench
-from tests.support.server import ANY_PORT, Turned, caught, check_closed, turned
+from tests.support.server import ANY_PORT, Turned, caught, check_closed
 from tests.support.wire import ask, framed, granting, keep, reply
 
 Key = tuple[str, str, str]
@@ -46,7 +45,6 @@ KEYS: list[Key] = [(machine.name, row.state, row.input) for machine in MACHINES 
 NOT_TAKEN: dict[str, dict[tuple[str, str], str]] = {
     "server": {
         ("CONNECTING", "*"): "a server's connection is accepted: it begins in OPEN",
-        ("DRAINING", "RELEASED"): "of the short way alone, which an observed connection does not go: see below",
     },
     "client": {
         ("*", "GIVEN_UP"): "a client that stops waiting for a reply closes at once: the replies behind it are lost too",
@@ -173,10 +171,18 @@ ONE_SHOT = ask("search", "morpheus")
     *("OPEN LAST_MESSAGE", "DRAINING SETTLED", "FINISHED EOF_READ", "LINGERING PEER_EOF"),
 )
 def asks_once_reads_to_the_fin_and_finishes(it: House) -> None:
-    peer = it.begins(ONE_SHOT)
+    peer = it.begins(ONE_SHOT + b"and more")
     assert "rabbit" in peer.reply().result
     peer.eof()
     peer.finish()
+    assert it.ended() == {"served": 1}
+
+
+@of_the_server("DRAINING RELEASED")
+def asks_once_and_nothing_else(it: House) -> None:
+    peer = it.begins(ONE_SHOT)
+    assert "rabbit" in peer.reply().result
+    peer.eof()
     assert it.ended() == {"served": 1}
 
 
@@ -306,7 +312,7 @@ def is_owed_a_reply_and_takes_none_of_it(it: House) -> None:
 
 
 def lingering(it: House) -> Any:
-    peer = it.begins(ONE_SHOT)
+    peer = it.begins(ONE_SHOT + b"more")
     peer.reply()
     peer.eof()
     assert it.only.state == "LINGERING"
@@ -507,36 +513,3 @@ def test_a_scene_that_is_missing_is_found_out() -> None:
     scene = first["LINGERING SHUTDOWN"]
     taken = coverage.count(other.play() for other in SCENES if other is not scene)
     assert ("LIFECYCLE", "LINGERING", "SHUTDOWN") in coverage.never(taken)
-
-
-def test_the_short_way_takes_the_one_row_that_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody may watch it, so here the lookup is listened to."""
-    taken: Counter[tuple[str, str, str]] = Counter()
-    look_up = Machine.row
-
-    def listen(machine: Machine, state: str, given: str) -> Row:
-        taken[machine.name, state, given] += 1
-        return look_up(machine, state, given)
-
-    def follow(machine: Machine, state: str, given: tuple[str, ...]) -> str:
-        for one in given:
-            state = listen(machine, state, one).target
-        return state
-
-    monkeypatch.setattr(Machine, "row", listen)
-    monkeypatch.setattr(Machine, "end_of_path", follow)
-    with turned() as it:
-        peer = it.peer()
-        peer.send(ONE_SHOT)
-        assert "rabbit" in peer.reply().result
-        peer.eof()
-        assert it.ended() == {"served": 1}
-    assert taken == Counter(
-        {
-            (RECEIVE.name, "PROTOHEADER", "PREFIX_READ"): 1,
-            (RECEIVE.name, "JSONHEADER", "HEADER_READ"): 1,
-            (RECEIVE.name, "CONTENT", "LAST_CONTENT_READ"): 1,
-            (LIFECYCLE.name, "OPEN", "LAST_MESSAGE"): 1,
-            (LIFECYCLE.name, "DRAINING", "RELEASED"): 1,
-        }
-    )

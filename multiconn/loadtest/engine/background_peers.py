@@ -223,7 +223,7 @@ class _Hostile:
     def data_received(self, data: bytes) -> None:
         """Nobody wants to know."""
 
-    def sink_filled(self) -> None:
+    def buffer_filled(self) -> None:
         """There is no sink."""
 
     def kept(self, queued: int) -> None:

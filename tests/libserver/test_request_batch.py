@@ -15,7 +15,7 @@ from eventloop import Transport
 from eventloop.transport import RECV_SIZE
 from libserver import Actions, CloseReason, Message
 from libserver.dispatcher import PARTS, Dispatcher
-from libserver.together import TOGETHER, WITHIN, Together
+from libserver.request_batch import BATCH, WITHIN, RequestBatch
 from protocol import Codec, Limits
 from tests.support.peer import Peer, arrived, small_buffers
 from tests.support.server import Turned, turned
@@ -47,14 +47,14 @@ def house_of() -> Iterator[HouseOf]:
 def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many replies left right after each other, each time."""
     seen: list[int] = []
-    send = Together._send
+    send = RequestBatch._send
 
-    def noted(together: Together) -> None:
-        if together._replies:
-            seen.append(len(together._replies))
-        send(together)
+    def noted(batch: RequestBatch) -> None:
+        if batch._replies:
+            seen.append(len(batch._replies))
+        send(batch)
 
-    monkeypatch.setattr(Together, "_send", noted)
+    monkeypatch.setattr(RequestBatch, "_send", noted)
     return seen
 
 
@@ -174,11 +174,11 @@ def test_of_who_is_read_twice_no_part_of_a_content_is_taken_for_a_request(home: 
 
 
 def test_the_first_of_many_does_not_wait_for_the_last(home: Turned, sends: list[int]) -> None:
-    peers = at_rest(home, TOGETHER + 3)
+    peers = at_rest(home, BATCH + 3)
     bring(home, {peer: keep("echo", number) for number, peer in enumerate(peers)})
     turn(home)
-    assert sends == [TOGETHER, 3]
-    assert [peer.reply().result for peer in peers] == [*range(TOGETHER + 3)]
+    assert sends == [BATCH, 3]
+    assert [peer.reply().result for peer in peers] == [*range(BATCH + 3)]
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["in one step", "one by one"])
@@ -198,29 +198,7 @@ def test_nobody_waits_for_one_slow_handler_after_another(
         assert results(peer, times) == [None if kind == "slow" else "echo"] * times
 
 
-def test_behind_a_slow_one_those_that_wait_are_answered_before_the_next_is_served(
-    home: Turned, sends: list[int]
-) -> None:
-    """A connection that is not at rest is served where it is read, and may take long. Who is only read waits."""
-    peers = at_rest(home, 3)
-    new = home.peer()
-    home.until(lambda: len(home.server.connections) == 4)
-    seen_before(home, keep("echo", 0))
-    *messages, not_at_rest = [*home.server.connections]
-    home.server.loop.ready = 4
-    messages[0].data_received(keep("echo", 0))  # type: ignore[union-attr]
-    home.clock.advance(WITHIN * 1.1)
-    messages[1].data_received(keep("echo", 1))  # type: ignore[union-attr]
-    assert len(home.server.together) == 2
-    not_at_rest.data_received(keep("echo", 3))  # type: ignore[union-attr]
-    assert len(home.server.together) == 0
-    assert sends == [2]
-    messages[2].data_received(keep("echo", 2))  # type: ignore[union-attr]
-    assert len(home.server.together) == 1
-    assert [peer.reply().result for peer in [*peers, new]] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize(("where", "logged"), [("failure", 2), ("answer", 1), ("write", 1)])
+@pytest.mark.parametrize(("where", "logged"), [("failure", 2), ("serve", 1), ("write", 1)])
 def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the one step nobody knows whose it is: that is found out one by one."""
     actions = Actions()
@@ -239,7 +217,7 @@ def test_a_bug_met_on_one_costs_no_other(where: str, logged: int, monkeypatch: p
         original: Callable[..., Any] = getattr(kind, where)
         with monkeypatch.context() as patch:
             patch.setattr(kind, where, broken)
-            request = keep("fails") if where == "failure" else keep("echo", 0) * (2 if where == "answer" else 1)
+            request = keep("fails") if where == "failure" else keep("echo", 0) * (2 if where == "serve" else 1)
             asked = {peer: keep("echo", number) for number, peer in enumerate(others)}
             bring(home, {others[0]: asked.pop(others[0]), victim: request, **asked})
             turn(home)
@@ -344,7 +322,7 @@ def test_after_an_interrupt_each_is_answered_in_its_order(home: Turned, actions:
         message.data_received(data)  # type: ignore[union-attr]
     with pytest.raises(KeyboardInterrupt):
         turn(home)
-    assert len(home.server.together) == 2
+    assert len(home.server.batch) == 2
     bring(home, {peers[1]: keep("echo", 3)})
     peers[2].sock.shutdown(socket.SHUT_WR)
     home.quiet()
@@ -416,7 +394,9 @@ def test_a_drain_reads_on_where_a_request_waits(home: Turned) -> None:
             break
     assert answered == [*range(len(answered))]
     assert len(answered) >= 65_536 // 1100
-    assert peers[1].reply().result == 1
+    reply = peers[1].reply()
+    assert (reply.result, reply.connection) == (1, "close")
+    peers[1].finish()
     home.ended()
 
 
@@ -473,8 +453,7 @@ def test_what_is_cut_meanwhile_is_not_asked_of_a_handler(home: Turned, actions: 
     assert called == []
 
 
-def test_who_waits_comes_before_the_next_slow_one_that_does_not(home: Turned, actions: Actions) -> None:
-    """New connections are served where they are read, until one holds up the turn: nobody waits for more than one."""
+def test_who_came_first_is_served_first_new_or_at_rest(home: Turned, actions: Actions) -> None:
     answered: list[tuple[str, float]] = []
 
     def slow(request: Any) -> None:
@@ -490,7 +469,7 @@ def test_who_waits_comes_before_the_next_slow_one_that_does_not(home: Turned, ac
     home.server.loop.ready = 2
     first.data_received(keep("noted"))  # type: ignore[union-attr]
     home.quiet()
-    assert answered == [("slow", 1.0), ("at rest", 1.0), ("slow", 2.0), ("slow", 3.0)]
+    assert answered == [("at rest", 0.0), ("slow", 1.0), ("slow", 2.0), ("slow", 3.0)]
 
 
 def test_those_that_are_late_and_take_the_walk_are_answered_one_behind_the_other(

@@ -1,41 +1,39 @@
-"""What is answered when everybody who is ready has been read, and what not before the others had their turn?
+"""What came in one turn of the loop, and when is it answered?
 
-With many clients that await each reply, a turn brings one whole request on each of many connections
-at rest. Answered where they are read, each costs a call of json's scanner and a dozen of ours. And
+With many clients that await each reply, a turn brings one whole request on each of many connections.
+Answered where they are read, each costs a call of json's scanner and a dozen of ours. And
 each reply wakes its client, which finds one, sleeps again, and is woken by the next: at our
-expense, since the waking is done inside our send. So they wait here until all have been read:
+expense, since the waking is done inside our send. So all input waits here until everybody has been read:
 
     Message.data_received -> add
-    the turn's last part  -> answer:  serve_each      of all that are one common request, in one step
-                                      Message.answer  of whatever else came, one after the other
-                                      Message.write   the replies, right after each other
+    the turn's last part  -> flush:  Dispatcher.serve_each  of all that are one common request, in one step
+                                     Message.serve          of what else came, one after the other
+                                     Message.write          the replies, right after each other
+
+What comes while nobody else is ready is served at once.
 
 Rules:
 
-* Nobody waits long for others: no more than `TOGETHER` connections wait, and when `WITHIN` seconds
-  have gone by, all of them are answered before anybody else is served. So a request, and a reply,
-  waits for what one read of another connection asks, and no more.
-* A turn has `TURN` seconds for what it brought, the ready and the waiting together. When they are
-  over, the loop asks who else is ready before anything more is answered. Then small requests come
-  first, in order. What is `LIGHT` or more, and a connection that had its share, waits for the
-  turn's end: there the smaller come first while there is time, since what a request costs goes by its size,
-  and the one that has waited longest has its turn in any case.
+* Nobody waits long for others: no more than `BATCH` connections wait, and no more than `BYTES`; and when `WITHIN`
+  seconds have gone by, what has been answered is sent before anybody else is served.
+* A turn has `TURN` seconds for what it brought. When they are over, the loop asks who else is ready before anything
+  more is answered. Then small requests come first, in order. What is `LIGHT` or more, and a connection that had
+  its share, waits for the turn's end: there the smaller come first while there is time, since what a request costs
+  goes by its size, and the one that has waited longest has its turn in any case.
 * A handler that holds up the loop (`STALLED`) ends the turn for the small ones too.
 * A large JSON content takes what is left of a turn: no second one is decoded in it.
 * An error costs the connection it was met on, no other; so does an interrupt. What else waits is
   answered in the next turn.
-* A connection waits once. Whoever reads more of one that waits, or ends one, has to `answer`
-  first, or to `forget` all of them.
+* A connection waits once: what it sends on while it waits, it sends to the turn's end.
 
 Redis sends before it sleeps (`beforeSleep`), and uvloop at the end of a turn; that also reading and
-answering wait for each other is Python's need: its calls are what a request costs.
+answering wait for each other is Python's need: its calls are what a request costs. Valkey has the word.
 
-Not here: what is one common request (`libserver.dispatcher`), when a connection is at rest (`libserver.message`).
+Not here: what is one common request (`protocol.frames`), what a connection that is served does (`libserver.message`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -51,24 +49,25 @@ from .slowness import SLOW
 if TYPE_CHECKING:
     from .server import Server
 
-__all__ = ["Together"]
+__all__ = ["RequestBatch"]
 
-#: The first of a thousand would wait for the last; more than so many together brought nothing.
-TOGETHER = 64
-#: Seconds. 64 connections with 16 requests each take 3 ms; what takes longer is a handler that does.
-WITHIN = 0.005
+#: Connections. The first of a thousand would wait for the last; more than so many together brought nothing.
+BATCH = 64
+#: Bytes: half of what a core's second cache holds.
+BYTES = 512 * 1024
 #: Bytes of one read from which on it is no part of the joint step: what it asks may take as long as all others.
 HEAVY = 8 * 1024
+#: Seconds. 64 connections with 16 requests each take 3 ms; what takes longer is a handler that does.
+WITHIN = 0.005
 
 
-class Together:
-    """What was read of a server's connections at rest and is not yet answered.
+class RequestBatch:
+    """What was read of a server's connections and is not yet answered.
 
     `waiting` and `deferred` are to be read only: who waits for this turn's answers, and who for its end.
     """
 
     __slots__ = (
-        "_answer_comes",
         "_answering",
         "_clock",
         "_due",
@@ -78,6 +77,8 @@ class Together:
         "_loop",
         "_replies",
         "_server",
+        "_size",
+        "_unwatched",
         "deferred",
         "waiting",
     )
@@ -86,7 +87,9 @@ class Together:
         self._server = server
         self.waiting: dict[Message, bytes] = {}  # what was read of each
         self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
-        #: who waits for a turn's end, with what was read of it at rest; None: it is `yielded`, and holds that itself
+        self._size = 0  # bytes of the large of what waits
+        self._unwatched: list[Message] = []  # of those the ones that the loop is yet to watch
+        #: who waits for a turn's end, with what was read of it; None: it is `yielded`, and holds that itself
         self._later: BySize[Message, bytes | None] = BySize()
         self.deferred = self._later.row_of  # who they are
         self._large = False  # a large content was decoded in this turn
@@ -94,7 +97,7 @@ class Together:
         self._clock = server.loop.clock
         self._due = 0.0  # by when they want to be answered
         self._answering = False
-        self._answer_comes = self._end_comes = False  # they are in the loop's queue
+        self._end_comes = False  # it is in the loop's queue
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -127,7 +130,7 @@ class Together:
         return max(self._loop.now + TURN, self._clock() + TURN / 2)
 
     def later(self, message: Message, size: int) -> None:
-        """Call its `go_on` once the others had their turn: it has `size` bytes to serve. It is `yielded` until then."""
+        """Call its `serve_on` once the others had their turn: it has `size` bytes to serve, and is `yielded`."""
         self._later.add(message, None, size)
         self._wait_for_the_end()
 
@@ -139,9 +142,10 @@ class Together:
 
     def _put_off(self, message: Message, data: bytes) -> None:
         if message in self._later:
-            message.wait_its_turn(data)  # it had its share before, and waits already
+            message.serve_later(data)  # it had its share before, and waits already
         else:
             self._later.add(message, data, len(data))
+            self._server.receive_timeouts.hold(message)
             self._wait_for_the_end()
 
     def _wait_for_the_end(self) -> None:
@@ -150,22 +154,24 @@ class Together:
             self._loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        """The turn's last part: who waited for it goes on, the small while there is time, then who waited longest.
+        """The turn's last part: what it brought is answered, then what was put off.
 
-        Without the latter the large would never have a turn beside enough small ones; unless a large content was
-        decoded in this turn already.
+        Of that the small while there is time, and the one that has waited longest. Without the latter the large would
+        never have a turn beside enough small ones; unless a large content was decoded in this turn already.
         """
         later = self._later
         self._end_comes = False
         try:
-            if self.waiting and not self.stalled:
-                self._answer_in_turn()
+            if self.waiting or self._replies:
+                self._answer(self._time_to_answer())
             until = self._time_to_answer()
-            for _ in range(0 if self.stalled else len(later)):
-                if self._large or self._clock() > until:
-                    break
+            left = len(later)
+            while left and not (self.stalled or self._large or self._clock() > until):
+                left -= 1
                 self._go_on(*later.take_smallest())
-            if later and not self._large:
+            if (
+                left and later and not self._large
+            ):  # the first in line: who waits again by now had its turn, and is behind
                 self._go_on(*later.take_oldest())
         finally:
             self._large = False
@@ -176,58 +182,46 @@ class Together:
         if message.transport.closed:
             return  # lost meanwhile, and about to be told so
         if data is None:
-            self._server.guard(message, message.go_on)
+            self._server.guard(message, message.serve_on)
         else:
-            self._server.guard(message, lambda: message.write(*message.answer(data)))
+            self._server.guard(message, lambda: message.write(*message.serve(data, its_turn=True)))
 
     # --- what waits for the turn's end ---------------------------------------------------
 
     def add(self, message: Message, data: bytes) -> None:
-        """`message`, which is at rest, has received `data`: answer it in this turn's last part, or before."""
+        """`message` has received `data`: serve it in this turn's last part, or now if it is alone."""
         waiting = self.waiting
-        # What `_may_wait` would ask, without the call; sixteen small requests in one read are as large as `LIGHT`.
-        if (
-            message in waiting or self.deferred or (len(data) >= LIGHT and (self._large or len(data) >= HEAVY))
-        ) and not self._may_wait(message, data):
+        if self.deferred and message in self.deferred:
+            message.serve_later(self.take(message) + data)
             return
-        waiting[message] = data
+        size = len(data)
+        if size >= LIGHT:
+            if self.spent and message not in waiting:
+                self._put_off(message, data)
+                return
+            self._size += size
+        if waiting.setdefault(message, data) is not data:
+            message.serve_later(self.take(message) + data)
+            return
+        if message.connection is not None:
+            self._server.receive_timeouts.hold(message)  # what it sent has come, and timers run before it is served
         count = len(waiting)
-        # No look at the clock between: sixty-four reads take less than `WITHIN`, and whoever does more than read
-        # between two of them asks (`hurry`).
+        # No look at the clock between: sixty-four reads take less than `WITHIN`.
         if count == 1:
+            if not self.deferred and self._loop.ready <= 1:  # alone
+                self._answer(self._time_to_answer())
+                return
             self._due = self._clock() + WITHIN
-            self._wait_for_all()
-        elif count >= TOGETHER and self._clock() <= self._loop.now + TURN:
-            self._answer_in_turn()
+            self._wait_for_the_end()
+        elif (count >= BATCH or self._size >= BYTES) and self._clock() <= self._loop.now + TURN:
+            self._answer(self._time_to_answer())
 
-    def _may_wait(self, message: Message, data: bytes) -> bool:
-        """Is it one that waits for the others to be read? What else is to be done with it is done."""
-        if message in self.waiting:
-            self._answer_in_turn()
-            if message not in self.waiting:
-                message.data_received(data)  # it may be at rest no more
-                return False
-        if before := self.take(message):  # it sends on while it waits: now it is to be read no more
-            message.wait_its_turn(before + data)
+    def watches_later(self, message: Message) -> bool:
+        """Does `message`, which is new, wait here? Then it is watched once it is served."""
+        if message not in self.waiting:
             return False
-        if len(data) < LIGHT:
-            return True
-        if self.spent:
-            self._put_off(message, data)
-            return False
-        if len(data) < HEAVY:
-            return True
-        self.hurry()
-        message.write(*message.answer(data))
-        return False
-
-    def hurry(self) -> None:
-        """Somebody else is about to be served: whoever has waited long enough comes first.
-
-        Not once a handler has held up the turn: then nobody is served before its last part.
-        """
-        if self.waiting and self._clock() > self._due and not self.stalled:
-            self._answer_in_turn()
+        self._unwatched.append(message)
+        return True
 
     def take(self, message: Message) -> bytes:
         """What was read of it at rest and is not answered; it waits no more."""
@@ -241,30 +235,13 @@ class Together:
         self.waiting.clear()
         self._replies.clear()
         self._later.clear()
-
-    def answer(self) -> None:
-        """Answer all that waits, and send the replies, however long it takes."""
-        self._answer(math.inf)
-        for message in self._later:
-            if data := self.take(message):
-                self.waiting[message] = data
-        if self.waiting:
-            self._answer(math.inf)
-
-    def _wait_for_all(self) -> None:
-        if not self._answer_comes:
-            self._answer_comes = True
-            self._loop.call_soon(self._answer_when_all_are_read)
-
-    def _answer_when_all_are_read(self) -> None:
-        self._answer_comes = False
-        self._answer_in_turn()
-
-    def _answer_in_turn(self) -> None:
-        self._answer(self._time_to_answer())
+        self._unwatched.clear()
 
     def _answer(self, until: float) -> None:
-        """Answer what waits, in groups of `TOGETHER`; those left when the clock is beyond `until` wait longer."""
+        """Answer what waits, in groups of `BATCH`.
+
+        When the clock is beyond `until` the large are put off; the small that are left half a turn later wait longer.
+        """
         if self._answering:
             return
         waiting = self.waiting
@@ -272,11 +249,12 @@ class Together:
         self._answering = True
         self._due = self._clock() + WITHIN
         group = 0
+        is_over = False
         try:
             while waiting:
                 if not group:
                     before = len(waiting)
-                    group = min(before, TOGETHER)
+                    group = min(before, BATCH)
                     if group > 1:
                         self._answer_common()
                         group -= before - len(waiting)
@@ -287,29 +265,48 @@ class Together:
                     self._due = self._clock() + WITHIN
                 self._answer_first()
                 group -= 1
-                if slowness.looked > until and waiting:
-                    self._put_off_the_large()
-                    break
+                if slowness.looked > until:
+                    if is_over or self.stalled or not self._put_off_the_large():
+                        break
+                    is_over = True
+                    until = slowness.looked + TURN / 2
+                    group = min(group, len(waiting))
             self._send()
         finally:
             self._answering = False
+            self._size = 0
             if waiting or self._replies:  # interrupted, or out of time
-                self._wait_for_all()
+                self._wait_for_the_end()
+            if self._unwatched:
+                self._watch()
 
-    def _put_off_the_large(self) -> None:
-        """Of those left the small ones come first in the next turn."""
-        for message in [one for one, data in self.waiting.items() if len(data) >= LIGHT]:
-            self._put_off(message, self.waiting.pop(message))
+    def _watch(self) -> None:
+        """Have the loop watch those that came in this turn and are here yet."""
+        unwatched, self._unwatched = self._unwatched, []
+        for message in unwatched:
+            if not message.transport.closed:
+                self._server.guard(message, message.watch)
+
+    def _put_off_the_large(self) -> bool:
+        """Of those left the small come first. Are there large ones?"""
+        large = [message for message, data in self.waiting.items() if len(data) >= LIGHT]
+        for message in large:
+            self._put_off(message, self.take(message))
+        return bool(large)
 
     def _answer_common(self) -> None:
         """Answer in one step all that can be, and take them out."""
         server = self._server
         taken: list[int] = []
         replies: list[BytesLike] = []
-        messages = [*islice(self.waiting, TOGETHER)]
-
+        messages = [*islice(self.waiting, BATCH)]
+        reads = [*islice(self.waiting.values(), BATCH)]
+        if self._size >= HEAVY or [1 for message in messages if message.connection is not None]:
+            both = zip(messages, reads, strict=True)
+            fit = [(one, data) for one, data in both if one.connection is None and len(data) < HEAVY]
+            messages, reads = [one for one, _ in fit], [data for _, data in fit]
         try:
-            server.dispatcher.serve_each(messages, islice(self.waiting.values(), TOGETHER), taken, replies, self._due)
+            server.dispatcher.serve_each(messages, reads, taken, replies, self._due)
         except Exception as error:
             server.met_bug(self, error)  # whoever it was meets it again, alone
         except BaseException:
@@ -327,7 +324,7 @@ class Together:
             server.slowness.looked = now
             self._take(messages, taken, replies)
 
-    def _take(self, messages: list[Message], taken: list[int], replies: list[BytesLike]) -> None:
+    def _take(self, messages: Sequence[Message], taken: list[int], replies: list[BytesLike]) -> None:
         """The first of those taken have these replies, and wait no more."""
         answered = len(replies) // PARTS
         those = messages if answered == len(messages) else [messages[number] for number in taken[:answered]]
@@ -345,7 +342,7 @@ class Together:
         """Answer the first of those that wait, whatever it asks."""
         message = next(iter(self.waiting))
         try:
-            replies, size = message.answer(self.waiting.pop(message))
+            replies, size = message.serve(self.take(message))
         except BaseException as error:
             self._charge(message, error)
         else:
@@ -361,8 +358,7 @@ class Together:
 
     def _cut(self, message: Message) -> None:
         """An interrupt has hit it: one reply will not leave, so none that follows may."""
-        self.waiting.pop(message, None)
-        self._server.resting.in_flight = 0
+        self.take(message)
         message.abort(CloseReason.INTERNAL_ERROR)
 
     def _send(self) -> None:
