@@ -278,6 +278,8 @@ class Message:
         elif taken == len(data) and connection.at_rest:
             self._rest()
             return replies, size
+        elif connection.closing:
+            self._give_up_if_last()
         self._serve(data[taken:], replies, size)
         return [], 0
 

@@ -233,14 +233,13 @@ def blocks_the_loop() -> None:
 def always_writable() -> None:
     interest = Transport.interest
     Transport.interest = lambda self: interest(self) and READ | WRITE  # type: ignore[method-assign]
-    start = Transport.start
+    watch = Transport.watch
 
-    def start_and_watch(self: Transport) -> None:
-        start(self)
-        if not self.closed:
-            self._register()
+    def watch_for_both(self: Transport) -> None:
+        watch(self)
+        self._register()
 
-    Transport.start = start_and_watch  # type: ignore[method-assign]
+    Transport.watch = watch_for_both  # type: ignore[method-assign]
 
 
 @broken(

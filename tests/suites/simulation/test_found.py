@@ -192,3 +192,24 @@ def test_nobody_is_closed_in_the_grace_who_was_not_told() -> None:
     for seed in range(11000711, 11000721):
         limits = {"write_high": 2048, "write_low": 2048}
         ran(Plan(seed=seed, limits=limits, happenings=(Arrival(0.34, peers.greedy, 1000),), end=Terminate(5.0)))
+
+
+def test_behind_a_reply_that_says_close_nothing_is_answered_though_it_has_not_left() -> None:
+    """Seed 40000527: the kernel took a part of that reply, and what came next was refused as if it had begun before."""
+    rates = {
+        "connect: first SYN lost": 0.09564566702426602,
+        "connection: reset at a byte": 0.12242403337594623,
+        "send: fewer bytes than there is room": 0.07336207999688141,
+    }
+    arrival = Arrival(0.0060061070340024884, peers.staller, 1, count=1)
+    ran(
+        Plan(
+            seed=40000527,
+            length=0.75,
+            limits={"max_requests": 1},
+            refuses_new=False,
+            rates=rates,
+            happenings=(arrival,),
+            end=Terminate(0.75),
+        )
+    )
