@@ -223,8 +223,9 @@ class Connection:
         """A request of `size` bytes, with this header, came whole and is answered without an event: account for it."""
         if header.connection == KEEP_ALIVE:
             self.persistent = True
-        is_last = header.connection == CLOSE or not self.persistent
-        self._pass_fence(size)
+        is_last = not self.persistent or header.connection == CLOSE
+        if self._fence > 0:
+            self._fence -= size
         advance_through(self, RECEIVE, _LAST_WHOLE if is_last else _WHOLE)
         self.in_flight += 1
 
