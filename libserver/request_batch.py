@@ -72,6 +72,7 @@ class RequestBatch:
         "_clock",
         "_due",
         "_end_comes",
+        "_heavy",
         "_large",
         "_later",
         "_loop",
@@ -87,7 +88,8 @@ class RequestBatch:
         self._server = server
         self.waiting: dict[Message, bytes] = {}  # what was read of each
         self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
-        self._size = 0  # bytes of the large of what waits
+        self._size = 0  # bytes of those of what waits that are no small request
+        self._heavy = False  # one of them is heavy
         self._unwatched: list[Message] = []  # of those the ones that the loop is yet to watch
         #: who waits for a turn's end, with what was read of it; None: it is `yielded`, and holds that itself
         self._later: BySize[Message, bytes | None] = BySize()
@@ -196,10 +198,13 @@ class RequestBatch:
             return
         size = len(data)
         if size >= LIGHT:
-            if self.spent and message not in waiting:
+            # Sixteen small requests in one read are as large: who is not heavy need not look at the clock.
+            if (size >= HEAVY or self.deferred or self._large) and self.spent and message not in waiting:
                 self._put_off(message, data)
                 return
             self._size += size
+            if size >= HEAVY:
+                self._heavy = True
         if waiting.setdefault(message, data) is not data:
             message.serve_later(self.take(message) + data)
             return
@@ -275,6 +280,7 @@ class RequestBatch:
         finally:
             self._answering = False
             self._size = 0
+            self._heavy = False
             if waiting or self._replies:  # interrupted, or out of time
                 self._wait_for_the_end()
             if self._unwatched:
@@ -301,7 +307,7 @@ class RequestBatch:
         replies: list[BytesLike] = []
         messages = [*islice(self.waiting, BATCH)]
         reads = [*islice(self.waiting.values(), BATCH)]
-        if self._size >= HEAVY or [1 for message in messages if message.connection is not None]:
+        if self._heavy or [1 for message in messages if message.connection is not None]:
             both = zip(messages, reads, strict=True)
             fit = [(one, data) for one, data in both if one.connection is None and len(data) < HEAVY]
             messages, reads = [one for one, _ in fit], [data for _, data in fit]
