@@ -77,7 +77,7 @@ from protocol.states import (
 from .actions import Action, ActionError
 from .binary_reply import BytesLike
 from .dispatcher import PARTS, check_deadline, outlived
-from .limits import LIGHT, MAX_IN_FLIGHT
+from .limits import LIGHT, MAX_IN_FLIGHT, TURN
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import Owed, Replies, encode
@@ -230,9 +230,14 @@ class Message:
         if server.max_requests:
             self._wind_down_before_the_last()
         batch = server.batch
-        if batch.waiting or batch.deferred or loop.ready > 1 or len(data) >= LIGHT:
+        if (
+            batch.waiting
+            or batch.deferred
+            or len(data) >= LIGHT
+            or (loop.ready > 1 and (self.connection is None or server.slowness.looked > loop.now + TURN))
+        ):
             batch.add(self, data)
-        else:  # alone: nobody is waited for
+        else:  # nobody came before it, and nobody else's request could be answered in one step with its own
             replies, size = self.serve(data)
             if replies:
                 self.write(replies, size)

@@ -10,7 +10,8 @@ expense, since the waking is done inside our send. So all input waits here until
                                      Message.serve          of what else came, one after the other
                                      Message.write          the replies, right after each other
 
-What comes while nobody else is ready is served at once.
+What comes while nobody waits is served at once if nobody else is ready, or if the connection is not at rest, so that it
+could not be part of that one step; but once the turn has had its time, it waits too.
 
 Rules:
 
