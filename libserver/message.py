@@ -115,7 +115,7 @@ class ActiveState:
     It stands where that number stood (`Message.requests`), and counts on like one.
     """
 
-    __slots__ = ("deadline", "held", "replies", "requests", "session", "unserved", "yielded")
+    __slots__ = ("deadline", "held", "replies", "requests", "sends_on", "session", "unserved", "yielded")
 
     def __init__(self, requests: int = 0) -> None:
         self.requests = requests
@@ -125,6 +125,7 @@ class ActiveState:
         self.deadline: float | None = None  # of the message being read
         self.session: Session | None = None
         self.yielded = False  # it had its share of this turn
+        self.sends_on = False  # something has come behind its last request, and was thrown away
 
     @property
     def empty(self) -> bool:
@@ -423,12 +424,18 @@ class Message:
             size += sum(map(len, replies[made:]))
             budget -= (len(replies) - made) // PARTS
         connection = self.connection
-        if connection is not None and connection.state is FINISHED and not (data or connection.in_flight):
+        if data and connection is not None and connection.state in (FINISHED, FAILED, ENDED):
+            self.pending.sends_on = True
+        elif data:
+            self.pending.unserved = data
+        elif (
+            connection is not None
+            and connection.state is FINISHED
+            and not (connection.in_flight or (self._pending is not None and self._pending.sends_on))
+        ):
             self._finish(replies, size)
             return 0
         self.write(replies, size)
-        if data and (connection is None or connection.state not in (FINISHED, FAILED, ENDED)):
-            self.pending.unserved = data
         if completed:
             self.server.receive_timeouts.stop(self)  # the next has its own time
         return header_size

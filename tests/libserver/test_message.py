@@ -784,6 +784,23 @@ def test_a_timeout_of_zero_is_none(house: OpenHouse) -> None:
         peer.silent()
 
 
+@pytest.mark.parametrize("more", [b"", b"\n"])
+def test_who_sends_on_while_its_last_request_is_carried_out_is_lingered_for(house: OpenHouse, more: bytes) -> None:
+    """It may send still more: closed at once, that would be answered by a RST, which can cost it the reply."""
+    with doors() as d:
+        home = house(d.actions)
+        peer = home.peer()
+        peer.send(ask("wait", "slow"))
+        home.until(lambda: d.begun)
+        peer.sock.sendall(more)
+        home.quiet()
+        d.open("slow")
+        assert peer.reply().result == "slow"
+        peer.eof()
+        home.quiet()
+        assert [message.state for message in home.server.connections] == (["LINGERING"] if more else [])
+
+
 def test_lingering_ends_after_five_seconds_also_with_a_peer_that_never_finishes(house: OpenHouse) -> None:
     home = house()
     peer = home.peer()
