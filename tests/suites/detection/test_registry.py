@@ -6,7 +6,7 @@ import pytest
 
 import libserver.dispatcher
 import protocol.frames
-from libserver import Message
+from libserver.dispatcher import Dispatcher
 from suites.detection import registry
 from suites.detection.registry import replace
 
@@ -43,6 +43,10 @@ def test_a_variant_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_made_to_walk_answers_nothing_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Message, "_answer_batch", Message._answer_batch)  # given back afterwards
+    for name in ("serve", "serve_each"):
+        monkeypatch.setattr(Dispatcher, name, getattr(Dispatcher, name))  # given back afterwards
     registry.walk_only()
-    assert Message._answer_batch(None, b"bytes") == (0, [], 0)  # type: ignore[arg-type]
+    taken: list[int] = []
+    assert Dispatcher.serve(None, None, b"bytes", 1, 1) == (0, [], 0)  # type: ignore[arg-type]
+    Dispatcher.serve_each(None, [], [b"bytes"], taken, [], 0.0)  # type: ignore[arg-type]
+    assert taken == []
