@@ -37,7 +37,7 @@ def news(line: str) -> str:
 
 
 def is_of_the_machine(line: str) -> bool:
-    """Does it say that a turn, or what was done in it, took long? Here it does with a machine that has much else to do."""
+    """Does it say that a turn, or what was done in it, took long? Here it does when the machine has much else to do."""
     return "; event=slow-turn " in line or "; event=slow-handler " in line
 
 
