@@ -238,14 +238,13 @@ def _leave_malloc_alone(patch: Patch) -> None:
 def _a_connection_each(patch: Patch) -> None:
     """Each keeps its own `Connection`; what else a busy one needs it still gives back."""
 
-    def rest(self: Any) -> None:
+    def keep(self: Any) -> None:
+        self.server.receive_timeouts.stop(self)
         pending = self._pending
-        if self.connection.at_rest and not (pending is not None and pending.unserved):
-            self.server.receive_timeouts.stop(self)
-            if pending is not None and pending.empty:
-                self.requests = pending.requests
+        if pending is not None and pending.empty:
+            self.requests = pending.requests
 
-    patch(Message, "_rest", rest)
+    patch(Message, "_forget_connection", keep)
 
 
 TRICKS: dict[str, Trick] = {

@@ -192,9 +192,11 @@ class Dispatcher:
             at = end
             output += len(replies[-2])
             max_requests -= 1
+            if at == available or output >= max_output:
+                break
             connection = asker.connection
             in_columns = connection is None or (connection.granted and connection.clear)
-            if not in_columns or output >= max_output:
+            if not in_columns:
                 break
             common = codec.common
         return at, replies, output

@@ -282,7 +282,7 @@ class Message:
                 self._finish(replies, size)
                 return [], 0
         elif taken == len(data) and connection.at_rest:
-            self._rest()
+            self._forget_connection()
             return replies, size
         elif connection.closing:
             self._give_up_if_last()
@@ -515,9 +515,16 @@ class Message:
         """If it is at rest now, give back what only a busy connection needs."""
         pending = self._pending
         if self.connection is not None and self.connection.at_rest and not (pending is not None and pending.unserved):
-            self.server.receive_timeouts.stop(self)
-            self.connection = None
-        if pending is not None and self.connection is None and pending.empty:
+            self._forget_connection()
+        elif pending is not None and self.connection is None and pending.empty:
+            self.requests = pending.requests
+
+    def _forget_connection(self) -> None:
+        """It is at rest: there is nothing in it that another would not have."""
+        self.server.receive_timeouts.stop(self)
+        self.connection = None
+        pending = self._pending
+        if pending is not None and pending.empty:
             self.requests = pending.requests
 
     # --- one event -----------------------------------------------------------------------

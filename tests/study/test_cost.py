@@ -73,8 +73,14 @@ def counted(call: Callable[[], R]) -> tuple[R, int]:
 def instructions(requests: int, read: int) -> int:
     """How many a server executes for such a read of so many requests, and their replies.
 
-    From the second on the connection is at rest before, and the caches know its header.
+    From the second on the connection is at rest before, and the caches know its header. What a process does once is
+    done before.
     """
+    _serve(requests, read)
+    return _serve(requests, read)
+
+
+def _serve(requests: int, read: int) -> int:
     with turned() as it:
         peer = it.peer()
         loop = it.server.loop
