@@ -438,14 +438,13 @@ def test_part_by_part_the_end_comes_behind_all_that_was_sent():
     assert events[-1].truncated
 
 
-def test_part_by_part_what_is_no_message_is_named_by_all_that_has_come():
-    event, _ = server().receive_part(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+@pytest.mark.parametrize("limits", [{}, {"max_header": 64}], ids=["header", "prefix"])
+def test_part_by_part_what_is_no_message_is_named_by_all_that_has_come(limits: dict):
+    data = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    event, _ = server(**limits).receive_part(data)
     assert kinds([event]) == ["Failed"]
-    assert (
-        event.error.looks_like
-        == server().receive_data(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")[0].error.looks_like
-    )
     assert event.error.looks_like is not None
+    assert event.error.looks_like == server(**limits).receive_data(data)[0].error.looks_like
 
 
 def test_behind_the_last_message_part_by_part_nothing_is_taken():
@@ -454,6 +453,50 @@ def test_behind_the_last_message_part_by_part_nothing_is_taken():
     while connection.state != "FINISHED":
         _, rest = connection.receive_part(rest)
     assert connection.receive_part(rest) == (None, rest)
+
+
+def test_part_by_part_a_byte_that_moves_nothing_is_kept():
+    connection = server()
+    assert connection.receive_part(NEXT[:1]) == (None, b"")
+    assert connection.receive_part(NEXT[1:5]) == (None, b"")
+    assert (connection.state, connection.buffered) == ("JSONHEADER", 5)
+    connection.feed_eof()
+    event, _ = connection.receive_part(b"")
+    assert kinds([event]) == ["EndOfInput"]
+
+
+@pytest.mark.parametrize("fields", [{"connection": "keep-alive"}, {}, {"connection": "close"}])
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_request_that_was_taken_whole_is_accounted_for_as_one_that_was_read(fields: dict, drained: bool):
+    data = request({"action": "echo"}, **fields)
+    by_event, whole = server(), server()
+    for connection in (by_event, whole):
+        assert connection.needs_input
+        if drained:
+            connection.start_drain(unread=len(data))
+    (_, event) = by_event.receive_data(data)
+    whole.take_whole(event.header, len(data))
+    assert summary(whole) == summary(by_event)
+    assert whole.all_begun_read == by_event.all_begun_read
+    assert whole.needs_input == by_event.needs_input == (whole.state == "PROTOHEADER")
+
+
+def test_a_large_content_is_filled_when_all_of_it_has_come():
+    connection = server()
+    data = message(bytes(DIRECT_CONTENT), "x/y", encoding="binary", connection="keep-alive")
+    event, rest = connection.receive_part(data[:-1])
+    assert (kinds([event]), connection.content_filled) == (["HeaderReceived"], False)
+    assert connection.receive_part(rest) == (None, b"")
+    assert not connection.content_filled
+    space = connection.content_space()
+    assert space is not None
+    space[:1] = data[-1:]
+    space.release()
+    connection.content_received(1)
+    assert connection.content_filled
+    event, _ = connection.receive_part(b"")
+    assert kinds([event]) == ["Request"]
+    assert not connection.content_filled
 
 
 # --- large contents ---------------------------------------------------------------------------------------
