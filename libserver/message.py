@@ -234,8 +234,10 @@ class Message:
         if (
             batch.waiting
             or batch.deferred
+            or batch.unsent
             or len(data) >= LIGHT
-            or (loop.ready > 1 and (self.connection is None or server.slowness.looked > loop.now + TURN))
+            or (loop.ready > 1 and self.connection is None)
+            or server.slowness.looked > loop.now + TURN
         ):
             batch.add(self, data)
         else:  # nobody came before it, and nobody else's request could be answered in one step with its own
@@ -275,6 +277,8 @@ class Message:
         if connection is None:
             if taken == len(data):
                 return replies, size
+        elif self.state is CLOSED:
+            return [], 0
         elif connection.state is FINISHED:
             self._set_close_reason(CloseReason.SERVED)
             advance(self, LIFECYCLE, COUPLED[FINISHED])
@@ -338,6 +342,8 @@ class Message:
         `replies`, of `size` bytes, are still to be sent. `its_turn`: it has waited for this while others were served.
         """
         batch = self.server.batch
+        if batch.waiting or batch.deferred:
+            data = batch.take(self) + data  # whoever has it served on, what it has sent comes before what it sends
         pending = self._pending
         if pending is not None:
             if pending.unserved:
@@ -465,6 +471,8 @@ class Message:
     def _couple(self, before: str) -> None:
         """What RECEIVE has come to since it was in the state `before` is LIFECYCLE's business, too."""
         connection = self.connection
+        if self.state is CLOSED:
+            return  # by its own handler
         if connection is not None and connection.state is not before and connection.state in COUPLED:
             if connection.state is FINISHED:
                 self._set_close_reason(CloseReason.SERVED)
@@ -805,6 +813,8 @@ class Message:
     def _give_up_if_last(self) -> None:
         """After the reply that said `close`, as the last, nothing is read, not even to be refused."""
         connection = self.connection
+        if self.state is CLOSED:
+            return  # by its own handler
         if connection is not None and connection.all_begun_read and not connection.in_flight:
             self._give_up()
 
@@ -906,7 +916,7 @@ class Message:
     @property
     def _silent(self) -> bool:
         """Not a byte has come."""
-        busy = self.mid_message or self.in_flight or self.state is not OPEN
+        busy = self.mid_message or self.in_flight or self.state is not OPEN or self in self.server.batch
         return not (busy or int(self.requests) or (self._pending is not None and self._pending.held is not None))
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -65,7 +65,8 @@ WITHIN = 0.005
 class RequestBatch:
     """What was read of a server's connections and is not yet answered.
 
-    `waiting` and `deferred` are to be read only: who waits for this turn's answers, and who for its end.
+    `waiting`, `deferred` and `unsent` are to be read only: who waits for this turn's answers, who for its end, and
+    which replies an interrupt has kept from being sent.
     """
 
     __slots__ = (
@@ -77,18 +78,18 @@ class RequestBatch:
         "_large",
         "_later",
         "_loop",
-        "_replies",
         "_server",
         "_size",
         "_unwatched",
         "deferred",
+        "unsent",
         "waiting",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.waiting: dict[Message, bytes] = {}  # what was read of each
-        self._replies: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
+        self.unsent: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
         self._size = 0  # bytes of those of what waits that are no small request
         self._heavy = False  # one of them is heavy
         self._unwatched: list[Message] = []  # of those the ones that the loop is yet to watch
@@ -111,7 +112,7 @@ class RequestBatch:
 
     def __bool__(self) -> bool:
         """Does anybody wait? Who reads on then may be one of them: what it sent before comes first."""
-        return bool(self.waiting or self.deferred)
+        return bool(self.waiting or self.deferred or self.unsent)
 
     # --- whose turn is it? ---------------------------------------------------------------
 
@@ -165,7 +166,7 @@ class RequestBatch:
         later = self._later
         self._end_comes = False
         try:
-            if self.waiting or self._replies:
+            if self.waiting or self.unsent or self._unwatched:
                 self._answer(self._time_to_answer())
             until = self._time_to_answer()
             left = len(later)
@@ -182,8 +183,9 @@ class RequestBatch:
                 self._wait_for_the_end()
 
     def _go_on(self, message: Message, data: bytes | None) -> None:
-        if message.transport.closed:
-            return  # lost meanwhile, and about to be told so
+        if message.transport.closed:  # lost meanwhile, and about to be told so
+            message.pending.unserved += data or b""  # it was not silent
+            return
         if data is None:
             self._server.guard(message, message.serve_on)
         else:
@@ -206,15 +208,16 @@ class RequestBatch:
             self._size += size
             if size >= HEAVY:
                 self._heavy = True
-        if waiting.setdefault(message, data) is not data:
+        if message in waiting:
             message.serve_later(self.take(message) + data)
             return
+        waiting[message] = data
         if message.connection is not None:
             self._server.receive_timeouts.hold(message)  # what it sent has come, and timers run before it is served
         count = len(waiting)
         # No look at the clock between: sixty-four reads take less than `WITHIN`.
         if count == 1:
-            if not self.deferred and self._loop.ready <= 1:  # alone
+            if not (self.deferred or self.unsent) and self._loop.ready <= 1 and not self._is_over():  # alone
                 self._answer(self._time_to_answer())
                 return
             self._due = self._clock() + WITHIN
@@ -239,7 +242,7 @@ class RequestBatch:
     def forget(self) -> None:
         """All connections are cut: nobody waits for an answer."""
         self.waiting.clear()
-        self._replies.clear()
+        self.unsent.clear()
         self._later.clear()
         self._unwatched.clear()
 
@@ -282,7 +285,7 @@ class RequestBatch:
             self._answering = False
             self._size = 0
             self._heavy = False
-            if waiting or self._replies:  # interrupted, or out of time
+            if waiting or self.unsent:  # interrupted, or out of time
                 self._wait_for_the_end()
             if self._unwatched:
                 self._watch()
@@ -338,7 +341,7 @@ class RequestBatch:
         heads, contents, tails = (replies[part : answered * PARTS : PARTS] for part in range(PARTS))
         for message in those:
             message.requests += 1
-        self._replies += zip(those, zip(heads, contents, tails, strict=True), map(len, contents), strict=True)
+        self.unsent += zip(those, zip(heads, contents, tails, strict=True), map(len, contents), strict=True)
         if answered == len(self.waiting):
             self.waiting.clear()
         else:
@@ -348,12 +351,15 @@ class RequestBatch:
     def _answer_first(self) -> None:
         """Answer the first of those that wait, whatever it asks."""
         message = next(iter(self.waiting))
+        if message.transport.closed:
+            message.pending.unserved += self.take(message)  # lost meanwhile, and about to be told so
+            return
         try:
             replies, size = message.serve(self.take(message))
         except BaseException as error:
             self._charge(message, error)
         else:
-            self._replies.append((message, replies, size))
+            self.unsent.append((message, replies, size))
 
     def _charge(self, message: Message, error: BaseException) -> None:
         """It was met on this one. Raises it again if it is an interrupt."""
@@ -369,7 +375,7 @@ class RequestBatch:
         message.abort(CloseReason.INTERNAL_ERROR)
 
     def _send(self) -> None:
-        replies = self._replies
+        replies = self.unsent
         begun = 0
         try:
             for message, parts, size in replies:

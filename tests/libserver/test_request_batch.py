@@ -50,8 +50,8 @@ def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     send = RequestBatch._send
 
     def noted(batch: RequestBatch) -> None:
-        if batch._replies:
-            seen.append(len(batch._replies))
+        if batch.unsent:
+            seen.append(len(batch.unsent))
         send(batch)
 
     monkeypatch.setattr(RequestBatch, "_send", noted)
