@@ -6,9 +6,9 @@ each reply wakes its client, which finds one, sleeps again, and is woken by the 
 expense, since the waking is done inside our send. So all input waits here until everybody has been read:
 
     Message.data_received -> add
-    the turn's last part  -> flush:  Dispatcher.serve_each  of all that are one common request, in one step
-                                     Message.serve          of what else came, one after the other
-                                     Message.write          the replies, right after each other
+    the turn's last part  -> _answer:  Dispatcher.serve_each  of all that are one common request, in one step
+                                       Message.serve          of what else came, one after the other
+                                       Message.write          the replies, right after each other
 
 What comes while nobody waits is served at once if nobody else is ready, or if the connection is not at rest, so that it
 could not be part of that one step; but once the turn has had its time, it waits too.
@@ -54,7 +54,7 @@ __all__ = ["RequestBatch"]
 
 #: Connections. The first of a thousand would wait for the last; more than so many together brought nothing.
 BATCH = 64
-#: Bytes: half of what a core's second cache holds.
+#: Bytes of what is no small request: 64 reads of sixteen small requests each are a third of it.
 BYTES = 512 * 1024
 #: Bytes of one read from which on it is no part of the joint step: what it asks may take as long as all others.
 HEAVY = 8 * 1024
@@ -109,10 +109,6 @@ class RequestBatch:
     def __contains__(self, message: Message) -> bool:
         """Was something of it read that is not answered, or has it yet to be read on?"""
         return message in self.waiting or message in self._later
-
-    def __bool__(self) -> bool:
-        """Does anybody wait? Who reads on then may be one of them: what it sent before comes first."""
-        return bool(self.waiting or self.deferred or self.unsent)
 
     # --- whose turn is it? ---------------------------------------------------------------
 

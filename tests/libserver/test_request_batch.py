@@ -13,7 +13,7 @@ import pytest
 
 from eventloop import Transport
 from eventloop.transport import RECV_SIZE
-from libserver import Actions, CloseReason, Message
+from libserver import Actions, CloseReason, Message, request_batch
 from libserver.dispatcher import PARTS, Dispatcher
 from libserver.request_batch import BATCH, WITHIN, RequestBatch
 from protocol import Codec, Limits
@@ -98,6 +98,18 @@ def turn(home: Turned) -> None:
 
 def results(peer: Peer, count: int) -> list[Any]:
     return [reply.result for reply in peer.replies(count)]
+
+
+def test_no_more_bytes_than_a_batch_may_have_wait_for_each_other(
+    home: Turned, sends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_batch, "BYTES", 4000)
+    peers = at_rest(home, 4)
+    bring(home, {peer: keep("echo", "x" * 1500) for peer in peers})
+    turn(home)
+    assert sends == [3, 1]
+    for peer in peers:
+        assert peer.reply().result == "x" * 1500
 
 
 def test_the_replies_of_one_turn_leave_when_all_have_been_read(home: Turned, sends: list[int]) -> None:
