@@ -12,8 +12,8 @@ turn its levels (bytes buffered and queued, requests in flight, timers) are note
 
 Rules:
 
-* Off, there is nothing: no recorder, no wrapper, no call. With an observer requests are read
-  event by event, so that every transition is really taken (docs/look-up/trace-format.md says what it costs).
+* Off, there is nothing: no recorder, no wrapper, no call. With an observer requests are
+  served one at a time, so that every transition is really taken (docs/look-up/trace-format.md says what it costs).
 * The connection goes first. Whatever fails here, a full disk or a mistake of ours, ends the
   recording, once, with a word to `failed`, and never reaches the connection.
 * Of each system call at most `max_bytes` bytes are kept; the true count always is.

@@ -118,7 +118,7 @@ class World:
     # --- what its programs ask of it ---------------------------------------------------------
 
     def observer_for(self, name: str, chance: float = 0.5) -> Observer | None:
-        """Some are observed and walk through every row; the others take the fast step."""
+        """Some are observed and take every row one by one; the others many requests in a step."""
         return Watcher(self, name) if self.random.random() < chance else None
 
     def address(self, listener: int) -> tuple[str, int]:

@@ -33,7 +33,7 @@ OpenHouse = Callable[..., Turned]
 def house(request: pytest.FixtureRequest) -> Iterator[OpenHouse]:
     """`house(actions, **limits)` opens a server to be turned by hand.
 
-    With an observer attached the batch path is not used; what a peer sees must not differ.
+    With an observer requests are served one at a time; what a peer sees must not differ.
     """
     observer: dict[str, Any] = {}
     if request.param == "walk":

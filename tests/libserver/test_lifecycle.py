@@ -235,7 +235,7 @@ def second_signal_while_lingering(home: Turned, d: Doors) -> None:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> set[Pair]:
-    """The rows of LIFECYCLE that are taken, also where the batch serves (an observer would switch it off)."""
+    """The rows of LIFECYCLE that are taken where nobody watches."""
     pairs: set[Pair] = set()
     original = libserver.message.advance
 

@@ -1,7 +1,7 @@
 """Does one connection keep the wire's promises, whatever its peer does?
 
-Every test runs twice: answered in batches, and walked event by event (an observer switches the
-batch off). What goes in and comes out are bytes of a real socket.
+Every test runs twice: many requests at once, and one at a time (as an observer has it). What goes in and comes out are
+bytes of a real socket.
 """
 
 from __future__ import annotations
