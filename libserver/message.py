@@ -236,13 +236,15 @@ class Message:
             or batch.deferred
             or batch.unsent
             or len(data) >= LIGHT
-            or (loop.ready > 1 and self.connection is None)
-            or server.slowness.looked > loop.now + TURN
+            # At rest and alone in this turn, it is the first to be served. New ones may come after each other.
+            or (loop.ready > 1 if self.connection is None else server.slowness.looked > loop.now + TURN)
         ):
             batch.add(self, data)
         else:  # nobody came before it, and nobody else's request could be answered in one step with its own
             replies, size = self.serve(data)
-            if replies:
+            if size < JOIN_BELOW and replies:  # what `write` would do, without the call
+                self.transport.write(b"".join(replies))
+            else:
                 self.write(replies, size)
 
     def buffer_filled(self) -> None:
