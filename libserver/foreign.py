@@ -9,7 +9,7 @@ from protocol.foreign import BARE_JSON, HTTP_REPLY, HTTP_REQUEST, PROXY, TEXT, T
 
 __all__ = ["advice_for"]
 
-_NO_HTTP = "this listener speaks messages (docs/wire.md), no HTTP: check the port, or write a client for messages"
+_NO_HTTP = "this listener speaks messages (docs/look-up/wire.md), not HTTP: check the port, or write a client"
 
 _ADVICE = {
     HTTP_REQUEST: _NO_HTTP,
@@ -17,10 +17,10 @@ _ADVICE = {
     TLS: "there is no listener for TLS: let a proxy in front end it, or connect without",
     PROXY: "there is no listener for it: switch it off where it is sent (HAProxy: send-proxy, nginx: proxy_protocol)",
     TEXT: "what echoes raw bytes is --listen echo://HOST:PORT",
-    BARE_JSON: "a message has a prefix and a header in front of its content (docs/wire.md)",
+    BARE_JSON: "a message has a prefix and a header in front of its content (docs/look-up/wire.md)",
 }
 
 
 def advice_for(looks_like: str) -> str:
     """What to do, in a few words."""
-    return _ADVICE.get(looks_like, "this listener speaks messages (docs/wire.md): check the port")
+    return _ADVICE.get(looks_like, "this listener speaks messages (docs/look-up/wire.md): check the port")

@@ -433,10 +433,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(there), f"{page_name(page)}: {target}"
 
 
-#: What has moved, and a path that code names: `libserver` and `suites/simulation` may not change just now.
-MOVED = {ROOT / "docs" / "wire.md": LOOK_UP, ROOT / "docs" / "simulation.md": ROOT / "docs" / "understand"}
-
-
 def links_of(page: Path) -> set[Path]:
     """The files that a page links to."""
     found = re.findall(r"\]\(([^)#\s]+)", prose(page))
@@ -450,13 +446,7 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         page = to_read.pop()
         reached.add(page)
         to_read |= {link for link in links_of(page) if link.suffix == ".md"} - reached
-    assert [page_name(page) for page in PAGES if page not in reached and page not in MOVED] == []
-
-
-@pytest.mark.parametrize(("page", "shelf"), MOVED.items(), ids=str)
-def test_a_page_that_moved_leads_to_its_new_place_and_says_nothing_else(page: Path, shelf: Path) -> None:
-    assert links_of(page) == {shelf / page.name}
-    assert len(page.read_text(encoding="utf-8").split()) < 20
+    assert [page_name(page) for page in PAGES if page not in reached] == []
 
 
 def mentions() -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@
     python -m suites.simulation --shrink 17               what one that fails really needs
     python -m suites.simulation --replay 17 --bug mask-0  with a bug put in, to see what catching looks like
 
-Ctrl-C ends it with what it has. Standard library only. docs/simulation.md.
+Ctrl-C ends it with what it has. Standard library only. docs/understand/simulation.md.
 """
 
 from __future__ import annotations

@@ -67,4 +67,4 @@ def test_a_broken_header_is_no_other_protocol() -> None:
 
 
 def test_what_nobody_knows_gets_advice_too() -> None:
-    assert advice_for("a riddle") == "this listener speaks messages (docs/wire.md): check the port"
+    assert advice_for("a riddle") == "this listener speaks messages (docs/look-up/wire.md): check the port"

@@ -1,6 +1,6 @@
 """Connections: when they are opened, replaced, and where from."""
 
-import time
+import select
 
 import pytest
 
@@ -79,23 +79,32 @@ def test_think_time_passes_between_a_reply_and_the_next_request():
     assert outcome.accounting.ok == 40
 
 
-def impatient(peer):
-    """Closes what is silent for a moment before its first request, as a header timeout does."""
-    peer.sock.settimeout(0.8)
-    request = peer.request()
-    peer.sock.settimeout(None)
-    while True:
-        peer.reply(peer.right(request))
-        request = peer.request()
+def impatient(patience):
+    """Closes who is silent while so many that came later have spoken: a header timeout, and no clock."""
+    spoken = set()
+
+    def behave(peer):
+        while not has_come(peer.sock, 0.02):
+            overtaken = sum(number > peer.number for number in [*spoken]) >= patience
+            if overtaken and not has_come(peer.sock, 0):
+                return
+        while True:
+            request = peer.request()
+            spoken.add(peer.number)
+            peer.reply(peer.right(request))
+
+    return behave
+
+
+def has_come(sock, seconds):
+    return bool(select.select([sock], [], [], seconds)[0])
 
 
 @pytest.mark.parametrize("rate", [None, 200.0])
 def test_connections_that_take_long_to_open_speak_as_they_open(monkeypatch, rate):
     monkeypatch.setattr("multiconn.loadtest.engine.runner.SPEAK_FROM", 0.1)
-    with ScriptedServer(impatient) as server:
-        began = time.monotonic()
-        outcome = run(server.target, requests=30, connections=15, connect_rate=15.0, rate=rate)
-        assert time.monotonic() - began > 0.8  # longer than the server's patience
+    with ScriptedServer(impatient(3)) as server:
+        outcome = run(server.target, requests=30, connections=15, connect_rate=30.0, rate=rate)
     assert outcome.warmup.sent == 14  # with the last one the load begins
     assert occurred(outcome) == {}
     assert outcome.connections.opened == 15
