@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from libserver import dispatcher, message
+from libserver import dispatcher, message, request_batch
 from libserver.reasons import CloseReason
 from libserver.replies import encode
 from protocol import Frame, connection, content, frames
@@ -42,6 +42,7 @@ def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -
         write(self, change(self, whole), last=last)
 
     message.Message.write = changed  # type: ignore[method-assign]
+    message.JOIN_BELOW = request_batch.JOIN_BELOW = 0  # small replies don't go around it
 
 
 def claim_length(length: Callable[[bytes], int]) -> None:
