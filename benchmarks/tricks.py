@@ -99,6 +99,8 @@ def _each_reply_alone(patch: Patch) -> None:
         write(self, reply, last=last)
 
     patch(Message, "write", write_each)
+    for module in (libserver.message, libserver.request_batch):
+        patch(module, "JOIN_BELOW", 0)  # small replies don't go around it
 
 
 def _without_header_cache(patch: Patch) -> None:
@@ -228,7 +230,8 @@ def _receive_all_alike(patch: Patch) -> None:
 
 
 def _join_always(patch: Patch) -> None:
-    patch(libserver.message, "JOIN_BELOW", sys.maxsize)
+    for module in (libserver.message, libserver.request_batch):
+        patch(module, "JOIN_BELOW", sys.maxsize)
 
 
 def _leave_malloc_alone(patch: Patch) -> None:

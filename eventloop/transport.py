@@ -70,6 +70,7 @@ _ABOVE_HIGH = 256  # the protocol was told to pause writing
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
 _NOT_WRITABLE = _CLOSED | _EOF_WANTED | _CLOSE_WANTED
+_WITHOUT_ROOM = _CLOSED | _ABOVE_HIGH
 
 
 def close_socket(sock: Any) -> None:
@@ -258,6 +259,11 @@ class Transport:
     def above_high(self) -> bool:
         """More is kept than the high-water mark, and it has not drained to the low one."""
         return bool(self._facts & _ABOVE_HIGH)
+
+    @property
+    def has_room(self) -> bool:
+        """Not closed, and not `above_high`: what is written next is not kept beyond reason."""
+        return not self._facts & _WITHOUT_ROOM
 
     @property
     def closed(self) -> bool:

@@ -230,7 +230,7 @@ class Message:
         if not self.connection.persistent:
             self._send_first()
         else:
-            while self._queue and not (self.transport.above_high or self.transport.closed) and self.state is OPEN:
+            while self._queue and self.transport.has_room and self.state is OPEN:
                 self._send_batch()
         self._time_reply()
 

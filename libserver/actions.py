@@ -252,10 +252,12 @@ class Actions:
 
     def of(self, asked: object) -> Action | None:
         """The handler that is given this, a JSON value or the header of bytes; None if there is none."""
+        if isinstance(asked, dict):
+            name = asked.get("action")
+            return self._json.get(name) if isinstance(name, str) else None
         if isinstance(asked, Header):
             return self._binary.get(asked.content_type) or self._binary.get(ANY_TYPE)
-        name = asked.get("action") if isinstance(asked, dict) else None
-        return self._json.get(name) if isinstance(name, str) else None
+        return None
 
     def refusal(self, content: Any) -> ProtocolError:
         """Why no handler answers this JSON value."""

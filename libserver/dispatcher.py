@@ -63,6 +63,9 @@ __all__ = ["PARTS", "Asker", "Dispatcher", "check_deadline", "outlived"]
 #: content is bad would have the rest of its read cut and read again for each of them.
 TOGETHER = 32
 
+#: In place of the value of a content that is not decoded yet, or could not be.
+UNREAD = object()
+
 #: A reply's parts: its head, what it says, and what stands behind that. Joined they are the reply.
 PARTS = 3
 
@@ -154,7 +157,7 @@ class Dispatcher:
             start = at + 2 + (data[at] << 8 | data[at + 1])
             framed = data[at:start]
             length, id = common.get(framed), b""
-            is_odd = False
+            is_odd, value = False, UNREAD
             if length is None:
                 if start > available or start - at - 2 > codec.limits.max_header:
                     break
@@ -186,7 +189,9 @@ class Dispatcher:
                     start = at + 2 + (data[at] << 8 | data[at + 1])
                     framed = data[at:start]
                 header = codec.headers.get(framed)
-            end = self._serve_odd(asker, data, at, start, header, is_clear, replies)
+                if answered < len(values):
+                    value = values[answered]
+            end = self._serve_odd(asker, data, at, start, header, value, is_clear, replies)
             if not end:
                 break
             at = end
@@ -208,14 +213,15 @@ class Dispatcher:
         at: int,
         start: int,
         header: Header | None,
+        value: object,
         is_clear: bool,
         replies: list[BytesLike],
     ) -> int:
         """Answer the one request at `at`, with its content at `start`, whatever it asks. Where it ends; 0: left alone.
 
         That is: it is not whole, it is broken, it is too large, it begins behind the last, or it is the last and has
-        more behind it. `header` is what its header says, if it was seen before; `is_clear`: nothing is owed, and no
-        observer watches.
+        more behind it. `header` is what its header says, if it was seen before, and `value` its content, if it was
+        decoded; `is_clear`: nothing is owed, and no observer watches.
         """
         codec = self._codec
         if header is None:
@@ -234,18 +240,19 @@ class Dispatcher:
         if (is_last and end != available) or (connection is not None and connection.all_begun_read):
             return 0
         content = data[start:end]
-        if is_clear and header.is_common and header.decode is None:
+        if is_clear and header.is_common and header.decode is None and value is UNREAD:
             # The first of a connection, mostly: nothing but its place is odd.
             try:
-                value = decode_text(content.decode())
-                function = self._actions.plain[value["action"]]
+                read: Any = decode_text(content.decode())
+                value = read
+                function = self._actions.plain[read["action"]]
             except (ValueError, RecursionError, TypeError, KeyError):
                 pass  # there is more to it
             else:
                 try:
-                    reply = encode_result(function(value))
+                    reply = encode_result(function(read))
                 except BaseException as error:  # sys.exit() in a handler must not end the server
-                    reply = encode_error(asker.failure(error, value))
+                    reply = encode_error(asker.failure(error, read))
                 if connection is None and not is_last:
                     replies += (codec.json_reply_header(len(reply), header.id), reply, b"")
                 else:
@@ -274,14 +281,15 @@ class Dispatcher:
             connection = asker.own_connection()
         if connection is not None:
             connection.take_whole(header, end - at)
-        replies += (*self._respond_to_content(asker, header, content, end != available), b"")
+        replies += (*self._respond_to_content(asker, header, content, value, end != available), b"")
         return end
 
-    def _respond_to_content(self, asker: Asker, header: Header, content: bytes, more: bool) -> Frame:
+    def _respond_to_content(self, asker: Asker, header: Header, content: bytes, value: object, more: bool) -> Frame:
         """The reply to one that is bytes, has a deadline, wants a session or a thread, or is wrong."""
         deadline = None if header.deadline_ms is None else self._clock() + header.deadline_ms / 1000
-        value: object = content
-        if header.is_json:
+        if not header.is_json:
+            value = content
+        elif value is UNREAD:
             try:
                 value = decode_json(content, header.content_encoding)
             except AnswerableError as error:
@@ -430,7 +438,8 @@ class Dispatcher:
         try:
             action = self._actions.of(value)
             if action is None:
-                raise self._actions.refusal(value)
+                # Not raised: that would be half of what it costs.
+                return encode_error(asker.failure(self._actions.refusal(value), value))
             if action.blocking:
                 return None
             return encode_result(action.call(value, asker.session))

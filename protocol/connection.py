@@ -199,6 +199,11 @@ class Connection:
             begun = self._buffer
             event = parse(self)
             if event is not None:
+                if self._content is not None and at < len(data):  # a large one: once more is copied what it takes alone
+                    with memoryview(data) as view:
+                        taken = len(view) - at - len(self._fill(view[at:]))
+                    self._pass_fence(taken)
+                    at += taken
                 rest = data[at:]
                 if rest and isinstance(event, Failed) and begun is not None:
                     event.error.looks_like = looks_like(bytes(begun[:SAMPLE]) + rest[:SAMPLE])

@@ -47,7 +47,7 @@ Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 
 # --- encodings -----------------------------------------------------------------------
 
-_decode_utf_8: Decode = codecs.lookup(JSON_ENCODING).decode
+decode_utf_8: Decode = codecs.lookup(JSON_ENCODING).decode
 
 
 def text_codec(name: object) -> Decode:
@@ -56,7 +56,7 @@ def text_codec(name: object) -> Decode:
     Raises `UnsupportedEncoding` for what names none (see `protocol.encodings`).
     """
     if name == JSON_ENCODING:
-        return _decode_utf_8
+        return decode_utf_8
     from .encodings import other_codec  # a client hardly ever meets one; a server's `Codec` has it ready
 
     return other_codec(name)

@@ -28,6 +28,7 @@ from .content import (
     RESULT_HEAD,
     RESULT_TAIL,
     Decode,
+    decode_utf_8,
     quote,
     refuse_constant,
     text_codec,
@@ -108,10 +109,13 @@ class Header:
         self.decode: Decode | None = None
         if self.is_json and content_encoding != JSON_ENCODING:
             try:
-                self.decode = text_codec(content_encoding)
+                decode = text_codec(content_encoding)
             except UnsupportedEncoding:
                 self.is_unreadable = self.is_plain
                 self.is_plain = False
+            else:
+                if decode is not decode_utf_8:  # else: another spelling of it
+                    self.decode = decode
         self.is_common = self.is_plain and self.is_json
 
     def __repr__(self) -> str:

@@ -121,6 +121,10 @@ class StreamTransport(asyncio.Protocol):
     def queued(self) -> int:
         return self.stream.get_write_buffer_size() if self.above_high else 0
 
+    @property
+    def has_room(self) -> bool:
+        return not (self.above_high or self.closed)
+
     def write(self, data: Any, last: bool = False) -> None:
         """`last`: asyncio can't be told that the end follows, so it leaves alone."""
         if not self._ending:

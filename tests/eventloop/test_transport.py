@@ -548,6 +548,7 @@ def test_pausing_is_told_once_above_high_and_resuming_once_at_low(alone: Alone) 
     alone.transport.writelines([b"x"])
     assert alone.protocol.heard == ["pause"]
     assert alone.transport.above_high
+    assert not alone.transport.has_room
     alone.sock.script("sendmsg", 62, 1)
     alone.turn()
     assert alone.transport.queued == 41
@@ -556,8 +557,11 @@ def test_pausing_is_told_once_above_high_and_resuming_once_at_low(alone: Alone) 
     assert alone.transport.queued == 40  # drained is at the low mark, not at zero
     assert alone.protocol.heard == ["pause", ("flushed", 41), "resume", ("flushed", 40)]
     assert not alone.transport.above_high
+    assert alone.transport.has_room
     alone.turn()
     assert alone.protocol.heard[4:] == [("flushed", 0)]
+    alone.transport.abort()
+    assert not alone.transport.has_room
 
 
 def test_after_resuming_it_can_be_paused_again(alone: Alone) -> None:

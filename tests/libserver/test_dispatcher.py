@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from libserver import dispatcher
 from libserver.actions import Actions
 from libserver.dispatcher import PARTS, TOGETHER
 from protocol import SERVER, Codec, Frame, Header, Limits, content
@@ -444,6 +445,21 @@ def test_a_cached_header_above_the_limit_is_left_each_time():
     for _ in range(3):
         assert batch.serve(data) == (0, [], 0)
     assert batch.serve(message(b"x" * 10, "binary/echo", **KEPT))[2] == 10
+
+
+@pytest.mark.parametrize("action", ["slow", "nobody's", "echo"])
+@pytest.mark.parametrize("before", [[], [request({"action": "echo", "value": 1}, **KEPT)]], ids=["first", "second"])
+def test_a_content_is_decoded_once_whoever_answers_it(monkeypatch, action, before):
+    endpoint = Endpoint()
+    for data in before:
+        endpoint.dispatcher.serve(endpoint, data, 9, 9**9)
+        endpoint.rest()
+    decoded = []
+    for name in ("decode_text", "decode_json"):
+        whole = getattr(dispatcher, name)
+        monkeypatch.setattr(dispatcher, name, lambda *given, whole=whole: decoded.append(given[0]) or whole(*given))
+    endpoint.dispatcher.serve(endpoint, request({"action": action, "value": 2}, **KEPT), 9, 9**9)
+    assert len(decoded) == 1
 
 
 # --- contents that are read together -------------------------------------------------------------

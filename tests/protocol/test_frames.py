@@ -355,6 +355,21 @@ def test_a_header_seen_before_is_not_parsed_again():
     assert codec.header(header(5)) is codec.header(header(5))
 
 
+@pytest.mark.parametrize("spelling", ["UTF-8", "utf8", "U8", "cp65001"])
+def test_another_spelling_of_utf_8_is_read_as_utf_8_is(spelling):
+    codec = Codec(SERVER)
+    framed_header = header(5, encoding=spelling)
+    assert codec.header(framed_header).decode is None
+    assert codec.common[framed_header] == 5
+
+
+@pytest.mark.parametrize("other", ["utf-8-sig", "ascii", "utf-16"])
+def test_what_is_nearly_utf_8_has_a_decoder_of_its_own(other):
+    codec = Codec(SERVER)
+    assert codec.header(header(5, encoding=other)).decode is not None
+    assert codec.common == {}
+
+
 def test_the_header_cache_is_bounded_in_entries():
     codec = Codec(SERVER)
     for i in range(CACHED_HEADERS * 3):
