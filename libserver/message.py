@@ -257,9 +257,9 @@ class Message:
             self._time_input(0)
             return
         batch = self.server.batch
-        if batch.waiting or batch.deferred or batch.unsent or connection.undecoded or batch.spent:
+        if connection.undecoded or batch.spent:
             batch.add(self, b"")
-        else:  # it need not be decoded, and leaves sooner from the processor's cache than from memory
+        else:  # nobody decodes it, and it leaves sooner from the processor's cache than from memory
             self._serve(b"", [], 0)
 
     def eof_received(self) -> None:
