@@ -143,9 +143,9 @@ class WaterMarks(NamedTuple):
 class ByteSink(Protocol):
     """Where large contents are received straight into."""
 
-    def content_space(self) -> memoryview | None: ...
+    def get_buffer(self) -> memoryview | None: ...
 
-    def content_received(self, count: int) -> None: ...
+    def buffer_updated(self, count: int) -> None: ...
 
 
 class StreamProtocol(Protocol):
@@ -304,7 +304,7 @@ class Transport:
             self.protocol.data_received(data)
 
     def _receive_into(self, sink: ByteSink) -> None:
-        space = sink.content_space()
+        space = sink.get_buffer()
         if not space:  # nor into no room at all: recv_into would say 0, which reads as EOF
             self.read_into(None)
             self.on_readable()
@@ -321,7 +321,7 @@ class Transport:
         if not count:
             self._end_of_input()
             return
-        sink.content_received(count)
+        sink.buffer_updated(count)
         self.protocol.buffer_filled()
 
     def _end_of_input(self) -> None:

@@ -80,7 +80,7 @@ from .dispatcher import PARTS, check_deadline, outlived
 from .limits import LIGHT, MAX_IN_FLIGHT, TURN
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
-from .replies import Owed, Replies, encode
+from .replies import PendingReply, ReplyQueue, encode
 from .session import Session
 from .slowness import SLOW
 
@@ -119,7 +119,7 @@ class ActiveState:
 
     def __init__(self, requests: int = 0) -> None:
         self.requests = requests
-        self.replies = Replies()  # owed
+        self.replies = ReplyQueue()
         self.held: Request | None = None  # a request for which the pool has no room yet
         self.unserved = b""  # what has come behind that, or while it was not its turn
         self.deadline: float | None = None  # of the message being read
@@ -609,17 +609,17 @@ class Message:
                 pending.requests -= 1  # whoever has called counts it, and so it is counted again when it is run
                 return b"", b""
             return self._turn_away(event)
-        owed = Owed(event.header, deadline)
+        reply = PendingReply(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
         call = partial(_call_in_time, clock, deadline, action.function, *arguments)
         try:
-            pool.submit(call, self._handler_returned, action, owed)
+            pool.submit(call, self._handler_returned, action, reply)
         except NoThread as error:
             text = "%s is not run: %s (ulimit -u, or the pids limit of its cgroup)"
             self.server.notices.tell("no-thread", text, action, error, facts=self.facts)
             raise ActionError("overloaded", "the server has no thread for this just now; try again later") from None
-        pending.replies.owe(owed)
+        pending.replies.append(reply)
         return b"", b""
 
     def _turn_away(self, event: Request) -> Frame:
@@ -643,16 +643,16 @@ class Message:
             else:
                 self.server.unwatched_timer.start(self)
 
-    def _handler_returned(self, action: Action, owed: Owed, result: object, error: Exception | None) -> None:
+    def _handler_returned(self, action: Action, reply: PendingReply, result: object, error: Exception | None) -> None:
         self.server.handler_returned()
         if self.state is CLOSED:
             return
         self.last_active = self.server.loop.coarse_now
         if error is None:
-            error = outlived(self.server.loop.clock, owed.deadline)
+            error = outlived(self.server.loop.clock, reply.deadline)
         if error is not None:
             result = self.failure(error, action)
-        self.pending.replies.settle(owed, result, partial(self.failure, asked=action))
+        self.pending.replies.settle(reply, result, partial(self.failure, asked=action))
         self._serve(b"", [], 0)
 
     # --- replies out -----------------------------------------------------------------------
@@ -668,19 +668,19 @@ class Message:
             if connection is not None and connection.closing:
                 self._end_with(1, more)
             return encode(connection, self.server.codec, header, outcome, failure)
-        owed = Owed(header)
-        pending.replies.owe(owed)
-        pending.replies.settle(owed, outcome, failure)
+        reply = PendingReply(header)
+        pending.replies.append(reply)
+        pending.replies.settle(reply, outcome, failure)
         return b"", b""
 
-    def _release(self, owed: Replies, more: bool) -> None:
-        """Send what is ready of what is owed, as far as the water mark lets it; `more`: something came behind it."""
+    def _release(self, queue: ReplyQueue, more: bool) -> None:
+        """Send what is ready of `queue`, as far as the water mark lets it; `more`: something came behind it."""
         connection = self.own_connection()
         high = self.server.limits.write_high
         while self.transport.has_room:
-            if owed and connection.winding_down and owed.size < high and owed.all_ready:
-                self._end_with(len(owed), more)
-            parts = owed.release(connection, high)
+            if queue and connection.winding_down and queue.size < high and queue.all_ready:
+                self._end_with(len(queue), more)
+            parts = queue.release(connection, high)
             if not parts:
                 break
             self._give_up_if_last()

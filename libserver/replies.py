@@ -1,9 +1,9 @@
 """How do replies leave in request order, when some are ready later than others?
 
-`Owed` is a reply that is not ready, or waits behind one that is not. A connection with none of
-them sends each reply as it is made; with one, everything after it queues up here. Contents, and errors, are
-encoded at once, so that it is known how much memory waits; headers only when a reply's turn has
-come, because whether it says `keep-alive` or `close` depends on those before it.
+A `PendingReply` is not ready, or waits behind one that is not. A connection with none of
+them sends each reply as it is made; with one, everything after it queues up in its `ReplyQueue`.
+Contents, and errors, are encoded at once, so that it is known how much memory waits; headers only
+when a reply's turn has come, because whether it says `keep-alive` or `close` depends on those before it.
 
 Not here: who makes the outcomes (`libserver.message`), the bytes (`protocol.connection`).
 """
@@ -18,12 +18,12 @@ from protocol.content import encode_error, encode_result
 
 from .binary_reply import BytesLike, binary_reply
 
-__all__ = ["Owed", "Replies", "encode"]
+__all__ = ["PendingReply", "ReplyQueue", "encode"]
 
 Failure = Callable[[BaseException], ProtocolError]
 
 
-class Owed:
+class PendingReply:
     """One reply to come. `content` is what it says once that is known, in the binary `content_type`
     (None: JSON), and `size` its length in bytes. No exception is kept: it would keep what led to it.
     """
@@ -61,51 +61,52 @@ class Owed:
         return connection.send_json(self.header, bytes(self.content))
 
 
-class Replies:
+class ReplyQueue:
     """The replies one connection owes, in request order; `size` is what is ready and waits, in bytes."""
 
-    __slots__ = ("_owed", "size")
+    __slots__ = ("_pending", "size")
 
     def __init__(self) -> None:
         #: made on first need: an empty deque holds 600 bytes, and most connections owe nothing when they end
-        self._owed: deque[Owed] | None = None
+        self._pending: deque[PendingReply] | None = None
         self.size = 0
 
     def __bool__(self) -> bool:
-        return bool(self._owed)
+        return bool(self._pending)
 
     def __len__(self) -> int:
-        return len(self._owed) if self._owed else 0
+        return len(self._pending) if self._pending else 0
 
     @property
     def all_ready(self) -> bool:
         """Nothing is waited for: all could leave."""
-        return all(owed.content is not None for owed in self._owed or ())
+        return all(reply.content is not None for reply in self._pending or ())
 
     @property
-    def oldest(self) -> Owed | None:
+    def oldest(self) -> PendingReply | None:
         """The next to leave."""
-        return self._owed[0] if self._owed else None
+        return self._pending[0] if self._pending else None
 
-    def owe(self, owed: Owed) -> None:
-        if self._owed is None:
-            self._owed = deque()
-        self._owed.append(owed)
+    def append(self, reply: PendingReply) -> None:
+        """It leaves behind all that are here."""
+        if self._pending is None:
+            self._pending = deque()
+        self._pending.append(reply)
 
-    def settle(self, owed: Owed, outcome: object, failure: Failure) -> None:
-        """An owed reply is known now."""
-        owed.settle(outcome, failure)
-        self.size += owed.size
+    def settle(self, reply: PendingReply, outcome: object, failure: Failure) -> None:
+        """What `reply` says is known now."""
+        reply.settle(outcome, failure)
+        self.size += reply.size
 
     def release(self, connection: Connection, most: int) -> list[BytesLike]:
         """Frame what is ready at the front; nothing more once that holds `most` bytes."""
         parts: list[BytesLike] = []
         room = most
-        while room > 0 and self._owed and self._owed[0].content is not None:
-            owed = self._owed.popleft()
-            self.size -= owed.size
-            room -= owed.size
-            parts += owed.frame(connection)
+        while room > 0 and self._pending and self._pending[0].content is not None:
+            reply = self._pending.popleft()
+            self.size -= reply.size
+            room -= reply.size
+            parts += reply.frame(connection)
         return parts
 
 

@@ -491,7 +491,7 @@ class Connection:
         assert self._header is not None
         view = memoryview(data)
         count = min(len(view), self._header.content_length - self._filled)
-        while (space := self.content_space()) is not None and count:
+        while (space := self.get_buffer()) is not None and count:
             part = min(len(space), count)
             space[:part] = view[:part]
             space.release()
@@ -500,10 +500,10 @@ class Connection:
             count -= part
         return view
 
-    def content_space(self) -> memoryview | None:
+    def get_buffer(self) -> memoryview | None:
         """Where the next bytes may be received straight into, or None (use `feed`).
 
-        Release it before `content_received`, which tells how many bytes were put there.
+        Release it before `buffer_updated`, which tells how many bytes were put there.
         """
         content = self._content
         if content is None or self._header is None:
@@ -526,8 +526,8 @@ class Connection:
         self._content = larger
         return larger
 
-    def content_received(self, count: int) -> None:
-        """`count` bytes were put where `content_space` said."""
+    def buffer_updated(self, count: int) -> None:
+        """`count` bytes were put where `get_buffer` said."""
         self._filled += count
         self._pass_fence(count)
 

@@ -21,7 +21,7 @@ from libclient.message import Message as Outgoing
 from libclient.pool import Pool
 from libserver.message import Message
 from libserver.reasons import CloseReason
-from libserver.replies import Replies
+from libserver.replies import ReplyQueue
 from libserver.request_batch import RequestBatch
 from libserver.server import Server
 from protocol import Failed
@@ -54,14 +54,14 @@ def method(owner: type, name: str, replacement: Any) -> Any:
 # --- answers -------------------------------------------------------------------------------------------
 
 
-def owe_in_front(self: Replies, owed: Any) -> None:
-    self._owed.appendleft(owed)
+def append_in_front(self: ReplyQueue, reply: Any) -> None:
+    self._pending.appendleft(reply)
 
 
-_release = Replies.release
+_release = ReplyQueue.release
 
 
-def release_twice(self: Replies, *args: Any) -> list[Any]:
+def release_twice(self: ReplyQueue, *args: Any) -> list[Any]:
     parts = _release(self, *args)
     return parts + parts
 
@@ -76,12 +76,12 @@ def one_session_for_all(self: Message) -> dict[str, Any]:
     return _everybodys
 
 
-_settle = Replies.settle
+_settle = ReplyQueue.settle
 
 
-def settle_with_the_ones_before(self: Replies, owed: Any, outcome: object, failure: Any) -> None:
-    first = self._owed[0]
-    _settle(self, first if first.content is None else owed, outcome, failure)
+def settle_with_the_ones_before(self: ReplyQueue, reply: Any, outcome: object, failure: Any) -> None:
+    first = self._pending[0]
+    _settle(self, first if first.content is None else reply, outcome, failure)
 
 
 def close_at_eof(self: Message) -> None:
@@ -95,8 +95,8 @@ _handle = Message._handle
 
 def forget_what_is_owed(self: Message, event: Any, replies: Any, more: bool) -> None:
     if isinstance(event, Failed) and self._pending is not None:
-        self.own_connection().in_flight -= len(self._pending.replies._owed)
-        self._pending.replies = Replies()
+        self.own_connection().in_flight -= len(self._pending.replies._pending)
+        self._pending.replies = ReplyQueue()
     _handle(self, event, replies, more)
 
 
@@ -283,14 +283,14 @@ BUGS: tuple[Bug, ...] = (
         "answered-once-rightly-in-order",
         0,
         "a reply that must wait goes to the front of those that wait",
-        method(Replies, "owe", owe_in_front),
+        method(ReplyQueue, "append", append_in_front),
     ),
     Bug(
         "reply-twice",
         "answered-once-rightly-in-order",
         0,
         "a reply that had to wait is sent twice",
-        method(Replies, "release", release_twice),
+        method(ReplyQueue, "release", release_twice),
     ),
     Bug(
         "session-shared",
@@ -304,7 +304,7 @@ BUGS: tuple[Bug, ...] = (
         "answered-once-rightly-in-order",
         0,
         "what a thread returns goes to the oldest that waits, not to the one it belongs to",
-        method(Replies, "settle", settle_with_the_ones_before),
+        method(ReplyQueue, "settle", settle_with_the_ones_before),
     ),
     Bug(
         "half-close-is-the-end",

@@ -154,14 +154,14 @@ class Sink:
         self.offered = bytearray()
         self.log: list[int] = []
 
-    def content_space(self) -> memoryview | None:
+    def get_buffer(self) -> memoryview | None:
         room = min(self.step, self.size - len(self.content))
         if not room:
             return None
         self.offered = bytearray(room)
         return memoryview(self.offered)
 
-    def content_received(self, count: int) -> None:
+    def buffer_updated(self, count: int) -> None:
         self.offered.append(0)  # a BufferError, if the transport still held the space
         self.content += self.offered[:count]
         self.log.append(count)
@@ -330,7 +330,7 @@ def test_a_sink_that_runs_out_of_space_falls_back_to_data_received(wire: Wire) -
 
 def test_a_sink_with_no_room_at_all_is_not_mistaken_for_eof(wire: Wire) -> None:
     class Empty(Sink):
-        def content_space(self) -> memoryview | None:
+        def get_buffer(self) -> memoryview | None:
             return memoryview(b"")
 
     wire.transport.read_into(Empty(0))

@@ -50,7 +50,7 @@ def summary(connection: Connection) -> dict[str, Any]:
         "closing": connection.closing,
         "mid_message": connection.mid_message,
         "buffered": connection.buffered,
-        "large": connection.content_space() is not None,
+        "large": connection.get_buffer() is not None,
     }
 
 

@@ -398,7 +398,7 @@ def test_giving_up_throws_away_what_is_here_and_what_comes():
         connection.give_up()
         assert connection.state == "FAILED"
         assert connection.buffered == 0
-        assert connection.content_space() is None
+        assert connection.get_buffer() is None
         assert connection.receive_data(NEXT) == []
         assert connection.buffered == 0
         assert connection.receive_eof() == [EndOfInput(False)]
@@ -488,11 +488,11 @@ def test_a_large_content_is_filled_when_all_of_it_has_come():
     assert (kinds([event]), connection.content_filled) == (["HeaderReceived"], False)
     assert connection.receive_part(rest) == (None, b"")
     assert not connection.content_filled
-    space = connection.content_space()
+    space = connection.get_buffer()
     assert space is not None
     space[:1] = data[-1:]
     space.release()
-    connection.content_received(1)
+    connection.buffer_updated(1)
     assert connection.content_filled
     event, _ = connection.receive_part(b"")
     assert kinds([event]) == ["Request"]
@@ -526,11 +526,11 @@ def test_a_large_content_can_be_received_straight_into_its_place(size, step, beg
     connection.receive_data(header(size, "x/y", connection="keep-alive") + content[:begun])
     at = begun
     events = []
-    while (space := connection.content_space()) is not None:
+    while (space := connection.get_buffer()) is not None:
         part = content[at : at + min(step, len(space))]
         space[: len(part)] = part
         space.release()
-        connection.content_received(len(part))
+        connection.buffer_updated(len(part))
         at += len(part)
         assert connection.mid_message
         if at < size:
@@ -551,10 +551,10 @@ def test_received_in_place_and_fed_may_alternate():
     connection.receive_data(header(size, "x/y") + content[:10])
     at = 10
     while at < size:
-        with connection.content_space() as space:
+        with connection.get_buffer() as space:
             part = content[at : at + min(777, len(space))]
             space[: len(part)] = part
-        connection.content_received(len(part))
+        connection.buffer_updated(len(part))
         at += len(part)
         [*events] = connection.receive_data(content[at : at + 5000])
         at += 5000
@@ -565,11 +565,11 @@ def test_the_place_for_a_large_content_never_reaches_beyond_it():
     size = DIRECT_CONTENT + 5
     connection = server()
     connection.receive_data(header(size, "x/y"))
-    assert len(connection.content_space()) == DIRECT_CONTENT
+    assert len(connection.get_buffer()) == DIRECT_CONTENT
     connection.receive_data(b"x" * DIRECT_CONTENT)
-    assert len(connection.content_space()) == 5
+    assert len(connection.get_buffer()) == 5
     connection.receive_data(b"x" * 4)
-    assert len(connection.content_space()) == 1
+    assert len(connection.get_buffer()) == 1
 
 
 def test_a_large_announcement_alone_makes_us_hold_little():
@@ -577,7 +577,7 @@ def test_a_large_announcement_alone_makes_us_hold_little():
     connection.receive_data(header(64 * 2**20, "x/y"))
     for sent in (0, DIRECT_CONTENT // 2, DIRECT_CONTENT - 1, DIRECT_CONTENT, 15 * DIRECT_CONTENT, 2**24):
         connection.receive_data(b"x" * (sent - connection.buffered))
-        with connection.content_space() as space:
+        with connection.get_buffer() as space:
             assert connection.buffered + len(space) <= max(DIRECT_CONTENT, 32 * sent)
             assert len(space) >= min(sent, 64 * 2**20 - sent) // 2  # and no dribbling into a nearly full buffer
 
@@ -622,11 +622,11 @@ def test_a_peer_has_us_hold_at_most_32_times_what_it_sent_and_never_more_than_it
     sent = 0
     places = []
     while sent < size // 7:
-        with connection.content_space() as space:
+        with connection.get_buffer() as space:
             places.append(sent + len(space))
             count = min(step, len(space))
         assert places[-1] <= min(size, max(DIRECT_CONTENT, 32 * sent))
-        connection.content_received(count)
+        connection.buffer_updated(count)
         sent += count
     assert places[0] == DIRECT_CONTENT
     assert places[-1] == size
@@ -634,9 +634,9 @@ def test_a_peer_has_us_hold_at_most_32_times_what_it_sent_and_never_more_than_it
 
 def test_there_is_no_place_for_a_content_that_is_not_large_or_not_begun():
     connection = server()
-    assert connection.content_space() is None
+    assert connection.get_buffer() is None
     connection.receive_data(header(5))
-    assert connection.content_space() is None
+    assert connection.get_buffer() is None
 
 
 def test_bytes_behind_a_large_content_wait_until_it_is_taken():
@@ -645,7 +645,7 @@ def test_bytes_behind_a_large_content_wait_until_it_is_taken():
     connection.feed(header(DIRECT_CONTENT, "x/y", connection="keep-alive"))
     connection.next_event()
     connection.feed(content + NEXT[:3])
-    assert connection.content_space() is None  # it is whole
+    assert connection.get_buffer() is None  # it is whole
     connection.feed(NEXT[3:])
     assert connection.buffered == len(content) + len(NEXT)
     assert kinds(connection.receive_data(b"")) == ["Request", "HeaderReceived", "Request"]
@@ -966,12 +966,12 @@ def test_what_is_still_to_be_fed_has_begun_too(pieces):
         rest = begun[read:] + NEXT[1:] + NEXT
         asked = []
         while rest and not connection.all_begun_read:
-            space = connection.content_space()
+            space = connection.get_buffer()
             if space is not None:
                 count = min(len(space), len(rest), pieces)
                 space[:count] = rest[:count]
                 space.release()
-                connection.content_received(count)
+                connection.buffer_updated(count)
             else:
                 count = min(len(rest), pieces)
                 connection.feed(rest[:count])
