@@ -1,4 +1,4 @@
-"""How many workers does `-n auto` start, which tests are slow, and which fixtures are there for all?
+"""How many workers does `-n auto` start, which tests are slow, which signals are heard, and which fixtures are for all?
 
 Three for two cores: a third of the suite's time is waiting, for a timer or a peer, and one worker's wait is
 another's processor.
@@ -10,6 +10,8 @@ the rest, in a minute.
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ import pytest
 from tests.support.browser import chromium, tab
 
 __all__ = ["chromium", "tab"]
+
+#: In a script's background, or under nohup, the suite is started with signals ignored, and what is ignored stays so in
+#: every process that a test starts: none would end by the signal that it is sent.
+HEARD = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL}
+if threading.current_thread() is threading.main_thread():
+    for number, handler in HEARD.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 HERE = Path(__file__).resolve().parent
 SLOW = (

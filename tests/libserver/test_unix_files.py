@@ -258,7 +258,7 @@ def test_an_abstract_socket_has_no_file_and_serves(tmp_path: Path, monkeypatch: 
             sock.connect("\0" + name[1:])
             sock.sendall(keep("echo", 1))
             assert sock.recv(1)
-        assert "already in use" in sentence(f"unix:{name}")
+            assert "already in use" in sentence(f"unix:{name}")  # here: the server's thread has nothing to close
     assert names(tmp_path) == []
     close(opened(f"unix:{name}"))  # gone with the server
 
