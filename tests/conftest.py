@@ -9,9 +9,11 @@ the rest, in a minute.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,36 @@ SLOW = (
 def pytest_xdist_auto_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + cores // 2
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _end_what_a_failed_test_has_started(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A load for an hour that nobody ends any more would take the processor from every test behind it."""
+    before = _children()
+    yield
+    if request.node.stash.get(_failed, False):
+        for process in _children() - before:
+            os.kill(process, signal.SIGKILL)
+
+
+def _children() -> set[int]:
+    """The processes that this one has started and not waited for; none where the system does not tell (not Linux)."""
+    found = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # that thread has just ended
+            found |= {int(process) for process in task.read_text().split()}
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 NUMBERS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 
@@ -34,3 +37,34 @@ def test_started_in_the_background_of_a_script_the_suite_hears_signals() -> None
     )
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
+
+
+ABANDONED = """
+import pathlib, subprocess, sys
+
+import pytest
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_that_starts_a_process(ends):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    pathlib.Path(__file__).with_name(f"started-{ends}").write_text(str(process.pid))
+    assert ends
+    process.kill()
+    process.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes one has started")
+def test_what_a_failed_test_has_started_is_ended(tmp_path: Path) -> None:
+    shutil.copy(HERE / "conftest.py", tmp_path / "conftest.py")
+    (tmp_path / "test_abandoned.py").write_text(ABANDONED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, tmp_path], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout
+    process = int((tmp_path / "started-False").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
