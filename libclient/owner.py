@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from eventloop import Endpoint, EventLoop, TimeoutQueue, WaterMarks
 from eventloop.connector import open_socket as open_stream_socket
 from protocol import CLIENT, Codec, Header, Limits
-from protocol.states import Guarded, Observer
+from protocol.states import IsolatedObserver, Observer
 
 from .outgoing import Outgoing
 from .reasons import EndReason
@@ -116,7 +116,7 @@ class Shared:
     def observe(self) -> Observer | None:
         """An observer for one more connection."""
         observer = self._make_observer() if self._make_observer is not None else None
-        return Guarded(observer, _observer_failed) if observer is not None else None
+        return IsolatedObserver(observer, _observer_failed) if observer is not None else None
 
     def socket_maker(self, message: Message) -> Callable[[Endpoint], Any]:
         """What makes the sockets that `message` tries its addresses with."""

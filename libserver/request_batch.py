@@ -183,9 +183,9 @@ class RequestBatch:
             message.pending.unserved += data or b""  # it was not silent
             return
         if data is None:
-            self._server.guard(message, message.serve_on)
+            self._server.isolate(message, message.serve_on)
         else:
-            self._server.guard(message, lambda: message.write(*message.serve(data, its_turn=True)))
+            self._server.isolate(message, lambda: message.write(*message.serve(data, its_turn=True)))
 
     # --- what waits for the turn's end ---------------------------------------------------
 
@@ -291,7 +291,7 @@ class RequestBatch:
         unwatched, self._unwatched = self._unwatched, []
         for message in unwatched:
             if not message.transport.closed:
-                self._server.guard(message, message.watch)
+                self._server.isolate(message, message.watch)
 
     def _put_off_the_large(self) -> bool:
         """Of those left the small come first. Are there large ones?"""

@@ -36,7 +36,7 @@ from eventloop.loop import COARSE
 from eventloop.transport import close_socket, peer_name
 from protocol import SERVER, Codec, Connection, Limits
 from protocol.errors import Overloaded, ProtocolError
-from protocol.states import Guarded, Observer
+from protocol.states import IsolatedObserver, Observer
 
 from .actions import Actions
 from .dispatcher import Dispatcher
@@ -237,13 +237,13 @@ class Server:
 
         def expire(message: A) -> None:
             if not message.transport.closed:
-                self.guard(message, partial(expired, message))
+                self.isolate(message, partial(expired, message))
 
         return self.loop.timeout_queue(seconds, expire)
 
     def _overdue(self, message: Message, reason: CloseReason) -> None:
         if not message.transport.closed:
-            self.guard(message, partial(message.input_overdue, reason))
+            self.isolate(message, partial(message.input_overdue, reason))
 
     def _clamp(self, wanted: int) -> int:
         """As many connections as the descriptors allow, less those kept back."""
@@ -324,8 +324,8 @@ class Server:
         if self.actions.on_either and isinstance(accepted, Message):
             self._has_come(accepted)
         if self.draining:
-            self.guard(accepted, accepted.wind_down if self.in_grace else accepted.drain)
-        self.guard(accepted, accepted.start)
+            self.isolate(accepted, accepted.wind_down if self.in_grace else accepted.drain)
+        self.isolate(accepted, accepted.start)
 
     def _has_come(self, message: Message) -> None:
         session = message.session()  # made now: at the end nobody could tell its peer any more
@@ -345,7 +345,7 @@ class Server:
         except Exception as error:
             self._observer_failed(error)
             return None
-        return Guarded(observer, self._observer_failed) if observer is not None else None
+        return IsolatedObserver(observer, self._observer_failed) if observer is not None else None
 
     @staticmethod
     def _observer_failed(error: Exception) -> None:
@@ -446,7 +446,7 @@ class Server:
         while self._waiting_for_pool and not self.pool.full:
             message = next(iter(self._waiting_for_pool))
             del self._waiting_for_pool[message]
-            self.guard(message, message.pool_has_room)
+            self.isolate(message, message.pool_has_room)
 
     def linger(self, message: Message) -> None:
         """It has said its last: how long may it wait for the peer to have read it?"""
@@ -533,7 +533,7 @@ class Server:
             if accepted.idle:
                 due = accepted.last_active + timeout
                 if due <= now:
-                    self.guard(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
+                    self.isolate(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
                 elif due < earliest:
                     earliest = due
         self.loop.call_at(max(earliest, now + timeout * IDLE_SLACK), self._sweep_idle)
@@ -546,7 +546,7 @@ class Server:
             if since + age > now:
                 earliest = since + age
                 break
-            self.guard(accepted, accepted.wind_down)
+            self.isolate(accepted, accepted.wind_down)
         self.loop.call_at(max(earliest, now + age * IDLE_SLACK), self._sweep_old)
 
     # --- running and ending --------------------------------------------------------------------
@@ -587,7 +587,7 @@ class Server:
             self.loop.call_at(now + min(grace, self._refuse_new()), self._finish_listeners)
             self.loop.call_at(now + grace, self._end_grace)  # before the cut, if both are due at once
             for accepted in list(self.connections):
-                self.guard(accepted, accepted.wind_down)
+                self.isolate(accepted, accepted.wind_down)
         else:
             self._finish_listeners()
             self._end_grace()
@@ -603,7 +603,7 @@ class Server:
             seconds = max(seconds, takes)
             if not takes:
                 self._listeners.remove(listener)
-                self.guard(listener, listener.finish)
+                self.isolate(listener, listener.finish)
         return seconds
 
     def _finish_listeners(self) -> None:
@@ -614,7 +614,7 @@ class Server:
     def _end_grace(self) -> None:
         self.in_grace = False
         for accepted in [*self.connections, *self.refused]:
-            self.guard(accepted, accepted.drain)
+            self.isolate(accepted, accepted.drain)
         self._stop_if_drained()
 
     def _cut(self) -> None:
@@ -649,7 +649,7 @@ class Server:
         if self.draining and not (self._listeners or self.connections or self.refused):
             self.loop.stop()
 
-    def guard(self, source: object, act: Callable[[], object]) -> None:
+    def isolate(self, source: object, act: Callable[[], object]) -> None:
         """Do what concerns one connection among many, so that a bug met there is not the others'."""
         try:
             act()
@@ -669,7 +669,7 @@ class Server:
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             if last_call:
-                self.guard(listener, listener.finish)
+                self.isolate(listener, listener.finish)
             else:
                 listener.close()
 

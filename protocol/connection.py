@@ -243,6 +243,16 @@ class Connection:
         return None
 
     @property
+    def owed(self) -> int:
+        """Replies that are ours to give: a server's requests in flight, and the one that has begun to arrive."""
+        return self.in_flight + self.mid_message if self.codec.role is SERVER else 0
+
+    @property
+    def expected(self) -> int:
+        """Replies that the peer is to give: a client's requests in flight."""
+        return self.in_flight if self.codec.role is not SERVER else 0
+
+    @property
     def mid_message(self) -> bool:
         """A message has begun (a byte of it was fed) and is not whole."""
         if self.state is PROTOHEADER:

@@ -9,7 +9,9 @@ Two small machines and a counter, never one big machine:
 Everything is a row, and a row carries its reason in words. The run-time lookup, the
 diagrams, the state page of the docs and the exhaustive test of every state against every
 input are all made from these rows and from nothing else. A pair that no row lists is an
-error by design: `UnlistedTransition`, never a silent pass.
+error by design: `UnlistedTransition`, never a silent pass. Where a row may be taken only while
+RECEIVE or the counter allows it, it says so in its `Guard`; what that keeps out is shown by
+walking through all that the rows allow (tests/protocol/test_guards.py).
 
 Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives
 LIFECYCLE: `libserver.message` and `libclient.message`.
@@ -28,7 +30,9 @@ __all__ = [
     "MACHINES",
     "RECEIVE",
     "Coupling",
-    "Guarded",
+    "Guard",
+    "GuardedTransition",
+    "IsolatedObserver",
     "Machine",
     "Observer",
     "Row",
@@ -82,13 +86,36 @@ LOST = "LOST"
 ABORTED = "ABORTED"
 
 
+class Guard(NamedTuple):
+    """What must hold of the connection's other facts for a row to be taken.
+
+    `receive`: RECEIVE is in one of these states. `nothing_owed`: every request of the peer's has had its reply, and
+    none has begun to arrive. `nothing_expected`: every request of ours has had its reply.
+    """
+
+    receive: tuple[str, ...]
+    nothing_owed: bool = True
+    nothing_expected: bool = False
+
+    def allows(self, receive: str, owed: int, expected: int) -> bool:
+        """`owed` replies are ours to give, `expected` ones the peer's."""
+        return receive in self.receive and not (self.nothing_owed and owed) and not (self.nothing_expected and expected)
+
+    def __str__(self) -> str:
+        needs = [f"RECEIVE in {', '.join(self.receive)}"]
+        needs += ["no reply owed"] * self.nothing_owed
+        needs += ["no reply expected"] * self.nothing_expected
+        return "; ".join(needs)
+
+
 class Row(NamedTuple):
-    """One transition: in `state`, `input` leads to `target`, because of `reason`."""
+    """One transition: in `state`, `input` leads to `target`, because of `reason`, if `guard` allows it."""
 
     state: str
     input: str
     target: str
     reason: str
+    guard: Guard | None = None
 
 
 class Coupling(NamedTuple):
@@ -106,6 +133,14 @@ class UnlistedTransition(RuntimeError):
         super().__init__(f"{machine.name}: no row for input {given} in state {state}")
         self.machine = machine
         self.pair = (state, given)
+
+
+class GuardedTransition(UnlistedTransition):
+    """A state was given an input whose row is guarded, and the guard does not hold: a bug in the driver, too."""
+
+    def __init__(self, machine: Machine, row: Row) -> None:
+        super().__init__(machine, row.state, row.input)
+        self.args = (f"{machine.name}: input {row.input} in state {row.state} needs {row.guard}",)
 
 
 class Machine:
@@ -176,6 +211,16 @@ RECEIVE = Machine(
     ),
 )
 
+#: In which states of LIFECYCLE bytes are read, so that RECEIVE moves.
+READS = (OPEN, DRAINING, LINGERING)
+
+# --- guards of LIFECYCLE's rows: what would end a connection in the middle of something ---------------
+
+BETWEEN_MESSAGES = Guard((PROTOHEADER,), nothing_expected=True)
+ALL_READ = Guard((FINISHED, FAILED))  # else its end would still be read, and LINGERING has no row for LAST_MESSAGE
+AFTER_EOF = Guard((ENDED,))  # what a client still expects then never comes
+DONE = Guard((PROTOHEADER, JSONHEADER, CONTENT, FINISHED, FAILED), nothing_expected=True)
+
 LIFECYCLE = Machine(
     "LIFECYCLE",
     (CONNECTING, OPEN),
@@ -187,16 +232,22 @@ LIFECYCLE = Machine(
         Row(OPEN, LAST_MESSAGE, DRAINING, "one-shot or close: one more reply, then FIN; what follows is discarded"),
         Row(OPEN, INPUT_FAILED, DRAINING, "earlier replies and the error go out first, then FIN"),
         Row(OPEN, SHUTDOWN, DRAINING, "told to stop: finish what was begun, begin nothing"),
-        Row(OPEN, RELEASED, CLOSED, "between messages, nothing owed either way: close at once"),
+        Row(OPEN, RELEASED, CLOSED, "between messages, nothing owed either way: close at once", BETWEEN_MESSAGES),
         Row(OPEN, LOST, CLOSED, "reset or broken: nothing can be sent or read any more"),
         Row(OPEN, ABORTED, CLOSED, "cut by us: a limit, or a second signal"),
         Row(DRAINING, PEER_EOF, DRAINING, "they finished too; what we owe still goes out"),
         Row(DRAINING, LAST_MESSAGE, DRAINING, "already on the way out"),
         Row(DRAINING, INPUT_FAILED, DRAINING, "already on the way out; an error, if there is one, is the last reply"),
         Row(DRAINING, SHUTDOWN, DRAINING, "already on the way out"),
-        Row(DRAINING, SETTLED, LINGERING, "every reply has left: FIN, then read on, so that close is not a RST"),
-        Row(DRAINING, SETTLED_AFTER_EOF, CLOSED, "every reply has left and nothing more can arrive"),
-        Row(DRAINING, RELEASED, CLOSED, "nothing owed, nothing unread and nothing expected: close at once"),
+        Row(
+            DRAINING,
+            SETTLED,
+            LINGERING,
+            "every reply has left: FIN, then read on, lest close be a RST",
+            ALL_READ,
+        ),
+        Row(DRAINING, SETTLED_AFTER_EOF, CLOSED, "every reply has left and nothing more can arrive", AFTER_EOF),
+        Row(DRAINING, RELEASED, CLOSED, "nothing owed, nothing unread and nothing expected: close at once", DONE),
         Row(DRAINING, LOST, CLOSED, "reset or broken before everything had left"),
         Row(DRAINING, ABORTED, CLOSED, "cut by us: it took too long, or a second signal"),
         Row(LINGERING, PEER_EOF, CLOSED, "they have read to our FIN and finished: a clean close"),
@@ -225,7 +276,7 @@ class Observer(Protocol):
         """`subject` took `row` of `machine`; its state is already the new one."""
 
 
-class Guarded:
+class IsolatedObserver:
     """An observer that is let go when it fails: an instrument must not harm what it measures.
 
     `failed` is told why, once. `inner` is the observer itself, or None from then on. (trio's rule
@@ -256,6 +307,18 @@ class Subject(Protocol):
     def observer(self) -> Observer | None: ...
 
 
+class Facts(Protocol):
+    """What guards ask for: a `protocol.Connection`."""
+
+    state: str
+
+    @property
+    def owed(self) -> int: ...
+
+    @property
+    def expected(self) -> int: ...
+
+
 def _enter(subject: Subject, state: str) -> None:
     """The only place in the project that assigns a state (a test over the syntax tree checks)."""
     subject.state = state
@@ -271,13 +334,24 @@ def begin(subject: Subject, machine: Machine, state: str) -> None:
 def advance(subject: Subject, machine: Machine, given: str) -> Row:
     """Let `subject` take the row for `given`, tell the observer, and return the row.
 
-    Raises `UnlistedTransition` and leaves the state alone if no row lists the pair.
+    Raises `UnlistedTransition` and leaves the state alone if no row lists the pair; of a subject that is observed, and
+    has a `connection`, also if the row's guard does not hold. (The others' drivers are the same code.)
     """
     row = machine.row(subject.state, given)
     _enter(subject, row.target)
     if subject.observer is not None:
+        if row.guard is not None:
+            _check(subject, machine, row)
         subject.observer.transition(subject, machine, row)
     return row
+
+
+def _check(subject: Subject, machine: Machine, row: Row) -> None:
+    """Raises `GuardedTransition`, with the subject back in the row's state, if the row's guard does not hold."""
+    facts: Facts | None = getattr(subject, "connection", None)
+    if facts is not None and row.guard is not None and not row.guard.allows(facts.state, facts.owed, facts.expected):
+        _enter(subject, row.state)
+        raise GuardedTransition(machine, row)
 
 
 def advance_through(subject: Subject, machine: Machine, given: tuple[str, ...]) -> None:

@@ -44,9 +44,9 @@ def matrix(machine: Machine) -> str:
 def rows(machine: Machine) -> str:
     """The rows with their reasons, and their numbers in the diagram."""
     return table(
-        ["", "in", "on", "to", "because"],
+        ["", "in", "on", "to", "because", "only if"],
         (
-            [str(number), f"`{row.state}`", f"`{row.input}`", f"`{row.target}`", row.reason]
+            [str(number), f"`{row.state}`", f"`{row.input}`", f"`{row.target}`", row.reason, str(row.guard or "")]
             for number, row in enumerate(machine.rows, 1)
         ),
     )

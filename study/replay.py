@@ -82,7 +82,7 @@ def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
                 break
     verdict.compared = len(receive)
     if not verdict.differences and len(taken.rows) > len(receive):
-        verdict.differences.append(f"RECEIVE now also takes {_arrow(taken.rows[len(receive)])}")
+        verdict.differences.append(f"RECEIVE now also takes {_arrow(taken.rows[len(receive)][:3])}")
     _check_lifecycle(verdict, lifecycle)
     _check_couplings(verdict, receive, lifecycle)
     return verdict
@@ -105,12 +105,12 @@ def _agree(verdict: Verdict, rows: list[Row], recorded: list[dict[str, str]]) ->
         verdict.differences.append(f"transition {number} of RECEIVE was {_arrow(then)}, and is not taken now")
     elif rows[number - 1][:3] != then:
         now = rows[number - 1]
-        verdict.differences.append(f"transition {number} of RECEIVE was {_arrow(then)}, and is now {_arrow(now)}")
+        verdict.differences.append(f"transition {number} of RECEIVE was {_arrow(then)}, and is now {_arrow(now[:3])}")
     return not verdict.differences
 
 
-def _arrow(row: Iterable[str]) -> str:
-    state, given, target = list(row)[:3]
+def _arrow(row: tuple[str, str, str]) -> str:
+    state, given, target = row
     return f"{state} --{given}--> {target}"
 
 

@@ -105,8 +105,9 @@ class _Life:
 
     state: str
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, role: str, say: Callable[[str], None]) -> None:
         self._say = say
+        self.connection = Connection(Codec(role), self)
         begin(self, LIFECYCLE, OPEN)
 
     @property
@@ -124,8 +125,8 @@ class _End:
     """One connection: its machines, the bytes on their way to it, and what it owes."""
 
     def __init__(self, role: str, say: Callable[[str], None]) -> None:
-        self.life = _Life(say)
-        self.connection = Connection(Codec(role), self.life)
+        self.life = _Life(role, say)
+        self.connection = self.life.connection
         self.pipe = bytearray()
         self.owed: list[Header | None] = []
         self.paused = False
@@ -346,7 +347,9 @@ class Session:
         for machine, state in ((RECEIVE, self.connection.state), (LIFECYCLE, self._life.state)):
             rows = [row for row in machine.rows if row.state == state]
             self._lines.append(f"{machine.name} in {state}" + (":" if rows else " is at its end"))
-            self._lines += [f"  {row.input} -> {row.target}: {row.reason}" for row in rows]
+            for row in rows:
+                needs = f" (needs {row.guard})" if row.guard is not None else ""
+                self._lines.append(f"  {row.input} -> {row.target}: {row.reason}{needs}")
 
     def _show_pipe(self, words: list[str]) -> None:
         splitter = Splitter()

@@ -14,7 +14,7 @@ from protocol.states import (
     LIFECYCLE,
     MACHINES,
     RECEIVE,
-    Guarded,
+    IsolatedObserver,
     Machine,
     Row,
     UnlistedTransition,
@@ -423,7 +423,7 @@ def test_an_observer_that_fails_is_let_go_and_its_subject_moves_on():
             raise RuntimeError("the instrument broke")
 
     broken, failures = Broken(), []
-    guard = Guarded(broken, failures.append)
+    guard = IsolatedObserver(broken, failures.append)
     connection = Connection(Codec(SERVER), guard)
     assert guard.inner is broken
     connection.receive_data(request({"action": "echo"}))
@@ -438,7 +438,7 @@ def test_an_observer_that_is_well_hears_everything():
             self.append(row.input)
 
     rows = Rows()
-    Connection(Codec(SERVER), Guarded(rows, pytest.fail)).receive_data(request({"action": "echo"}))
+    Connection(Codec(SERVER), IsolatedObserver(rows, pytest.fail)).receive_data(request({"action": "echo"}))
     assert rows == ["PREFIX_READ", "HEADER_READ", "LAST_CONTENT_READ"]
 
 

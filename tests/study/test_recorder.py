@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protocol.states import CLOSED, LIFECYCLE, RELEASED, Guarded, advance
+from protocol.states import CLOSED, LIFECYCLE, RELEASED, IsolatedObserver, advance
 from study.recorder import FLUSH_EVERY
 from study.tracing_io import TracedSocket
 from tests.study.bench import Bench, Message
@@ -130,7 +130,7 @@ def test_a_broken_transition_note_does_not_reach_the_machine(bench, monkeypatch)
 
 
 def test_a_trail_that_is_guarded_is_found(bench):
-    message = Message(Guarded(bench.recorder.observer(), bench.failures.append))
+    message = Message(IsolatedObserver(bench.recorder.observer(), bench.failures.append))
     traced = bench.recorder.tap(message, bench.theirs)
     assert isinstance(traced, TracedSocket)
     message.connection.receive_data(request({"action": "echo"}))

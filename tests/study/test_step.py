@@ -89,6 +89,16 @@ def test_life_takes_what_its_owner_decides_and_refuses_the_rest():
     assert "write life INPUT" in say("life NONSENSE")
 
 
+def test_an_input_whose_guard_does_not_hold_is_refused_and_the_state_stays():
+    begun = ("frame search x", "send 20", "life SHUTDOWN")
+    needs = "needs RECEIVE in FINISHED, FAILED; no reply owed"
+    assert f"input SETTLED in state DRAINING {needs}" in say(*begun, "life SETTLED")
+    assert "LIFECYCLE DRAINING" in say(*begun, "life SETTLED", "state")
+    rows = say(*begun, "rows")
+    assert f"({needs})" in rows
+    assert "SHUTDOWN -> DRAINING: already on the way out\n" in rows
+
+
 def test_each_connection_has_machines_of_its_own():
     script = ["frame search x", "send 5", "on 2", "expect PROTOHEADER", "frame echo y", "send", "expect FINISHED"]
     said = lines(*script, "on 1", "expect JSONHEADER", "expect held 5", "expect in-flight 0", "reset", "on 2", "state")
