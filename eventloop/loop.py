@@ -69,7 +69,8 @@ class EventLoop:
 
     `selector` defaults to the best the system has, `clock` (seconds) to `time.monotonic`. `on_error` is called with
     the handler and the exception that it raised; without it the exception ends `run`. `wakeup_pair` makes the pair of
-    sockets that wakes it. `spin`: polls before it sleeps, at most (see `eventloop.busy_poller`).
+    sockets that wakes it. `spin`: polls before it sleeps, at most (see `eventloop.busy_poller`). `on_slow` is called
+    with the seconds that a turn of `run` took, if they were more than `slow`.
 
     Attributes: `now`, the time of this turn, in seconds of the clock; `coarse_now`, the same to a quarter of a
     second; `ready`, how many events this turn has brought.
@@ -85,15 +86,16 @@ class EventLoop:
         on_error: OnError | None = None,
         wakeup_pair: Callable[[], tuple[Any, Any]] = socket.socketpair,
         spin: int = 0,
+        on_slow: Callable[[float], object] | None = None,
+        slow: float = math.inf,
     ) -> None:
         self.selector = selector if selector is not None else selectors.DefaultSelector()
         self.clock = clock
         self.now = self.coarse_now = clock()
         self.ready = 0
         self.on_error = on_error
-        #: is told how many seconds a turn of `run` took, if they were more than `slow`
-        self.on_slow: Callable[[float], object] | None = None
-        self.slow = math.inf
+        self.on_slow = on_slow
+        self.slow = slow
         self._busy_poller = BusyPoller(self.selector, spin)
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()

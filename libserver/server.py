@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -132,15 +133,16 @@ class Server:
     `listen` holds addresses, as text or `Address`: `tcp://HOST:PORT`, `unix:/path`, `echo://HOST:PORT` or
     `echo+udp://HOST:PORT`; port 0 takes a free one. It listens once it is made, and serves while `run` runs.
     `actions` answers (default: the built-in actions). `sizes` limits a message; the keyword arguments of
-    `ServerLimits` limit all else. `loop` shares a loop of yours.
+    `ServerLimits` limit all else. `loop` shares a loop of yours: it keeps its own
+    `on_error` and `on_slow`, and without the first an internal error of the server ends `run`, as any other does.
 
     Attributes: `addresses`, where it really listens; `accepted`, how many connections it has accepted; `closed_by`,
     how many have ended, by `CloseReason`; `errors`, how many error replies it has sent, by code. Accepted = open +
     the sum of `closed_by`.
 
     For tests and tools: `observer` makes an observer (or None) for each connection, and `tap` is given each observed
-    message with its socket and gives back the socket to use; `selector` is for the server's own loop; `system` stands
-    for the operating system.
+    message with its socket and gives back the socket to use; `selector` and `clock` are for the server's own loop;
+    `system` stands for the operating system.
 
     Raises `CannotListen` if an address can't be listened on, and `ValueError` for an address that can't be understood
     or a limit that can't hold.
@@ -155,6 +157,7 @@ class Server:
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Message, Any], Any] | None = None,
         selector: BaseSelector | None = None,
+        clock: Callable[[], float] = time.monotonic,
         system: System = System(),  # noqa: B008 (immutable)
         **limits: Any,
     ) -> None:
@@ -170,9 +173,11 @@ class Server:
         self.tap = tap
         self._wanted = [a if isinstance(a, Address) else parse_address(a, SCHEMES) for a in listen]
 
-        self.loop = loop if loop is not None else EventLoop(selector, spin=SPIN)
+        if loop is not None:
+            self.loop = loop
+        else:
+            self.loop = EventLoop(selector, clock, self.met_bug, spin=SPIN, on_slow=self._turn_was_slow, slow=SLOW)
         self._owns_loop = loop is None
-        self.loop.on_error = self.met_bug
         self.pool = system.pool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
         #: those that hold a request for which the pool has no room; not empty only while it is full
         self._waiting_for_pool: dict[Message, None] = {}
@@ -211,7 +216,6 @@ class Server:
         #: what a peer is told of what a handler raised
         #: what turns of the loop take that are too long
         self.slowness = Slowness(self)
-        self.loop.on_slow, self.loop.slow = self.slowness.turned, SLOW
         self._failures = Failures(self.actions, self.notices, self.count_error)
         self.failure = self._failures.answer
         #: requests of connections that have ended, and error replies by their code
@@ -655,6 +659,9 @@ class Server:
             act()
         except Exception as error:
             self.met_bug(source, error)
+
+    def _turn_was_slow(self, seconds: float) -> None:
+        self.slowness.turned(seconds)
 
     def met_bug(self, source: object, error: Exception) -> None:
         """A bug of ours: it costs the connection it happened on, no more."""

@@ -132,7 +132,6 @@ def _run(faults: Faults, act: Callable[[House], None], **options: Any) -> None:
         loop = EventLoop(Jumping(clock, faults), clock)
         try:
             with quick_server([ANY_PORT], _noting(done), loop=loop) as server:
-                loop.on_error = None  # an error of the client must reach the client's caller
                 with Client(server.addresses[0], loop=loop, random=lambda: 0.5) as other:
                     assert other.request("echo", "before") == "before"
                     client = Client(server.addresses[0], loop=loop, random=lambda: 0.5, **options)

@@ -25,7 +25,6 @@ from typing import Any
 from unittest import mock
 
 import libserver.listeners
-from eventloop import EventLoop
 from libserver import Actions
 from suites.faults.errnos import MEANINGLESS, TRANSPARENT, number
 from suites.faults.kernel import Faults, Jumping, quick_server
@@ -177,22 +176,19 @@ class _Run:
 
     def run(self) -> None:
         with no_descriptor_left(), caught() as log:
-            loop = EventLoop(Jumping(self.clock, self.faults), self.clock)
-            try:
-                with mock.patch.object(libserver.listeners, "socket", self.faults.module):
-                    server = quick_server([ANY_PORT], _ACTIONS, loop=loop, drain_grace=self.script.grace)
-                with server:
-                    self.server = server
-                    try:
-                        self._play()
-                    finally:
-                        for peer in self.peers:
-                            peer.sock.close()
-                    server.stop()
-                    self._until(lambda: not (server.connections or server.refused))
-                    check_closed(server)
-            finally:
-                loop.close()
+            its_loop = {"selector": Jumping(self.clock, self.faults), "clock": self.clock}
+            with mock.patch.object(libserver.listeners, "socket", self.faults.module):
+                server = quick_server([ANY_PORT], _ACTIONS, drain_grace=self.script.grace, **its_loop)
+            with server:
+                self.server = server
+                try:
+                    self._play()
+                finally:
+                    for peer in self.peers:
+                        peer.sock.close()
+                server.stop()
+                self._until(lambda: not (server.connections or server.refused))
+                check_closed(server)
         if self.faults.error not in _MEANINGLESS:
             assert not log.raised(), log.raised()
 

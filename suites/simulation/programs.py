@@ -17,10 +17,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from eventloop import Endpoint, EventLoop
+from libserver.slowness import SLOW
 
 from .kernel import Process
 from .selector import Ready, SimSelector
@@ -38,7 +40,7 @@ class Over(BaseException):
 class Program:
     """`deadline` is when it wants to run even if nothing happens; `interrupted` is whether it was stopped meanwhile."""
 
-    def __init__(self, world: World, name: str, limit: int = 1024) -> None:
+    def __init__(self, world: World, name: str, limit: int = 1024, **of_the_loop: Any) -> None:
         self.world = world
         self.name = name
         self.process = Process(name, limit)
@@ -47,7 +49,8 @@ class Program:
         self.luck = Random(f"luck of {name} {world.seed}")
         world.processes.append(self.process)
         self.selector = SimSelector(world.kernel, self.process, self._wait)
-        self.loop = EventLoop(self.selector, world.clock, wakeup_pair=lambda: world.kernel.pair(self.process))
+        pair = partial(world.kernel.pair, self.process)
+        self.loop = EventLoop(self.selector, world.clock, wakeup_pair=pair, **of_the_loop)
 
     def _wait(self, selector: SimSelector, timeout: float | None) -> Ready:
         raise NotImplementedError
@@ -73,7 +76,15 @@ class Serving(Program):
 
     def __init__(self, world: World, name: str, wait: Callable[[float | None], Ready], limit: int = 1024) -> None:
         self._world_waits = wait
-        super().__init__(world, name, limit)
+        # As a server's own loop is wired; the server comes later.
+        super().__init__(
+            world,
+            name,
+            limit,
+            on_error=lambda source, error: world.server.met_bug(source, error),
+            on_slow=lambda seconds: world.server.slowness.turned(seconds),
+            slow=SLOW,
+        )
 
     def _wait(self, selector: SimSelector, timeout: float | None) -> Ready:
         return self._world_waits(timeout)

@@ -15,6 +15,7 @@ import pytest
 
 from eventloop import Transport
 from eventloop.quiesce import HANDSHAKE
+from libserver import Server
 from libserver.limits import LINGER
 from protocol.states import DRAINING, LINGERING, OPEN
 from tests.libserver.conftest import OpenHouse
@@ -339,12 +340,13 @@ def test_a_unix_listener_takes_nobody_from_the_signal_on_and_a_successor_keeps_i
         old.server.drain()
         old.quiet()
         refuses(old)
-        with turned(listen=(address,)) as successor:
+        with Server((address,)) as successor:
             old.advance(GRACE)
             old.server.close()
-            peer = successor.peer()
+            peer = Peer(connected(successor.addresses[0]), lambda: successor.loop.run_once(0.01))
             peer.send(ask("echo", 1))
             assert peer.reply().result == 1
+            peer.close()
 
 
 def test_the_one_too_many_is_told_so_in_a_drain_too() -> None:

@@ -6,6 +6,7 @@ Drain and cut, overload, trouble with accept, bugs of our own. Most tests run tw
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import logging
@@ -928,6 +929,24 @@ def test_a_server_can_share_a_loop_and_leaves_it_open() -> None:
                     loop.run_once(1)
     loop.run_once(0)
     loop.close()
+
+
+def test_a_shared_loop_keeps_what_its_owner_does_with_errors_and_slow_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[object, Exception]] = []
+    loop = EventLoop(clock=FakeClock(), on_error=lambda source, error: heard.append((source, error)))
+    with contextlib.closing(loop), Server([ANY_PORT], loop=loop) as server:
+        bug = RuntimeError("of the server's own")
+
+        def fail(message: Message, data: bytes) -> None:
+            raise bug
+
+        monkeypatch.setattr(Message, "data_received", fail)
+        with connected(server.addresses[0]) as sock:
+            sock.sendall(keep("echo", 1))
+            while not heard:
+                loop.run_once(1)
+        assert [error for _, error in heard] == [bug]
+        assert loop.on_slow is None
 
 
 def test_addresses_say_the_real_ports() -> None:

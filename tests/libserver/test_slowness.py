@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from eventloop import EventLoop
 from libserver import Actions, Server
 from libserver.slowness import SLOW
 from tests.fakes.clock import FakeClock
@@ -157,19 +156,15 @@ def test_one_that_is_quick_or_in_the_pool_is_not_told() -> None:
 
 
 def run_a_turn(clock: FakeClock, seconds: float, log: Caught) -> None:
-    loop = EventLoop(clock=clock)
-    try:
-        with Server((ANY_PORT,), loop=loop) as server:
+    with Server((ANY_PORT,), clock=clock) as server:
 
-            def takes_its_time() -> None:
-                clock.advance(seconds)
-                loop.stop()
+        def takes_its_time() -> None:
+            clock.advance(seconds)
+            server.loop.stop()
 
-            loop.call_soon(takes_its_time)
-            loop.run()
-            assert server.accepted == 0
-    finally:
-        loop.close()
+        server.loop.call_soon(takes_its_time)
+        server.loop.run()
+        assert server.accepted == 0
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(SLOW * 0.9, 0), (SLOW * 3, 1)])

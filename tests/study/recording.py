@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import socket
 from collections.abc import Iterable
 from typing import Any
 
-from eventloop import EventLoop
 from libserver import Server
 from study.recorder import Recorder
 from study.trace import Trace, load
@@ -31,20 +29,20 @@ def record(script: Iterable[bytes | None], *, max_bytes: int = 1 << 20, **limits
     """What the server's recorder writes when a peer sends `script`, piece by piece; None: SHUT_WR."""
     file = _Kept()
     recorder = Recorder(file, "server", max_bytes=max_bytes)
-    with contextlib.closing(EventLoop(recorder.selector())) as loop:
-        with Server(["tcp://127.0.0.1:0"], loop=loop, observer=recorder.observer, tap=recorder.tap, **limits) as server:
-            address = server.addresses[0]
-            with socket.create_connection((address.host, address.port)) as peer:
+    options: dict[str, Any] = {"observer": recorder.observer, "tap": recorder.tap, "selector": recorder.selector()}
+    with Server(["tcp://127.0.0.1:0"], **options, **limits) as server:
+        address, loop = server.addresses[0], server.loop
+        with socket.create_connection((address.host, address.port)) as peer:
+            loop.run_once(5)
+            for piece in script:
+                if piece is None:
+                    peer.shutdown(socket.SHUT_WR)
+                else:
+                    peer.sendall(piece)
                 loop.run_once(5)
-                for piece in script:
-                    if piece is None:
-                        peer.shutdown(socket.SHUT_WR)
-                    else:
-                        peer.sendall(piece)
-                    loop.run_once(5)
-            for _ in range(5):
-                loop.run_once(0)
-        recorder.close()
+        for _ in range(5):
+            loop.run_once(0)
+    recorder.close()
     return file.kept
 
 

@@ -128,9 +128,9 @@ def house(recording: Recording, clock: FakeClock, **limits: Any) -> Iterator[Hou
         made[0].accepted.append(faulty)
         return recorder.tap(message, faulty)
 
-    with caught() as log, contextlib.closing(EventLoop(recorder.selector(), clock)) as loop:
-        limits = {"drain_grace": 0.0, **limits}
-        with Server((ANY_PORT,), loop=loop, observer=recorder.observer, tap=tap, **limits) as server:
+    options: dict[str, Any] = {"drain_grace": 0.0, "selector": recorder.selector(), "clock": clock, **limits}
+    with caught() as log:
+        with Server((ANY_PORT,), observer=recorder.observer, tap=tap, **options) as server:
             made.append(House(server, clock, log))
             try:
                 yield made[0]

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
-from eventloop import EventLoop
 from libserver import Actions, Server
 from protocol import Limits
 from tests.fakes.clock import FakeClock
@@ -179,22 +178,21 @@ def turned(
     """A server to be turned by hand; at its end the books are checked. A drain has no grace unless asked for."""
     limits = {"drain_grace": 0.0, **limits}
     clock = FakeClock()
-    with no_descriptor_left(), caught() as log:
-        loop = EventLoop(clock=clock)
+    with (
+        no_descriptor_left(),
+        caught() as log,
+        Server(listen, actions, sizes, clock=clock, observer=observer, **limits) as server,
+    ):
+        house = Turned(server, clock, log)
         try:
-            with Server(listen, actions, sizes, loop=loop, observer=observer, **limits) as server:
-                house = Turned(server, clock, log)
-                try:
-                    yield house
-                    check_books(server)
-                finally:
-                    for peer in house.peers:
-                        peer.close()
-                server.stop()
-                house.until(lambda: not (server.connections or server.refused))
-                check_closed(server)
+            yield house
+            check_books(server)
         finally:
-            loop.close()
+            for peer in house.peers:
+                peer.close()
+        server.stop()
+        house.until(lambda: not (server.connections or server.refused))
+        check_closed(server)
     failures = [text for text in log.texts(logging.ERROR) if "internal error" in text]
     assert len(failures) == internal_errors, log.raised()
     assert sum("an observer failed" in text for text in log.texts(logging.ERROR)) == observer_errors, log.raised()
