@@ -942,6 +942,8 @@ def test_a_shared_loop_keeps_what_its_owner_does_with_errors_and_slow_turns(monk
 
         monkeypatch.setattr(Message, "data_received", fail)
         with connected(server.addresses[0]) as sock:
+            while not server.connections:
+                loop.run_once(1)
             sock.sendall(keep("echo", 1))
             while not heard:
                 loop.run_once(1)
