@@ -184,7 +184,7 @@ def _answer_one_by_one(patch: Patch) -> None:
     patch(RequestBatch, "_answer_common", lambda self: None)
 
 
-def _walk_only(patch: Patch) -> None:
+def _slow_path_only(patch: Patch) -> None:
     """The dispatcher is asked and takes nothing: what is left of it is a call per read."""
     patch(libserver.dispatcher.Dispatcher, "serve", lambda self, *asked: (0, [], 0))
     _answer_one_by_one(patch)
@@ -271,7 +271,7 @@ TRICKS: dict[str, Trick] = {
             _answer_one_by_one,
             (*ORDINARY, "1000x1", "64x1-ids"),
         ),
-        Trick("batch", "whole requests are cut, read and answered together, without events", _walk_only),
+        Trick("batch", "whole requests are cut, read and answered together, without events", _slow_path_only),
         Trick(
             "id-cache",
             "headers that differ by their id alone are parsed once",

@@ -14,7 +14,7 @@ from protocol.errors import BadHeader, FatalError, UnsupportedEncoding
 from protocol.events import Event, Rejected
 from protocol.states import CONTENT_READ, HEADER_READ, JSONHEADER, PREFIX_READ, RECEIVE, advance
 
-from .registry import broken, replace, walk_only
+from .registry import broken, replace, slow_path_only
 
 BOM = b"\xef\xbb\xbf"
 
@@ -74,7 +74,7 @@ def nan_in_header() -> None:
 
 @broken("nan-in-content", "NaN is accepted in a content", "Python's json, which reads it by default", "EN6.5")
 def nan_in_content() -> None:
-    walk_only()
+    slow_path_only()
     content._decoder = json.JSONDecoder()
     content.scan_once = vars(content._decoder)["scan_once"]
 

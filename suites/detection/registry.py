@@ -11,8 +11,8 @@ Rules:
 
 * One mistake each, as a programmer would make it; everything else keeps working, so that only
   the case about it can tell.
-* The dispatcher answers most requests without walking; a mistake made in the walk calls
-  `walk_only` first, or the dispatcher would hide it.
+* The dispatcher answers most requests without the slow path; a mistake made in that calls
+  `slow_path_only` first, or the dispatcher would hide it.
 
 Not here: the mistakes (`framing`, `replies`, `flow`), starting a variant (`broken`).
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 from libserver import dispatcher
 
-__all__ = ["BREAKS", "Break", "broken", "replace", "walk_only"]
+__all__ = ["BREAKS", "Break", "broken", "replace", "slow_path_only"]
 
 Function = Callable[..., Any]
 
@@ -90,7 +90,7 @@ def replace(original: Function, new: Function) -> None:
         raise LookupError(f"no module has {original!r} any more: mend the variant")
 
 
-def walk_only() -> None:
+def slow_path_only() -> None:
     """Answer event by event, never many at once."""
     dispatcher.Dispatcher.serve = lambda self, *asked: (0, [], 0)  # type: ignore[method-assign]
     dispatcher.Dispatcher.serve_each = lambda self, *asked: None  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from protocol.events import Event, Request
 from protocol.states import OPEN
 from suites.conformance.wire import in_frames
 
-from .registry import broken, replace, walk_only
+from .registry import broken, replace, slow_path_only
 
 
 def change_headers(change: Callable[[frames.Header], None]) -> None:
@@ -47,7 +47,7 @@ def write_otherwise(change: Callable[[message.Message, list[Any]], list[Any]]) -
 
 def claim_length(length: Callable[[bytes], int]) -> None:
     """Have JSON replies claim `length(content)` bytes."""
-    walk_only()
+    slow_path_only()
     send_json = connection.Connection.send_json
 
     def claimed(self: connection.Connection, request: Any, content: bytes) -> Any:
@@ -162,7 +162,7 @@ def ids_as_text() -> None:
     "PL6",
 )
 def keep_alive_forgotten() -> None:
-    walk_only()
+    slow_path_only()
     understand = connection.Connection._message
 
     def by_itself(self: connection.Connection, header: frames.Header, content: Any) -> Event:
@@ -179,7 +179,7 @@ def keep_alive_forgotten() -> None:
     "PL8.2",
 )
 def always_kept_alive() -> None:
-    walk_only()
+    slow_path_only()
     understand = connection.Connection._message
 
     def for_ever(self: connection.Connection, header: frames.Header, content: Any) -> Event:
@@ -224,7 +224,7 @@ def errors_without_code() -> None:
     "EN11",
 )
 def errors_close() -> None:
-    walk_only()
+    slow_path_only()
     reply = message.Message.reply
 
     def and_close(self: message.Message, header: Any, outcome: object, *more: Any) -> Frame:
@@ -242,7 +242,7 @@ def errors_close() -> None:
     "EN1",
 )
 def empty_unanswered() -> None:
-    walk_only()
+    slow_path_only()
     request = message.Message._request
 
     def if_any(self: message.Message, event: Request, replies: list[Any], more: bool) -> None:

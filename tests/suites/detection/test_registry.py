@@ -45,7 +45,7 @@ def test_a_variant_is_registered_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_made_to_walk_answers_nothing_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("serve", "serve_each"):
         monkeypatch.setattr(Dispatcher, name, getattr(Dispatcher, name))  # given back afterwards
-    registry.walk_only()
+    registry.slow_path_only()
     taken: list[int] = []
     assert Dispatcher.serve(None, None, b"bytes", 1, 1) == (0, [], 0)  # type: ignore[arg-type]
     Dispatcher.serve_each(None, [], [b"bytes"], taken, [], 0.0)  # type: ignore[arg-type]
