@@ -57,7 +57,8 @@ class Row:
 
 
 def _start() -> ServerProcess:
-    return ServerProcess([sys.executable, "app_server.py", HOST, "0"], cores()[0])
+    # At its end what peers have sent is still read and answered: longer than we wait, if they are many.
+    return ServerProcess([sys.executable, "app_server.py", HOST, "0", "--drain-timeout", "1s"], cores()[0])
 
 
 def _connect(server: ServerProcess) -> socket.socket:
