@@ -295,7 +295,7 @@ class Message:
         elif taken == len(data) and connection.at_rest:
             self._forget_connection()
             return replies, size
-        elif connection.closing:
+        elif taken and connection.closing:  # else what comes late is yet to be told so
             self._give_up_if_last()
         self._serve(data[taken:], replies, size)
         return [], 0

@@ -206,7 +206,7 @@ class Conversation(EchoConversation):
         return True
 
     def _framing_lost(self, code: str, id: object) -> bool:
-        self.expected.append(Expected(id, code=code, last=True))
+        self.expected.append(Expected(id, code=code, last=True, begun=self._begun))
         self._deaf = True
         return False
 

@@ -363,6 +363,24 @@ def test_the_one_too_many_is_told_so_in_a_drain_too() -> None:
         home.ended()
 
 
+def test_a_request_that_comes_too_late_is_told_so_though_the_reply_before_it_is_still_leaving() -> None:
+    """Seed 90067762: that reply was made before the drain, so it said nothing of an end, and the request got a FIN."""
+    with turned(write_high=1 << 20, write_low=1 << 10) as home:
+        peer = home.peer(small_buffers)
+        home.only.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        peer.send(keep("echo", "first"))
+        peer.reply()
+        peer.send(keep("echo", "x" * 200_000))
+        home.until(lambda: home.only.transport.queued)
+        drained(home)
+        peer.send(keep("echo", "late", id=7))
+        assert peer.reply().connection is None
+        last = peer.reply()
+        assert (last.code, last.header["id"], last.connection) == ("shutting-down", 7, "close")
+        ends(home, peer)
+        assert home.ended() == {"shutdown": 1}
+
+
 # --- raw echo ----------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from protocol import Limits
 from protocol.states import PROTOHEADER
-from suites.conformance.wire import action, framed
+from suites.conformance.wire import action, framed, header
 from suites.simulation.oracle import Conversation, _depth
 
 
@@ -66,6 +66,17 @@ def test_a_message_of_which_a_byte_came_before_the_drain_is_owed_its_reply(judge
     judged.says({"result": 1}, id=1)
     judged.fails("shutting-down", connection="close")  # without the id of the second: it does not stand for it
     assert judged.complaints == ["shutting-down overtakes the reply to request 2"]
+
+
+def test_a_content_too_large_that_began_after_the_drain_has_begun_after_it_as_any_other(judged: Judged) -> None:
+    """Seed 90056022: it stood behind two that had begun too late, and was taken for one that had begun in time."""
+    judged.reads(FIRST)
+    judged.drain()
+    judged.reads(SECOND, header(100_001))
+    judged.says({"result": 1}, id=1)
+    judged.fails("shutting-down", id=2, connection="close")
+    assert judged.complaints == []
+    assert not judged.talk.told_of_cut
 
 
 def test_who_is_cut_is_told_in_the_place_of_the_oldest_reply(judged: Judged) -> None:
