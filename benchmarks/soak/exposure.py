@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import select
 import socket
 import sys
 import time
@@ -56,6 +57,10 @@ class Row:
     unit: str
 
 
+class NotHeld(Exception):
+    """What should be measured did not happen; the text is what did."""
+
+
 def _start() -> ServerProcess:
     # At its end what peers have sent is still read and answered: longer than we wait, if they are many.
     return ServerProcess([sys.executable, "app_server.py", HOST, "0", "--drain-timeout", "1s"], cores()[0])
@@ -88,13 +93,16 @@ def _warm(server: ServerProcess) -> None:
 
 
 def held(what: str, peers: int, data: bytes, unread: bool = False) -> Row:
-    """`peers` connections that each send `data` and then nothing; with `unread` as much of it as is taken."""
+    """`peers` connections that each send `data` and then nothing; with `unread` as much of it as is taken.
+
+    Raises `NotHeld` if the server answers what should be held: it would hold nothing.
+    """
     with _start() as server, ExitStack() as open_:
         _warm(server)
         before = resident_bytes(server.pid)
         sent = 0
-        for _ in range(peers):
-            sock = open_.enter_context(socket.socket())
+        socks = [open_.enter_context(socket.socket()) for _ in range(peers)]
+        for sock in socks:
             if unread:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.settimeout(0.3 if unread else PATIENCE)
@@ -105,6 +113,8 @@ def held(what: str, peers: int, data: bytes, unread: bool = False) -> Row:
             except TimeoutError:
                 pass  # it is read no more: the server's own mark is reached
         time.sleep(SETTLE)
+        if not unread and select.select(socks[:100], [], [], 0)[0]:
+            raise NotHeld(f"{what}: the server answered, or closed")
         return Row(what, peers, sent // peers or len(data), (resident_bytes(server.pid) - before) / peers, "bytes each")
 
 
@@ -218,7 +228,7 @@ def pushing() -> Row:
 
 MEASURED: dict[str, Callable[[], Row | list[Row]]] = {
     "silent": lambda: held("connected and silent", 1000, b""),
-    "header": lambda: held("65,000 bytes of a header", 200, b"\xff\xff" + bytes(64_998)),
+    "header": lambda: held("65,000 bytes of a header", 200, b"\xff\xff{" + b" " * 64_997),
     "content": lambda: held("60,000 bytes of a content of 65,000", 200, echoed(65_000)[0].request[:-5000]),
     "announced": lambda: [
         announced(100, 200),
@@ -265,7 +275,7 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{row.what:<52}{row.peers:>6,} x{row.sent:>13,} bytes:{row.cost:>14,.2f} {row.unit}", flush=True)
     except KeyboardInterrupt:
         code = 130
-    except (CannotStart, OSError) as error:
+    except (CannotStart, NotHeld, OSError) as error:
         print(f"benchmarks exposure: {name}: {error}", file=sys.stderr)
         code = 1
     if options.json is not None:

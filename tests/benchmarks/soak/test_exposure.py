@@ -29,3 +29,13 @@ def test_what_can_not_be_measured_is_refused_with_what_can(capsys: pytest.Captur
         main(["exposure", "--only", "silent,nothing"])
     assert ended.value.code == 2
     assert "no 'nothing'; there are silent, header" in capsys.readouterr().err
+
+
+def test_what_is_answered_is_not_held_and_gives_no_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Zeros, which can become no header, are refused at once: for a while the row of a header measured nothing."""
+    monkeypatch.setattr(exposure, "SETTLE", 0.3)
+    monkeypatch.setitem(exposure.MEASURED, "header", lambda: exposure.held("zeros", 2, b"\xff\xff" + bytes(100)))
+    assert main(["exposure", "--only", "header"]) == 1
+    assert "header: zeros: the server answered, or closed" in capsys.readouterr().err
