@@ -24,6 +24,9 @@ def test_nothing_that_can_be_kept_is_lost_when_one_of_two_servers_is_restarted(s
 
 
 def test_a_drain_that_gives_nobody_the_time_to_ask_once_more_loses_and_the_harness_sees_it() -> None:
-    outcome = run("reuse-port", [KEEP_ALIVE], Enough(requests=100, restarts=3, seconds=40), ["--drain-grace", "0"])
+    for _ in range(4):  # whether a request crosses the close on its way is chance
+        outcome = run("reuse-port", [KEEP_ALIVE], Enough(requests=100, restarts=3, seconds=12), ["--drain-grace", "0"])
+        if outcome.accounts[KEEP_ALIVE].kept_lost:
+            break
     assert outcome.accounts[KEEP_ALIVE].kept_lost
     assert not outcome.holds

@@ -185,15 +185,21 @@ def received(machine: Any, sock: Any, count: int) -> bytes:
     return bytes(got)
 
 
+#: So often in a row, with a `settle` between: longer than Linux delays an ACK (40 ms).
+REFUSALS = 10
+
+
 def fill(machine: Any, sock: Any) -> int:
-    """Send until the kernel takes no more; returns how many bytes it took."""
-    sent = 0
+    """Send until the kernel takes no more, and goes on taking none: it may delay an ACK; returns how many bytes."""
+    sent = refused = 0
     for _ in range(10_000):
         try:
             sent += sock.send(b"x" * 4096)
+            refused = 0
         except BlockingIOError:
+            refused += 1
             machine.settle()
-            if not ready(machine, sock, WRITE):
+            if refused >= REFUSALS and not ready(machine, sock, WRITE):
                 return sent
     raise AssertionError("it is never full")
 
