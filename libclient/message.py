@@ -70,6 +70,7 @@ from protocol.states import (
     LIFECYCLE,
     LOST,
     OPEN,
+    PROTOHEADER,
     RELEASED,
     SETTLED_AFTER_EOF,
     SHUTDOWN,
@@ -81,7 +82,7 @@ from protocol.states import (
 from .outgoing import JOIN_BELOW, BytesLike, Outgoing
 from .owner import Ending, Owner, Pair, Shared, UnaskedReply
 from .reasons import EndReason
-from .replies import can_read_replies, read_replies
+from .replies import whole_replies
 
 __all__ = ["Ending", "Message", "Owner", "Pair", "Shared"]
 
@@ -170,6 +171,18 @@ class Message:
     def awaiting(self) -> deque[Pair]:
         """The requests sent and not answered, in order. For `Shared.take_replies` alone to change."""
         return self._awaiting
+
+    @property
+    def reads_whole(self) -> bool:
+        """Are whole replies read in one step? On a connection kept alive, between two of those awaited, unobserved."""
+        connection = self.connection
+        return (
+            connection.state is PROTOHEADER
+            and connection.persistent
+            and connection.observer is None
+            and not connection.mid_message
+            and bool(self._awaiting)
+        )
 
     @property
     def in_flight(self) -> int:
@@ -293,14 +306,15 @@ class Message:
     def data_received(self, data: bytes) -> None:
         self.shared.bytes_received += len(data)
         replies: list[tuple[Header, object]] = []
-        ordinary = can_read_replies(self.connection)
-        if ordinary and self.shared.take_replies is not None:
+        whole = self.reads_whole
+        if whole and self.shared.take_replies is not None:
             data = self._take(data)
             if not data:
                 return
-            ordinary = can_read_replies(self.connection)
-        if ordinary:
-            replies, taken = read_replies(self.connection, data)
+            whole = self.reads_whole
+        if whole:
+            replies, taken = whole_replies(self.shared.codec, data, len(self._awaiting))
+            self.connection.in_flight -= len(replies)
             data = data[taken:]
         self.connection.feed(data)
         self._read(replies)

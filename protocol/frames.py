@@ -47,7 +47,7 @@ from .limits import (
     Limits,
 )
 
-__all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "parse_header", "split", "split_each"]
+__all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "one_whole", "parse_header", "split", "split_each"]
 
 SERVER = "server"
 CLIENT = "client"
@@ -376,6 +376,15 @@ class Codec:
                     self.common[framed] = header.content_length
         return header
 
+    def new_header(self, framed: bytes) -> Header | None:
+        """`header`, of one that was not seen before; None if it is none, or too long."""
+        if len(framed) - PREFIX_LENGTH > self.limits.max_header:
+            return None
+        try:
+            return self.header(framed)
+        except BadHeader:
+            return None
+
     def _parse(self, raw: bytes) -> Header:
         header = parse_header(raw, self.role)
         if header.content_length > self.content_limit(header):
@@ -490,16 +499,18 @@ class Codec:
 
 
 #: What `split` finds of many messages: their contents in UTF-8; by number the ids of those that have one, as written
-#: in JSON, and the headers of those that can't be read; where each ends; the length of the longest content in bytes.
+#: in JSON, and the headers of those that are odd; where each ends; the length of the longest content in bytes.
 Columns = tuple[list[bytes], dict[int, bytes] | None, dict[int, Header] | None, list[int], int]
 
-#: The content of a message that can't be read, so that the others can be read with it.
-UNREADABLE = b"null"
+#: Stands for the content of a message that is no JSON or can't be read, so that the others can be read with it.
+NO_JSON = b"null"
 
 
 def split(codec: Codec, data: bytes, at: int, most: int) -> Columns:
-    """The whole common messages at `at`, and those that are unreadable, at most so many.
+    """The whole common messages at `at`, and some that are odd, at most so many.
 
+    Odd to a server are those that can't be read. A client reads headers that it has not seen, too, and all that is
+    plain: odd to it is what is not among `Codec.common`, bytes and ids among it, because it wants to know the header.
     It stops at the first that is partial, or needs another second look.
     """
     common = codec.common
@@ -508,7 +519,7 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> Columns:
     ends: list[int] = []
     longest = 0
     ids: dict[int, bytes] | None = None
-    unreadable: dict[int, Header] | None = None
+    odd: dict[int, Header] | None = None
     for _ in range(most):
         try:
             start = at + 2 + data[at + 1]
@@ -522,37 +533,45 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> Columns:
             if start > available:
                 break
             header = codec.headers.get(framed)
-            if header is None:
+            if header is None and codec.role is SERVER:
                 length, id = codec.common_around_id(framed)
                 if length is None or start + length > available:
                     break
                 if ids is None:
                     ids = {}
                 ids[len(contents)] = id
-            elif header.is_common or header.is_unreadable:
+            else:
+                if header is None:
+                    header = codec.new_header(framed)
+                    if header is None:
+                        break
                 end = start + header.content_length
-                if end > available:
+                if end > available or not (
+                    header.is_common or (header.is_unreadable if codec.role is SERVER else header.is_plain)
+                ):
                     break
                 decode = header.decode
-                if decode is None:  # in UTF-8 it would be among `common`
-                    if unreadable is None:
-                        unreadable = {}
-                    unreadable[len(contents)] = header
-                    content = UNREADABLE
-                else:
+                if decode is not None:
                     try:
                         content = decode(data[start:end], "strict")[0].encode()
                     except Exception:  # a codec may raise what it likes
                         break  # bad content: whoever looks at it alone finds the words for it
+                elif header.is_common:  # new, or with an id: else it would be among `common`
+                    content = data[start:end]
+                else:
+                    content = NO_JSON
+                if decode is None or codec.role is CLIENT:
+                    if odd is None:
+                        odd = {}
+                    odd[len(contents)] = header
                 contents.append(content)
-                longest = max(longest, len(content))
+                if len(content) > longest:
+                    longest = len(content)
                 ends.append(end)
                 at = end
                 if at == available:
                     break
                 continue
-            else:
-                break
         end = start + length
         if end > available:
             break
@@ -563,7 +582,19 @@ def split(codec: Codec, data: bytes, at: int, most: int) -> Columns:
         at = end
         if at == available:
             break
-    return contents, ids, unreadable, ends, longest
+    return contents, ids, odd, ends, longest
+
+
+def one_whole(codec: Codec, data: bytes) -> tuple[Header, int] | None:
+    """If `data` is one whole message with a remembered header, and nothing else: that, and where its content begins."""
+    try:
+        start = 2 + (data[0] << 8 | data[1])
+    except IndexError:
+        return None  # not even a prefix
+    header = codec.headers.get(data[:start])
+    if header is None or start + header.content_length != len(data):
+        return None
+    return header, start
 
 
 def split_each(codec: Codec, reads: Iterable[bytes]) -> tuple[list[bytes], dict[int, bytes] | None, list[int], int]:

@@ -16,6 +16,7 @@ from typing import Any
 from eventloop import Endpoint, EventLoop, WaterMarks
 from libclient import Ending, Message, Shared
 from protocol import SERVER, Codec, Connection, Limits
+from protocol.states import Observer
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import FaultySocket
 from tests.fakes.selector import FakeSelector
@@ -35,6 +36,7 @@ class Bench:
         limits: Limits | None = None,
         marks: WaterMarks | None = None,
         make_socket: Callable[[], FaultySocket] = FaultySocket,
+        observer: Callable[[], Observer | None] | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.selector = FakeSelector(self.clock)
@@ -46,7 +48,13 @@ class Bench:
         self.on_opened: Callable[[Message], object] = lambda message: None
         self.on_response: Callable[[Message, Any], object] = lambda message, context: None
         self.shared = Shared(
-            self.loop, timeout=timeout, linger=linger, limits=limits, marks=marks, open_socket=self._open
+            self.loop,
+            timeout=timeout,
+            linger=linger,
+            limits=limits,
+            marks=marks,
+            open_socket=self._open,
+            observer=observer,
         )
 
     def _open(self, endpoint: Endpoint) -> FaultySocket:

@@ -37,6 +37,36 @@ def opened(bench: Bench, granted: bool = True) -> Message:
     return one
 
 
+class Watching:
+    """An observer to whom nothing is news."""
+
+    def transition(self, *told: object) -> None:
+        pass
+
+
+def test_whole_replies_are_read_in_one_step_where_some_are_awaited_and_none_has_begun() -> None:
+    with Bench() as bench:
+        one = bench.message()
+        one.send(ask(1))
+        assert not one.reads_whole, "keep-alive is not granted"
+        bench.feed(granting(1))
+        assert not one.reads_whole, "nothing is awaited"
+        one.send(ask(2))
+        assert one.reads_whole
+        bench.feed(reply(2)[:1])
+        assert not one.reads_whole, "a reply has begun"
+        bench.feed(reply(2)[1:-1])
+        assert not one.reads_whole, "its content has begun"
+
+
+def test_of_an_observed_connection_no_reply_is_read_in_one_step() -> None:
+    with Bench(observer=Watching) as bench:
+        one = opened(bench)
+        one.send(ask(2))
+        assert one.granted
+        assert not one.reads_whole
+
+
 # --- sending -------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""`libclient.replies`: the step that reads many replies must equal the walk."""
+"""`libclient.replies`: reading many replies in one step must equal the slow path."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from libclient.replies import can_read_replies, read_replies
+from libclient.replies import whole_replies
 from protocol import CLIENT, Codec, Connection, Header, Limits, Rejected, Response
+from protocol.limits import CACHED_HEADERS, MAX_CONTENT_DEPTH
 from tests.protocol.feeding import cuts, summary
 from tests.support.wire import framed, header, message, request
 
@@ -34,6 +35,15 @@ STREAMS = {
     + request(2),
     "no such encoding": message(b"1", encoding="nonsense") + request(2),
     "deep": message(b"[" * 100_000) + request(2),
+    "as deep as may be": message(b"[" * MAX_CONTENT_DEPTH + b"]" * MAX_CONTENT_DEPTH) + request(2),
+    "one level deeper": message(b"[" * MAX_CONTENT_DEPTH + b"[]" + b"]" * MAX_CONTENT_DEPTH) + request(2),
+    "contents that are one only together": message(b"[1") + message(b"2]") + request(3),
+    "an encoding and an id": message('{"a": 1}'.encode("utf-16"), encoding="utf-16", id=5) + request(2),
+    "an encoding, and a content as long in UTF-8": message(b"1 ", encoding="latin-1")
+    + message(b"[]", encoding="cp437"),
+    "bytes that look like what stands for them": message(b"null", "binary/x") * 2 + request(None),
+    "bytes and nothing else": message(b"\0\1", "binary/x"),
+    "a header too long to be remembered": request(1, x="x" * 400) * 2 + request(2),
     "empty JSON": message(b"") + request(2),
     "bad header": request(1) + framed(b"[]") + request(2),
     "empty header": request(1) + b"\0\0" + request(2),
@@ -67,23 +77,42 @@ def walked(connection: Connection, data: bytes) -> list[Any]:
     return [entry for entry in replies if entry != "HeaderReceived"]
 
 
+def between(connection: Connection) -> bool:
+    """As `Message.reads_whole` has it."""
+    return connection.persistent and connection.between_messages and connection.in_flight > 0
+
+
 def stepped(connection: Connection, data: bytes) -> list[Any]:
     """As `Message.data_received` does it."""
     replies: list[tuple[Header, object]] = []
-    if can_read_replies(connection):
-        replies, taken = read_replies(connection, data)
+    if between(connection):
+        replies, taken = whole_replies(connection.codec, data, connection.in_flight)
+        connection.in_flight -= len(replies)
         data = data[taken:]
     return [shown(*reply) for reply in replies] + walked(connection, data)
 
 
+@pytest.mark.parametrize("expected", [EXPECTED, 1])
 @pytest.mark.parametrize("name", STREAMS)
-def test_the_step_equals_the_walk_at_every_cut(name: str) -> None:
+def test_the_step_equals_the_slow_path_at_every_cut(name: str, expected: int) -> None:
     stream = STREAMS[name]
+    codec = fresh().codec  # in which headers come to be remembered
     for place in cuts(stream):
-        by_walk, by_step = fresh(), fresh()
-        expected = walked(by_walk, stream[:place]) + walked(by_walk, stream[place:])
-        assert stepped(by_step, stream[:place]) + stepped(by_step, stream[place:]) == expected, place
-        assert summary(by_step) == summary(by_walk), place
+        slow, quick = (fresh(in_flight=expected) for _ in range(2))
+        quick.codec = codec
+        walk = walked(slow, stream[:place]) + walked(slow, stream[place:])
+        assert stepped(quick, stream[:place]) + stepped(quick, stream[place:]) == walk, place
+        assert summary(quick) == summary(slow), place
+
+
+def test_ordinary_replies_need_no_slow_path() -> None:
+    codec = fresh().codec
+    for most in (3, 1):
+        replies, taken = whole_replies(codec, ORDINARY, most)
+        assert len(replies) == most
+    replies, taken = whole_replies(codec, ORDINARY, EXPECTED)
+    assert [value for _, value in replies] == [{"result": 1}, {"result": "ü🐰"}, b"\0\1"]
+    assert taken == len(ORDINARY)
 
 
 def test_a_header_seen_before_is_not_parsed_again() -> None:
@@ -92,15 +121,12 @@ def test_a_header_seen_before_is_not_parsed_again() -> None:
     assert len(connection.codec.headers) == 1
 
 
-@pytest.mark.parametrize(
-    "more", [{"persistent": False}, {"in_flight": 0}, {"observer": object()}, {"state": "CONTENT"}]
-)
-def test_it_is_not_used_where_the_walk_is_needed(more: dict[str, Any]) -> None:
-    assert can_read_replies(fresh())
-    assert not can_read_replies(fresh(**more))
-
-
-def test_it_is_not_used_inside_a_message() -> None:
-    connection = fresh()
-    connection.feed(b"\0")
-    assert not can_read_replies(connection)
+def test_headers_that_are_forgotten_meanwhile_are_read_again() -> None:
+    codec = fresh().codec
+    for n in range(CACHED_HEADERS - 1):
+        codec.header(header(n, x=n))
+    first = request(1)
+    codec.header(first[: -len("1")])
+    replies, taken = whole_replies(codec, first + request("a new length"), EXPECTED)
+    assert [(header.content_length, value) for header, value in replies] == [(1, 1), (14, "a new length")]
+    assert taken == len(first + request("a new length"))

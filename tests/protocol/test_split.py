@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from protocol import SERVER, Codec, Limits
-from protocol.frames import split, split_each
+from protocol import CLIENT, SERVER, Codec, Limits
+from protocol.frames import one_whole, split, split_each
 from protocol.limits import CACHED_HEADER_LENGTH, CACHED_HEADERS
 from tests.support.wire import framed, header, in_frames, message, request
 
@@ -107,6 +107,65 @@ def test_what_can_not_be_read_is_split_off_with_the_others() -> None:
     assert {number: header.content_encoding for number, header in unreadable.items()} == {0: "rot13", 2: "rot13"}
     assert (ids, ends[-1]) == (None, len(odd + FIRST + odd))
     assert split_each(codec, [odd, FIRST])[2] == [1]
+
+
+def test_a_client_takes_what_is_new_and_plain_and_wants_its_header() -> None:
+    codec = Codec(CLIENT)
+    data = FIRST + FIRST + NUMBERED + OTHER + OTHER + BYTES + BYTES
+    contents, ids, odd, ends, longest = split(codec, data, 0, 100)
+    assert [json.loads(content.decode()) for content in contents] == [
+        {"action": "echo", "value": 1},
+        {"action": "echo", "value": 1},
+        {"action": "echo", "value": 2},
+        {"action": "echo"},
+        {"action": "echo"},
+        None,
+        None,
+    ]
+    assert (ids, ends[-1], longest) == (None, len(data), len(contents[0]))
+    assert odd is not None
+    assert [(number, header.id, header.content_type) for number, header in odd.items()] == [
+        (0, None, "text/json"),
+        (2, 7, "text/json"),
+        (3, None, "text/json"),
+        (4, None, "text/json"),
+        (5, None, "x/y"),
+        (6, None, "x/y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        request(1, connection="close"),
+        request(1, event="tick"),
+        request(1, encoding="rot13"),
+        message(b"{\0\0\xd8}\0", encoding="utf-16-le"),
+        message(b"0" * 50, "x/y"),
+        message(b"0" * 50),
+        header(1, x="x" * 300),
+        framed(b"[]"),
+        b"\0\0",
+    ],
+)
+def test_a_client_leaves_what_needs_care(odd: bytes) -> None:
+    codec = Codec(CLIENT, Limits(max_content=40, max_header=300))
+    for _ in range(2):
+        assert split(codec, FIRST + odd + FIRST, 0, 100)[3] == [len(FIRST)]
+
+
+def test_one_whole_message_is_found_if_its_header_is_remembered() -> None:
+    codec = Codec(CLIENT)
+    long = request(1, x="x" * 300)
+    assert one_whole(codec, FIRST) is None
+    seen(codec, FIRST, long)
+    for whole in (FIRST, long):
+        found = one_whole(codec, whole)
+        assert found is not None
+        one, start = found
+        assert (one, start) == (codec.header(whole[:start]), len(whole) - one.content_length)
+    for data in (b"", b"\0", FIRST[:1], FIRST[:-1], FIRST + b"\0", FIRST + FIRST):
+        assert one_whole(codec, data) is None
 
 
 def test_a_request_that_has_time_left_is_common() -> None:

@@ -11,6 +11,9 @@ Rules:
 * Replies that were sent together in a closed run have one latency, and are recorded at once.
 * Per reply: a comparison of bytes and a record in a histogram; no timer, no closure, no log. What `Ledgers.of` does
   stands in line.
+* `take` is a loop of its own because it reads nothing: no prefix, no header, no JSON. It asks whether the bytes at a
+  place are those of a whole reply that is known; how long that is, the known reply says. What is not known goes to
+  the one reader of replies, `libclient.replies`.
 
 It pays for itself: see `python -m benchmarks generator`.
 
@@ -22,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from libclient.message import Message
-from libclient.replies import can_read_replies, read_replies
+from libclient.replies import whole_replies
 from protocol import ProtocolError
 
 from ..config import OFF
@@ -92,11 +95,12 @@ class Collector:
         """Verify one reply whose bytes are new, and remember them if it is right."""
         context: Context = message.awaiting[0][1]
         prepared = context[0]
-        if not prepared.learns or not can_read_replies(message.connection):
+        if not prepared.learns or not message.reads_whole:
             return 0
-        replies, taken = read_replies(message.connection, data, most=1)
+        replies, taken = whole_replies(message.shared.codec, data, 1)
         if not replies:
             return 0
+        message.connection.in_flight -= 1
         header, value = replies[0]
         if header.id is None and prepared.check(value, 0) is None:
             prepared.learn(data[:taken])
