@@ -110,11 +110,6 @@ class Config:
         return self.most_connections + self.idle + sum(count for _, count in self.hostile)
 
     @property
-    def in_flight_limit(self) -> int:
-        """Requests of the open model that may wait for replies at a time."""
-        return self.connections * self.pipeline if self.max_in_flight is None else self.max_in_flight
-
-    @property
     def paced(self) -> tuple[object, ...]:
         """What decides what is meant to leave, and when: part of the schedule's fingerprint.
 

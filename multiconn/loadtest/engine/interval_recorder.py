@@ -76,7 +76,7 @@ class IntervalRecorder:
             seconds=(now - self._at) / 1e9,
             phase=phase,
             target=target,
-            in_flight=counts["sent"] - counts["ok"] - counts["failed"],
+            in_flight=ledgers.in_flight,
             waiting=waiting,
             connecting=slots.connecting,
             open=connections.open_now,

@@ -43,6 +43,11 @@ class Ledgers:
         self._share = config.share
         self._closed = False
 
+    @property
+    def in_flight(self) -> int:
+        """Requests sent that have no outcome."""
+        return self.warmup.in_flight + self.measured.in_flight
+
     def measure_from(self, at: int) -> None:
         """What is meant to leave at `at` (ns) or later is measured."""
         self.measured_from = at

@@ -367,7 +367,7 @@ class Runner:
         """The measured window ends, or pauses: nothing is sent any more."""
         self._gauges.stop()
         measured = self.ledgers.measured
-        whole = self._sender.exhausted and measured.sent == measured.ok + measured.failed
+        whole = self._sender.exhausted and not measured.in_flight
         by_count = self._config.requests is not None and whole
         self._window.close(self._counted(), replies=(measured.ok, measured.replies) if by_count else None)
         self._held = clock()
@@ -377,8 +377,7 @@ class Runner:
 
     def ended(self) -> None:
         """Go on to the next phase if every measured request had its outcome and no more may be sent."""
-        measured = self.ledgers.measured
-        if measured.sent == measured.ok + measured.failed:
+        if not self.ledgers.measured.in_flight:
             if self.phase is DRAINING and self._visit is not None:
                 self._pause_when_answered()
             elif self.phase is DRAINING:
@@ -447,8 +446,7 @@ class Runner:
 
     def _pause_when_answered(self) -> None:
         """Every measured request has its outcome: rest, once those before them have theirs."""
-        warmup = self.ledgers.warmup
-        if warmup.sent == warmup.ok + warmup.failed:
+        if not self.ledgers.warmup.in_flight:
             self._pause()
             self.loop.stop()
 

@@ -182,7 +182,7 @@ class ClosedSender(_Common):
 
 
 class OpenSender(_Common):
-    """The schedule sets the pace. `in_flight` requests were sent and have no outcome."""
+    """The schedule sets the pace."""
 
     def __init__(
         self,
@@ -193,12 +193,11 @@ class OpenSender(_Common):
         schedule: Schedule,
     ) -> None:
         super().__init__(config, ledgers, workload.endless("greetings"))
-        self.in_flight = 0
         self._schedule = schedule
         self._start = 0  # of the schedule, in nanoseconds
         self._prepared = workload.requests
         self._loop = loop
-        self._limit = config.in_flight_limit
+        self._limit = config.max_in_flight  # None: only the room on each connection bounds it
         self._drops = config.on_overrun == DROP
         self._free: deque[Slot] = deque()  # slots that may have room, the one used longest ago first
         self._returned: deque[tuple[int, Prepared]] = deque()  # taken, and came back unsent
@@ -245,7 +244,6 @@ class OpenSender(_Common):
         self._list(slot)
 
     def answered(self, slot: Slot, count: int, now: int) -> None:
-        self.in_flight -= count
         self._list(slot)
 
     def _list(self, slot: Slot) -> None:
@@ -257,7 +255,6 @@ class OpenSender(_Common):
 
     def lost(self, slot: Slot, unsent: Sequence[Context]) -> None:
         """What never left goes first when there is room again."""
-        self.in_flight -= slot.out
         for prepared, _, intended in unsent:
             self._ledgers.count_sent(prepared, intended, -1)
             if self.sending:
@@ -267,15 +264,10 @@ class OpenSender(_Common):
         if self.sending and self._returned:
             self._loop.call_soon(self.pump)
 
-    def greet(self, slot: Slot) -> None:
-        before = slot.out
-        super().greet(slot)
-        self.in_flight += slot.out - before
-
     def _next_slot(self) -> Slot | None:
         """The connection to use next, or None if none has room."""
         free = self._free
-        if self.in_flight < self._limit:
+        if self._limit is None or self._ledgers.in_flight < self._limit:
             while free:
                 slot = free.popleft()
                 room = self.room(slot)
@@ -309,7 +301,6 @@ class OpenSender(_Common):
                 self._drop(intended)
                 continue
             batches.setdefault(slot, []).append(self.pair(slot, prepared, (prepared, now, intended)))
-            self.in_flight += 1
             self._ledgers.count_sent(prepared, intended)
             if intended > self._blocked_until:
                 self._send_delay.record(now - intended)

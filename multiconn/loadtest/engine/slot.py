@@ -14,9 +14,9 @@ __all__ = ["Slot"]
 
 
 class Slot:
-    """One of the N slots. `dialled` (ns), `out`, `sent` and `replies` are of the connection now in it.
+    """One of the N slots. `dialled` (ns), `sent` and `replies` are of the connection now in it.
 
-    `out` requests were handed over and are not answered; `thinking` replies are not followed up yet; `listed`: the
+    `sent` requests were handed over; `thinking` replies are not followed up yet; `listed`: the
     open model's sender knows it has room; `confirmed`, of the replies, count themselves. `settled`: its first
     connection has opened or failed, or it came later than the run's beginning.
     """
@@ -29,7 +29,6 @@ class Slot:
         "message",
         "number",
         "open",
-        "out",
         "replies",
         "sent",
         "settled",
@@ -44,7 +43,6 @@ class Slot:
         self._used = False
         self.listed = False
         self.dialled = 0
-        self.out = 0
         self.sent = 0
         self.replies = 0
         self.confirmed = 0
@@ -55,7 +53,7 @@ class Slot:
     def dial(self, now: int) -> None:
         """A connection of its own begins, at `now` (ns)."""
         self.dialled = now
-        self.sent = self.replies = self.confirmed = self.out = self.thinking = 0
+        self.sent = self.replies = self.confirmed = self.thinking = 0
         self.listed = False
 
     def hold(self, message: Message) -> None:
@@ -74,25 +72,27 @@ class Slot:
         return news
 
     def disconnected(self) -> bool:
-        """The connection is gone; returns whether it was ever there. What was `out` is forgotten by `forget`."""
+        """The connection is gone; returns whether it was ever there."""
         was_open, self.open = self.open, False
         self.message = None
         return was_open
 
-    def forget(self) -> None:
-        """What was out and being thought about went with the connection, and is accounted for."""
-        self.out = self.thinking = 0
-
     # --- its requests --------------------------------------------------------------------
+
+    @property
+    def out(self) -> int:
+        """Requests handed over and not answered: what is on its way, and what its message has not begun to send.
+
+        Not the message's two numbers, which know nothing of what a sender has taken for it in this turn.
+        """
+        return self.sent - self.replies
 
     def sending(self, count: int) -> None:
         """`count` requests are handed over."""
-        self.out += count
         self.sent += count
 
     def answered(self, count: int) -> None:
         """`count` replies came."""
-        self.out -= count
         self.replies += count
 
     def confirm(self) -> None:

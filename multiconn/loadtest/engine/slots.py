@@ -192,7 +192,6 @@ class Slots:
             self._connections.closed_one(by_peer=ending.reason not in _OURS)
             self.deserted = self._loop.now
         self._sender.lost(slot, [context for _, context in ending.unsent])
-        slot.forget()
         unanswered = [context for _, context in ending.unanswered]
         if self._closed:
             self.in_flight_at_end += sum(context[2] >= ledgers.measured_from for context in unanswered)

@@ -102,6 +102,11 @@ class Ledger:
         self._service = Histogram() if self.open else self._response
         self._failures = Histogram()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests sent that have no outcome."""
+        return self.sent - self.ok - self.failed
+
     def count_sent(self, times: int) -> None:
         """`times` requests were handed over; negative, if some of them never left."""
         self.sent += times

@@ -29,6 +29,17 @@ def test_what_is_sent_is_counted_and_taken_back_if_it_never_left():
     assert made.measured.by_action == {"echo": [2, 0, 0], "search": [0, 0, 0]}
 
 
+def test_in_flight_is_what_was_sent_and_has_no_outcome():
+    made = ledgers()
+    made.measure_from(100)
+    made.count_sent(ECHO, 99, 2)
+    made.count_sent(ECHO, 100, 4)
+    assert (made.warmup.in_flight, made.measured.in_flight, made.in_flight) == (2, 4, 6)
+    made.measured.answered(1, 1, 2)
+    made.charge(0, ("reset", "gone"), [(ECHO, 50, 50), (ECHO, 150, 150)])
+    assert (made.warmup.in_flight, made.measured.in_flight, made.in_flight) == (1, 1, 2)
+
+
 def test_a_lost_connection_costs_its_requests_or_is_an_error_of_its_own():
     made = ledgers(share=(1, 3))
     made.measure_from(100)

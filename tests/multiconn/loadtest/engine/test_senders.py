@@ -78,7 +78,7 @@ class Simulation:
         self.sender.stop(clock_ns())
         self.loop.close()
         self.ledgers.close()
-        self.accounting = self.ledgers.measured.balance(self.sender.in_flight, self.schedule.taken)
+        self.accounting = self.ledgers.measured.balance(sum(slot.out for slot in self.slots), self.schedule.taken)
 
     def answered_at(self, now):
         start, end = (self.began + moment for moment in self.stall)

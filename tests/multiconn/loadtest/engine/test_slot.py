@@ -30,8 +30,6 @@ def test_what_is_out_is_the_connection_s_and_a_new_one_begins_with_nothing():
     slot.think()
     slot.enlist()
     assert (slot.out, slot.sent, slot.replies, slot.confirmed, slot.thinking, slot.listed) == (1, 4, 3, 1, 1, True)
-    slot.forget()
-    assert (slot.out, slot.thinking, slot.sent) == (0, 0, 4)
     slot.dial(6)
     assert (slot.out, slot.sent, slot.replies, slot.confirmed, slot.thinking, slot.listed) == (0, 0, 0, 0, 0, False)
 
