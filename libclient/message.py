@@ -70,7 +70,6 @@ from protocol.states import (
     LIFECYCLE,
     LOST,
     OPEN,
-    PROTOHEADER,
     RELEASED,
     SETTLED_AFTER_EOF,
     SHUTDOWN,
@@ -168,8 +167,8 @@ class Message:
         return self.connection.persistent
 
     @property
-    def awaiting(self) -> deque[Pair]:
-        """The requests sent and not answered, in order. For `Shared.take_replies` alone to change."""
+    def awaiting(self) -> Sequence[Pair]:
+        """The requests sent and not answered, in order."""
         return self._awaiting
 
     @property
@@ -177,16 +176,20 @@ class Message:
         """Are whole replies read in one step? On a connection kept alive, between two of those awaited, unobserved."""
         connection = self.connection
         return (
-            connection.state is PROTOHEADER
+            bool(self._awaiting)
             and connection.persistent
             and connection.observer is None
-            and not connection.mid_message
-            and bool(self._awaiting)
+            and connection.between_messages
         )
 
     @property
     def in_flight(self) -> int:
         """Requests sent and not answered."""
+        return len(self._awaiting)
+
+    @property
+    def expected(self) -> int:
+        """Replies that the peer is to give, which guards of LIFECYCLE's rows ask for: `in_flight`."""
         return len(self._awaiting)
 
     @property
@@ -268,16 +271,14 @@ class Message:
         """As many as fill the output to its high-water mark, in one send."""
         queue, awaiting, high = self._queue, self._awaiting, self.shared.marks.high
         parts: list[BytesLike] = []
-        size = count = 0
+        size = 0
         while queue and size <= high:
             pair = queue.popleft()
             awaiting.append(pair)
             request = pair[0]
             parts += request.framed
             size += request.size
-            count += 1
         # Not by send_request: the header of a kept-alive request never changes, so it was built once.
-        self.connection.in_flight += count
         self._write(parts, size)
 
     def _write(self, parts: Sequence[BytesLike], size: int) -> None:
@@ -314,7 +315,6 @@ class Message:
             whole = self.reads_whole
         if whole:
             replies, taken = whole_replies(self.shared.codec, data, len(self._awaiting))
-            self.connection.in_flight -= len(replies)
             data = data[taken:]
         self.connection.feed(data)
         self._read(replies)
@@ -333,6 +333,12 @@ class Message:
             if self.state is DRAINING:
                 self._settle()
         return data[taken:]
+
+    def replies_taken(self, count: int) -> None:
+        """From `take_replies`: so many replies were taken off, which are the owner's to make something of."""
+        popleft = self._awaiting.popleft
+        for _ in range(count):
+            popleft()
 
     def take_reply(self, header: Header, value: object) -> None:
         """From `take_replies`: one reply it has read, to go the ordinary way to the owner."""
@@ -522,4 +528,4 @@ class Message:
         self.owner.closed(self, Ending(self.reason, self._errors, unanswered, unsent))
 
     def __repr__(self) -> str:
-        return f"<Message {self.state} {self.connection!r} {self.transport!r}>"
+        return f"<Message {self.state} in_flight={self.in_flight} {self.connection!r} {self.transport!r}>"

@@ -68,7 +68,7 @@ class Shared:
 
     `take_replies(message, data)`, if there is one, is asked first what to do with bytes that came
     on a kept-alive connection between two replies: it returns how many bytes of whole replies it has
-    taken off `message.awaiting` and the connection's `in_flight` itself.
+    taken, and says before by `message.replies_taken` or `message.take_reply` which of `message.awaiting` they answer.
     """
 
     __slots__ = (

@@ -87,9 +87,10 @@ class Connection:
     `codec` has the role, the limits and the caches that all connections of one endpoint share. `observer` hears of
     every transition.
 
-    Attributes: `state` is RECEIVE's. `in_flight` counts, for a server, requests that await their reply; for a client,
-    replies that it waits for. `persistent`: keep-alive was asked for (server) or granted (client). `granted`: a reply
-    has said so (server). `closing`: it will not be kept for long (see `wind_down` and `start_drain`).
+    Attributes: `state` is RECEIVE's. `in_flight` counts requests that await their reply (server; a client has to keep
+    what it asked anyway, to know what a reply answers, and knows the number from that). `persistent`: keep-alive was
+    asked for (server) or granted (client). `granted`: a reply has said so (server). `asked`: a request was sent
+    (client). `closing`: it will not be kept for long (see `wind_down` and `start_drain`).
     """
 
     __slots__ = (
@@ -100,6 +101,7 @@ class Connection:
         "_filled",
         "_header",
         "_white",
+        "asked",
         "closing",
         "codec",
         "granted",
@@ -115,6 +117,7 @@ class Connection:
         self.codec = codec
         self.observer = observer
         self.in_flight = 0
+        self.asked = False
         self.persistent = False
         self.closing = False
         self.granted = False
@@ -246,11 +249,6 @@ class Connection:
     def owed(self) -> int:
         """Replies that are ours to give: a server's requests in flight, and the one that has begun to arrive."""
         return self.in_flight + self.mid_message if self.codec.role is SERVER else 0
-
-    @property
-    def expected(self) -> int:
-        """Replies that the peer is to give: a client's requests in flight."""
-        return self.in_flight if self.codec.role is not SERVER else 0
 
     @property
     def mid_message(self) -> bool:
@@ -433,8 +431,6 @@ class Connection:
         server = self.codec.role is SERVER
         if server:
             self.in_flight += 1
-        elif self.in_flight and not notification:
-            self.in_flight -= 1
         value: object = content
         if header.is_json:
             try:
@@ -622,7 +618,7 @@ class Connection:
             id=id,
             deadline_ms=deadline_ms,
         )
-        self.in_flight += 1  # only now: a header that can't be encoded is not sent
+        self.asked = True  # only now: a header that can't be encoded is not sent
         if connection == CLOSE or (connection != KEEP_ALIVE and not self.persistent):
             self.closing = True
         return head, content
@@ -632,10 +628,11 @@ class Connection:
         """May a client send a request now? One at first; any number once keep-alive was granted."""
         if self.closing or self.state in (FINISHED, FAILED, ENDED):
             return False
-        return self.persistent or self.in_flight == 0
+        return self.persistent or not self.asked
 
     def __repr__(self) -> str:
-        return f"<Connection {self.codec.role} {self.state} in_flight={self.in_flight}>"
+        count = f" in_flight={self.in_flight}" if self.codec.role is SERVER else ""
+        return f"<Connection {self.codec.role} {self.state}{count}>"
 
 
 #: Each state picks its parser; a state without one reads nothing.

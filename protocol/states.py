@@ -308,15 +308,12 @@ class Subject(Protocol):
 
 
 class Facts(Protocol):
-    """What guards ask for: a `protocol.Connection`."""
+    """What guards ask for: a `protocol.Connection`. A client's subject itself knows how many replies it expects."""
 
     state: str
 
     @property
     def owed(self) -> int: ...
-
-    @property
-    def expected(self) -> int: ...
 
 
 def _enter(subject: Subject, state: str) -> None:
@@ -349,7 +346,8 @@ def advance(subject: Subject, machine: Machine, given: str) -> Row:
 def _check(subject: Subject, machine: Machine, row: Row) -> None:
     """Raises `GuardedTransition`, with the subject back in the row's state, if the row's guard does not hold."""
     facts: Facts | None = getattr(subject, "connection", None)
-    if facts is not None and row.guard is not None and not row.guard.allows(facts.state, facts.owed, facts.expected):
+    expected: int = getattr(subject, "expected", 0)  # a server asks nothing
+    if facts is not None and row.guard is not None and not row.guard.allows(facts.state, facts.owed, expected):
         _enter(subject, row.state)
         raise GuardedTransition(machine, row)
 

@@ -108,7 +108,12 @@ class _Life:
     def __init__(self, role: str, say: Callable[[str], None]) -> None:
         self._say = say
         self.connection = Connection(Codec(role), self)
+        self.expected = 0  # replies, by a client
         begin(self, LIFECYCLE, OPEN)
+
+    def count(self, change: int) -> None:
+        """A client has asked, or has its reply."""
+        self.expected += change
 
     @property
     def observer(self) -> _Life:
@@ -128,8 +133,13 @@ class _End:
         self.life = _Life(role, say)
         self.connection = self.life.connection
         self.pipe = bytearray()
-        self.owed: list[Header | None] = []
+        self.owed: list[Header | None] = []  # by a server
         self.paused = False
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that await their reply."""
+        return self.connection.in_flight or self.life.expected
 
 
 class Session:
@@ -261,10 +271,17 @@ class Session:
             return f"header: {event.header.content_type}, content of {event.header.content_length} bytes"
         if isinstance(event, Notification):
             return f"notification {event.header.event!r}: answers no request"
-        self._owed.append(event.header)
+        self._count(event.header)
         if isinstance(event, Rejected):
             return f"rejected: {event.error.code}: {event.error}"
         return f"{type(event).__name__.lower()}: {event.content!r}"
+
+    def _count(self, header: Header) -> None:
+        """A request has come, or a reply."""
+        if self.role == SERVER:
+            self._owed.append(header)
+        elif self._life.expected:
+            self._life.count(-1)
 
     def _waiting_for(self) -> str:
         held = self.connection.buffered
@@ -288,7 +305,8 @@ class Session:
             raise ValueError("ask ACTION VALUE is for --role client")
         content = encode_json({"action": words[0], "value": " ".join(words[1:])})
         frame = self.connection.send_request(JSON_TYPE, JSON_ENCODING, content)
-        self._lines.append(f"a request of {sum(map(len, frame))} bytes leaves; {self.connection.in_flight} in flight")
+        self._life.count(+1)
+        self._lines.append(f"a request of {sum(map(len, frame))} bytes leaves; {self._end.in_flight} in flight")
 
     def _give_up(self, words: list[str]) -> None:
         if words != ["up"]:
@@ -325,8 +343,7 @@ class Session:
     def _settle(self) -> None:
         """What `Message` does once everything owed has left."""
         connection = self.connection
-        owes = bool(self._owed) if self.role == SERVER else connection.in_flight > 0
-        if self._life.state != DRAINING or owes:
+        if self._life.state != DRAINING or self._owed or self._life.expected:
             return
         if connection.state == ENDED:
             advance(self._life, LIFECYCLE, SETTLED_AFTER_EOF)
@@ -339,7 +356,7 @@ class Session:
         connection = self.connection
         self._lines += [
             f"RECEIVE {connection.state}, LIFECYCLE {self._life.state}",
-            f"{connection.buffered} bytes held, {connection.in_flight} in flight, "
+            f"{connection.buffered} bytes held, {self._end.in_flight} in flight, "
             f"{'kept alive' if connection.persistent else 'one-shot'}",
         ]
 
@@ -368,7 +385,7 @@ class Session:
         if kind == "said" and rest:
             held, actual = any(rest in line for line in self._said), " / ".join(self._said)
         elif kind in ("in-flight", "held") and rest.isdigit():
-            number = connection.in_flight if kind == "in-flight" else connection.buffered
+            number = self._end.in_flight if kind == "in-flight" else connection.buffered
             held, actual = number == int(rest), str(number)
         elif kind in (*RECEIVE.states, *LIFECYCLE.states) and not rest:
             held, actual = kind in (connection.state, self._life.state), f"{connection.state} and {self._life.state}"

@@ -366,10 +366,9 @@ def test_one_function_assigns_a_state() -> None:
     assert assigning == [("protocol/states.py", "_enter")]
 
 
-#: What a module of the load tester may assign that is not its own object's: what `libclient.owner.Shared` asks of
-#: `take_replies`, the frame of a connection's last request, and the arguments of the script that is run.
+#: What a module of the load tester may assign that is not its own object's: the frame of a connection's last request,
+#: and the arguments of the script that is run.
 ASSIGNED_FROM_OUTSIDE = {
-    ("collector", "message.connection.in_flight"),
     ("workload", "self._last.framed"),
     ("workload", "self._last.size"),
     ("child_main", "sys.argv"),

@@ -11,7 +11,7 @@ import pytest
 from eventloop import WaterMarks
 from libclient import EndReason, Message, Outgoing, action_request
 from protocol import Limits, ProtocolError
-from protocol.states import CLOSED, CONNECTING, DRAINING, OPEN
+from protocol.states import CLOSED, CONNECTING, DRAINING, LIFECYCLE, OPEN, RELEASED, GuardedTransition, advance
 from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
 from tests.libclient.bench import ENDPOINT, Bench
 from tests.support.wire import error_reply, granting, header, message, reply
@@ -65,6 +65,18 @@ def test_of_an_observed_connection_no_reply_is_read_in_one_step() -> None:
         one.send(ask(2))
         assert one.granted
         assert not one.reads_whole
+
+
+def test_of_an_observed_connection_the_guards_know_how_many_replies_it_expects() -> None:
+    with Bench(observer=Watching) as bench:
+        one = opened(bench)
+        one.send(ask(2))
+        assert one.expected == 1
+        with pytest.raises(GuardedTransition, match="no reply expected"):
+            advance(one, LIFECYCLE, RELEASED)
+        bench.feed(reply(2))
+        one.close()
+        assert one.state is CLOSED
 
 
 # --- sending -------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def summary(connection: Connection) -> dict[str, Any]:
     return {
         "state": connection.state,
         "in_flight": connection.in_flight,
+        "asked": connection.asked,
         "persistent": connection.persistent,
         "granted": connection.granted,
         "closing": connection.closing,
@@ -72,7 +73,6 @@ def every_way(
     data: bytes,
     role: str = SERVER,
     *,
-    expecting: int = 0,
     persistent: bool = False,
     eof: bool = False,
     tail: bytes = b"",
@@ -80,15 +80,13 @@ def every_way(
 ) -> tuple[list[Event], Connection]:
     """Feed `data` in every way, assert that all agree, return the events and the connection.
 
-    `expecting` replies are in flight beforehand, `persistent` says keep-alive was settled
-    beforehand, `eof` ends the input. `tail` is fed behind it in the same ways; it and its
-    beginnings must not change the events that `data` alone gives.
+    `persistent` says keep-alive was settled beforehand, `eof` ends the input. `tail` is fed behind
+    it in the same ways; it and its beginnings must not change the events that `data` alone gives.
     """
     shared = Codec(role, Limits(**limits))
 
     def fresh(codec: Codec | None = None) -> Connection:
         connection = Connection(codec or Codec(role, Limits(**limits)))
-        connection.in_flight = expecting
         connection.persistent = persistent
         return connection
 

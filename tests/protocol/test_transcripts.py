@@ -166,7 +166,7 @@ def test_our_server_answers_what_the_tutorials_answers(name):
 @EVERY
 def test_our_client_reads_what_the_tutorials_server_answers(name, byteorder):
     _, asked, answered = TRANSCRIPTS[name]
-    events, connection = every_way(on(byteorder, answered), CLIENT, expecting=1, eof=True)
+    events, connection = every_way(on(byteorder, answered), CLIENT, eof=True)
     response = events[1]
     assert isinstance(response, Response)
     known = answer(Connection(Codec(SERVER)).receive_data(native(asked))[1])
@@ -175,7 +175,7 @@ def test_our_client_reads_what_the_tutorials_server_answers(name, byteorder):
 
 
 def test_our_client_reads_the_tutorials_refusal_of_an_action():
-    events, _ = every_way(native(UNKNOWN_ACTION), CLIENT, expecting=1)
+    events, _ = every_way(native(UNKNOWN_ACTION), CLIENT)
     assert events[1].content == {"result": "Error: invalid action 'dance'."}
 
 

@@ -81,10 +81,7 @@ class Collector:
             ledger = ledgers.measured if last >= measured_from else ledgers.warmup
             ledger.answered(now - last, now - last, same)
         if count:
-            popleft = awaiting.popleft
-            for _ in range(count):
-                popleft()
-            message.connection.in_flight -= count
+            message.replies_taken(count)
             slot.answered(count)
             self._answered(slot, count, now)
         if at < len(data) and awaiting:
@@ -100,7 +97,6 @@ class Collector:
         replies, taken = whole_replies(message.shared.codec, data, 1)
         if not replies:
             return 0
-        message.connection.in_flight -= 1
         header, value = replies[0]
         if header.id is None and prepared.check(value, 0) is None:
             prepared.learn(data[:taken])
