@@ -9,7 +9,7 @@ Not here: when it is sent, what comes back (`libclient.message`).
 
 from __future__ import annotations
 
-from protocol import JSON_ENCODING, JSON_TYPE, encode_json
+from protocol import CLOSE, JSON_ENCODING, JSON_TYPE, encode_json
 from protocol.frames import encode_header
 from protocol.limits import MAX_CONTENT_TYPE, MAX_DEADLINE_MS, MAX_ID_INTEGER, MAX_ID_LENGTH
 
@@ -30,7 +30,8 @@ class Outgoing:
     `content` is bytes-like and must not change while it is being sent. `id` comes back in the
     reply; `deadline_ms` tells the server how long an answer is worth having, in milliseconds.
     `framed` is what goes out on a connection that is known to be kept alive: header and content,
-    joined if they are small. `size` is its length in bytes.
+    joined if they are small. `size` is its length in bytes. With `last` it says that nothing follows, so that the
+    peer closes the connection.
 
     Raises `ValueError` for a field that wire.md doesn't allow.
     """
@@ -45,6 +46,7 @@ class Outgoing:
         *,
         id: str | int | None = None,
         deadline_ms: int | None = None,
+        last: bool = False,
     ) -> None:
         if not isinstance(content_type, str) or len(content_type) > MAX_CONTENT_TYPE:
             raise ValueError(f"a content type is a string of at most {MAX_CONTENT_TYPE} characters")
@@ -58,7 +60,14 @@ class Outgoing:
         self.content_encoding = content_encoding
         self.id = id
         self.deadline_ms = deadline_ms
-        head = encode_header(content_type, content_encoding, len(content), id=id, deadline_ms=deadline_ms)
+        head = encode_header(
+            content_type,
+            content_encoding,
+            len(content),
+            connection=CLOSE if last else None,
+            id=id,
+            deadline_ms=deadline_ms,
+        )
         self.size = len(head) + len(content)
         self.framed: tuple[BytesLike, ...] = (head + content,) if self.size < JOIN_BELOW else (head, content)
 

@@ -366,13 +366,8 @@ def test_one_function_assigns_a_state() -> None:
     assert assigning == [("protocol/states.py", "_enter")]
 
 
-#: What a module of the load tester may assign that is not its own object's: the frame of a connection's last request,
-#: and the arguments of the script that is run.
-ASSIGNED_FROM_OUTSIDE = {
-    ("workload", "self._last.framed"),
-    ("workload", "self._last.size"),
-    ("child_main", "sys.argv"),
-}
+#: What a module of the load tester may assign that is not its own object's: the arguments of the script that is run.
+ASSIGNED_FROM_OUTSIDE = {("child_main", "sys.argv")}
 
 
 def test_no_object_of_the_load_tester_assigns_another_one_s_attributes() -> None:

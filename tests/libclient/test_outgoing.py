@@ -25,6 +25,13 @@ def test_size_is_the_length_of_the_frame() -> None:
         assert request.size == sum(map(len, request.framed))
 
 
+@pytest.mark.parametrize("size", [1, 10**6])
+def test_the_last_request_says_so_on_a_connection_that_is_kept_alive(size: int) -> None:
+    last, other = (Outgoing("a/b", bytes(size), id=1, last=last) for last in (True, False))
+    assert (decoded(last).header.connection, decoded(other).header.connection) == ("close", None)
+    assert last.size == sum(map(len, last.framed)) > other.size
+
+
 def test_a_memoryview_counts_in_bytes() -> None:
     request = Outgoing("a/b", memoryview(b"12345678").cast("I"))
     assert decoded(request).content == b"12345678"

@@ -37,7 +37,6 @@ from typing import Any
 
 from libclient.outgoing import Outgoing, json_request
 from protocol import JSON_ENCODING, JSON_TYPE
-from protocol.frames import CLOSE, encode_header
 from protocol.shown import shown
 
 from ..config import FRAME, FULL, OFF, Config, Data, Size
@@ -100,12 +99,7 @@ class Prepared:
     def last(self) -> Outgoing:
         """The same request, saying that it is the connection's last."""
         if self._last is None:
-            content = self.outgoing.content
-            self._last = Outgoing(JSON_TYPE, content, JSON_ENCODING)
-            head = encode_header(JSON_TYPE, JSON_ENCODING, len(content), connection=CLOSE)
-            parts = len(self._last.framed)
-            self._last.framed = (head + bytes(content),) if parts == 1 else (head, content)
-            self._last.size = len(head) + len(content)
+            self._last = Outgoing(JSON_TYPE, self.outgoing.content, JSON_ENCODING, last=True)
         return self._last
 
     def learn(self, frame: bytes) -> None:
