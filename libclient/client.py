@@ -115,7 +115,6 @@ class Client:
             observer=observer,
             tap=tap,
         )
-        self._timer = self._shared.reply_timer
         self._to_do = 0
         self._closed = False
         self._pool = Pool(
@@ -264,18 +263,16 @@ class Client:
         """Turn the loop until all calls are done."""
         self._check_open()
         self._take_in()
-        # Nothing is in flight between calls, so the timer may be another for this one.
-        self._shared.reply_timer = self._timer if timeout is None else self._shared.reply_fifo(timeout)
-        self._pool.width = width
+        self._shared.wait_for_replies(timeout)  # between calls nothing is in flight
         self._to_do = len(calls)
         try:
-            self._pool.submit(calls)
+            self._pool.submit(calls, width)
             while self._to_do:
                 self._loop.run_once()
         finally:
             if self._to_do:  # interrupted: late replies must not meet the next call
                 self._pool.abandon()
-            self._shared.reply_timer = self._timer
+            self._shared.wait_for_replies(None)
         return calls
 
     def _take_in(self) -> None:

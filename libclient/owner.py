@@ -74,6 +74,7 @@ class Shared:
     __slots__ = (
         "_make_observer",
         "_tap",
+        "_usual_timer",
         "bytes_received",
         "bytes_sent",
         "codec",
@@ -104,7 +105,7 @@ class Shared:
         self.take_replies = take_replies
         self.codec = Codec(CLIENT, limits)
         self.connect_timeout = connect_timeout
-        self.reply_timer = self.reply_fifo(timeout)
+        self.reply_timer = self._usual_timer = self._reply_timer(timeout)
         self.linger_timer = loop.timeout_queue(linger, _linger_expired)
         self.marks = marks or WaterMarks()
         self.open_socket = open_socket
@@ -125,8 +126,11 @@ class Shared:
             return open_socket
         return lambda endpoint: tap(message, open_socket(endpoint))
 
-    def reply_fifo(self, seconds: float) -> TimeoutQueue[Message]:
-        """Another reply timer; to be put in `reply_timer` only while no message awaits a reply."""
+    def wait_for_replies(self, seconds: float | None) -> None:
+        """Give each reply so long from now on; None: `timeout` again. Only while no message awaits a reply."""
+        self.reply_timer = self._usual_timer if seconds is None else self._reply_timer(seconds)
+
+    def _reply_timer(self, seconds: float) -> TimeoutQueue[Message]:
         return self.loop.timeout_queue(seconds, _reply_expired)
 
 

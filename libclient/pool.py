@@ -130,8 +130,10 @@ class Pool:
 
     # --- calls in --------------------------------------------------------------------
 
-    def submit(self, calls: Iterable[Call]) -> None:
-        """Queue calls and let go what has a place."""
+    def submit(self, calls: Iterable[Call], width: int | None = None) -> None:
+        """Queue calls and let go what has a place; calls use no more connections than `width` (None: as before)."""
+        if width is not None:
+            self.width = width
         self.waiting.extend(calls)
         self._place_all()
 

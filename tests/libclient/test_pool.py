@@ -70,9 +70,9 @@ class PoolBench:
         self.resolved += 1
         return [Endpoint(socket.AF_UNIX, "/nowhere")]
 
-    def submit(self, *values: Any, idempotent: bool = False) -> list[Call]:
+    def submit(self, *values: Any, idempotent: bool = False, width: int | None = None) -> list[Call]:
         calls = [Call(action_request("echo", value), idempotent) for value in values]
-        self.pool.submit(calls)
+        self.pool.submit(calls, width)
         self.turn()
         return calls
 
@@ -157,9 +157,12 @@ def test_calls_are_spread_and_each_connection_has_its_depth(bench: PoolBench) ->
 
 @given(connections=3)
 def test_width_limits_how_many_connections_are_used(bench: PoolBench) -> None:
-    bench.pool.width = 1
-    bench.submit(1, 2, 3)
+    bench.submit(1, 2, 3, width=1)
     assert len(bench.sockets) == 1
+    bench.submit(4, 5, 6)
+    assert len(bench.sockets) == 1
+    bench.submit(width=2)
+    assert len(bench.sockets) == 2
 
 
 @given(connections=5)
