@@ -67,7 +67,7 @@ VALUES = (
 INTERNAL = {
     "Server": {
         *("sent_foreign", "may_wait_for_pool", "wait_for_pool", "handler_returned", "linger", "facts"),
-        *("count_error", "forget", "isolate", "met_bug"),
+        *("count_error", "forget", "isolate"),
     },
     "Actions": {"find", "of", "refusal", "name_of"},
     "Connection": {"kept_alive"},

@@ -149,7 +149,7 @@ class ByteSink(Protocol):
 
 
 class StreamProtocol(Protocol):
-    """What a transport tells its protocol. The names are asyncio's, but for `kept` and `flushed`.
+    """What a transport tells its protocol. The names are asyncio's, but for `buffer_filled`, `kept` and `flushed`.
 
     `data_received` brings bytes, never none. `eof_received`: the peer has finished sending. `pause_writing` and
     `resume_writing` come once each time the kept bytes pass a water mark. `connection_lost` comes once, and last,

@@ -244,7 +244,7 @@ class Dispatcher:
             # The first of a connection, mostly: nothing but its place is odd.
             try:
                 read: Any = decode_text(content.decode())
-                value = read
+                value = read  # whoever answers it if no plain handler does need not decode it again
                 function = self._actions.plain[read["action"]]
             except (ValueError, RecursionError, TypeError, KeyError):
                 pass  # there is more to it

@@ -236,7 +236,8 @@ class Message:
             or batch.deferred
             or batch.unsent
             or len(data) >= LIGHT
-            # At rest and alone in this turn, it is the first to be served. New ones may come after each other.
+            # One at rest that is alone in this turn is the first to be served. Of new ones many may be served in a turn
+            # in which their listener alone was ready.
             or (loop.ready > 1 if self.connection is None else server.slowness.looked > loop.now + TURN)
         ):
             batch.add(self, data)
@@ -256,8 +257,9 @@ class Message:
         if connection is None or not connection.content_filled:
             self._time_input(0)
             return
+        self.transport.read_into(None)  # it is whole
         batch = self.server.batch
-        if connection.undecoded or batch.spent:
+        if connection.undecoded or batch.late or batch.spent:
             batch.add(self, b"")
         else:  # nobody decodes it, and it leaves sooner from the processor's cache than from memory
             self._serve(b"", [], 0)
@@ -351,6 +353,8 @@ class Message:
         batch = self.server.batch
         if batch.waiting or batch.deferred:
             data = batch.take(self) + data  # whoever has it served on, what it has sent comes before what it sends
+        if batch.unsent:
+            batch.send_unsent()
         pending = self._pending
         if pending is not None:
             if pending.unserved:
@@ -487,13 +491,13 @@ class Message:
 
     def _may_serve(self) -> bool:
         """Is there room for the next reply, and is it this connection's turn?"""
-        connection, pending = self.connection, self.requests
+        connection, requests = self.connection, self.requests
         if not self.transport.has_room or (connection is not None and connection.in_flight >= MAX_IN_FLIGHT):
             return False
-        return isinstance(pending, int) or not (
-            pending.yielded
-            or (pending.held is not None and self.server.pool.full)
-            or pending.replies.size >= self.server.limits.write_high
+        return isinstance(requests, int) or not (
+            requests.yielded
+            or (requests.held is not None and self.server.pool.full)
+            or requests.replies.size >= self.server.limits.write_high
         )
 
     def _run_held(self, replies: list[BytesLike], more: bool) -> None:
@@ -546,7 +550,7 @@ class Message:
     def _header_received(self, header: Header) -> None:
         if header.deadline_ms is not None:
             self.pending.deadline = self.server.loop.clock() + header.deadline_ms / 1000
-        if header.content_length >= DIRECT_CONTENT:
+        if header.content_length >= DIRECT_CONTENT and not self.own_connection().content_filled:
             self.transport.read_into(self.connection)
 
     def _handle(self, event: Event, replies: list[BytesLike], more: bool) -> None:

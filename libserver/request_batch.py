@@ -3,7 +3,7 @@
 With many clients that await each reply, a turn brings one whole request on each of many connections.
 Answered where they are read, each costs a call of json's scanner and a dozen of ours. And
 each reply wakes its client, which finds one, sleeps again, and is woken by the next: at our
-expense, since the waking is done inside our send. So all input waits here until everybody has been read:
+expense, since the waking is done inside our send. So input waits here until everybody has been read:
 
     Message.data_received -> add
     the turn's last part  -> _answer:  Dispatcher.serve_each  of all that are one common request, in one step
@@ -11,7 +11,8 @@ expense, since the waking is done inside our send. So all input waits here until
                                        Message.write          the replies, right after each other
 
 What comes while nobody waits is served at once if nobody else is ready, or if the connection is not at rest, so that it
-could not be part of that one step; but once the turn has had its time, it waits too.
+could not be part of that one step; but once the turn has had its time, that waits too. A large content that nobody
+decodes is served where it was read, while the processor's cache holds it, unless those that wait have had to for long.
 
 Rules:
 
@@ -116,6 +117,11 @@ class RequestBatch:
     def spent(self) -> bool:
         """This turn has no time left for what need not be answered in it; or others wait for that already."""
         return bool(self.deferred) or self._large or self._is_over()
+
+    @property
+    def late(self) -> bool:
+        """Those that wait have waited as long as they should: `WITHIN`."""
+        return bool(self.waiting) and self._clock() > self._due
 
     @property
     def stalled(self) -> bool:
@@ -235,6 +241,11 @@ class RequestBatch:
             self._later.remove(message)
         return data or b""
 
+    def send_unsent(self) -> None:
+        """Send the replies that an interrupt has kept: whatever is served now comes behind them."""
+        if self.unsent and not self._answering:
+            self._send()
+
     def forget(self) -> None:
         """All connections are cut: nobody waits for an answer."""
         self.waiting.clear()
@@ -249,6 +260,7 @@ class RequestBatch:
         """
         if self._answering:
             return
+        self.send_unsent()
         waiting = self.waiting
         slowness = self._server.slowness
         self._answering = True

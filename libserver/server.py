@@ -133,8 +133,8 @@ class Server:
     `listen` holds addresses, as text or `Address`: `tcp://HOST:PORT`, `unix:/path`, `echo://HOST:PORT` or
     `echo+udp://HOST:PORT`; port 0 takes a free one. It listens once it is made, and serves while `run` runs.
     `actions` answers (default: the built-in actions). `sizes` limits a message; the keyword arguments of
-    `ServerLimits` limit all else. `loop` shares a loop of yours: it keeps its own
-    `on_error` and `on_slow`, and without the first an internal error of the server ends `run`, as any other does.
+    `ServerLimits` limit all else. `loop` shares a loop of yours, which keeps its `on_error`
+    and `on_slow`. Have the first call `met_bug`; without one an internal error of the server ends `run`.
 
     Attributes: `addresses`, where it really listens; `accepted`, how many connections it has accepted; `closed_by`,
     how many have ended, by `CloseReason`; `errors`, how many error replies it has sent, by code. Accepted = open +
@@ -213,9 +213,9 @@ class Server:
         self._tell_starved_from = self.loop.now
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
-        #: what a peer is told of what a handler raised
         #: what turns of the loop take that are too long
         self.slowness = Slowness(self)
+        #: what a peer is told of what a handler raised
         self._failures = Failures(self.actions, self.notices, self.count_error)
         self.failure = self._failures.answer
         #: requests of connections that have ended, and error replies by their code
@@ -664,7 +664,10 @@ class Server:
         self.slowness.turned(seconds)
 
     def met_bug(self, source: object, error: Exception) -> None:
-        """A bug of ours: it costs the connection it happened on, no more."""
+        """An internal error: log it, and end the connection it was met on. For the `on_error` of a loop that is shared.
+
+        `source` is the object that the error came from. Of what is not this server's nothing is ended.
+        """
         log.error("internal error at %r", source, exc_info=error)
         message = getattr(source, "protocol", source)
         if isinstance(message, (Message, EchoConnection)):

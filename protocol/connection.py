@@ -202,7 +202,7 @@ class Connection:
             begun = self._buffer
             event = parse(self)
             if event is not None:
-                if self._content is not None and at < len(data):  # a large one: once more is copied what it takes alone
+                if self._content is not None and at < len(data):  # a large one: copy what belongs to it, and no more
                     with memoryview(data) as view:
                         taken = len(view) - at - len(self._fill(view[at:]))
                     self._pass_fence(taken)

@@ -90,7 +90,7 @@ class Guard(NamedTuple):
     """What must hold of the connection's other facts for a row to be taken.
 
     `receive`: RECEIVE is in one of these states. `nothing_owed`: every request of the peer's has had its reply, and
-    none has begun to arrive. `nothing_expected`: every request of ours has had its reply.
+    none has begun, as far as bytes were fed. `nothing_expected`: every request of ours has had its reply.
     """
 
     receive: tuple[str, ...]

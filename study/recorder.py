@@ -133,7 +133,7 @@ class Recorder:
 
     def tap(self, message: Any, sock: Any) -> Any:
         """The socket that `message`'s transport is to use."""
-        trail = getattr(message.observer, "inner", message.observer)  # which is mostly guarded
+        trail = getattr(message.observer, "inner", message.observer)  # which is mostly isolated
         if not self.on or not isinstance(trail, Trail):
             return sock
         trail.message = message

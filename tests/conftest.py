@@ -19,12 +19,19 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import chromium, tab
+from tests.support.children import SHARED, children
 
 __all__ = ["chromium", "tab"]
 
+
+def _live_on(number: int, frame: object) -> None:
+    """A signal that was ignored when the suite was started."""
+
+
 #: In a script's background, or under nohup, the suite is started with signals ignored, and what is ignored stays so in
 #: every process that a test starts: none would end by the signal that it is sent.
-HEARD = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL, signal.SIGTERM: signal.SIG_DFL}
+#: The suite itself is to live on under nohup: a handler that does nothing is, in what it starts, the default.
+HEARD = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: _live_on, signal.SIGTERM: _live_on}
 if threading.current_thread() is threading.main_thread():
     for number, handler in HEARD.items():
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -79,20 +86,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(autouse=True)
 def _end_what_a_failed_test_has_started(request: pytest.FixtureRequest) -> Iterator[None]:
     """A load for an hour that nobody ends any more would take the processor from every test behind it."""
-    before = _children()
+    before = children()
     yield
     if request.node.stash.get(_failed, False):
-        for process in _children() - before:
-            os.kill(process, signal.SIGKILL)
-
-
-def _children() -> set[int]:
-    """The processes that this one has started and not waited for; none where the system does not tell (not Linux)."""
-    found = set()
-    for task in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # that thread has just ended
-            found |= {int(process) for process in task.read_text().split()}
-    return found
+        for process in children() - before - SHARED:
+            with contextlib.suppress(ProcessLookupError):  # whoever has started it has waited for it meanwhile
+                os.kill(process, signal.SIGKILL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,9 +45,30 @@ import pathlib, subprocess, sys
 import pytest
 
 
-@pytest.mark.parametrize("ends", [True, False])
-def test_that_starts_a_process(ends):
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+from tests.support.children import SHARED
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+@pytest.fixture(scope="module")
+def start():
+    running = []
+
+    def started():
+        if not running:
+            running.append(subprocess.Popen(SLEEP))
+            SHARED.add(running[0].pid)
+        return running[0]
+
+    yield started
+    running[0].kill()
+    running[0].wait()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_that_starts_a_process(ends, start):
+    assert start().poll() is None
+    process = subprocess.Popen(SLEEP)
     pathlib.Path(__file__).with_name(f"started-{ends}").write_text(str(process.pid))
     assert ends
     process.kill()
@@ -56,7 +77,7 @@ def test_that_starts_a_process(ends):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which processes one has started")
-def test_what_a_failed_test_has_started_is_ended(tmp_path: Path) -> None:
+def test_what_a_failed_test_has_started_is_ended_and_no_more(tmp_path: Path) -> None:
     shutil.copy(HERE / "conftest.py", tmp_path / "conftest.py")
     (tmp_path / "test_abandoned.py").write_text(ABANDONED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path]
@@ -68,3 +89,18 @@ def test_what_a_failed_test_has_started_is_ended(tmp_path: Path) -> None:
     process = int((tmp_path / "started-False").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+LIVES_ON = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+import tests.conftest
+os.kill(os.getpid(), signal.SIGHUP)
+os.execv(sys.executable, [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGHUP)"])
+"""
+
+
+def test_under_nohup_the_suite_lives_on_and_what_it_starts_does_not() -> None:
+    done = subprocess.run([sys.executable, "-c", LIVES_ON], cwd=ROOT, capture_output=True, timeout=50, check=False)
+    assert done.returncode == -signal.SIGHUP, done.stderr
+    assert done.stderr == b""

@@ -12,6 +12,7 @@ from benchmarks.peers import OURS, PEERS
 from benchmarks.processes import ServerProcess, cores
 from benchmarks.stored import Run
 from benchmarks.visit import Visit
+from tests.support.children import SHARED
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +29,7 @@ def start() -> Iterator[Callable[[str], ServerProcess]]:
                 options = peer.options_for(LOADS["64x1-blocking"]) if peer.command == OURS else ()
                 command = peer.command_line("127.0.0.1", 0, *options)
                 running[name] = alive.enter_context(ServerProcess(command, cores()[0]))
+                SHARED.add(running[name].pid)
             return running[name]
 
         yield started

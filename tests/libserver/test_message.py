@@ -27,9 +27,10 @@ from libserver import ActionError, Actions, CloseReason, Message, Reply
 from libserver.limits import BROKEN_WITHIN, LINGER, MAX_IN_FLIGHT
 from libserver.notices import TOLD as FAILURES_TOLD
 from protocol import Limits
+from protocol.limits import DIRECT_CONTENT
 from tests.libserver.conftest import OpenHouse
 from tests.support.peer import Peer, arrived, small_buffers
-from tests.support.server import Turned, check_books
+from tests.support.server import Turned, check_books, turned
 from tests.support.wire import ask, binary, framed, json_message, keep, message
 
 MEGABYTE = 1024 * 1024
@@ -1396,6 +1397,17 @@ def test_small_requests_with_large_results_wait_for_the_water_mark_also_behind_a
             assert len(peer.reply().result) == 100_000
 
 
+@pytest.mark.parametrize("size", [DIRECT_CONTENT, 200_000])
+def test_behind_a_large_content_a_connection_at_rest_holds_nothing_of_it(size: int) -> None:
+    with turned() as home:
+        peer = home.peer()
+        peer.send(binary(bytes(size), connection="keep-alive"))
+        peer.reply()
+        home.quiet()
+        assert home.only.connection is None
+        assert home.only.transport._busy is None
+
+
 # --- flow control ------------------------------------------------------------------------------------------------
 
 
@@ -1705,8 +1717,6 @@ def test_a_handler_that_aborts_its_own_connection_is_no_harm(house: OpenHouse) -
 
 @pytest.mark.parametrize("place", ["data_received", "_serve", "write", "_header_received"])
 def test_a_bug_of_ours_costs_one_connection_and_the_loop_lives_on(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    from tests.support.server import turned
-
     with turned(internal_errors=1) as home:
         victim, other = home.peer(), home.peer()
         victim.send(keep("echo", 1))

@@ -85,6 +85,11 @@ def bring(home: Turned, requests: dict[Peer, bytes]) -> None:
     """All of it has arrived; the server's next turn finds it. The headers were seen before."""
     for data in requests.values():
         seen_before(home, data)
+    deliver(home, requests)
+
+
+def deliver(home: Turned, requests: dict[Peer, bytes]) -> None:
+    """Bytes of any kind have arrived, from each in this order."""
     socks = [message.transport.sock for message in home.server.connections if not message.transport.closed]
     ours = {sock.getpeername(): sock for sock in socks}
     for peer, data in requests.items():

@@ -15,7 +15,7 @@ from libserver.limits import LIGHT, STALLED, TURN
 from libserver.request_batch import BATCH, HEAVY
 from protocol.limits import DIRECT_CONTENT
 from tests.libserver.conftest import OpenHouse
-from tests.libserver.test_request_batch import at_rest, bring, turn
+from tests.libserver.test_request_batch import at_rest, bring, deliver, turn
 from tests.support.peer import Peer
 from tests.support.server import Turned, turned
 from tests.support.wire import binary, keep, message
@@ -102,6 +102,19 @@ def test_one_that_waits_longest_has_a_turn_beside_any_number_of_smaller_ones(cos
             peer.read()
         bring(home, {others[round_ % 3]: asks("MORE", 2000)})
     assert "OLD" in costs.answered[:4]
+
+
+def test_large_contents_that_nobody_decodes_are_served_before_those_who_wait_but_not_for_long(costs: Costs) -> None:
+    home = costs.home
+    costs.seconds = 0.0019  # `WITHIN` is 0.005
+    small, *others = at_rest(home, 10)
+    names = dict(zip(others, "ABCDEFGHI", strict=True))
+    contents = {peer: binary((name * 70_000).encode(), "binary/cost") for peer, name in names.items()}
+    deliver(home, {peer: data[:-10] for peer, data in contents.items()})
+    home.quiet()
+    deliver(home, {small: asks("small", 200), **{peer: data[-10:] for peer, data in contents.items()}})
+    turn(home)
+    assert costs.answered == ["A", "B", "C", "small", "D", "E", "F", "G", "H", "I"]
 
 
 @pytest.mark.parametrize("rest", [True, False], ids=["kept alive", "first requests"])

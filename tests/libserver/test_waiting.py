@@ -14,7 +14,7 @@ from libserver import Actions, CloseReason, Message
 from protocol.states import Machine, Row
 from tests.support.peer import PATIENCE, Peer, arrived, connected
 from tests.support.server import Turned, turned
-from tests.support.wire import ask, framed, json_message, keep
+from tests.support.wire import ask, binary, framed, json_message, keep
 
 
 class Scene:
@@ -193,7 +193,23 @@ def test_a_crowd_of_newcomers_with_slow_handlers_is_not_all_of_one_turn() -> Non
         assert longest < 0.5
 
 
-def test_behind_an_interrupt_replies_still_leave_in_order() -> None:
+LARGE = binary(b"x" * 70_000, connection="keep-alive")
+
+
+@pytest.mark.parametrize(
+    ("more", "replies"),
+    [
+        ((keep("echo", 2),), [2]),
+        ((keep("echo", 2) + LARGE[:5000],), [2]),
+        ((keep("echo", 2) + LARGE,), [2, "large"]),
+        ((LARGE[:-1], LARGE[-1:]), ["large"]),
+        ((ask("echo", 2, connection="close"),), [2]),
+        ((keep("echo", 2), b""), [2]),
+        ((b"",), []),
+    ],
+    ids=["another", "and a part", "and a large one", "a large one", "the last", "and FIN", "FIN"],
+)
+def test_behind_an_interrupt_replies_still_leave_in_order(more: tuple[bytes, ...], replies: list[Any]) -> None:
     with scene() as it:
 
         @it.actions.add("interrupt")
@@ -206,10 +222,15 @@ def test_behind_an_interrupt_replies_still_leave_in_order() -> None:
             arrived(theirs, len(data))
         with pytest.raises(KeyboardInterrupt):
             it.home.turn()
-        one.send(keep("echo", 2))
-        arrived(ones, len(keep("echo", 2)))
-        it.home.quiet()
-        assert [reply.result for reply in one.replies(2)] == [1, 2]
+        for part in more:
+            if part:
+                one.send(part)
+            else:
+                one.finish()
+            it.home.quiet()
+        got = [one.reply() for _ in range(1 + len(replies))]
+        said = ["large" if reply.header["content-type"] != "text/json" else reply.result for reply in got]
+        assert said == [1, *replies]
 
 
 class Silent:

@@ -239,7 +239,7 @@ def test_where_nobody_watches_nothing_is_asked() -> None:
 
 
 def test_a_subject_without_a_connection_has_no_facts_to_ask_for() -> None:
-    """An echoing connection is in LIFECYCLE, and reads no messages."""
+    """A tool may have a subject that reads nothing."""
     subject = Subject(SERVER)
     del subject.connection
     advance(subject, LIFECYCLE, RELEASED)

@@ -423,13 +423,13 @@ def test_an_observer_that_fails_is_let_go_and_its_subject_moves_on():
             raise RuntimeError("the instrument broke")
 
     broken, failures = Broken(), []
-    guard = IsolatedObserver(broken, failures.append)
-    connection = Connection(Codec(SERVER), guard)
-    assert guard.inner is broken
+    isolated = IsolatedObserver(broken, failures.append)
+    connection = Connection(Codec(SERVER), isolated)
+    assert isolated.inner is broken
     connection.receive_data(request({"action": "echo"}))
     assert connection.state == "FINISHED"
     assert [str(error) for error in failures] == ["the instrument broke"]
-    assert (guard.inner, broken.calls) == (None, 1)
+    assert (isolated.inner, broken.calls) == (None, 1)
 
 
 def test_an_observer_that_is_well_hears_everything():

@@ -129,7 +129,7 @@ def test_a_broken_transition_note_does_not_reach_the_machine(bench, monkeypatch)
     assert len(bench.failures) == 1
 
 
-def test_a_trail_that_is_guarded_is_found(bench):
+def test_a_trail_that_is_isolated_is_found(bench):
     message = Message(IsolatedObserver(bench.recorder.observer(), bench.failures.append))
     traced = bench.recorder.tap(message, bench.theirs)
     assert isinstance(traced, TracedSocket)
