@@ -449,6 +449,14 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     assert [page_name(page) for page in PAGES if page not in reached] == []
 
 
+def test_no_example_of_a_reply_has_a_placeholder_that_reads_like_a_parameter(ours: dict[str, dict[str, str]]) -> None:
+    """`Reply(result=..., more=...)` was taken for a parameter named `more`."""
+    told = {page_name(page): page.read_text(encoding="utf-8") for page in PAGES}
+    told |= {path: (ROOT / path).read_text(encoding="utf-8") for path in ours}
+    assert [name for name, text in told.items() if re.search(r"\bReply\([^)\n]*=\.\.\.", text)] == []
+    assert "Reply(result=1, count=2)" in told["protocol/content.py"]
+
+
 def mentions() -> list[tuple[str, str]]:
     """Every `docs/...` in a text file of the project: the file, and what it names."""
     suffixes = {".py", ".md", ".txt", ".toml", ".lua", ".js", ".html", ".css", ".c", ".sh"}
