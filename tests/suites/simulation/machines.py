@@ -185,21 +185,32 @@ def received(machine: Any, sock: Any, count: int) -> bytes:
     return bytes(got)
 
 
-#: So often in a row, with a `settle` between: longer than Linux delays an ACK (40 ms).
-REFUSALS = 10
+def until_it_says_EAGAIN(machine: Any, send: Callable[[], int]) -> int:
+    """Have `send` send until it is refused for want of room; returns how many bytes it had sent."""
+    sent = 0
+
+    def refused() -> bool:
+        nonlocal sent
+        try:
+            sent += send()
+        except OSError as error:
+            assert error.errno == errno.EAGAIN
+            return True
+        return False
+
+    machine.until(refused, "EAGAIN")
+    return sent
 
 
 def fill(machine: Any, sock: Any) -> int:
-    """Send until the kernel takes no more, and goes on taking none: it may delay an ACK; returns how many bytes."""
-    sent = refused = 0
+    """Send until the kernel takes no more; returns how many bytes it took."""
+    sent = 0
     for _ in range(10_000):
         try:
             sent += sock.send(b"x" * 4096)
-            refused = 0
         except BlockingIOError:
-            refused += 1
             machine.settle()
-            if refused >= REFUSALS and not ready(machine, sock, WRITE):
+            if not ready(machine, sock, WRITE):
                 return sent
     raise AssertionError("it is never full")
 

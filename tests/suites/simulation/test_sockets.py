@@ -23,6 +23,7 @@ from tests.suites.simulation.machines import (
     ready,
     received,
     reset,
+    until_it_says_EAGAIN,
 )
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux' sockets are what is simulated")
@@ -87,9 +88,10 @@ def test_nothing_is_sent_of_nothing(machine: Any) -> None:
 def test_an_unread_connection_fills_up_and_says_EAGAIN_and_is_writable_once_it_is_read(machine: Any) -> None:
     client, server = connected(machine)
     sent = fill(machine, client)
-    assert number_of(lambda: client.send(b"x")) == errno.EAGAIN
-    assert number_of(lambda: client.sendmsg([b"x", b"y"])) == errno.EAGAIN
-    assert ready(machine, client) == 0
+    # A real kernel may have made room since: its persist timer sends what the window takes, though that is little.
+    for send in (lambda: client.send(b"x"), lambda: client.sendmsg([b"x", b"x"])):
+        sent += until_it_says_EAGAIN(machine, send)
+    machine.until(lambda: ready(machine, client) == 0, "no room")
     assert received(machine, server, sent) == b"x" * sent
     machine.until(lambda: ready(machine, client) == WRITE, "room to send")
     assert client.send(b"y") == 1
