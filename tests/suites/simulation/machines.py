@@ -193,8 +193,7 @@ def until_it_says_EAGAIN(machine: Any, send: Callable[[], int]) -> int:
         nonlocal sent
         try:
             sent += send()
-        except OSError as error:
-            assert error.errno == errno.EAGAIN
+        except BlockingIOError:  # EAGAIN
             return True
         return False
 
