@@ -189,8 +189,8 @@ class Message:
 
     @property
     def expected(self) -> int:
-        """Replies that the peer is to give, which guards of LIFECYCLE's rows ask for: `in_flight`."""
-        return len(self._awaiting)
+        """Replies that the peer is to give, which guards of LIFECYCLE's rows ask for."""
+        return self.in_flight
 
     @property
     def queued(self) -> int:

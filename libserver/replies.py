@@ -64,34 +64,34 @@ class PendingReply:
 class ReplyQueue:
     """The replies one connection owes, in request order; `size` is what is ready and waits, in bytes."""
 
-    __slots__ = ("_pending", "size")
+    __slots__ = ("_queue", "size")
 
     def __init__(self) -> None:
         #: made on first need: an empty deque holds 600 bytes, and most connections owe nothing when they end
-        self._pending: deque[PendingReply] | None = None
+        self._queue: deque[PendingReply] | None = None
         self.size = 0
 
     def __bool__(self) -> bool:
-        return bool(self._pending)
+        return bool(self._queue)
 
     def __len__(self) -> int:
-        return len(self._pending) if self._pending else 0
+        return len(self._queue) if self._queue else 0
 
     @property
     def all_ready(self) -> bool:
         """Nothing is waited for: all could leave."""
-        return all(reply.content is not None for reply in self._pending or ())
+        return all(reply.content is not None for reply in self._queue or ())
 
     @property
     def oldest(self) -> PendingReply | None:
         """The next to leave."""
-        return self._pending[0] if self._pending else None
+        return self._queue[0] if self._queue else None
 
     def append(self, reply: PendingReply) -> None:
         """It leaves behind all that are here."""
-        if self._pending is None:
-            self._pending = deque()
-        self._pending.append(reply)
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(reply)
 
     def settle(self, reply: PendingReply, outcome: object, failure: Failure) -> None:
         """What `reply` says is known now."""
@@ -102,8 +102,8 @@ class ReplyQueue:
         """Frame what is ready at the front; nothing more once that holds `most` bytes."""
         parts: list[BytesLike] = []
         room = most
-        while room > 0 and self._pending and self._pending[0].content is not None:
-            reply = self._pending.popleft()
+        while room > 0 and self._queue and self._queue[0].content is not None:
+            reply = self._queue.popleft()
             self.size -= reply.size
             room -= reply.size
             parts += reply.frame(connection)

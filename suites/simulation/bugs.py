@@ -55,7 +55,7 @@ def method(owner: type, name: str, replacement: Any) -> Any:
 
 
 def append_in_front(self: ReplyQueue, reply: Any) -> None:
-    self._pending.appendleft(reply)
+    self._queue.appendleft(reply)
 
 
 _release = ReplyQueue.release
@@ -80,7 +80,7 @@ _settle = ReplyQueue.settle
 
 
 def settle_with_the_ones_before(self: ReplyQueue, reply: Any, outcome: object, failure: Any) -> None:
-    first = self._pending[0]
+    first = self._queue[0]
     _settle(self, first if first.content is None else reply, outcome, failure)
 
 
@@ -95,7 +95,7 @@ _handle = Message._handle
 
 def forget_what_is_owed(self: Message, event: Any, replies: Any, more: bool) -> None:
     if isinstance(event, Failed) and self._pending is not None:
-        self.own_connection().in_flight -= len(self._pending.replies._pending)
+        self.own_connection().in_flight -= len(self._pending.replies._queue)
         self._pending.replies = ReplyQueue()
     _handle(self, event, replies, more)
 
