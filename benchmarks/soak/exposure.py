@@ -61,9 +61,14 @@ class NotHeld(Exception):
     """What should be measured did not happen; the text is what did."""
 
 
-def _start() -> ServerProcess:
+#: No time runs out on what is held: it takes us longer to send than a server waits.
+WITHOUT_TIMERS = ("--header-timeout", "0", "--content-timeout", "0", "--min-data-rate", "0")
+
+
+def _start(*options: str) -> ServerProcess:
     # At its end what peers have sent is still read and answered: longer than we wait, if they are many.
-    return ServerProcess([sys.executable, "app_server.py", HOST, "0", "--drain-timeout", "1s"], cores()[0])
+    command = [sys.executable, "app_server.py", HOST, "0", "--drain-timeout", "1s", *options]
+    return ServerProcess(command, cores()[0])
 
 
 def _connect(server: ServerProcess) -> socket.socket:
@@ -92,12 +97,18 @@ def _warm(server: ServerProcess) -> None:
 # --- memory that is held -----------------------------------------------------------------
 
 
-def held(what: str, peers: int, data: bytes, unread: bool = False) -> Row:
-    """`peers` connections that each send `data` and then nothing; with `unread` as much of it as is taken.
+def _check_held(what: str, socks: Sequence[socket.socket]) -> None:
+    """Raises `NotHeld` if the server answers what should be held, or has closed: it would hold nothing."""
+    asked = select.poll()  # of descriptors beyond `select`'s 1,024, too
+    for sock in socks:
+        asked.register(sock, select.POLLIN)
+    if asked.poll(0):
+        raise NotHeld(f"{what}: the server answered, or closed")
 
-    Raises `NotHeld` if the server answers what should be held: it would hold nothing.
-    """
-    with _start() as server, ExitStack() as open_:
+
+def held(what: str, peers: int, data: bytes, unread: bool = False) -> Row:
+    """`peers` connections that each send `data` and then nothing; with `unread` as much of it as is taken."""
+    with _start(*WITHOUT_TIMERS) as server, ExitStack() as open_:
         _warm(server)
         before = resident_bytes(server.pid)
         sent = 0
@@ -113,25 +124,29 @@ def held(what: str, peers: int, data: bytes, unread: bool = False) -> Row:
             except TimeoutError:
                 pass  # it is read no more: the server's own mark is reached
         time.sleep(SETTLE)
-        if not unread and select.select(socks[:100], [], [], 0)[0]:
-            raise NotHeld(f"{what}: the server answered, or closed")
+        if not unread:
+            _check_held(what, socks)
         return Row(what, peers, sent // peers or len(data), (resident_bytes(server.pid) - before) / peers, "bytes each")
 
 
 def announced(sent: int, peers: int) -> Row:
     """A content of 64 MiB is announced and so much of it sent, the last byte by itself: room is made when it comes."""
     whole = frame(b"", BINARY | {"content-length": 64 * MIB})
-    with _start() as server, ExitStack() as open_:
+    with _start(*WITHOUT_TIMERS) as server, ExitStack() as open_:
         _warm(server)
         before = resident_bytes(server.pid)
+        socks = []
         for _ in range(peers):
             sock = open_.enter_context(_connect(server))
             sock.sendall(whole + bytes(sent - 1))
             time.sleep(0.05)
             sock.sendall(b"\0")
+            socks.append(sock)
         time.sleep(SETTLE)
+        what = f"{sent:,} bytes of a content of 64 MiB"
+        _check_held(what, socks)
         grown = (resident_bytes(server.pid) - before) / peers
-    return Row(f"{sent:,} bytes of a content of 64 MiB", peers, sent, grown, "bytes each")
+    return Row(what, peers, sent, grown, "bytes each")
 
 
 def caches() -> Row:
