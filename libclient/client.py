@@ -275,6 +275,13 @@ class Client:
             self._shared.wait_for_replies(None)
         return calls
 
+    def wake_on_signals(self) -> None:
+        """From the main thread: let every signal end the wait for replies, until `close`.
+
+        Python alone hears of one that comes just before the wait only when that ends (`EventLoop.wake_on_signals`).
+        """
+        self._loop.wake_on_signals()
+
     def _take_in(self) -> None:
         """Notice what happened to the connections since the last call."""
         if not self._pool.settled:

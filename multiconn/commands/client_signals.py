@@ -11,18 +11,31 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Protocol
 
 from . import SIGNAL
 
-__all__ = ["ended_by_signals"]
+__all__ = ["ended_by_signals", "woken_by_signals"]
 
 TERMINATED = SIGNAL + signal.SIGTERM
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
+
+
+class Sleeper(Protocol):
+    """A loop, or a client that has one."""
+
+    def wake_on_signals(self) -> None: ...
+
+
+def woken_by_signals(sleeper: Sleeper) -> None:
+    """Have a signal that comes just before `sleeper` sleeps end that sleep, too (see `EventLoop.wake_on_signals`)."""
+    with suppress(ValueError):  # not the main thread, which alone has signals
+        sleeper.wake_on_signals()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from libclient.raw import MAX_DATAGRAM, DatagramEcho, RawEcho, StreamEcho, plura
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError
 from .arguments import count, positive_duration
 from .client_options import add_connect_timeout, echo_target
-from .client_signals import ended_by_signals
+from .client_signals import ended_by_signals, woken_by_signals
 from .output import remark, show_text
 
 __all__ = ["add_arguments", "run"]
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     loop = EventLoop()
     try:
         with ended_by_signals():
+            woken_by_signals(loop)
             many = _Many(loop, args, messages, resolve(args.target))
             many.run()
     finally:

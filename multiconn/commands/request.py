@@ -24,7 +24,7 @@ from protocol import JSON_ENCODING, JSON_TYPE
 from . import CANT_WRITE, DONE, UsageError
 from .arguments import duration
 from .client_options import add_timeouts, target
-from .client_signals import ended_by_signals
+from .client_signals import ended_by_signals, woken_by_signals
 from .output import remark, save, show_binary, show_json
 from .tracing import add_trace_options, recording
 from .tutorial import CONTENT_TYPE
@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             tap=seen.tap,
         )
         with client:
+            woken_by_signals(client)
             answer = client.call(request)
     return _show(answer, args)
 

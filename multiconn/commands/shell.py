@@ -28,7 +28,7 @@ from libclient.connect import parse_target
 
 from . import DONE, ERROR_REPLY, NOT_CONNECTED, UsageError, stdio
 from .client_options import add_timeouts, target
-from .client_signals import ended_by_signals
+from .client_signals import ended_by_signals, woken_by_signals
 from .output import remark, show_binary, show_json
 from .tracing import add_trace_options, recording
 
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             tap=seen.tap,
         ) as client,
     ):
+        woken_by_signals(client)
         client.connect()
         if by_hand:
             remark(f"Connected to {args.target}. Write a line and press Enter; 'help' explains, Ctrl-D ends.")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from eventloop import EventLoop
+from multiconn.commands import client
 from multiconn.commands.client_signals import ended_by_signals
 from study.trace import load
 from tests.support.peer import PATIENCE
@@ -96,3 +98,29 @@ def test_outside_the_main_thread_nothing_changes() -> None:
     thread.start()
     thread.join()
     assert done == [signal.getsignal(signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("words", [("echo", "hello"), ("request", "echo", "1")], ids=lambda words: words[0])
+def test_a_signal_that_comes_just_before_a_command_sleeps_ends_the_sleep(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Python runs its handler between two instructions: what comes behind the last was heard of after the sleep."""
+    wakes: list[int] = []
+    run_once = EventLoop.run_once
+
+    def looks(loop: EventLoop, timeout: float | None = None, at: float | None = None) -> int:
+        wakes.append(signal.set_wakeup_fd(-1))
+        signal.set_wakeup_fd(wakes[-1])
+        return run_once(loop, timeout, at)
+
+    def answer(peer: Caller) -> None:
+        if words[0] == "echo":
+            peer.send(peer.sock.recv(65536))
+        else:
+            peer.reply(peer.right(peer.request()), None)
+
+    with ScriptedServer(answer) as server:
+        monkeypatch.setattr(EventLoop, "run_once", looks)
+        assert client.main([words[0], server.target, *words[1:]]) == 0
+    assert wakes[0] >= 0
+    assert signal.set_wakeup_fd(-1) == -1, "it is put back"
