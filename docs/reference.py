@@ -66,7 +66,7 @@ VALUES = (
 #: Public in Python's sense alone: another module of the same package calls them.
 INTERNAL = {
     "Server": {
-        *("sent_foreign", "may_wait_for_pool", "wait_for_pool", "handler_returned", "linger", "facts"),
+        *("sent_foreign", "linger", "facts"),
         *("count_error", "forget", "isolate"),
     },
     "Actions": {"find", "of", "refusal", "name_of"},

@@ -31,6 +31,7 @@ from protocol.errors import AnswerableError, BadRequest, UnknownAction
 from protocol.shown import shown
 
 from .binary_reply import BinaryReply
+from .builtin import BINARY_HANDLERS, JSON_HANDLERS
 
 __all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
 
@@ -160,9 +161,10 @@ class Actions:
         #: the same of content types; None for one whose handler blocks or wants the session
         self.plain_binary: dict[str, Function | None] = {}
         if builtin:
-            from .builtin import register
-
-            register(self)
+            for name, function in JSON_HANDLERS.items():
+                self.add(name, builtin=True)(function)
+            for content_type, function in BINARY_HANDLERS.items():
+                self.add_binary(content_type, builtin=True)(function)
 
     # --- registering ---------------------------------------------------------------
 

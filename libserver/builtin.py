@@ -6,7 +6,8 @@ and three of ours beside it: ping, echo and confirm. The contract is wire.md, "R
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from protocol import Reply
 from protocol.errors import BadRequest
@@ -14,10 +15,7 @@ from protocol.shown import SHOWN, shown
 
 from .binary_reply import BinaryReply
 
-if TYPE_CHECKING:
-    from .actions import Actions
-
-__all__ = ["ENTRIES", "register"]
+__all__ = ["BINARY_HANDLERS", "ENTRIES", "JSON_HANDLERS"]
 
 #: What `search` finds. The entries and their answers are facts of the tutorial.
 ENTRIES = {
@@ -74,11 +72,7 @@ def echo_bytes(content: bytes | bytearray) -> bytes | bytearray:
     return content
 
 
-def register(actions: Actions) -> None:
-    """Add them to a registry, as handlers that the user's own may replace."""
-    actions.add("search", builtin=True)(search)
-    actions.add("ping", builtin=True)(ping)
-    actions.add("echo", builtin=True)(echo)
-    actions.add("confirm", builtin=True)(confirm)
-    actions.add_binary("binary/echo", builtin=True)(echo_bytes)
-    actions.add_binary(builtin=True)(first_ten_bytes)
+#: The handlers of JSON, by action. A program's own may replace them.
+JSON_HANDLERS: dict[str, Callable[..., Any]] = {"search": search, "ping": ping, "echo": echo, "confirm": confirm}
+#: Those of bytes, by content type; "": of any other.
+BINARY_HANDLERS: dict[str, Callable[..., Any]] = {"binary/echo": echo_bytes, "": first_ten_bytes}

@@ -8,14 +8,12 @@ first if Transport is new to you.
 from __future__ import annotations
 
 import selectors
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from eventloop import Transport
+from eventloop import EventLoop, Transport
 
+from .host import StreamHost
 from .reasons import CloseReason
-
-if TYPE_CHECKING:
-    from .server import Server
 
 __all__ = ["EchoConnection", "EchoDatagrams"]
 
@@ -33,7 +31,7 @@ class EchoConnection:
 
     __slots__ = ("last_active", "reason", "server", "transport")
 
-    def __init__(self, server: Server, sock: Any) -> None:
+    def __init__(self, server: StreamHost[EchoConnection], sock: Any) -> None:
         self.server = server
         self.reason: CloseReason | None = None
         self.last_active = server.loop.coarse_now
@@ -132,12 +130,12 @@ class EchoConnection:
 class EchoDatagrams:
     """Sends each datagram back to where it came from."""
 
-    __slots__ = ("server", "sock")
+    __slots__ = ("_loop", "sock")
 
-    def __init__(self, server: Server, sock: Any) -> None:
-        self.server = server
+    def __init__(self, loop: EventLoop, sock: Any) -> None:
+        self._loop = loop
         self.sock = sock
-        server.loop.register(sock, selectors.EVENT_READ, self)
+        loop.register(sock, selectors.EVENT_READ, self)
 
     def on_readable(self) -> None:
         for _ in range(DATAGRAMS_PER_EVENT):
@@ -160,6 +158,6 @@ class EchoDatagrams:
 
     def close(self) -> None:
         if self.sock is not None:
-            self.server.loop.register(self.sock, 0, self)
+            self._loop.register(self.sock, 0, self)
             self.sock.close()
             self.sock = None

@@ -18,9 +18,8 @@ import logging
 import reprlib
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
 
 from protocol import ProtocolError
 from protocol.content import UnsendableResult
@@ -28,7 +27,7 @@ from protocol.errors import AnswerableError, HandlerFailed, bare
 from protocol.printable import printable
 
 from .actions import Action, Actions
-from .notices import Notices
+from .notices import Notices, Source
 
 __all__ = ["Failures", "is_ctrl_c"]
 
@@ -47,12 +46,6 @@ BUILTIN = "libserver.builtin"
 
 #: Characters that are shown of what was raised or returned.
 SHOWN = 200
-
-
-class Known(Protocol):
-    """Whose request it was."""
-
-    def facts(self) -> Mapping[str, object]: ...
 
 
 def is_ctrl_c(error: BaseException) -> bool:
@@ -74,7 +67,7 @@ class Failures:
         self._notices = notices
         self._count = count
 
-    def answer(self, error: BaseException, source: Known, asked: object) -> ProtocolError:
+    def answer(self, error: BaseException, source: Source, asked: object) -> ProtocolError:
         """What a peer is told of a handler's exception: its own words only if they were meant for it.
 
         `asked` is what the handler was given: a JSON value, or the `Header` of bytes; or it is its `Action`.
@@ -88,7 +81,7 @@ class Failures:
             self._log(error, source, asked)
         return answer
 
-    def callback(self, call: Callable[..., object], source: Known, *arguments: object) -> None:
+    def callback(self, call: Callable[..., object], source: Source, *arguments: object) -> None:
         """Run what the application registered for a connection that has come or gone; what it raises is logged."""
         try:
             call(*arguments)
@@ -101,7 +94,7 @@ class Failures:
                 trace = part and (type(error), error, part)
                 log.error("%s failed: %s: %s", name, *_words(error)[1:], exc_info=trace, extra=fields)
 
-    def _log(self, error: BaseException, source: Known, asked: object) -> None:
+    def _log(self, error: BaseException, source: Source, asked: object) -> None:
         action = asked if isinstance(asked, Action) else self._actions.of(asked)
         fields: dict[str, object] = {"event": EVENT, **source.facts()}
         if action is not None:

@@ -42,6 +42,10 @@ LIGHT = 1024
 #: Seconds after which a turn must have met a handler that holds up the loop. Then small requests wait too: eighty such
 #: handlers in one turn would have everybody wait for their sum.
 STALLED = 0.1
+#: Replies up to this size together, or each below the other size on average, are joined into one
+#: buffer; larger ones are sent in place (sendmsg), without copying them.
+JOIN_BELOW = 64 * 1024
+SMALL_PART = 4 * 1024
 #: How much later than its time an idle connection may be closed, as a part of that time.
 IDLE_SLACK = 1 / 16
 

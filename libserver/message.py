@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventloop import Transport
 from protocol import (
@@ -75,24 +75,18 @@ from protocol.states import (
 )
 
 from .actions import Action, ActionError
+from .active_state import ActiveState
 from .binary_reply import BytesLike
 from .dispatcher import PARTS, check_deadline, outlived
-from .limits import LIGHT, MAX_IN_FLIGHT, TURN
+from .host import Host
+from .limits import JOIN_BELOW, LIGHT, MAX_IN_FLIGHT, SMALL_PART, TURN
 from .pool import NoThread
 from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import PendingReply, ReplyQueue, encode
 from .session import Session
 from .slowness import SLOW
 
-if TYPE_CHECKING:
-    from .server import Server
-
 __all__ = ["Message"]
-
-#: Replies up to this size together, or each below the other size on average, are joined into one
-#: buffer; larger ones are sent in place (sendmsg), without copying them.
-JOIN_BELOW = 64 * 1024
-SMALL_PART = 4 * 1024
 
 #: What is said to a peer whose message is overdue.
 OVERDUE = {
@@ -107,38 +101,6 @@ LIMIT_OF = {
     CloseReason.CONTENT_TIMEOUT: "--content-timeout",
     CloseReason.SLOW: "--min-data-rate",
 }
-
-
-class ActiveState:
-    """What a connection has to remember while it is not at rest, and how many requests it has answered.
-
-    It stands where that number stood (`Message.requests`), and counts on like one.
-    """
-
-    __slots__ = ("deadline", "held", "replies", "requests", "sends_on", "session", "unserved", "yielded")
-
-    def __init__(self, requests: int = 0) -> None:
-        self.requests = requests
-        self.replies = ReplyQueue()
-        self.held: Request | None = None  # a request for which the pool has no room yet
-        self.unserved = b""  # what has come behind that, or while it was not its turn
-        self.deadline: float | None = None  # of the message being read
-        self.session: Session | None = None
-        self.yielded = False  # it had its share of this turn
-        self.sends_on = False  # something has come behind its last request, and was thrown away
-
-    @property
-    def empty(self) -> bool:
-        return not (self.replies or self.held or self.session is not None or self.yielded or self.unserved)
-
-    def __iadd__(self, requests: int) -> ActiveState:
-        self.requests += requests
-        return self
-
-    __add__ = __iadd__  # as which mypy takes += where it may be an int; nobody says +
-
-    def __int__(self) -> int:
-        return self.requests
 
 
 def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
@@ -163,7 +125,7 @@ class Message:
     #: The number, or the `ActiveState` that has it: a slot for each would cost each idle connection 16 bytes.
     requests: int | ActiveState
 
-    def __init__(self, server: Server, sock: Any, observer: Observer | None = None) -> None:
+    def __init__(self, server: Host[Message], sock: Any, observer: Observer | None = None) -> None:
         self.server = server
         self.connection = Connection(server.codec, observer)
         self.last_active = server.loop.coarse_now
@@ -379,7 +341,7 @@ class Message:
             else:
                 self.transport.pause_reading()
                 if self._pending is not None and self._pending.held is not None and self.server.pool.full:
-                    self.server.wait_for_pool(self)
+                    self.server.pool_queue.wait(self)
             self._look_after()
             self._time_input(header_size)
         self._rest()
@@ -606,7 +568,7 @@ class Message:
         if self.own_connection().state is FINISHED:
             self._set_close_reason(CloseReason.SERVED)
         if pool.full:
-            if self.server.may_wait_for_pool(self):
+            if self.server.pool_queue.may_wait(self):
                 event.undecode()
                 pending.held = event
                 pending.deadline = deadline
@@ -648,7 +610,7 @@ class Message:
                 self.server.unwatched_timer.start(self)
 
     def _handler_returned(self, action: Action, reply: PendingReply, result: object, error: Exception | None) -> None:
-        self.server.handler_returned()
+        self.server.pool_queue.handler_returned()
         if self.state is CLOSED:
             return
         self.last_active = self.server.loop.coarse_now

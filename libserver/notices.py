@@ -13,10 +13,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from eventloop import EventLoop
 
-__all__ = ["Notices"]
+__all__ = ["Notices", "Source"]
 
 log = logging.getLogger("multiconn.server")
 
@@ -26,6 +27,13 @@ WITHIN = 5.0
 
 #: What a line says about a connection, asked for only when the line is written.
 Facts = Callable[[], Mapping[str, object]]
+
+
+class Source(Protocol):
+    """A connection that a line of the log is about."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What the line says of it."""
 
 
 class Notices:

@@ -36,22 +36,22 @@ Not here: what is one common request (`protocol.frames`), what a connection that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
+from eventloop import EventLoop, Transport
+
+from .active_state import ActiveState
 from .binary_reply import BytesLike
 from .by_size import BySize
-from .dispatcher import PARTS
-from .limits import LIGHT, STALLED, TURN
-from .message import JOIN_BELOW, Message
+from .dispatcher import PARTS, Asker, Dispatcher
+from .limits import JOIN_BELOW, LIGHT, STALLED, TURN
 from .reasons import CloseReason
-from .slowness import SLOW
+from .receive_timeouts import ReceiveTimeouts
+from .slowness import SLOW, Slowness
 
-if TYPE_CHECKING:
-    from .server import Server
-
-__all__ = ["RequestBatch"]
+__all__ = ["RequestBatch", "Waiting"]
 
 #: Connections. The first of a thousand would wait for the last; more than so many together brought nothing.
 BATCH = 64
@@ -63,8 +63,46 @@ HEAVY = 8 * 1024
 WITHIN = 0.005
 
 
-class RequestBatch:
+class Waiting(Asker, Hashable, Protocol):
+    """A connection whose input waits: a `libserver.message.Message`, as far as a batch needs it."""
+
+    #: how many requests it has served, or the `ActiveState` that counts them
+    requests: int | ActiveState
+    transport: Transport
+
+    @property
+    def pending(self) -> ActiveState:
+        """Made if it has none."""
+
+    def serve(self, data: bytes, its_turn: bool = False) -> tuple[list[BytesLike], int]:
+        """Serve `data`. Returns the replies that may be sent with those of others, and their contents' size."""
+
+    def serve_later(self, data: bytes) -> None:
+        """Keep `data` until `serve_on`."""
+
+    def serve_on(self) -> None:
+        """Serve what it keeps: the others had their turn."""
+
+    def write(self, replies: Sequence[BytesLike], size: int | None = None) -> None:
+        """Send replies in one go."""
+
+    def watch(self) -> None:
+        """Have the loop watch it."""
+
+    def abort(self, reason: CloseReason) -> None:
+        """Close it now."""
+
+    def facts(self) -> dict[str, object]:
+        """What a line of the log says of it."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class RequestBatch(Generic[W]):
     """What was read of a server's connections and is not yet answered.
+
+    `isolate(connection, act)` has a bug in `act` end that connection alone; `met_bug(source, error)` hears of one.
 
     `waiting`, `deferred` and `unsent` are to be read only: who waits for this turn's answers, who for its end, and
     which replies an interrupt has kept from being sent.
@@ -73,33 +111,49 @@ class RequestBatch:
     __slots__ = (
         "_answering",
         "_clock",
+        "_dispatcher",
         "_due",
         "_end_comes",
         "_heavy",
+        "_isolate",
         "_large",
         "_later",
         "_loop",
-        "_server",
+        "_met_bug",
+        "_receive_timeouts",
         "_size",
+        "_slowness",
         "_unwatched",
         "deferred",
         "unsent",
         "waiting",
     )
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.waiting: dict[Message, bytes] = {}  # what was read of each
-        self.unsent: list[tuple[Message, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
+    def __init__(
+        self,
+        loop: EventLoop,
+        dispatcher: Dispatcher,
+        slowness: Slowness,
+        receive_timeouts: ReceiveTimeouts[W],
+        isolate: Callable[[W, Callable[[], object]], None],
+        met_bug: Callable[[object, Exception], None],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._slowness = slowness
+        self._receive_timeouts = receive_timeouts
+        self._isolate = isolate
+        self._met_bug = met_bug
+        self.waiting: dict[W, bytes] = {}  # what was read of each
+        self.unsent: list[tuple[W, Sequence[BytesLike], int]] = []  # to be sent, with their contents' size
         self._size = 0  # bytes of those of what waits that are no small request
         self._heavy = False  # one of them is heavy
-        self._unwatched: list[Message] = []  # of those the ones that the loop is yet to watch
+        self._unwatched: list[W] = []  # of those the ones that the loop is yet to watch
         #: who waits for a turn's end, with what was read of it; None: it is `yielded`, and holds that itself
-        self._later: BySize[Message, bytes | None] = BySize()
+        self._later: BySize[W, bytes | None] = BySize()
         self.deferred = self._later.row_of  # who they are
         self._large = False  # a large content was decoded in this turn
-        self._loop = server.loop
-        self._clock = server.loop.clock
+        self._loop = loop
+        self._clock = loop.clock
         self._due = 0.0  # by when they want to be answered
         self._answering = False
         self._end_comes = False  # it is in the loop's queue
@@ -107,7 +161,7 @@ class RequestBatch:
     def __len__(self) -> int:
         return len(self.waiting)
 
-    def __contains__(self, message: Message) -> bool:
+    def __contains__(self, message: W) -> bool:
         """Was something of it read that is not answered, or has it yet to be read on?"""
         return message in self.waiting or message in self._later
 
@@ -135,7 +189,7 @@ class RequestBatch:
         """Until when the turn's last part may take: its own half, whatever it took to read from all."""
         return max(self._loop.now + TURN, self._clock() + TURN / 2)
 
-    def later(self, message: Message, size: int) -> None:
+    def later(self, message: W, size: int) -> None:
         """Call its `serve_on` once the others had their turn: it has `size` bytes to serve, and is `yielded`."""
         self._later.add(message, None, size)
         self._wait_for_the_end()
@@ -146,12 +200,12 @@ class RequestBatch:
             self._large = True
             self._wait_for_the_end()
 
-    def _put_off(self, message: Message, data: bytes) -> None:
+    def _put_off(self, message: W, data: bytes) -> None:
         if message in self._later:
             message.serve_later(data)  # it had its share before, and waits already
         else:
             self._later.add(message, data, len(data))
-            self._server.receive_timeouts.hold(message)
+            self._receive_timeouts.hold(message)
             self._wait_for_the_end()
 
     def _wait_for_the_end(self) -> None:
@@ -184,18 +238,18 @@ class RequestBatch:
             if later:
                 self._wait_for_the_end()
 
-    def _go_on(self, message: Message, data: bytes | None) -> None:
+    def _go_on(self, message: W, data: bytes | None) -> None:
         if message.transport.closed:  # lost meanwhile, and about to be told so
             message.pending.unserved += data or b""  # it was not silent
             return
         if data is None:
-            self._server.isolate(message, message.serve_on)
+            self._isolate(message, message.serve_on)
         else:
-            self._server.isolate(message, lambda: message.write(*message.serve(data, its_turn=True)))
+            self._isolate(message, lambda: message.write(*message.serve(data, its_turn=True)))
 
     # --- what waits for the turn's end ---------------------------------------------------
 
-    def add(self, message: Message, data: bytes) -> None:
+    def add(self, message: W, data: bytes) -> None:
         """`message` has received `data`: serve it in this turn's last part, or now if it is alone."""
         waiting = self.waiting
         if self.deferred and message in self.deferred:
@@ -215,7 +269,7 @@ class RequestBatch:
             return
         waiting[message] = data
         if message.connection is not None:
-            self._server.receive_timeouts.hold(message)  # what it sent has come, and timers run before it is served
+            self._receive_timeouts.hold(message)  # what it sent has come, and timers run before it is served
         count = len(waiting)
         # No look at the clock between: sixty-four reads take less than `WITHIN`.
         if count == 1:
@@ -227,14 +281,14 @@ class RequestBatch:
         elif (count >= BATCH or self._size >= BYTES) and self._clock() <= self._loop.now + TURN:
             self._answer(self._time_to_answer())
 
-    def watches_later(self, message: Message) -> bool:
+    def watches_later(self, message: W) -> bool:
         """Does `message`, which is new, wait here? Then it is watched once it is served."""
         if message not in self.waiting:
             return False
         self._unwatched.append(message)
         return True
 
-    def take(self, message: Message) -> bytes:
+    def take(self, message: W) -> bytes:
         """What was read of it at rest and is not answered; it waits no more."""
         data = self.waiting.pop(message, None)
         if data is None and self.deferred and (data := self._later.get(message)) is not None:
@@ -262,7 +316,7 @@ class RequestBatch:
             return
         self.send_unsent()
         waiting = self.waiting
-        slowness = self._server.slowness
+        slowness = self._slowness
         self._answering = True
         self._due = self._clock() + WITHIN
         group = 0
@@ -303,7 +357,7 @@ class RequestBatch:
         unwatched, self._unwatched = self._unwatched, []
         for message in unwatched:
             if not message.transport.closed:
-                self._server.isolate(message, message.watch)
+                self._isolate(message, message.watch)
 
     def _put_off_the_large(self) -> bool:
         """Of those left the small come first. Are there large ones?"""
@@ -314,7 +368,6 @@ class RequestBatch:
 
     def _answer_common(self) -> None:
         """Answer in one step all that can be, and take them out."""
-        server = self._server
         taken: list[int] = []
         replies: list[BytesLike] = []
         messages = [*islice(self.waiting, BATCH)]
@@ -324,9 +377,9 @@ class RequestBatch:
             fit = [(one, data) for one, data in both if one.connection is None and len(data) < HEAVY]
             messages, reads = [one for one, _ in fit], [data for _, data in fit]
         try:
-            server.dispatcher.serve_each(messages, reads, taken, replies, self._due)
+            self._dispatcher.serve_each(messages, reads, taken, replies, self._due)
         except Exception as error:
-            server.met_bug(self, error)  # whoever it was meets it again, alone
+            self._met_bug(self, error)  # whoever it was meets it again, alone
         except BaseException:
             answered = len(replies) // PARTS
             if answered < len(taken):
@@ -338,11 +391,11 @@ class RequestBatch:
             if answered and now - self._loop.now > SLOW:
                 # It stops behind the one with which it became late.
                 slow = messages[taken[answered - 1]]
-                server.slowness.answered(slow, self.waiting[slow])
-            server.slowness.looked = now
+                self._slowness.answered(slow, self.waiting[slow])
+            self._slowness.looked = now
             self._take(messages, taken, replies)
 
-    def _take(self, messages: Sequence[Message], taken: list[int], replies: list[BytesLike]) -> None:
+    def _take(self, messages: Sequence[W], taken: list[int], replies: list[BytesLike]) -> None:
         """The first of those taken have these replies, and wait no more."""
         answered = len(replies) // PARTS
         those = messages if answered == len(messages) else [messages[number] for number in taken[:answered]]
@@ -369,15 +422,15 @@ class RequestBatch:
         else:
             self.unsent.append((message, replies, size))
 
-    def _charge(self, message: Message, error: BaseException) -> None:
+    def _charge(self, message: W, error: BaseException) -> None:
         """It was met on this one. Raises it again if it is an interrupt."""
         if isinstance(error, Exception):
-            self._server.met_bug(message, error)
+            self._met_bug(message, error)
         else:
             self._cut(message)
             raise error
 
-    def _cut(self, message: Message) -> None:
+    def _cut(self, message: W) -> None:
         """An interrupt has hit it: one reply will not leave, so none that follows may."""
         self.take(message)
         message.abort(CloseReason.INTERNAL_ERROR)

@@ -49,7 +49,6 @@ from .limits import (
     DESCRIPTORS_KEPT_BACK,
     IDLE_SLACK,
     LINGER,
-    MAX_WAITING_FOR_POOL,
     REFUSED_LINGER,
     REFUSED_LINGERING,
     ServerLimits,
@@ -57,6 +56,7 @@ from .limits import (
 from .listeners import cannot_listen
 from .message import Message
 from .notices import Notices
+from .pool_queue import PoolQueue
 from .reasons import CloseReason
 from .receive_timeouts import ReceiveTimeouts
 from .request_batch import RequestBatch
@@ -179,11 +179,7 @@ class Server:
             self.loop = EventLoop(selector, clock, self.met_bug, spin=SPIN, on_slow=self._turn_was_slow, slow=SLOW)
         self._owns_loop = loop is None
         self.pool = system.pool(self.limits.handler_threads, self.loop.call_soon_threadsafe)
-        #: those that hold a request for which the pool has no room; not empty only while it is full
-        self._waiting_for_pool: dict[Message, None] = {}
-
         limits_ = self.limits
-        self.batch = RequestBatch(self)
         self.receive_timeouts: ReceiveTimeouts[Message] = ReceiveTimeouts(limits_, self.loop, self._overdue)
         self.send_timer: TimeoutQueue[Accepted] = self._timer(
             limits_.send_timeout, lambda accepted: accepted.send_expired()
@@ -213,8 +209,9 @@ class Server:
         self._tell_starved_from = self.loop.now
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
+        self.pool_queue: PoolQueue[Message] = PoolQueue(self.pool, self.notices, self.isolate)
         #: what turns of the loop take that are too long
-        self.slowness = Slowness(self)
+        self.slowness = Slowness(self.loop, self.codec, self.actions, self.notices, self.connections)
         #: what a peer is told of what a handler raised
         self._failures = Failures(self.actions, self.notices, self.count_error)
         self.failure = self._failures.answer
@@ -222,6 +219,9 @@ class Server:
         self._requests = 0
         self.errors: Counter[str] = Counter()
         self.dispatcher = Dispatcher(self.codec, self.actions, self.count_error, self.loop.clock)
+        self.batch: RequestBatch[Message] = RequestBatch(
+            self.loop, self.dispatcher, self.slowness, self.receive_timeouts, self.isolate, self.met_bug
+        )
 
         self._listeners: list[Listener | EchoDatagrams] = []
         self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
@@ -280,7 +280,7 @@ class Server:
 
     def _open_listener(self, sock: Any, address: Address) -> Listener | EchoDatagrams:
         if address.scheme == ECHO_UDP:
-            return EchoDatagrams(self, sock)
+            return EchoDatagrams(self.loop, sock)
         if address.scheme == ECHO:
             return self._listener(sock, self._accept_echo, self._refuse_echo)
         return self._listener(sock, self._accept, self._refuse_unread)
@@ -429,29 +429,6 @@ class Server:
 
     # --- what a message asks of its server -------------------------------------------------
 
-    def may_wait_for_pool(self, message: Message) -> bool:
-        """Is there room among those that wait, or has it a place already?"""
-        return len(self._waiting_for_pool) < MAX_WAITING_FOR_POOL or message in self._waiting_for_pool
-
-    def wait_for_pool(self, message: Message) -> None:
-        """It holds a request; when its turn has come `pool_has_room` is called, once."""
-        if message not in self._waiting_for_pool:
-            text = "requests for blocking actions wait: all threads are busy (--handler-threads %d)"
-            self.notices.tell("pool-full", text, self.pool.threads, facts=message.facts)
-        self._waiting_for_pool[message] = None
-
-    def handler_returned(self) -> None:
-        """The pool has room: those who wait for it come first, in order, before whoever this return belongs to.
-
-        One that can't use its turn (it has ended, or its output is above the mark) passes it on;
-        it comes back into the queue by itself if it finds the pool full again.
-        """
-        self.pool.returned()
-        while self._waiting_for_pool and not self.pool.full:
-            message = next(iter(self._waiting_for_pool))
-            del self._waiting_for_pool[message]
-            self.isolate(message, message.pool_has_room)
-
     def linger(self, message: Message) -> None:
         """It has said its last: how long may it wait for the peer to have read it?"""
         (self.refused_timer if message in self.refused else self.linger_timer).start(message)
@@ -503,8 +480,8 @@ class Server:
                 self._has_gone(accepted, reason)
             if self.refused and self.refused.pop(accepted, None) is not None:
                 self.refused_timer.stop(accepted)
-            if self._waiting_for_pool:
-                self._waiting_for_pool.pop(accepted, None)
+            if self.pool_queue:
+                self.pool_queue.forget(accepted)
             self.receive_timeouts.stop(accepted)
             if self.linger_timer.due:
                 self.linger_timer.stop(accepted)

@@ -1813,12 +1813,12 @@ def test_a_peer_that_resets_while_its_request_waits_for_a_thread_is_noticed_in_a
         for peer, name in ((gone, "gone"), (stays, "stays")):
             asked = {"action": "wait", "value": name, "more": "x" * 100_000 * large}
             peer.send(json_message(asked, connection="keep-alive"))
-        home.until(lambda: len(home.server._waiting_for_pool) == 2)
+        home.until(lambda: len(home.server.pool_queue) == 2)
         gone.reset()
         home.quiet()
         home.advance(BROKEN_WITHIN)
         home.until(lambda: home.reasons == {"reset": 1})
-        assert len(home.server._waiting_for_pool) == 1
+        assert len(home.server.pool_queue) == 1
         d.open("busy 0", "busy 1", "stays")
         assert stays.reply().result == "stays"
         assert "gone" not in d.begun
@@ -1831,7 +1831,7 @@ def test_a_peer_that_has_only_finished_sending_still_gets_the_reply_it_waits_for
         waits, runs = home.peer(), home.peer()
         waits.send(keep("wait", "waits"))
         waits.finish()
-        home.until(lambda: len(home.server._waiting_for_pool) == 1)
+        home.until(lambda: len(home.server.pool_queue) == 1)
         for _ in range(5):
             home.advance(BROKEN_WITHIN)
         d.open("busy 0", "busy 1", "waits")
@@ -1878,14 +1878,14 @@ def test_a_handler_learns_that_its_client_has_gone_and_a_drain_does_not_wait_for
 def test_of_those_that_wait_for_a_thread_the_one_too_many_is_told_overloaded(
     house: OpenHouse, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
-    monkeypatch.setattr("libserver.server.MAX_WAITING_FOR_POOL", 2)
+    monkeypatch.setattr("libserver.pool_queue.MAX_WAITING_FOR_POOL", 2)
     with doors() as d:
         home = house(d.actions, handler_threads=1)
         fill_pool(home, d, 1)
         waiting = [home.peer() for _ in range(2)]
         for n, peer in enumerate(waiting):
             peer.send(keep("wait", n))
-        home.until(lambda: len(home.server._waiting_for_pool) == 2)
+        home.until(lambda: len(home.server.pool_queue) == 2)
         extra = home.peer()
         if kept:
             extra.send(keep("echo", 1), keep("wait", "extra", id=7), keep("echo", 2))
@@ -1914,8 +1914,8 @@ def test_a_large_request_that_waits_for_a_thread_is_kept_as_it_came(house: OpenH
         fill_pool(home, d, 1)
         peer = home.peer()
         peer.send(keep("count", [[]] * 40_000, id=1), keep("count", [[]] * 3, id=2))
-        home.until(lambda: len(home.server._waiting_for_pool) == 1)
-        (waiting,) = home.server._waiting_for_pool
+        home.until(lambda: len(home.server.pool_queue) == 1)
+        (waiting,) = home.server.pool_queue._waiting
         held = waiting.pending.held
         assert held is not None
         assert held.content is None
