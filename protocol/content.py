@@ -14,18 +14,20 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from json.encoder import encode_basestring
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .collecting import Uncollected
 from .errors import BadContent, ProtocolError
 from .limits import MAX_CONTENT_DEPTH, UNCOLLECTED
 from .nesting import is_deeper_than
 
+if TYPE_CHECKING:
+    from .encodings import Decode
+
 __all__ = [
     "JSON_TYPE",
     "RESULT_HEAD",
     "RESULT_TAIL",
-    "Decode",
     "Reply",
     "decode_contents",
     "decode_json",
@@ -42,8 +44,6 @@ JSON_ENCODING = "utf-8"
 #: What stands around the result in the content of most replies.
 RESULT_HEAD = b'{"result": '
 RESULT_TAIL = b"}"
-
-Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 
 # --- encodings -----------------------------------------------------------------------
 

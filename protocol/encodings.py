@@ -16,12 +16,15 @@ from __future__ import annotations
 import codecs
 import encodings
 import pkgutil
+from collections.abc import Callable
 from encodings.aliases import aliases
 
-from .content import Decode
 from .errors import UnsupportedEncoding
 
-__all__ = ["other_codec"]
+__all__ = ["Decode", "other_codec"]
+
+#: What a codec has for bytes: `(data, errors) -> (text, bytes taken)`.
+Decode = Callable[[bytes | bytearray, str], tuple[str, int]]
 
 _NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7"}
 _NOT_CODECS = {"aliases"}

@@ -20,14 +20,13 @@ import re
 import struct
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .content import (
     JSON_ENCODING,
     JSON_TYPE,
     RESULT_HEAD,
     RESULT_TAIL,
-    Decode,
     decode_utf_8,
     quote,
     refuse_constant,
@@ -46,6 +45,9 @@ from .limits import (
     WIRE_MAX_HEADER,
     Limits,
 )
+
+if TYPE_CHECKING:
+    from .encodings import Decode
 
 __all__ = ["CLIENT", "SERVER", "Codec", "Header", "encode_header", "one_whole", "parse_header", "split", "split_each"]
 
