@@ -27,9 +27,9 @@ if TYPE_CHECKING:
         UnknownHost,
         Unreachable,
     )
-    from .message import Message
+    from .message import Message, Owner
     from .outgoing import Outgoing, action_request, json_request
-    from .owner import Ending, Owner, Pair, Shared
+    from .owner import Ending, Pair, Shared
     from .pool import Pool
     from .reasons import EndReason
 

@@ -40,8 +40,8 @@ Not here: reconnecting, retrying (`libclient.pool`), sentences for people (`libc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from eventloop import Connector, Endpoint, Transport
 from eventloop.transport import close_socket
@@ -79,11 +79,24 @@ from protocol.states import (
 )
 
 from .outgoing import JOIN_BELOW, BytesLike, Outgoing
-from .owner import Ending, Owner, Pair, Shared, UnaskedReply
+from .owner import Ending, Pair, Shared, UnaskedReply
 from .reasons import EndReason
 from .replies import whole_replies
 
 __all__ = ["Ending", "Message", "Owner", "Pair", "Shared"]
+
+
+class Owner(Protocol):
+    """What a message tells its owner. `context` is what was handed to `send` with the request."""
+
+    def opened(self, message: Message) -> None:
+        """Connected."""
+
+    def response(self, message: Message, context: Any, value: object, header: Header) -> None:
+        """The reply to one request. `message.send`, `close` and `abort` may be called from here."""
+
+    def closed(self, message: Message, ending: Ending) -> None:
+        """It is over; nothing follows."""
 
 
 class Message:
@@ -92,6 +105,10 @@ class Message:
     `state` is LIFECYCLE's. `reason` is why it ends, once that is known. `tag` is the owner's to
     use. `keep_alive=False` never asks for keep-alive: the one request goes out exactly as the
     tutorial's client sends it.
+
+    `take_replies(message, data)`, if there is one, is asked first what to do with bytes that came
+    on a kept-alive connection between two replies: it returns how many bytes of whole replies it has
+    taken, and says before by `replies_taken` or `take_reply` which of `awaiting` they answer.
     """
 
     __slots__ = (
@@ -102,6 +119,7 @@ class Message:
         "_in_sink",
         "_keep_alive",
         "_queue",
+        "_take_replies",
         "_timed",
         "connection",
         "owner",
@@ -122,10 +140,12 @@ class Message:
         *,
         keep_alive: bool = True,
         tag: Any = None,
+        take_replies: Callable[[Message, bytes], int] | None = None,
     ) -> None:
         self.shared = shared
         self.owner = owner
         self.tag = tag
+        self._take_replies = take_replies
         self.connection = Connection(shared.codec, shared.observe())
         self.transport: Transport | None = None
         self.reason: EndReason | None = None
@@ -308,7 +328,7 @@ class Message:
         self.shared.bytes_received += len(data)
         replies: list[tuple[Header, object]] = []
         whole = self.reads_whole
-        if whole and self.shared.take_replies is not None:
+        if whole and self._take_replies is not None:
             data = self._take(data)
             if not data:
                 return
@@ -321,10 +341,10 @@ class Message:
 
     def _take(self, data: bytes) -> bytes:
         """Let the owner take the replies that it knows by their bytes; returns what is left."""
-        assert self.shared.take_replies is not None
+        assert self._take_replies is not None
         self._corked = True
         try:
-            taken = self.shared.take_replies(self, data)
+            taken = self._take_replies(self, data)
         finally:
             self._corked = False
         if taken == len(data):  # between two replies, as before: nothing to walk or to settle

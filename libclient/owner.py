@@ -1,28 +1,25 @@
 """What do a message and its owner know of each other?
 
-`Shared` is what all messages of one owner have in common, `Owner` what a message tells its owner,
-`Ending` the last thing it tells.
+`Shared` is what all messages of one owner have in common, `Pair` what the owner hands to one of them,
+`Ending` the last thing that a message tells.
 
-Not here: what a message does (`libclient.message`).
+Not here: what a message does, and when it tells its owner what (`libclient.message`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from eventloop import Endpoint, EventLoop, TimeoutQueue, WaterMarks
 from eventloop.connector import open_socket as open_stream_socket
-from protocol import CLIENT, Codec, Header, Limits
-from protocol.states import IsolatedObserver, Observer
+from protocol import CLIENT, Codec, Limits
+from protocol.states import IsolatedObserver, Observer, Subject
 
 from .outgoing import Outgoing
 from .reasons import EndReason
 
-if TYPE_CHECKING:
-    from .message import Message
-
-__all__ = ["Ending", "Owner", "Pair", "Shared", "UnaskedReply"]
+__all__ = ["Ending", "Pair", "Shared", "UnaskedReply"]
 
 
 #: A request and the owner's own token for it.
@@ -44,17 +41,14 @@ class Ending(NamedTuple):
     unsent: list[Pair]
 
 
-class Owner(Protocol):
-    """Who is told. `context` is what was handed to `send` with the request."""
+class Timed(Protocol):
+    """What the timers ask of a message whose time is up."""
 
-    def opened(self, message: Message) -> None:
-        """Connected."""
+    def reply_expired(self) -> None:
+        """The reply that it awaits did not come."""
 
-    def response(self, message: Message, context: Any, value: object, header: Header) -> None:
-        """The reply to one request. `message.send`, `close` and `abort` may be called from here."""
-
-    def closed(self, message: Message, ending: Ending) -> None:
-        """It is over; nothing follows."""
+    def linger_expired(self) -> None:
+        """The peer's FIN did not come after the last reply."""
 
 
 class Shared:
@@ -65,10 +59,6 @@ class Shared:
     `open_socket` makes the sockets. `observer` makes an observer (or None) for each connection, and
     `tap` is given each observed message with every socket made for it and gives back the one to
     use. `bytes_sent` (handed to the transport) and `bytes_received` count all of them together.
-
-    `take_replies(message, data)`, if there is one, is asked first what to do with bytes that came
-    on a kept-alive connection between two replies: it returns how many bytes of whole replies it has
-    taken, and says before by `message.replies_taken` or `message.take_reply` which of `message.awaiting` they answer.
     """
 
     __slots__ = (
@@ -84,7 +74,6 @@ class Shared:
         "marks",
         "open_socket",
         "reply_timer",
-        "take_replies",
     )
 
     def __init__(
@@ -98,11 +87,9 @@ class Shared:
         marks: WaterMarks | None = None,
         open_socket: Callable[[Endpoint], Any] = open_stream_socket,
         observer: Callable[[], Observer | None] | None = None,
-        tap: Callable[[Message, Any], Any] | None = None,
-        take_replies: Callable[[Message, bytes], int] | None = None,
+        tap: Callable[[Any, Any], Any] | None = None,
     ) -> None:
         self.loop = loop
-        self.take_replies = take_replies
         self.codec = Codec(CLIENT, limits)
         self.connect_timeout = connect_timeout
         self.reply_timer = self._usual_timer = self._reply_timer(timeout)
@@ -119,7 +106,7 @@ class Shared:
         observer = self._make_observer() if self._make_observer is not None else None
         return IsolatedObserver(observer, _observer_failed) if observer is not None else None
 
-    def socket_maker(self, message: Message) -> Callable[[Endpoint], Any]:
+    def socket_maker(self, message: Subject) -> Callable[[Endpoint], Any]:
         """What makes the sockets that `message` tries its addresses with."""
         tap, open_socket = self._tap, self.open_socket
         if tap is None or message.observer is None:
@@ -130,7 +117,7 @@ class Shared:
         """Give each reply so long from now on; None: `timeout` again. Only while no message awaits a reply."""
         self.reply_timer = self._usual_timer if seconds is None else self._reply_timer(seconds)
 
-    def _reply_timer(self, seconds: float) -> TimeoutQueue[Message]:
+    def _reply_timer(self, seconds: float) -> TimeoutQueue[Timed]:
         return self.loop.timeout_queue(seconds, _reply_expired)
 
 
@@ -141,11 +128,11 @@ def _observer_failed(error: Exception) -> None:
     log.error("an observer failed; its connection goes on without it", exc_info=error)
 
 
-def _reply_expired(message: Message) -> None:
+def _reply_expired(message: Timed) -> None:
     message.reply_expired()
 
 
-def _linger_expired(message: Message) -> None:
+def _linger_expired(message: Timed) -> None:
     message.linger_expired()
 
 

@@ -263,7 +263,7 @@ def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_
 
 
 #: Parts in which a type that one module names still comes from a module that needs it.
-ROUND_BY_TYPES = {"libclient", "suites/simulation"}
+ROUND_BY_TYPES = {"suites/simulation"}
 
 
 @pytest.mark.parametrize("part", [*MAY_IMPORT, *SUITES, "benchmarks"])

@@ -134,12 +134,20 @@ class Runner:
             connect_timeout=config.connect_timeout,
             linger=LINGER,
             open_socket=open_bound_socket,
-            take_replies=collector.take,
             observer=observer,
             tap=tap,
         )
         self.slots = Slots(
-            config, target, endpoints, self._shared, self.ledgers, slots, self._sender, collector.response, self
+            config,
+            target,
+            endpoints,
+            self._shared,
+            self.ledgers,
+            slots,
+            self._sender,
+            collector.take,
+            collector.response,
+            self,
         )
         self.background_peers = BackgroundPeers(config, self.loop, self._shared, endpoints, self._workload)
         self._gauges = Gauges(self.loop)

@@ -56,7 +56,11 @@ class Run(Protocol):
 
 
 class Slots:
-    """The N slots of a run. `respond(slot, context, value)` is called with each reply that was decoded."""
+    """The N slots of a run.
+
+    `take(message, data)` is asked first what to do with bytes that came (`Message`'s `take_replies`);
+    `respond(slot, context, value)` is called with each reply that was decoded.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Slots:
         ledgers: Ledgers,
         slots: list[Slot],
         sender: Sender,
+        take: Callable[[Message, bytes], int],
         respond: Callable[[Slot, Context, object], None],
         run: Run,
     ) -> None:
@@ -77,6 +82,7 @@ class Slots:
         self._target = target
         self._all = slots
         self._sender = sender
+        self._take = take
         self._respond = respond
         self._alive = 0  # messages that have not yet said `closed`
         self._choices = bound_endpoints(endpoints, config.source_ips)
@@ -152,7 +158,8 @@ class Slots:
         self._alive += 1
         index, workers = self._config.share  # numbered through all workers, or each would begin with the first source
         endpoints = self._choices[(slot.number * workers + index) % len(self._choices)]
-        slot.hold(Message(self._shared, self, endpoints, keep_alive=self._config.reconnect_every != 1, tag=slot))
+        keep_alive = self._config.reconnect_every != 1
+        slot.hold(Message(self._shared, self, endpoints, keep_alive=keep_alive, tag=slot, take_replies=self._take))
 
     def opened(self, message: Message) -> None:
         """`Owner`: a connection is there."""
