@@ -1,70 +1,37 @@
-"""Who has which descriptor, who listens where, and how does a connection come about?
+"""Which programs does the machine run, who listens where, and how does a connection come about?
 
-The part of the simulated machine that is no single socket: processes with their descriptor tables,
-the handshake, the accept queue, and what may go wrong there.
+The part of the simulated machine that is no single socket and no single process: the handshake, the accept
+queue, and what may go wrong there.
 
 Rules:
 
-* Descriptor numbers are the lowest free ones, per process, and there may be none left (EMFILE). That
-  is how a number is reused in the middle of a turn, as it is in life.
 * A handshake is done by the kernel alone: a connection may be established, written to and reset
   before anybody accepts it. A full accept queue drops the SYN, which is sent again after 1, 2, 4 s.
 * `on_call` is asked at each call of a process, with the number of calls it made: that is where a
   signal arrives "at any moment".
 
-Not here: a socket's own behaviour (`sockets`), readiness (`selector`), whose turn it is (`world`).
+Not here: a socket's own behaviour (`sockets`), descriptors (`process`), readiness (`selector`), whose turn it is
+(`world`).
 """
 
 from __future__ import annotations
 
 import errno
-import heapq
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from .clock import SimClock
 from .faults import Faults
+from .process import Process, failure
 from .schedule import Schedule
-from .sockets import CONNECTED, CONNECTING, SimSocket, Stream, failure
+from .sockets import CONNECTED, CONNECTING, SimSocket, Stream
 from .trace import Trace
 
-__all__ = ["Kernel", "Process"]
+__all__ = ["Kernel"]
 
 #: SYNs sent again, each after twice the time, before the kernel gives up (tcp_syn_retries; ours is shorter).
 SYN_TRIES = 5
-#: Descriptors that a process has from its parent.
-FIRST_FREE = 3
-
-
-class Process:
-    """A program's descriptors: at most `limit` numbers, the lowest free one first."""
-
-    def __init__(self, name: str, limit: int = 1024) -> None:
-        self.name = name
-        self.limit = limit
-        self.files: dict[int, Any] = {}
-        self.calls = 0
-        self._free: list[int] = []
-        self._next = FIRST_FREE
-        self._names = 0
-
-    def open(self, file: Any) -> int:
-        """Raises EMFILE if there is no number below the limit."""
-        number = self._free[0] if self._free else self._next
-        if number >= self.limit:
-            raise failure(errno.EMFILE)
-        if self._free:
-            heapq.heappop(self._free)
-        else:
-            self._next += 1
-        self.files[number] = file
-        return number
-
-    def release(self, number: int) -> None:
-        if self.files.pop(number, None) is None:
-            raise failure(errno.EBADF)
-        heapq.heappush(self._free, number)
 
 
 class Kernel:
@@ -76,6 +43,7 @@ class Kernel:
         self.faults = faults
         self.trace = trace
         self.progress = False
+        self.processes: list[Process] = []
         self.rooms = (64 * 1024, 64 * 1024)  # bytes a send buffer has, and a receive buffer
         self.delay = 0.0001  # seconds to the peer, at the least
         self.on_call: Callable[[Process], None] | None = None
@@ -86,6 +54,12 @@ class Kernel:
         self.last_refusal = 0
         self._ports = 40_000
         self._unborn = 0
+
+    def start_process(self, name: str, limit: int = 1024) -> Process:
+        """`limit`: descriptor numbers that it may have."""
+        process = Process(name, limit)
+        self.processes.append(process)
+        return process
 
     def socket(self, process: Process, luck: Random | None = None) -> SimSocket:
         """`luck` goes with the connection, to its other end too; None: the world's."""

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from eventloop import Endpoint, EventLoop
 from libserver.slowness import SLOW
 
-from .kernel import Process
+from .process import Process
 from .selector import Ready, SimSelector
 
 if TYPE_CHECKING:

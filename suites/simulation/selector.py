@@ -23,7 +23,8 @@ import selectors
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .kernel import Kernel, Process
+from .kernel import Kernel
+from .process import Process
 from .sockets import CONNECTED, ERR, HUP, IN, OUT
 
 __all__ = ["SimSelector"]

@@ -16,24 +16,26 @@ Rules:
 * Each call takes a moment on the clock, and what changed something tells the kernel (`progress`), so
   that a turn which changed nothing is found out.
 
-Not here: listening, connecting and descriptors (`kernel`), when something goes wrong (`faults`).
+Not here: listening and connecting (`kernel`), descriptors (`process`), when something goes wrong (`faults`).
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections import deque
 from collections.abc import Iterable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .kernel import Kernel, Process
+from .clock import SimClock
+from .faults import Faults
+from .process import Process, failure
+from .schedule import Schedule
+from .trace import Trace
 
-__all__ = ["SimSocket", "Stream", "failure"]
+__all__ = ["Network", "SimSocket", "Stream"]
 
 IN, OUT, ERR, HUP = 1, 4, 8, 16  # epoll's bits
 
@@ -45,8 +47,34 @@ MSG_MORE = getattr(socket, "MSG_MORE", 0)
 WRITABLE_SHARE = 3
 
 
-def failure(number: int) -> OSError:
-    return OSError(number, os.strerror(number))  # Python picks the subclass by number
+class Network(Protocol):
+    """What sockets ask of their kernel. They set `progress` when a call has changed something."""
+
+    clock: SimClock
+    schedule: Schedule
+    faults: Faults
+    trace: Trace
+    progress: bool
+
+    def next_name(self, process: Process | None, fd: int) -> str:
+        """What the trace calls a new socket."""
+
+    def called(self, sock: SimSocket) -> None:
+        """Its program has made a system call."""
+
+    def latency(self, base: float, luck: Random) -> float:
+        """Seconds for one segment over a way that takes `base`."""
+
+    def break_connection(self, stream: Stream) -> None:
+        """Something in between resets both ends."""
+
+    def start_listening(self, sock: SimSocket) -> None: ...
+
+    def stop_listening(self, sock: SimSocket) -> None: ...
+
+    def accept(self, listener: SimSocket) -> tuple[SimSocket, Any]: ...
+
+    def connect(self, sock: SimSocket, address: tuple[str, int]) -> None: ...
 
 
 class Stream:
@@ -76,7 +104,7 @@ class Stream:
     )
 
     def __init__(
-        self, kernel: Kernel, sender: SimSocket, receiver: SimSocket, rooms: tuple[int, int], delay: float
+        self, kernel: Network, sender: SimSocket, receiver: SimSocket, rooms: tuple[int, int], delay: float
     ) -> None:
         self.kernel = kernel
         self.sender = sender
@@ -222,7 +250,7 @@ class SimSocket:
         "watchers",
     )
 
-    def __init__(self, kernel: Kernel, process: Process | None, luck: Random | None = None) -> None:
+    def __init__(self, kernel: Network, process: Process | None, luck: Random | None = None) -> None:
         self.kernel = kernel
         self.process = process
         self.luck = luck or kernel.faults.random

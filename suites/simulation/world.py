@@ -36,10 +36,11 @@ from .clock import SimClock
 from .faults import Faults
 from .happenings import Terminate
 from .invariants import INVARIANTS, Ending, Invariant
-from .kernel import Kernel, Process
+from .kernel import Kernel
 from .oracle import Conversation, EchoConversation
 from .peers import Peer, Probe
 from .plan import PROBE_PATIENCE, Plan, drawn
+from .process import Process
 from .programs import Over, Program, Serving
 from .report import Report
 from .schedule import Schedule

@@ -22,7 +22,7 @@ import pytest
 
 from suites.simulation.clock import SimClock
 from suites.simulation.faults import NONE, Faults
-from suites.simulation.kernel import Kernel, Process
+from suites.simulation.kernel import Kernel
 from suites.simulation.schedule import Schedule
 from suites.simulation.selector import SimSelector
 from suites.simulation.trace import Trace
@@ -93,7 +93,7 @@ class SimulatedMachine:
         self.schedule = Schedule(self.clock)
         self.kernel = Kernel(self.clock, self.schedule, Faults(Random(1), NONE), Trace(self.clock))
         self.kernel.rooms = (16 * 1024, 16 * 1024)
-        self.process = Process("program")
+        self.process = self.kernel.start_process("program")
 
     def socket(self) -> Any:
         return self.kernel.socket(self.process)
