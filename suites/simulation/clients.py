@@ -13,8 +13,9 @@ Not here: raw peers (`peers`), the server's side (`oracle`).
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from eventloop import Address, Endpoint
 from libclient.call import Backoff, Call
 from libclient.client import Client
 from libclient.errors import ConnectionFailed, ErrorReply
@@ -24,18 +25,38 @@ from libclient.owner import Ending, Shared
 from libclient.pool import Pool
 from libclient.reasons import EndReason
 from protocol import Header, ProtocolError
+from protocol.states import Observer
 
+from .kernel import Kernel
 from .programs import Blocking, Turning
 
-if TYPE_CHECKING:
-    from .world import World
-
-__all__ = ["KINDS", "BlockingClient", "MessageClient", "PoolClient"]
+__all__ = ["KINDS", "BlockingClient", "MessageClient", "PoolClient", "Surroundings"]
 
 NAME = "callers-hear-once-and-rightly"
 
 #: Codes that any request may be answered with, whatever it asks.
 ANY_TIME = {"overloaded", "shutting-down", "timeout", "deadline-exceeded"}
+
+
+class Surroundings(Protocol):
+    """What a client asks of the world that it lives in."""
+
+    kernel: Kernel
+    seed: int
+    length: float  #: seconds in which the crowd comes
+    server_address: Address
+    closing_down: bool  #: the server has returned
+    hurried: bool  #: the world ends before its end
+
+    def observer_for(self, name: str) -> Observer | None:
+        """An observer for one more connection of the client of this name, or none."""
+
+    def violated(self, name: str, words: str) -> None:
+        """An invariant does not hold."""
+
+
+def resolve(address: Address) -> list[Endpoint]:
+    return [Endpoint(2, (address.host, address.port))]  # AF_INET
 
 
 def any_request(random: Random, number: int) -> tuple[Outgoing, Any]:
@@ -68,8 +89,9 @@ def complaint(value: object, right: object) -> str | None:
 class PoolClient(Turning):
     """Batches of calls, now and then, over a pool."""
 
-    def __init__(self, world: World, name: str, random: Random) -> None:
-        super().__init__(world, name)
+    def __init__(self, world: Surroundings, name: str, random: Random) -> None:
+        super().__init__(world.kernel, name, world.seed)
+        self.world = world
         self.random = random
         self.shared = Shared(
             self.loop,
@@ -87,13 +109,13 @@ class PoolClient(Turning):
             retry_for=random.choice((0.0, 5.0)),
             backoff=Backoff(random=random.random),
             keep_alive=random.random() < 0.9,
-            resolve=world.resolve,
+            resolve=resolve,
         )
         self.right: dict[Call, Any] = {}
         self.done: dict[Call, int] = {}
         self.closing = False
         for _ in range(random.randint(1, 6)):
-            world.schedule.after(world.length * random.random(), self._submit)
+            world.kernel.schedule.after(world.length * random.random(), self._submit)
 
     def _submit(self) -> None:
         if self.closing or self.world.closing_down:  # nobody would wait for them long enough
@@ -149,8 +171,9 @@ class PoolClient(Turning):
 class MessageClient(Turning):
     """Single messages; the owner sends, closes and aborts from inside what it is told."""
 
-    def __init__(self, world: World, name: str, random: Random) -> None:
-        super().__init__(world, name)
+    def __init__(self, world: Surroundings, name: str, random: Random) -> None:
+        super().__init__(world.kernel, name, world.seed)
+        self.world = world
         self.random = random
         self.shared = Shared(
             self.loop,
@@ -165,12 +188,12 @@ class MessageClient(Turning):
         self.returned = 0  # unanswered or unsent
         self.messages: dict[Message, bool] = {}  # ended?
         for _ in range(random.randint(1, 5)):
-            world.schedule.after(world.length * random.random(), self._open)
+            world.kernel.schedule.after(world.length * random.random(), self._open)
 
     def _open(self) -> None:
         if self.world.closing_down:
             return
-        message = Message(self.shared, self, self.world.resolve(self.world.server_address))
+        message = Message(self.shared, self, resolve(self.world.server_address))
         self.messages[message] = False
         self._send(message, self.random.randint(0, 10))
         self.poke()
@@ -211,7 +234,7 @@ class MessageClient(Turning):
         self._check_alive(message, "closed")
         self.messages[message] = True
         self.returned += len(ending.unanswered) + len(ending.unsent)
-        self.world.trace.note(self.name, "message ends", ending.reason.value)
+        self.kernel.trace.note(self.name, "message ends", ending.reason.value)
         if not isinstance(ending.reason, EndReason):
             self.world.violated(NAME, f"{self.name}: {ending.reason!r} is no reason")
         if ending.reason in (EndReason.MISMATCH, EndReason.BAD_FRAMING):
@@ -245,10 +268,11 @@ class MessageClient(Turning):
 class BlockingClient(Blocking):
     """The blocking `Client`, as a script would use it."""
 
-    def __init__(self, world: World, name: str, random: Random) -> None:
-        super().__init__(world, name)
+    def __init__(self, world: Surroundings, name: str, random: Random) -> None:
+        super().__init__(world.kernel, name, world.seed)
+        self.world = world
         self.random = random
-        world.schedule.after(world.length * random.random() * 0.5, self.start)
+        world.kernel.schedule.after(world.length * random.random() * 0.5, self.start)
 
     def body(self) -> None:
         random = self.random
@@ -260,7 +284,7 @@ class BlockingClient(Blocking):
             depth=random.choice((1, 8)),
             random=random.random,
             loop=self.loop,
-            resolve=self.world.resolve,
+            resolve=resolve,
             open_socket=self.open_socket,
         )
         with client:

@@ -192,7 +192,7 @@ class NoDescriptorSurvives(Invariant):
             world.violated(self.name, f"{len(files) - own} descriptors for {held} connections")
 
     def over(self, world: World) -> None:
-        for process in world.processes:
+        for process in world.kernel.processes:
             if process.files:
                 names = ", ".join(str(file) for file in process.files.values())
                 world.violated(self.name, f"{process.name} still holds {names}")

@@ -21,16 +21,15 @@ import socket
 import struct
 from collections.abc import Callable, Generator
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from suites.conformance.wire import action, framed, message
 
+from .kernel import Kernel
+from .process import Process
 from .sockets import CONNECTED
 
-if TYPE_CHECKING:
-    from .world import World
-
-__all__ = ["SCRIPTS", "Peer", "Probe"]
+__all__ = ["SCRIPTS", "Peer", "Probe", "Target"]
 
 #: Seconds after which a newcomer tries to connect anew: its SYN has been sent three times by then.
 CONNECT_PATIENCE = 5.0
@@ -64,11 +63,22 @@ ANSWERABLE = (
 )
 
 
-class Peer:
-    """One raw connection, driven by a script."""
+class Target(NamedTuple):
+    """The server, as its peers know it."""
 
-    def __init__(self, world: World, script: Callable[[Peer], Script], random: Random) -> None:
-        self.world = world
+    addresses: tuple[tuple[str, int], ...]  #: where it answers messages, and where it echoes
+    max_content: int  #: bytes
+
+
+class Peer:
+    """One raw connection, driven by a script; its descriptor is one of `process`."""
+
+    def __init__(
+        self, kernel: Kernel, process: Process, target: Target, script: Callable[[Peer], Script], random: Random
+    ) -> None:
+        self.kernel = kernel
+        self.process = process
+        self.target = target
         self.random = random
         self.luck = Random(random.random())
         self.sock: Any = None
@@ -79,7 +89,7 @@ class Peer:
         self._script = script(self)
         self._sleep = 0  # how often it went to sleep: who wakes an earlier sleep is late
         self._awake = False
-        world.schedule.after(0, self._go_on, 0)
+        kernel.schedule.after(0, self._go_on, 0)
 
     # --- being driven ------------------------------------------------------------------------
 
@@ -95,7 +105,7 @@ class Peer:
             return
         finally:
             self._awake = False
-        self.world.schedule.after(seconds, self._go_on, self._sleep)
+        self.kernel.schedule.after(seconds, self._go_on, self._sleep)
 
     def end(self) -> None:
         if not self.over:
@@ -107,7 +117,7 @@ class Peer:
     def __setitem__(self, number: int, _: None) -> None:
         """It stands in a selector's place (`hot`): something happened to its socket."""
         if not self._awake:
-            self.world.schedule.after(0, self._go_on, self._sleep)
+            self.kernel.schedule.after(0, self._go_on, self._sleep)
 
     @property
     def hot(self) -> Peer:
@@ -125,23 +135,23 @@ class Peer:
                 self.sock.watchers.remove((self, 0))
 
     def connect(self, patience: float = 20.0, port: int = 0) -> Script:
-        self.sock = self.world.kernel.socket(self.world.crowd, self.luck)
-        self.sock.connect_ex(self.world.address(port))
-        until = self.world.clock.now + patience
+        self.sock = self.kernel.socket(self.process, self.luck)
+        self.sock.connect_ex(self.target.addresses[port])
+        until = self.kernel.clock.now + patience
         while self.sock.state is not CONNECTED:
-            if self.sock.error or self.world.clock.now >= until:
+            if self.sock.error or self.kernel.clock.now >= until:
                 raise OSError(errno.ETIMEDOUT, "not connected")
             yield from self.wait(patience)
 
     def send(self, data: bytes, most: int = 1 << 20, pause: float = 0.0, patience: float = 30.0) -> Script:
         """All of it, `most` bytes at a time, reading nothing."""
         view = memoryview(data)
-        until = self.world.clock.now + patience
+        until = self.kernel.clock.now + patience
         while view:
             try:
                 view = view[self.sock.send(view[:most]) :]
             except BlockingIOError:
-                if self.world.clock.now >= until:
+                if self.kernel.clock.now >= until:
                     return
                 yield from self.wait(min(1.0, patience))
             else:
@@ -158,8 +168,8 @@ class Peer:
 
     def read_for(self, seconds: float, most: int = 1 << 16, pause: float = 0.0) -> Script:
         """Read whatever comes, for so long or until the end."""
-        until = self.world.clock.now + seconds
-        while (left := until - self.world.clock.now) > 0:
+        until = self.kernel.clock.now + seconds
+        while (left := until - self.kernel.clock.now) > 0:
             data = self.read(most)
             if data == b"":
                 return
@@ -196,7 +206,7 @@ class Peer:
             fields.pop("deadline_ms", None)  # a count that is not made would shift all others
             return action("confirm", value, **fields)
         if kind == 6:
-            size = min(random.choice((0, 3, 800, 70_000)), self.world.max_content)
+            size = min(random.choice((0, 3, 800, 70_000)), self.target.max_content)
             return message(random.randbytes(size), "binary/echo", "binary", **fields)
         if kind == 7:
             return message(value.encode(), "any/thing", "binary", **fields)
@@ -263,7 +273,7 @@ def trickler(peer: Peer) -> Script:
 def never_reads(peer: Peer) -> Script:
     """Asks for much and takes nothing."""
     yield from peer.connect()
-    size = min(2000, peer.world.max_content)
+    size = min(2000, peer.target.max_content)
     echo = message(peer.random.randbytes(size), "binary/echo", "binary", connection="keep-alive")
     yield from peer.send(echo * peer.random.choice((20, 150, 400)), patience=peer.random.choice((5.0, 200.0)))
     yield peer.random.choice((0.1, 100.0))
@@ -366,7 +376,7 @@ def staller(peer: Peer) -> Script:
 def uploader(peer: Peer) -> Script:
     """A large content, in pieces, perhaps not all of it."""
     yield from peer.connect()
-    size = peer.random.choice((peer.world.max_content, peer.world.max_content // 2, 70_000))
+    size = peer.random.choice((peer.target.max_content, peer.target.max_content // 2, 70_000))
     data = message(bytes(size), "binary/echo", "binary", connection="keep-alive")
     if peer.random.random() < 0.4:
         data = data[: peer.random.randrange(len(data))]
@@ -427,13 +437,13 @@ class Probe(Peer):
     It waits `until` then. Time in which a handler holds up the loop is the handler's, and added.
     """
 
-    def __init__(self, world: World, random: Random, patience: float) -> None:
+    def __init__(self, kernel: Kernel, process: Process, target: Target, random: Random, patience: float) -> None:
         self.answered = False
         self.patience = patience
-        self.until = world.clock.now + patience
+        self.until = kernel.clock.now + patience
 
         def probe(peer: Peer) -> Script:
-            while not self.answered and world.clock.now < self.until:
+            while not self.answered and kernel.clock.now < self.until:
                 try:
                     yield from peer.connect(CONNECT_PATIENCE)
                     yield from peer.send(action("echo", "probe"))
@@ -445,4 +455,4 @@ class Probe(Peer):
                 peer.sock.close()
                 yield 0.5
 
-        super().__init__(world, probe, random)
+        super().__init__(kernel, process, target, probe, random)

@@ -19,16 +19,13 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventloop import Endpoint, EventLoop
 from libserver.slowness import SLOW
 
-from .process import Process
+from .kernel import Kernel
 from .selector import Ready, SimSelector
-
-if TYPE_CHECKING:
-    from .world import World
 
 __all__ = ["Blocking", "Over", "Program", "Serving", "Turning"]
 
@@ -38,53 +35,57 @@ class Over(BaseException):
 
 
 class Program:
-    """`deadline` is when it wants to run even if nothing happens; `interrupted` is whether it was stopped meanwhile."""
+    """`deadline` is when it wants to run even if nothing happens; `interrupted` is whether it was stopped meanwhile.
 
-    def __init__(self, world: World, name: str, limit: int = 1024, **of_the_loop: Any) -> None:
-        self.world = world
+    `limit`: descriptors that it may have.
+    """
+
+    def __init__(self, kernel: Kernel, name: str, seed: int, limit: int = 1024, **of_the_loop: Any) -> None:
+        self.kernel = kernel
         self.name = name
-        self.process = Process(name, limit)
+        self.process = kernel.start_process(name, limit)
         self.deadline = math.inf
         self.interrupted = False
-        self.luck = Random(f"luck of {name} {world.seed}")
-        world.processes.append(self.process)
-        self.selector = SimSelector(world.kernel, self.process, self._wait)
-        pair = partial(world.kernel.pair, self.process)
-        self.loop = EventLoop(self.selector, world.clock, wakeup_pair=pair, **of_the_loop)
+        self.luck = Random(f"luck of {name} {seed}")
+        self.selector = SimSelector(kernel, self.process, self._wait)
+        pair = partial(kernel.pair, self.process)
+        self.loop = EventLoop(self.selector, kernel.clock, wakeup_pair=pair, **of_the_loop)
 
     def _wait(self, selector: SimSelector, timeout: float | None) -> Ready:
         raise NotImplementedError
 
     def _due(self, timeout: float | None) -> float:
-        return math.inf if timeout is None else self.world.clock.now + timeout
+        return math.inf if timeout is None else self.kernel.clock.now + timeout
 
     def wakes_blind(self, deadline: float) -> bool:
         """Its sleep until then was interrupted, and the time is up: it comes back without having looked (PEP 475)."""
         interrupted, self.interrupted = self.interrupted, False
-        return interrupted and deadline <= self.world.clock.now
+        return interrupted and deadline <= self.kernel.clock.now
 
     @property
     def wants_to_run(self) -> bool:
-        return self.deadline <= self.world.clock.now or self.selector.is_ready()
+        return self.deadline <= self.kernel.clock.now or self.selector.is_ready()
 
     def open_socket(self, endpoint: Endpoint) -> Any:
-        return self.world.kernel.socket(self.process, self.luck)
+        return self.kernel.socket(self.process, self.luck)
 
 
 class Serving(Program):
-    """The server: `wait` is the world's own."""
+    """The server: `wait` is the world's own; `on_error` and `on_slow` are its loop's."""
 
-    def __init__(self, world: World, name: str, wait: Callable[[float | None], Ready], limit: int = 1024) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        name: str,
+        seed: int,
+        wait: Callable[[float | None], Ready],
+        limit: int,
+        *,
+        on_error: Callable[[object, Exception], None],
+        on_slow: Callable[[float], None],
+    ) -> None:
         self._world_waits = wait
-        # As a server's own loop is wired; the server comes later.
-        super().__init__(
-            world,
-            name,
-            limit,
-            on_error=lambda source, error: world.server.met_bug(source, error),
-            on_slow=lambda seconds: world.server.slowness.turned(seconds),
-            slow=SLOW,
-        )
+        super().__init__(kernel, name, seed, limit, on_error=on_error, on_slow=on_slow, slow=SLOW)
 
     def _wait(self, selector: SimSelector, timeout: float | None) -> Ready:
         return self._world_waits(timeout)
@@ -99,11 +100,11 @@ class Turning(Program):
 
     def poke(self) -> None:
         """Something was asked of it from outside its loop."""
-        self.deadline = self.world.clock.now
+        self.deadline = self.kernel.clock.now
 
     def turn(self) -> None:
         if self.loop.run_once():
-            self.deadline = self.world.clock.now  # what it did may have given it more to do
+            self.deadline = self.kernel.clock.now  # what it did may have given it more to do
 
     def close(self) -> None:
         self.loop.close()
@@ -113,8 +114,8 @@ class Turning(Program):
 class Blocking(Program):
     """A thread that runs only between `turn` and its next wait. Subclasses say what it does in `body`."""
 
-    def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name)
+    def __init__(self, kernel: Kernel, name: str, seed: int) -> None:
+        super().__init__(kernel, name, seed)
         self.over = False
         self.escaped: BaseException | None = None
         self._mine = threading.Semaphore(0)
@@ -126,12 +127,12 @@ class Blocking(Program):
 
     def start(self) -> None:
         if not self.over:
-            self.deadline = self.world.clock.now
+            self.deadline = self.kernel.clock.now
 
     @property
     def wants_to_run(self) -> bool:
         if not self._started or self._sleeping:
-            return self.deadline <= self.world.clock.now
+            return self.deadline <= self.kernel.clock.now
         return super().wants_to_run
 
     def turn(self) -> None:
@@ -175,7 +176,7 @@ class Blocking(Program):
 
     def sleep(self, seconds: float) -> None:
         self._sleeping = True
-        self.deadline = self.world.clock.now + seconds
+        self.deadline = self.kernel.clock.now + seconds
         self._hand_over()
         self._sleeping = False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eventloop import Address
 from eventloop.quiesce import HANDSHAKE
@@ -20,14 +20,15 @@ from libserver.listeners import Bound
 from libserver.reasons import CloseReason
 from libserver.system import System
 from protocol import Limits
-from protocol.states import Machine, Row, Subject
+from protocol.states import Machine, Observer, Row, Subject
 
 from .oracle import AS_ASKED, BIG
+from .plan import Plan
 from .pool import SimPool
-
-if TYPE_CHECKING:
-    from .sockets import SimSocket
-    from .world import World
+from .programs import Serving
+from .report import Report
+from .sockets import SimSocket
+from .trace import Trace
 
 __all__ = ["Log", "Watcher", "open_server"]
 
@@ -50,13 +51,14 @@ class WatchedServer(Server):
 class Watcher:
     """`protocol.states.Observer`: counts the rows that are taken."""
 
-    def __init__(self, world: World, name: str) -> None:
-        self._world = world
+    def __init__(self, report: Report, trace: Trace, name: str) -> None:
+        self._report = report
+        self._trace = trace
         self._name = name
 
     def transition(self, subject: Subject, machine: Machine, row: Row) -> None:
-        self._world.report.rows[machine.name, row.state, row.input] += 1
-        self._world.trace.note(self._name, machine.name, row.state, row.input, row.target)
+        self._report.rows[machine.name, row.state, row.input] += 1
+        self._trace.note(self._name, machine.name, row.state, row.input, row.target)
 
 
 class Log(logging.Handler):
@@ -70,9 +72,16 @@ class Log(logging.Handler):
         self.records.append(record)
 
 
-def open_server(world: World) -> WatchedServer:
-    """On the world's loop, as its plan says."""
-    plan, kernel, process = world.plan, world.kernel, world.server_program.process
+def open_server(
+    plan: Plan,
+    program: Serving,
+    *,
+    observer: Callable[[], Observer | None],
+    ended: Callable[[Any, CloseReason], None],
+    stall: Callable[[float], None],
+) -> WatchedServer:
+    """On the loop of `program`, as the plan says. `stall(seconds)` is what the action of that name does."""
+    kernel, process = program.kernel, program.process
 
     def listen(address: Address, limits: ServerLimits) -> list[Bound]:
         sock = kernel.socket(process)
@@ -89,29 +98,29 @@ def open_server(world: World) -> WatchedServer:
         raise_descriptor_limit=lambda: 100_000,  # it shall meet EMFILE
         open_reserve=lambda: process.open("reserve"),
         close_reserve=process.release,
-        pool=lambda threads, hand_back: SimPool(threads, hand_back, world.schedule, world.faults),
+        pool=lambda threads, hand_back: SimPool(threads, hand_back, kernel.schedule, kernel.faults),
         refuse_new=refuse_new,
     )
     return WatchedServer(
         ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],
-        _actions(world),
+        _actions(stall),
         Limits(max_header=plan.max_header, max_content=plan.max_content, max_json=plan.max_json),
-        world.server_program.loop,
-        observer=lambda: world.observer_for("server", plan.observed),
+        program.loop,
+        observer=observer,
         system=system,
-        ended=world.ended,
+        ended=ended,
         **plan.limits,
     )
 
 
-def _actions(world: World) -> Actions:
+def _actions(hold_up: Callable[[float], None]) -> Actions:
     actions = Actions()
 
     def value(request: dict[str, Any]) -> object:
         return request.get("value")
 
     def stall(request: dict[str, Any]) -> object:
-        world.stall(min(LONGEST_STALL, request["value"]) / 1000)
+        hold_up(min(LONGEST_STALL, request["value"]) / 1000)
         return request["value"]
 
     def boom(request: dict[str, Any]) -> object:

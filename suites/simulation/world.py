@@ -28,7 +28,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-from eventloop import Address, Endpoint
 from libserver.reasons import CloseReason
 from protocol.states import Observer
 
@@ -38,7 +37,7 @@ from .happenings import Terminate
 from .invariants import INVARIANTS, Ending, Invariant
 from .kernel import Kernel
 from .oracle import Conversation, EchoConversation
-from .peers import Peer, Probe
+from .peers import Peer, Probe, Target
 from .plan import PROBE_PATIENCE, Plan, drawn
 from .process import Process
 from .programs import Over, Program, Serving
@@ -79,7 +78,6 @@ class World:
         self._look = [i.turned for i in self.invariants if type(i).turned is not Invariant.turned]
         self._sweep = [i.swept for i in self.invariants if type(i).swept is not Invariant.swept]
         self._watched = {invariant.name for invariant in self.invariants}
-        self.processes: list[Process] = []
         self.log = Log()
         self.escaped: BaseException | None = None
         self.must_end_by: float | None = None
@@ -102,15 +100,28 @@ class World:
         self._paused: dict[Program, float] = {}  # programs that are stopped, and until when
 
         self.length = self.plan.length
-        self.max_content = self.plan.max_content
-        self.max_json = self.plan.max_json
         self.kernel.rooms = self.plan.rooms
         self.kernel.delay = self.plan.delay
-        self.crowd = Process("crowd", 4096)
-        self.processes.append(self.crowd)
-        self.server_program = Serving(self, "server", self._server_waits, self.plan.descriptors)
-        self.server = open_server(self)
+        self.crowd = self.kernel.start_process("crowd", 4096)
+        self.server_program = Serving(
+            self.kernel,
+            "server",
+            self.seed,
+            self._server_waits,
+            self.plan.descriptors,
+            # As a server's own loop is wired; the server comes later.
+            on_error=lambda source, error: self.server.met_bug(source, error),
+            on_slow=lambda seconds: self.server.slowness.turned(seconds),
+        )
+        self.server = open_server(
+            self.plan,
+            self.server_program,
+            observer=lambda: self.observer_for("server", self.plan.observed),
+            ended=self.ended,
+            stall=self.stall,
+        )
         self.server_address = self.server.addresses[0]
+        self.target = Target(tuple((a.host, a.port) for a in self.server.addresses), self.plan.max_content)
         self.kernel.on_connection = self._connected
         self.clients = [kind(self, name, Random(f"{name} {self.seed}")) for name, kind in self.plan.clients]
         for happening in self.plan.timeline():
@@ -120,15 +131,7 @@ class World:
 
     def observer_for(self, name: str, chance: float = 0.5) -> Observer | None:
         """Some are observed and take every row one by one; the others many requests in a step."""
-        return Watcher(self, name) if self.random.random() < chance else None
-
-    def address(self, listener: int) -> tuple[str, int]:
-        address = self.server.addresses[listener]
-        return address.host, address.port
-
-    @staticmethod
-    def resolve(address: Address) -> list[Endpoint]:
-        return [Endpoint(2, (address.host, address.port))]  # AF_INET
+        return Watcher(self.report, self.trace, name) if self.random.random() < chance else None
 
     # --- what happens (`happenings`) ---------------------------------------------------------
 
@@ -136,7 +139,8 @@ class World:
         if count > 1:
             self.faults.count("crowd: many at once")
         for n in range(count):
-            self._crowd.append(Peer(self, script, Random(f"peer {number} {n} {self.seed}")))
+            random = Random(f"peer {number} {n} {self.seed}")
+            self._crowd.append(Peer(self.kernel, self.crowd, self.target, script, random))
 
     def starve(self, spare: int, seconds: float) -> None:
         process = self.server_program.process
@@ -195,7 +199,8 @@ class World:
         self.trace.note("world", "heals")
         self.faults.heal()
         self._feed()
-        self.probe = Probe(self, Random(f"probe {self.seed}"), PROBE_PATIENCE)
+        random = Random(f"probe {self.seed}")
+        self.probe = Probe(self.kernel, self.crowd, self.target, random, PROBE_PATIENCE)
         self.schedule.after(then.at, self._terminate_after_probe, then)
 
     def _terminate_after_probe(self, then: Terminate) -> None:
@@ -257,7 +262,7 @@ class World:
         def wrong(words: str) -> None:
             self.violated("answered-once-rightly-in-order", f"{other}: {words}")
 
-        if other.address == self.address(0):
+        if other.address == self.target.addresses[0]:
             other.tap = Conversation(self.server.codec.limits, wrong)
         else:
             other.tap = EchoConversation(wrong)

@@ -78,12 +78,12 @@ def test_who_sleeps_is_woken_by_what_happens_to_its_socket_and_not_twice() -> No
     def waits(peer: Peer) -> Script:
         yield from peer.connect()
         yield from peer.send(peer.one_request(connection="keep-alive"))
-        begun = peer.world.clock.now
+        begun = peer.kernel.clock.now
         while peer.read() is None:
             yield from peer.wait(100.0)
-            woken.append(peer.world.clock.now - begun)
+            woken.append(peer.kernel.clock.now - begun)
         yield from peer.wait(0.5)  # nothing comes any more: its time runs out
-        woken.append(peer.world.clock.now - begun)
+        woken.append(peer.kernel.clock.now - begun)
 
     ran(Arrival(0.1, waits, 1))
     assert woken[0] < 50.0, "the reply came before its time was up"
@@ -106,7 +106,7 @@ def test_a_newcomer_gives_up_when_its_time_is_over(monkeypatch: pytest.MonkeyPat
         raise OSError("not connected")
 
     monkeypatch.setattr(Peer, "connect", refused)
-    probe = peers.Probe(world, Random(1), 20.0)
+    probe = peers.Probe(world.kernel, world.crowd, world.target, Random(1), 20.0)
     while not probe.over:
         due = world.schedule.next_due()
         assert due is not None

@@ -21,7 +21,7 @@ def world() -> Iterator[World]:
 
 
 def test_a_turning_program_runs_when_its_timer_is_due_and_never_waits(world: World) -> None:
-    program = Turning(world, "it")
+    program = Turning(world.kernel, "it", 0)
     seen: list[float] = []
     program.loop.call_later(5.0, lambda: seen.append(world.clock.now))
     program.poke()
@@ -44,13 +44,13 @@ class Sleeper(Blocking):
     def body(self) -> None:
         self.seen: list[object] = [threading.current_thread() is not threading.main_thread()]
         self.sleep(1.0)
-        self.seen.append(self.world.clock.now)
+        self.seen.append(self.kernel.clock.now)
         self.sleep(1.0)
         self.seen.append("never")
 
 
 def test_a_blocking_program_runs_in_a_thread_and_only_until_it_waits(world: World) -> None:
-    program = Sleeper(world, "it")
+    program = Sleeper(world.kernel, "it", 0)
     assert not program.wants_to_run
     program.start()
     program.turn()
@@ -70,7 +70,7 @@ def test_what_a_blocking_program_raises_is_kept(world: World) -> None:
         def body(self) -> None:
             raise KeyError("mine")
 
-    program = Fails(world, "it")
+    program = Fails(world.kernel, "it", 0)
     program.start()
     program.turn()
     assert program.over
@@ -79,7 +79,7 @@ def test_what_a_blocking_program_raises_is_kept(world: World) -> None:
 
 
 def test_one_that_never_started_is_over_when_it_is_closed(world: World) -> None:
-    program = Sleeper(world, "it")
+    program = Sleeper(world.kernel, "it", 0)
     program.close()
     assert program.over
     program.start()
@@ -87,7 +87,7 @@ def test_one_that_never_started_is_over_when_it_is_closed(world: World) -> None:
 
 
 def test_who_was_stopped_beyond_its_time_comes_back_without_having_looked(world: World) -> None:
-    program = Turning(world, "it")
+    program = Turning(world.kernel, "it", 0)
     program.interrupted = True
     assert not program.wakes_blind(world.clock.now + 1), "its time is not up"
     assert not program.interrupted, "it is told once"
