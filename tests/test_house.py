@@ -262,21 +262,12 @@ def test_nobody_but_its_neighbours_and_tests_reaches_into_the_benchmarks_suites_
     assert wrong == []
 
 
-#: Parts in which a type that one module names still comes from a module that needs it.
-ROUND_BY_TYPES = {"suites/simulation"}
-
-
 @pytest.mark.parametrize("part", [*MAY_IMPORT, *SUITES, "benchmarks"])
 def test_modules_of_a_part_import_each_other_in_no_circle(part: str) -> None:
-    """Inside of functions and for a type checker, too, but where that is not done yet. (A package's front gathers its
-    modules.)"""
+    """Inside of functions and for a type checker, too. (A package's front gathers its modules.)"""
     modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(part)}
     needs = {
-        module: {
-            other
-            for _, wanted in imported(path, at_module_level(path) if part in ROUND_BY_TYPES else None)
-            if (other := known(wanted, modules)) and other != module
-        }
+        module: {other for _, wanted in imported(path) if (other := known(wanted, modules)) and other != module}
         for module, path in modules.items()
         if not module.endswith(".__init__")
     }

@@ -10,12 +10,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .world import World
+__all__ = [
+    "Arrival",
+    "Famine",
+    "Happening",
+    "Heal",
+    "Leap",
+    "Pause",
+    "Scene",
+    "Standstill",
+    "Terminate",
+    "TerminateAtCall",
+]
 
-__all__ = ["Arrival", "Famine", "Happening", "Heal", "Leap", "Pause", "Standstill", "Terminate", "TerminateAtCall"]
+
+class Scene(Protocol):
+    """Where all this happens: what a happening has its world do."""
+
+    def arrive(self, script: Callable[[Any], Any], number: int, count: int) -> None: ...
+
+    def starve(self, spare: int, seconds: float) -> None: ...
+
+    def suspend(self, seconds: float) -> None: ...
+
+    def stop_server(self, seconds: float) -> None: ...
+
+    def pause(self, name: str, seconds: float) -> None: ...
+
+    def terminate(self, second: float | None) -> None: ...
+
+    def terminate_at_call(self, number: int, second: float | None) -> None: ...
+
+    def heal(self, then: Terminate) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +52,7 @@ class Happening:
 
     at: float
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         raise NotImplementedError
 
     def lighter(self) -> Iterator[Happening]:
@@ -39,7 +67,7 @@ class Arrival(Happening):
     number: int
     count: int = 1
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.arrive(self.script, self.number, self.count)
 
     def lighter(self) -> Iterator[Happening]:
@@ -61,7 +89,7 @@ class Famine(Happening):
     spare: int
     seconds: float
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.starve(self.spare, self.seconds)
 
     def lighter(self) -> Iterator[Happening]:
@@ -77,7 +105,7 @@ class Leap(Happening):
 
     seconds: float
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.suspend(self.seconds)
 
     def lighter(self) -> Iterator[Happening]:
@@ -93,7 +121,7 @@ class Standstill(Happening):
 
     seconds: float
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.stop_server(self.seconds)
 
     def lighter(self) -> Iterator[Happening]:
@@ -110,7 +138,7 @@ class Pause(Happening):
     client: str
     seconds: float
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.pause(self.client, self.seconds)
 
     def lighter(self) -> Iterator[Happening]:
@@ -131,7 +159,7 @@ class Terminate(Happening):
 
     second: float | None = None
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.terminate(self.second)
 
     def lighter(self) -> Iterator[Happening]:
@@ -150,7 +178,7 @@ class TerminateAtCall(Terminate):
 
     number: int = 1
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.terminate_at_call(self.number, self.second)
 
     def lighter(self) -> Iterator[Happening]:
@@ -173,7 +201,7 @@ class Heal(Happening):
 
     then: Terminate
 
-    def happen(self, world: World) -> None:
+    def happen(self, world: Scene) -> None:
         world.heal(self.then)
 
     def lighter(self) -> Iterator[Happening]:

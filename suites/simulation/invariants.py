@@ -20,7 +20,7 @@ import errno
 import logging
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from eventloop import TimeoutQueue
 from eventloop.transport import RECV_SIZE
@@ -30,12 +30,44 @@ from libserver.limits import BROKEN_WITHIN, LINGER, REFUSED_LINGER, REFUSED_LING
 from libserver.message import Message
 from libserver.reasons import CloseReason
 
+from .clock import SimClock
+from .kernel import Kernel
 from .oracle import AS_ASKED, BIG, Conversation
+from .peers import Probe
+from .programs import Serving
+from .served import Log, WatchedServer
 
-if TYPE_CHECKING:
-    from .world import World
+__all__ = ["INVARIANTS", "Ending", "Evidence", "Invariant"]
 
-__all__ = ["INVARIANTS", "Ending", "Invariant"]
+
+class Evidence(Protocol):
+    """What an invariant looks at in its world, and what it says there."""
+
+    clock: SimClock
+    kernel: Kernel
+    server: WatchedServer
+    server_program: Serving
+    clients: list[Any]
+    probe: Probe | None  #: the newcomer, once everything has healed
+    log: Log
+    escaped: BaseException | None  #: from the server's loop
+
+    turn_began: float  #: when select came back
+    turn_progressed: bool
+    turn_injected: bool  #: its readiness was made up, or a part of it
+    turn_woken_by: str
+    turn_stalls: list[float]  #: for how long handlers have held it up
+
+    sigterm_at: float | None
+    signalled_twice: bool
+    must_end_by: float | None
+    may_cut_from: float  #: who is still there then may be cut
+
+    def number_of(self, message: object) -> int:
+        """The connection's number, in the order in which they are first spoken of."""
+
+    def violated(self, name: str, words: str) -> None:
+        """The invariant of this name does not hold."""
 
 
 class Ending(NamedTuple):
@@ -51,13 +83,13 @@ class Invariant:
 
     name = ""
 
-    def turned(self, world: World) -> None: ...
+    def turned(self, world: Evidence) -> None: ...
 
-    def swept(self, world: World) -> None: ...
+    def swept(self, world: Evidence) -> None: ...
 
-    def ended(self, world: World, ending: Ending) -> None: ...
+    def ended(self, world: Evidence, ending: Ending) -> None: ...
 
-    def over(self, world: World) -> None: ...
+    def over(self, world: Evidence) -> None: ...
 
 
 class AnsweredInOrder(Invariant):
@@ -78,7 +110,7 @@ class UnansweredHasReason(Invariant):
     #: What explains a missing reply. Good order does not, nor does a timeout of the input: what was whole is answered.
     EXPLAINS = frozenset({CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT})
 
-    def ended(self, world: World, ending: Ending) -> None:
+    def ended(self, world: Evidence, ending: Ending) -> None:
         talk = ending.conversation
         if talk is None:
             return
@@ -111,7 +143,7 @@ class GentleClose(Invariant):
         {CloseReason.BAD_FRAMING, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
     )
 
-    def ended(self, world: World, ending: Ending) -> None:
+    def ended(self, world: Evidence, ending: Ending) -> None:
         talk = ending.conversation
         if talk is None or talk.broken:
             return
@@ -142,7 +174,7 @@ class InTimeIsHeard(Invariant):
         {CloseReason.IDLE_TIMEOUT, CloseReason.HEADER_TIMEOUT, CloseReason.CONTENT_TIMEOUT, CloseReason.SLOW}
     )
 
-    def ended(self, world: World, ending: Ending) -> None:
+    def ended(self, world: Evidence, ending: Ending) -> None:
         talk = ending.conversation
         if talk is not None and talk.unheard_at_end and ending.reason in self.LATE:
             words = f"{talk.sock} ended as {ending.reason.value}, and {talk.unheard_at_end} bytes had come in time"
@@ -157,20 +189,20 @@ class OneReasonEach(Invariant):
     def __init__(self) -> None:
         self._ended: set[int] = set()  # by the order of beginning, not by memory address
 
-    def turned(self, world: World) -> None:
+    def turned(self, world: Evidence) -> None:
         server = world.server
         opened = len(server.connections) + len(server.refused)
         ended = sum(server.closed_by.values())
         if server.accepted != opened + ended:
             world.violated(self.name, f"{server.accepted} accepted, {opened} open, {ended} ended")
 
-    def ended(self, world: World, ending: Ending) -> None:
+    def ended(self, world: Evidence, ending: Ending) -> None:
         number = world.number_of(ending.message)
         if number in self._ended:
             world.violated(self.name, f"connection {number} ended twice, now as {ending.reason.value}")
         self._ended.add(number)
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         self.turned(world)
         if world.server.connections or world.server.refused:
             world.violated(self.name, "the server returned and has connections that never ended")
@@ -181,7 +213,7 @@ class NoDescriptorSurvives(Invariant):
 
     name = "no-descriptor-survives-its-connection"
 
-    def swept(self, world: World) -> None:
+    def swept(self, world: Evidence) -> None:
         server = world.server
         held = sum(not m.transport.closed for m in server.connections) + sum(
             not m.transport.closed for m in server.refused
@@ -191,7 +223,7 @@ class NoDescriptorSurvives(Invariant):
         if len(files) != held + own:
             world.violated(self.name, f"{len(files) - own} descriptors for {held} connections")
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         for process in world.kernel.processes:
             if process.files:
                 names = ", ".join(str(file) for file in process.files.values())
@@ -206,7 +238,7 @@ class NoTimerSurvives(Invariant):
     def __init__(self) -> None:
         self._queues: dict[str, Mapping[Any, Any]] = {}  # those of the world's server
 
-    def swept(self, world: World) -> None:
+    def swept(self, world: Evidence) -> None:
         server = world.server
         if not self._queues:
             self._queues = {name: queue.due for name, queue in vars(server).items() if isinstance(queue, TimeoutQueue)}
@@ -232,7 +264,7 @@ class BreaksAreNoticed(Invariant):
     def __init__(self) -> None:
         self._broken: dict[int, tuple[float, int]] = {}  # since when, and how often it was seen too late
 
-    def swept(self, world: World) -> None:
+    def swept(self, world: Evidence) -> None:
         now = world.clock.now
         broken = {}
         for message in world.server.connections:
@@ -251,7 +283,7 @@ class MemoryWithinLimits(Invariant):
 
     name = "memory-within-limits"
 
-    def swept(self, world: World) -> None:
+    def swept(self, world: Evidence) -> None:
         server = world.server
         limits, sizes = server.limits, server.codec.limits
         if len(server.connections) > server.max_connections:
@@ -301,7 +333,7 @@ class TurnsMakeProgress(Invariant):
         self._counted_at = 0.0
         self._served: list[tuple[int, int]] = []
 
-    def turned(self, world: World) -> None:
+    def turned(self, world: Evidence) -> None:
         now = world.clock.now
         self._allowance = min(self.MOST, self._allowance + (now - self._counted_at) * self.PER_SECOND)
         self._counted_at = now
@@ -312,7 +344,7 @@ class TurnsMakeProgress(Invariant):
         if self._allowance < 0:
             world.violated(self.name, f"the server's loop spins; its last turn was woken by {world.turn_woken_by}")
 
-    def _served_something(self, world: World) -> bool:
+    def _served_something(self, world: Evidence) -> bool:
         """Was a request decoded, or a reply to one made, that has not left yet?"""
         before = self._served
         self._served = [(m.buffered, m.in_flight) for m in world.server.connections if isinstance(m, Message)]
@@ -330,7 +362,7 @@ class TurnsAreBounded(Invariant):
     FEW = 3
     SLACK = 0.01
 
-    def turned(self, world: World) -> None:
+    def turned(self, world: Evidence) -> None:
         stalls = sorted(world.turn_stalls)
         lasted = world.clock.now - world.turn_began
         if lasted - sum(stalls[-self.FEW :]) > STALLED + self.SLACK:
@@ -342,7 +374,7 @@ class NothingFailsInside(Invariant):
 
     name = "nothing-fails-inside"
 
-    def turned(self, world: World) -> None:
+    def turned(self, world: Evidence) -> None:
         for record in world.log.records:
             said = record.exc_info[1] if record.exc_info else None
             handlers = getattr(record, "event", None) == HANDLER_FAILED and (said is None or str(said) == AS_ASKED)
@@ -350,7 +382,7 @@ class NothingFailsInside(Invariant):
                 world.violated(self.name, f"{record.getMessage()} ({type(said).__name__}: {said})")
         world.log.records.clear()
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         self.turned(world)
         if world.escaped is not None:
             world.violated(self.name, f"{type(world.escaped).__name__} escaped: {world.escaped}")
@@ -361,7 +393,7 @@ class OthersAreServed(Invariant):
 
     name = "others-are-served"
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         if world.probe is not None and not world.probe.answered:
             world.violated(self.name, f"a newcomer was not answered within {world.probe.patience:g} s")
 
@@ -371,7 +403,7 @@ class DrainEnds(Invariant):
 
     name = "the-drain-ends-in-time"
 
-    def turned(self, world: World) -> None:
+    def turned(self, world: Evidence) -> None:
         if world.must_end_by is not None and world.clock.now > world.must_end_by:
             world.violated(self.name, f"the server still runs {world.clock.now - world.must_end_by:.1f} s too late")
 
@@ -384,7 +416,7 @@ class DrainKeeps(Invariant):
 
     name = "a-drain-keeps-what-can-be-kept"
 
-    def ended(self, world: World, ending: Ending) -> None:
+    def ended(self, world: Evidence, ending: Ending) -> None:
         talk = ending.conversation
         if talk is None or ending.reason is not CloseReason.SHUTDOWN or talk.last is not None:
             return
@@ -395,7 +427,7 @@ class DrainKeeps(Invariant):
         if early > 0:
             world.violated(self.name, f"{talk.sock} was closed {early:.3f} s before the end of its grace")
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         if world.sigterm_at is None or world.signalled_twice or not world.server.limits.drain_timeout:
             return  # it was stopped, and may have been before it came to that
         for when, waiting, said in world.kernel.left_waiting:
@@ -411,7 +443,7 @@ class CallersHearOnce(Invariant):
 
     name = "callers-hear-once-and-rightly"
 
-    def over(self, world: World) -> None:
+    def over(self, world: Evidence) -> None:
         for client in world.clients:
             client.check_over()
 
