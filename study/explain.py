@@ -109,7 +109,7 @@ def _steps(events: Iterable[Event]) -> Iterator[str]:
 
 
 def _unwoken(event: Event) -> str:
-    return "It begins." if event.name == CONNECTION else "Nobody woke it: a timer, a callback or its owner."
+    return "It begins." if event.name == CONNECTION else "A timer, a callback or its owner woke it."
 
 
 def sentence(event: Event) -> str:
@@ -123,7 +123,7 @@ def sentence(event: Event) -> str:
         change = f"stays {data['state']}" if data["state"] == data["target"] else f"{data['state']} -> {data['target']}"
         return f"{data['machine']}: {change} on {data['input']}: {data['reason']}. [{data['source']}]"
     if event.name == MASK:
-        return f"The selector is asked for {INTEREST[data['after']]} (before: {INTEREST[data['before']]})."
+        return f"The selector watches for {INTEREST[data['after']]} (before: {INTEREST[data['before']]})."
     if event.name == LEVELS:
         return _levels(data)
     if event.name == CONNECTION:
