@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("target", type=target, metavar="TARGET", help="HOST:PORT, tcp://HOST:PORT or unix:/path")
     parser.add_argument("action", nargs="?", metavar="ACTION", help="what to do, such as search, echo or confirm")
-    parser.add_argument("value", nargs="?", metavar="VALUE", help="its value: a text, or JSON with --json-value")
+    parser.add_argument(
+        "value", nargs="?", metavar="VALUE", help="the action's value: a text, or JSON with --json-value"
+    )
     parser.add_argument("--json-value", action="store_true", help="VALUE is JSON")
     parser.add_argument("--fields", metavar="JSON", help="more fields of the request, as a JSON object")
     parser.add_argument("--file", metavar="PATH", help="send this file as binary content (- is stdin)")
@@ -62,12 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="PATH", help="save a binary answer here (- is stdout, as it is)")
     parser.add_argument("--full", action="store_true", help="print the whole reply as JSON, not its result alone")
-    parser.add_argument("--id", metavar="ID", help="an id that the reply carries back; digits make it an integer")
+    parser.add_argument("--id", metavar="ID", help="an id that the reply repeats; digits make it an integer")
     parser.add_argument(
         "--deadline",
         type=duration,
         metavar="TIME",
-        help="how long an answer is worth having: the server gives up after it",
+        help="how long the answer is useful; then the server gives up",
     )
     add_timeouts(parser)
     add_trace_options(parser)

@@ -179,16 +179,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("diagram", help="the state machines as Mermaid, DOT or SVG")
-    one.add_argument("--machine", choices=[machine.name for machine in MACHINES], help="one of them (all)")
-    one.add_argument("--format", choices=list(diagram.FORMATS), default="mermaid", help="(mermaid)")
-    one.add_argument("-o", "--output", metavar="FILE", help="write it there (to the terminal)")
+    one.add_argument("--machine", choices=[machine.name for machine in MACHINES], help="draw this machine only (all)")
+    one.add_argument("--format", choices=list(diagram.FORMATS), default="mermaid", help="output format (mermaid)")
+    one.add_argument("-o", "--output", metavar="FILE", help="write to this file (stdout)")
     one.set_defaults(run=_diagram)
 
     one = commands.add_parser("explain", help="the story of each connection, in sentences")
     one.add_argument("trace", metavar="TRACE")
     which = one.add_mutually_exclusive_group()
-    which.add_argument("--connection", metavar="ID", help="one of them (all)")
-    which.add_argument("--together", action="store_true", help="all at once, in the order of the loop's steps")
+    which.add_argument("--connection", metavar="ID", help="explain this connection only (all)")
+    which.add_argument("--together", action="store_true", help="mix all connections, in the order of the loop's steps")
     one.set_defaults(run=_explain)
 
     one = commands.add_parser("replay", help="does the machine take the same transitions again?")
@@ -205,8 +205,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    one.add_argument("script", metavar="SCRIPT", nargs="?", help="lines to carry out, or - (interactive)")
-    one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="whose machine it is (server)")
+    one.add_argument("script", metavar="SCRIPT", nargs="?", help="a file of commands, or - (interactive)")
+    one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="which end's machine (server)")
     one.set_defaults(run=_step)
 
     one = commands.add_parser("view", help="one page to step through, with both ends side by side")

@@ -61,14 +61,14 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
         "(see docs/look-up/trace-format.md)",
     )
     group.add_argument(
-        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
+        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="trace every N-th connection only (1)"
     )
     group.add_argument(
         "--trace-bytes",
         metavar="SIZE",
         type=size,
         default=4096,
-        help="at most so many bytes of one system call (4k)",
+        help="keep at most so many bytes of one system call (4k)",
     )
 
 
