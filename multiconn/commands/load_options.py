@@ -1,8 +1,7 @@
-"""Which words does `app_client.py load` take, and what run do they ask for?
+"""Which words does `app_client.py load` take, and what run do they mean?
 
-Names and defaults are load.md's; an option that is not built is not accepted, and options that
-contradict each other are refused with what to leave out. Each function below reads one kind of word and
-raises argparse's error with what is accepted.
+It refuses options that contradict each other, and says which to leave out. Each function below reads
+one kind of word; its error says what it accepts.
 
 Not here: the run (`multiconn.commands.load`), what the numbers mean (`config`).
 """
@@ -264,7 +263,7 @@ def _workers(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
 
-#: Requests a second: a thousand times what a generator makes. Each that is due is counted one by one.
+#: Requests a second: a thousand times what a generator makes. It counts due requests one by one.
 _FASTEST = 10_000_000
 
 

@@ -1,7 +1,7 @@
-"""`app_client.py request`: how does one request go out, and its answer come back, from a command line?
+"""`app_client.py request`: how does a command line send one request and show its answer?
 
 Always JSON, unless `--file` sends a file: then it is binary content of the type `--type` says, else
-`binary/ACTION` if an action was given (so `echo --file` sends `binary/echo`), else the tutorial's.
+`binary/ACTION` if there is an ACTION (so `echo --file` sends `binary/echo`), else the tutorial's.
 
 Not here: how answers look (`output`), exit codes (`client`).
 """
@@ -31,7 +31,7 @@ from .tutorial import CONTENT_TYPE
 
 __all__ = ["add_arguments", "outgoing", "run"]
 
-#: Bytes from which on a file is mapped. Below it, reading is as fast, and a file that shrinks meanwhile does no harm.
+#: Bytes from which on it maps a file. Below that, reading is as fast, and a file that shrinks meanwhile does no harm.
 MAPPED_FROM = 1 << 20
 
 EPILOG = """\
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def outgoing(args: argparse.Namespace) -> Outgoing:
-    """What the arguments ask for. Raises `UsageError`."""
+    """The request of these arguments. Raises `UsageError`."""
     id = int(args.id) if args.id and re.fullmatch("-?[0-9]{1,15}", args.id) else args.id
     deadline_ms = None if args.deadline is None else round(args.deadline * 1000)
     try:
@@ -144,8 +144,8 @@ def _file_request(args: argparse.Namespace, id: str | int | None, deadline_ms: i
 
 
 def _read(path: str) -> BytesLike:
-    """What is to be sent. A large file is mapped and not read: its size is known at once and stands in the header, the
-    system brings in each part as it leaves, and a server that refuses the size has cost neither time nor memory.
+    """The bytes to send. It maps a large file instead of reading it: the header has the size at once, the system
+    reads each part as it leaves, and a server that refuses the size costs neither time nor memory.
     """
     try:
         if path == "-":
@@ -165,7 +165,7 @@ def _read(path: str) -> BytesLike:
 
 
 def _check_output(path: str | None) -> None:
-    """Before anything is sent: an answer that can't be saved is lost."""
+    """Before it sends: an answer that it can't save is lost."""
     if path is None or path == "-":
         return
     folder = os.path.dirname(path) or "."

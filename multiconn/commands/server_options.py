@@ -1,8 +1,8 @@
-"""Which options does `app_server.py` have, and what do they stand for?
+"""Which options does `app_server.py` have, and which values do they give?
 
-The contract is the server's: names and defaults are those of `docs/look-up/server.md`.
+Names and defaults are in `docs/look-up/server.md`.
 
-Not here: what the options mean (`libserver.limits`), what is done with them (`multiconn.commands.server`).
+Not here: the meaning of the options (`libserver.limits`), their use (`multiconn.commands.server`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Parser(Parser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line, from which the help and the docs' table are made."""
+    """The command line; docs/generate.py makes the help and the docs' table from it."""
     parser = _Parser(
         prog="app_server.py",
         description="The message server: many connections, one thread, one loop.",
@@ -155,7 +155,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def addresses_of(arguments: argparse.Namespace) -> list[Address]:
-    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order.
+    """Where to listen: HOST PORT if given, or if no other address is; then the others in order.
 
     Raises `ValueError` with a sentence for what is no HOST.
     """
