@@ -57,7 +57,7 @@ _REFUSALS = (PreflightError, NoDescriptors, UnknownHost, ChildError, DirectoryTa
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the options say; the exit code is load.md's."""
+    """Do what the options say; returns the exit code."""
     try:
         with Interrupts() as interrupts, ExitStack() as claims, ExitStack() as stack:
             config = config_from(args, os.cpu_count() or 1)
