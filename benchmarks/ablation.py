@@ -75,7 +75,7 @@ class Ablation:
         }
 
     def starved(self, trick: str, load: str) -> str:
-        """Whom the trick kept from starving; nothing if nobody starved."""
+        """The connections that the trick kept from starving; empty if none starved."""
         found = self.summaries()
         without, base = found[trick][load].starved, found[BASE][load].starved
         return f"{without} starved, else {base}" if without or base else ""
@@ -152,7 +152,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks ablation", description="What each trick brings.")
     add = parser.add_argument
     add("--tricks", metavar="NAMES", help=f"comma-separated (default: all): {', '.join(TRICKS)}")
-    add("--loads", metavar="NAMES", help="comma-separated: only those of a trick's loads (default: all of them)")
+    add("--loads", metavar="NAMES", help="comma-separated: only these of a trick's loads (default: all)")
     add("--tried", action="store_true", help=f"measure what did not pay instead: {', '.join(TRIED)}")
     add("--rounds", type=at_least(1), default=7, metavar="N", help="visits of each server per load (7)")
     add("--seconds", type=duration, default=1.0, metavar="S", help="measured per visit (1)")

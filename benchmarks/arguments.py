@@ -19,7 +19,7 @@ from protocol.files import SHARED, replace
 __all__ = ["at_least", "counts", "duration", "output", "pause", "save"]
 
 
-#: Of anything: no machine has more, no one waits longer, and every clock and call can be told so much.
+#: The most of anything: no machine has more, no user waits longer, and every clock and call takes so much.
 MOST = 10**9
 
 

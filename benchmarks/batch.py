@@ -6,7 +6,7 @@
 
 `Dispatcher.serve` is given what one `recv` would give it: 1 or 16 requests, again and again.
 Each figure is the shortest time of many, in nanoseconds per request. That is what the code costs
-when nobody disturbs it, so it can be told on a machine that is never quiet, where throughput
+when nothing disturbs it, so it is measurable on a machine that is never quiet, where throughput
 changes by the minute. With `--tricks` the same without each of them (with it, for `--tried`),
 each in a process of its own, in turn. Only those show that are a matter of this step.
 

@@ -6,7 +6,7 @@
     python -m benchmarks --list
     python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks batch               the step from bytes to replies alone, in nanoseconds
-    python -m benchmarks exposure            what one peer that nobody knows can cost at most
+    python -m benchmarks exposure            what one unknown peer can cost at most
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
     python -m benchmarks growth              our load tester's memory over a long run

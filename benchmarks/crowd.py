@@ -100,7 +100,7 @@ class Crowd:
         self._poll.register(sock.fileno(), select.EPOLLIN)
 
     def _served(self, timeout: float) -> list[float]:
-        """The seconds that each of those took whose reply is whole now."""
+        """The seconds of each request with a whole reply by now."""
         took = []
         for descriptor, _ in self._poll.poll(timeout):
             sock, began, before = self._waiting[descriptor]

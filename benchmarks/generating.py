@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=at_least(1), default=5, metavar="N", help="visits of each per load (5)")
     parser.add_argument("--seconds", type=duration, default=2.0, metavar="S", help="measured per visit (2)")
     parser.add_argument("--warmup", type=pause, default=0.5, metavar="S", help="before each measurement (0.5)")
-    parser.add_argument("--server", choices=("ours", "c"), default="ours", help="who is visited (ours)")
+    parser.add_argument("--server", choices=("ours", "c"), default="ours", help="the server to load (ours)")
     options = parser.parse_args(argv)
     try:
         compiled(GENERATOR)

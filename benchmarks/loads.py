@@ -3,8 +3,8 @@
 A load is a number of connections, a depth (requests in flight on each), and the requests. Its name
 says them: `64x16-mixed` is 64 connections at depth 16 with 256 different requests.
 
-There is none for a user's own actions: the built-in ones are registered as anybody's are, and
-answered on the same path (`libserver.builtin`).
+There is none for a user's own actions: the server registers and answers the built-in ones on the same path
+(`libserver.builtin`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ LOADS: dict[str, Load] = {
             for name, what in (
                 ("deadline", "one request in eight with a deadline-ms"),
                 ("session", "one request in eight for an action that wants the session"),
-                ("rot13", "one request in eight in an encoding that nobody knows"),
+                ("rot13", "one request in eight in a rare encoding"),
             )
         ),
         Load(

@@ -92,7 +92,7 @@ class ServerProcess:
     """
 
     def __init__(self, command: Sequence[str], core: int, root: Path = ROOT) -> None:
-        # A file, not a pipe: nobody needs to read it while the server runs.
+        # A file, not a pipe: no reader is needed while the server runs.
         self._said = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - closed by stop
         environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{APPLICATIONS}", "PYTHONDONTWRITEBYTECODE": "1"}
         with on_core(core):

@@ -1,6 +1,6 @@
 """How is a run's outcome told to a person at a terminal?
 
-A load under which the generator was the limit for a server is told by the servers' processor time first: its
+If the generator was the limit for a server under a load, the servers' processor time comes first: its
 throughputs are the generator's.
 """
 
@@ -26,7 +26,7 @@ def ranked(summaries: Iterable[Summary]) -> list[Summary]:
 
 
 def bounded(summaries: Iterable[Summary]) -> set[str]:
-    """The loads whose generator was the limit for one of the servers."""
+    """The loads under which the generator was the limit for one of the servers."""
     return {summary.load for summary in summaries if summary.generator_bound}
 
 

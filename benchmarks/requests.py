@@ -2,7 +2,7 @@
 
 A `Variant` is a request's frame and what its reply must be. The generator sends the variants of a
 load in turn and compares every reply with them, byte for byte. What is right is worked out here
-from wire.md alone, by `json.dumps`: neither by the project's own encoder nor by a peer's.
+from docs/look-up/wire.md alone, by `json.dumps`: neither by our encoder nor by a peer's.
 
 Mixed requests are 256 different ones of one ordinary client: values, languages and lengths differ,
 so `content-length` does, and the writing is always the same. Varied requests differ in all that a
@@ -69,7 +69,7 @@ def _fields(keep: bool, encoding: str = "utf-8", **more: Any) -> dict[str, Any]:
 
 
 def answered(request: dict[str, Any]) -> bytes:
-    """What wire.md says of this request. A search is for a string; other actions than echo exist not."""
+    """The right reply, after docs/look-up/wire.md. A search is for a string; other actions than echo exist not."""
     action, value = request["action"], request["value"]
     reply: dict[str, Any]
     if action == "search":

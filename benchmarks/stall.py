@@ -4,7 +4,7 @@
     python -m benchmarks stall --plot docs/measurements/stall.svg        and drawn
 
 The server is loaded twice, by the closed and by the open model, and each time it is stopped
-(SIGSTOP) for a second in the middle. Nobody who asked in that second had an answer; the figures
+(SIGSTOP) for a second in the middle. No request of that second had an answer then; the figures
 are how much of that each model's percentiles tell.
 """
 

@@ -104,7 +104,7 @@ def _each_reply_alone(patch: Patch) -> None:
 
 
 def _without_header_cache(patch: Patch) -> None:
-    """Without the one for headers with ids too: where every header is parsed, nobody would look for its id first."""
+    """Without the one for headers with ids too: a server that parses every header does not look for its id first."""
     begin = Codec.__init__
 
     def forget(self: Any, *arguments: Any) -> None:
@@ -399,7 +399,7 @@ TRIED: dict[str, Trick] = {
     trick.name: trick
     for trick in [
         Trick("trace", "every connection is traced", _trace),
-        Trick("unobserved", "nobody can watch: no transition asks whether there is an observer", blind),
+        Trick("unobserved", "no observer: no transition asks whether there is one", blind),
         Trick("no-gc", "the garbage collector is off", _collect_no_garbage),
         Trick("recv-16k", "a recv asks for 16 KiB instead of 64", _receive(16 * 1024)),
         Trick("recv-256k", "a recv asks for 256 KiB instead of 64", _receive(256 * 1024)),

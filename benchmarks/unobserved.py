@@ -1,4 +1,4 @@
-"""What would the server be if nobody could watch it?
+"""What would the server be without observers?
 
 `blind(patch)` compiles each function that asks whether a connection has an observer anew, without the
 question. What is left out is found in the syntax tree: a comparison or an operand that reads
@@ -6,7 +6,7 @@ question. What is left out is found in the syntax tree: a comparison or an opera
 
 Rules:
 
-* The function stays the same object and gets other code, so whoever imported it has the new one.
+* The function stays the same object and gets other code, so every module that imported it has the new code.
 * A function of `ASKS` in which there is nothing to leave out is an error: the list must be true.
 
 Not here: measuring what that brings (`benchmarks.ablation`, tests/study/test_cost.py).
@@ -85,6 +85,6 @@ def without_question(function: FunctionType) -> CodeType:
 
 
 def blind(patch: Callable[[Any, str, Any], None]) -> None:
-    """Nobody is asked for any more, wherever a server asks."""
+    """Take out each question for an observer, wherever a server asks."""
     for function in ASKS:
         patch(function, "__code__", without_question(function))

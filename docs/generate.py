@@ -1,4 +1,4 @@
-"""Which parts of the docs, and which help, does nobody write by hand?
+"""Which parts of the docs, and which help, does a program write?
 
     python3 docs/generate.py            write them
     python3 docs/generate.py --check    exit code 1 if one is stale, which is named

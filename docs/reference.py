@@ -6,7 +6,7 @@ imported: so a page is the same under every version of Python.
 
 Rules:
 
-* Every public member of a class is told, or stands in `INTERNAL`: called from inside the package, and
+* The page has every public member of a class, unless `INTERNAL` lists it: called from inside the package, and
   free to change. A member that is in neither is an error, so a new one is decided about.
 * A docstring is taken as it is. What is missing on the page is missing in the source.
 
@@ -138,7 +138,7 @@ def modules_page(root: Path) -> str:
 
 
 def members(found: ast.ClassDef, name: str) -> list[ast.FunctionDef]:
-    """The public methods and properties that are told, in the order of the source. Raises `Undecided`."""
+    """The public methods and properties of the page, in the order of the source. Raises `Undecided`."""
     told = []
     for child in found.body:
         if not isinstance(child, ast.FunctionDef) or child.name.startswith("_") or child.name in INTERNAL.get(name, ()):

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """`Listener`, when a server asks for it: a client that asks once would wait for it."""
+    """`Listener`, when a server asks for it: a client of one request should not wait for its import."""
     if name != "Listener":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .listener import Listener

@@ -1,12 +1,12 @@
-"""How does a person write where to listen or to connect, and what is meant?
+"""How does a person write an address to listen on or to connect to?
 
     127.0.0.1:65432   localhost:65432   [::1]:65432   tcp://HOST:PORT   unix:/path/to.sock
     [fe80::1%eth0]:65432 (RFC 4007)     unix:@name (Linux: abstract, without a file)
     echo://HOST:PORT (raw TCP echo)     echo+udp://HOST:PORT
 
 A link-local IPv6 address means something only on one network interface, its zone. The system keeps the
-two apart (`sockaddr_in6.sin6_scope_id`), people write them together; here is where they are joined and
-parted.
+two apart (`sockaddr_in6.sin6_scope_id`), people write them together; this module joins and
+parts them.
 
 Not here: resolving names and opening sockets (`libserver.listeners`, `libclient.connect`).
 """
@@ -58,12 +58,12 @@ class Address(NamedTuple):
 
     @property
     def unix_name(self) -> str:
-        """What a UNIX socket is bound or connected to: the path, or the abstract name behind its NUL."""
+        """The name to bind or connect a UNIX socket to: the path, or NUL and the abstract name."""
         return "\0" + self.path[1:] if self.abstract else self.path
 
     @property
     def abstract(self) -> bool:
-        """A UNIX socket without a file, gone with whoever listens on it."""
+        """A UNIX socket without a file, gone with its listener."""
         return self.path.startswith(ABSTRACT)
 
 
@@ -120,8 +120,8 @@ def _interfaces() -> str:
 def parse_address(text: str, schemes: tuple[str, ...] = (TCP, UNIX)) -> Address:
     """An `Address` from what a person writes; without a scheme it is `HOST:PORT` over TCP.
 
-    `schemes` are the ones accepted here. Raises `ValueError` with a sentence that says what
-    is wrong and what is accepted.
+    It accepts these `schemes`. Raises `ValueError` with a sentence that says what is wrong and
+    what it accepts.
     """
     if text.startswith("unix:"):  # first, since a path may contain anything
         scheme, rest = UNIX, text[5:].removeprefix("//")

@@ -1,15 +1,15 @@
-"""How is a connection made without waiting for it?
+"""How does a client connect without waiting?
 
 A non-blocking `connect` returns at once; the socket becomes writable when the attempt is over,
-and SO_ERROR says how it went. A name may have several addresses: they are tried in turn.
+and SO_ERROR says how it went. A name may have several addresses: we try them in turn.
 
 Two answers of the kernel's are not what they seem:
 
-* Where nobody listens on a port of the ephemeral range, TCP may pick that very port for our end, and
+* Where no server listens on a port of the ephemeral range, TCP may pick that very port for our end, and
   connect the socket to itself (simultaneous open, RFC 9293 3.5): it would echo whatever we send, and keep the
-  server that is meant from binding its port. That is a refused connection.
-* A UNIX socket whose queue of waiting connections is full says EAGAIN where TCP would wait. So we wait: it is
-  asked again, within the same time.
+  real server from binding its port. That is a refused connection.
+* A UNIX socket with a full queue of waiting connections says EAGAIN where TCP would wait. So we wait, and ask
+  again, within the same time.
 
 Not here: resolving the name, what the connected socket is used for.
 """
@@ -34,7 +34,7 @@ __all__ = ["Connector", "Endpoint", "close_if_connected_to_itself"]
 #: and nothing is under way.
 _UNDER_WAY = {errno.EINPROGRESS, errno.EINTR}
 
-#: Seconds until a UNIX socket whose backlog is full is asked again: at first, and at most, doubling in between.
+#: Seconds until we ask a UNIX socket with a full backlog again: at first, and at most, doubling in between.
 _ASK_AGAIN = 0.005
 _ASK_AGAIN_AT_MOST = 0.1
 
@@ -75,7 +75,7 @@ def close_if_connected_to_itself(sock: Any, sockaddr: Any) -> bool:
             return False
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     except OSError:
-        return False  # reset by now: whoever reads hears of it
+        return False  # reset by now: the next read raises it
     close_socket(sock)
     return True
 
@@ -141,7 +141,7 @@ class Connector:
                 code = sock.connect_ex(endpoint.sockaddr)
                 if code in _UNDER_WAY:
                     self._loop.register(sock, selectors.EVENT_WRITE, self)
-            except OSError as error:  # of `register` too: an attempt nobody watches would never end
+            except OSError as error:  # of `register` too: an unwatched attempt would never end
                 code = error.errno or errno.EINVAL
             full = code == errno.EAGAIN and endpoint.family == _AF_UNIX
             if full or code in _UNDER_WAY:
@@ -180,7 +180,7 @@ class Connector:
             self._try_next()
 
     def _succeeded(self, sock: Any, endpoint: Endpoint) -> bool:
-        """Hand over what is connected, unless it is so to itself."""
+        """Hand over the connected socket, unless it is its own peer."""
         if endpoint.family != _AF_UNIX and close_if_connected_to_itself(sock, endpoint.sockaddr):
             self._errors.append(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
             return False

@@ -1,16 +1,16 @@
-"""How are connections accepted without starving anyone, whatever `accept` says?
+"""How does a server accept connections without starving any, whatever `accept` says?
 
 Rules:
 
 * In batches: one readiness event accepts up to `budget` connections. One at a time, a burst
   of a thousand would wait for a thousand turns of a busy loop.
 * Never spin: out of descriptors or memory, the listener leaves the selector and comes back on
-  a timer. A reserve descriptor, given up for a moment, lets it tell some of the waiting why.
+  a timer. A reserve descriptor, given up for a moment, lets it tell some waiting clients why.
 * Survive: an error that concerns one connection (ECONNABORTED and the network errors that
-  Linux hands to accept) costs that connection only, not the rest of the batch. Many in one
-  batch are no one connection's: then it pauses, since one that stays would be met every turn.
-* Tell of a full queue: a batch that took as many connections as may wait came too late for the next one, whose
-  SYN the kernel drops without a word; its client hears nothing for a second.
+  Linux hands to accept) costs that connection only, not the rest of the batch. After many in
+  one batch it pauses, since an error that stays would come every turn.
+* Report a full queue: a batch that took as many connections as may wait came too late for the next one. The
+  kernel silently drops its SYN, and its client waits for a second.
 
 Not here: binding and listening (`libserver.listeners`), what an accepted socket becomes.
 The traps are libuv's, Redis' and CPython's (joyent/libuv#690, cpython#127529).
@@ -64,12 +64,11 @@ _THIS_ONE_ONLY = {
 
 
 def acceptor(listening: Any) -> Callable[[], tuple[Any, Any]]:
-    """What `accept` of a listening socket does, and gives, with less ado.
+    """The same as a listening socket's `accept`, for less.
 
     `socket.socket.accept` asks the listening socket for its family, its type and its protocol, and
-    makes enums of two of them, for each connection: a third of what accepting costs. Here they
-    are asked for once. `_accept` is what it has its system call from. Whoever has made a class of
-    his own has an `accept` of his own, and that one serves.
+    makes enums of two of them, for each connection: a third of what accepting costs. This asks
+    once. `_accept` makes the system call. Subclasses may override `accept`: then theirs serves.
     """
     accept = getattr(listening, "_accept", None)
     if accept is None or type(listening) is not socket.socket:
@@ -108,10 +107,10 @@ class Listener:
     """A listening socket on a loop.
 
     `accepted(sock, peer)` gets each connected socket, already non-blocking, and its peer's
-    address as accept gave it. `refused(sock)` gets one that must be closed at once, accepted
-    with the reserve descriptor. `starved(error)` is told when the listener pauses. `crowded(sock, taken)` is told of
+    address as accept gave it. `refused(sock)` gets a socket to close at once, accepted
+    with the reserve descriptor. The listener calls `starved(error)` when it pauses, and `crowded(sock, taken)` after
     an event that took more connections than `queue`, or its whole budget.
-    `open_reserve` and `close_reserve` are of the reserve descriptor.
+    `open_reserve` and `close_reserve` manage the reserve descriptor.
 
     Raises `OSError`, the socket still the caller's, if the selector has no room for it.
     """
@@ -196,7 +195,7 @@ class Listener:
         """Never asked for."""
 
     def _refuse_some(self) -> bool:
-        """Give up the reserve descriptor to tell some of the waiting that we can't. May more be waiting?"""
+        """Give up the reserve descriptor to refuse some waiting connections. May more be waiting?"""
         for _ in range(REFUSE_BUDGET):
             if self._reserve is None:
                 return False
@@ -275,7 +274,7 @@ class Listener:
             raise failure
 
     def close(self) -> None:
-        """Stop accepting; what waits in the backlog is reset by the kernel."""
+        """Stop accepting; the kernel resets the connections in the backlog."""
         if self.sock is None:
             return
         if self._retry is not None:

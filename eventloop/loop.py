@@ -1,22 +1,22 @@
 """What happens next?
 
 `EventLoop` asks the operating system which descriptors are ready, calls the object that is
-registered with each, then runs what is due by time or was handed over. That is all: no
-tasks, no futures, one thread.
+registered with each, then runs due timers and callbacks. That is all: no tasks, no futures,
+one thread.
 
     one turn = select -> on_readable / on_writable -> due timers -> callbacks handed over
 
 Rules:
 
-* Whoever is registered has `on_readable()` and `on_writable()`, and checks whether it was
-  closed meanwhile: events of one turn may be stale by the time they are delivered. They can't
-  reach a stranger: the event carries the object, not the reused descriptor number.
-* The selector and the clock can be passed in. `now` is the clock read once per turn, after
-  select: what happens in one turn happens at one time. `coarse_now` is the same, but changes only
+* A registered handler has `on_readable()` and `on_writable()`, and checks whether it was
+  closed meanwhile: an event may be stale by the time the loop delivers it. It can't reach a
+  stranger: the event carries the object, not the reused descriptor number.
+* The caller may pass selector and clock. The loop reads the clock once per turn, after select,
+  as `now`: all events of a turn have one time. `coarse_now` is the same, but changes only
   every quarter of a second: thousands of connections that note it share one float.
-* `ready` is how many handlers this turn has to tell: whether anybody else might be waiting.
-* Who is ready comes before who is late: no timer runs before the loop has looked, after the time
-  by which the timer is due, and has told who was ready then.
+* `ready` is how many handlers this turn calls: whether another connection might be waiting.
+* Ready handlers come before late timers: once a timer is due, the loop first looks which
+  handlers are ready and calls them.
 * An exception from a callback goes to `on_error`, with the object it came from. Without one
   it ends `run`: a loop that hides errors is worse than one that stops.
 * `call_soon_threadsafe` is the only method that other threads (and signal handlers) may call.
@@ -67,10 +67,10 @@ OnError = Callable[[object, Exception], None]
 class EventLoop:
     """A single-threaded readiness loop over `selectors`.
 
-    `selector` defaults to the best the system has, `clock` (seconds) to `time.monotonic`. `on_error` is called with
-    the handler and the exception that it raised; without it the exception ends `run`. `wakeup_pair` makes the pair of
-    sockets that wakes it. `spin`: polls before it sleeps, at most (see `eventloop.busy_poller`). `on_slow` is called
-    with the seconds that a turn of `run` took, if they were more than `slow`.
+    `selector` defaults to the best the system has, `clock` (seconds) to `time.monotonic`. `on_error` gets
+    a handler and the exception that it raised; without it the exception ends `run`. `wakeup_pair` makes the pair of
+    sockets that wakes it. `spin`: polls before it sleeps, at most (see `eventloop.busy_poller`). `on_slow` gets
+    the seconds that a turn of `run` took, if they were more than `slow`.
 
     Attributes: `now`, the time of this turn, in seconds of the clock; `coarse_now`, the same to a quarter of a
     second; `ready`, how many events this turn has brought.
@@ -110,7 +110,7 @@ class EventLoop:
     # --- registering ---------------------------------------------------------------
 
     def register(self, fileobj: Any, events: int, handler: EventHandler) -> None:
-        """Watch `fileobj` for `events`, or change what it is watched for; 0 takes it out.
+        """Watch `fileobj` for `events` from now on; 0 takes it out.
 
         Out of the selector, not `modify(fd, 0)`: epoll reports a hang-up even to a mask of
         0, for ever, and the loop would spin on a paused connection whose peer has gone.
@@ -135,9 +135,9 @@ class EventLoop:
         return self._timers.add(when, callback, *args)
 
     def timeout_queue(self, seconds: float, expired: Callable[[S], object]) -> TimeoutQueue[S]:
-        """A queue for many subjects that all wait `seconds`; `expired` is called with each whose time is over.
+        """A queue for many subjects that all wait `seconds`; the loop calls `expired` with each late one.
 
-        Start and stop cost O(1) (see `eventloop.timers`). It goes by the clock, not by `now`: a wait that is started
+        Start and stop cost O(1) (see `eventloop.timers`). It goes by the clock, not by `now`: a wait that starts
         between two turns, as a blocking client does, would else begin in the past and end too early.
         """
         return TimeoutQueue(seconds, expired, self.clock, self.call_at)
@@ -156,11 +156,11 @@ class EventLoop:
     def wake_on_signals(self, heard: Callable[[bytes], object] | None = None) -> None:
         """From the main thread: let every signal end a sleeping `select`, until the loop is closed.
 
-        `heard` is given their numbers, a byte each, in the turn that follows: every one, also where
+        `heard` gets their numbers, a byte each, in the next turn: every one, also where
         Python calls the handler of several once.
 
-        Python runs a signal's handler between two instructions. A signal that comes after the
-        last one before `select` sleeps is written down and heard of only when the sleep ends,
+        Python runs a signal's handler between two instructions. If a signal comes after the
+        last one before `select` sleeps, Python runs the handler only when the sleep ends,
         which without this may be never.
         """
         import signal  # a server's; it takes a while
@@ -170,7 +170,7 @@ class EventLoop:
         self._wakes_on_signals = True
 
     def hear_signals(self) -> None:
-        """From a signal's handler: have `heard` be told now of all that have come by now.
+        """From a signal's handler: give `heard` now the numbers of all signals so far.
 
         It takes other wakes with it, so hand something over by `call_soon_threadsafe` afterwards.
         """
@@ -197,11 +197,10 @@ class EventLoop:
         self._running = False
 
     def run_once(self, timeout: float | None = None, at: float | None = None) -> int:
-        """One turn: select, every ready handler, due timers, and what `call_soon` was given.
+        """One turn: select, every ready handler, due timers, and the callbacks of `call_soon`.
 
         Waits at most `timeout` seconds (None: until something happens). `at`: the time, if it is known. Returns how
-        many events, timers and callbacks were served: a simulation uses it to see that no turn goes by without
-        progress.
+        many events, timers and callbacks it served: a simulation checks that every turn makes progress.
         """
         if self._soon:
             timeout = 0
@@ -242,11 +241,11 @@ class EventLoop:
         return served
 
     def _look_again(self, now: float) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nobody was ready. Is that still so if a timer is due?
+        """No handler was ready. Is that still so if a timer is due?
 
         A process that was stopped (SIGSTOP, a debugger, a frozen container) and goes on finds its sleep
         interrupted (epoll_wait(2), EINTR), and if the time was up meanwhile Python gives an empty list
-        without having looked (PEP 475). What came in time must not be found late for that.
+        without a look (PEP 475). Bytes that came in time must not count as late for that.
         """
         due = self._timers.next_due()
         if due is None or due > now:
@@ -261,7 +260,7 @@ class EventLoop:
                     served += 1
                     self._call(timer.callback, timer.args)
         except BaseException:
-            self._timers.put_back(due)  # the rest: whoever catches this and turns again finds them
+            self._timers.put_back(due)  # the rest: a caller that catches this and turns again finds them
             raise
         return served
 
@@ -299,7 +298,7 @@ class _Waker:
     def __init__(self, loop: EventLoop, receiver: Any, sender: Any) -> None:
         self._receiver = receiver
         self._sender = sender
-        self.heard: Callable[[bytes], object] | None = None  # is told the numbers of signals
+        self.heard: Callable[[bytes], object] | None = None  # gets the numbers of signals
         self._woken = False  # a byte is on its way
         for sock in (receiver, sender):
             sock.setblocking(False)
@@ -323,7 +322,7 @@ class _Waker:
         try:
             self._sender.send(b"\0")
         except OSError:
-            self._woken = False  # full: it wakes anyway; closed: nobody to wake; no memory: the next tries again
+            self._woken = False  # full: it wakes anyway; closed: no loop to wake; no memory: the next tries again
 
     def on_readable(self) -> None:
         try:

@@ -1,22 +1,22 @@
-"""How does a listener stop without losing whom the kernel has already connected?
+"""How does a listener stop without losing connections that the kernel has already made?
 
-A connection is established by the kernel, and waits in the listener's queue until it is accepted.
-Closing the listener resets all that wait there, and every handshake that is not finished. So there
+The kernel establishes a connection, which waits in the listener's queue until the server accepts it.
+Closing the listener resets all connections that wait there, and every unfinished handshake. So there
 are three steps, of which `Listener.finish` is the last two:
 
-    refuse_new   nothing new is begun: what is under way comes into the queue within the time that it
-                 returns, and nothing else does
+    refuse_new   no new handshake begins: those under way come into the queue within the time that it
+                 returns
     accept       until the queue is empty
     close
 
 `refuse_new` makes the end exact where the system lets it:
 
-* TCP on Linux: a filter drops what begins a connection. Whoever sent it hears nothing, sends it
-  again after a second, and then finds a successor, another server of the same port
-  (SO_REUSEPORT), or nobody. Refusing at once would be a RST, which a client takes for an answer.
-* UNIX sockets: `connect` is refused from then on, and who waits in the queue can still be accepted.
+* TCP on Linux: a filter drops the SYN of a new connection. The client sends it again after a
+  second, and then finds a successor, another server of the same port (SO_REUSEPORT), or no
+  server. Refusing at once would be a RST, which a client takes for an answer.
+* UNIX sockets: the kernel refuses `connect` from then on, and the server can still accept the queue.
 
-Elsewhere it does nothing, and who connects between the last accept and the close is lost.
+Elsewhere it does nothing, and a connection made between the last accept and the close is lost.
 
 Not here: when that happens (`libserver.server`), accepting (`eventloop.listener`).
 The filter is Eric Dumazet's answer to "tcp: Allow to drain listening sockets" (netdev, 2016).
@@ -50,10 +50,10 @@ _NO_SYN = (
 
 
 def refuse_new(sock: Any) -> float:
-    """Let no further connection begin on this listening socket; those that have begun can still be accepted.
+    """Let no further connection begin on this listening socket; begun ones can still be accepted.
 
-    Returns the seconds after which they all have come: 0 for a UNIX socket, which is to be finished at
-    once (it stays readable for ever), and where the system can do nothing of the kind. A connection that
+    Returns the seconds after which all have come: 0 for a UNIX socket, which the caller must finish at
+    once (it stays readable for ever), and where the system has no such means. A connection that
     is made afterwards inherits the filter, which no packet of an established connection meets.
     """
     with contextlib.suppress(OSError):

@@ -9,9 +9,9 @@ Three ways, for three needs:
   (which keeps that order) is enough: start and stop are O(1), and a connection owns no heap
   entry. One heap entry per TimeoutQueue, for its head.
 * `TimerWheel`: many subjects, each with a time of its own that mostly moves later before it
-  comes, such as messages that are arriving. A wheel of slots: O(1) to set and to stop, and
-  nothing to do when the time moves later: the subject is looked at when it was due, and says
-  when it is due by now. At most `SLOTS` + 1 heap entries, however many subjects.
+  comes, such as arriving messages. A wheel of slots: O(1) to set and to stop, and
+  nothing to do when the time moves later: the wheel looks at the subject at the old time, and
+  the subject says the new one. At most `SLOTS` + 1 heap entries, however many subjects.
 
 Times are seconds on the loop's clock. Not here: the clock itself, what a timeout means.
 The heap with lazy cancellation is asyncio's; the queue per equal timeout is nginx's; the wheel
@@ -97,7 +97,7 @@ class Timers:
         return due
 
     def put_back(self, timers: Iterable[Timer]) -> None:
-        """Take back what `pop_due` gave out and nobody ran, because an error got in between."""
+        """Take back timers of `pop_due` that did not run, because an error got in between."""
         for timer in timers:
             if timer.callback is not None:
                 timer._timers = self
@@ -109,12 +109,12 @@ S = TypeVar("S")
 
 
 class TimeoutQueue(Generic[S]):
-    """Subjects that wait `seconds` each, and what to do with one whose time is up.
+    """Subjects that wait `seconds` each, and what to do with a late one.
 
     `seconds` of 0 turns the timeout off: `start` then does nothing. A subject is in it once;
-    `start` again begins its wait anew. `expired(subject)` is called once its time is up, when
-    it has already been taken out. `due`, to be read only, has who waits and when the time is up: where
-    mostly nobody does, to look there costs less than a `stop`.
+    `start` again begins its wait anew. When a subject's time is up, the queue takes it out and calls
+    `expired(subject)`. `due`, to be read only, has the waiting subjects and their times: a look there
+    costs less than a `stop` where mostly none waits.
     """
 
     __slots__ = ("_add", "_clock", "_expired", "_timer", "due", "seconds")

@@ -10,8 +10,8 @@ Rules:
   64 connections and depth 1 / 16.)
 * Water marks: above `high` bytes kept the protocol hears `pause_writing`, once; when they
   have drained to `low` (not to zero) it hears `resume_writing`.
-* The selector's interest is computed from facts each time and stored nowhere else: reading if
-  nobody paused and the peer has not finished, writing if bytes are kept.
+* Facts decide the selector's interest each time: reading if reading is not paused and the peer
+  has not finished, writing if bytes are kept. No other place stores it.
 * Ending, from gentle to abrupt: `write_eof` (half-close once all is sent), `linger` (the same,
   then read and discard until the peer finishes), `close` (once all is sent), `abort` (now).
 * After the socket is closed every verb is a no-op, and the protocol hears `connection_lost`
@@ -57,7 +57,7 @@ Buffer = bytes | bytearray | memoryview
 
 # Facts about a transport, as bits of one small integer. The two of an idle one come first:
 # Python keeps the integers to 256 once for all, and others cost 32 bytes each.
-_READING = 1  # nobody has paused it
+_READING = 1  # reading is not paused
 _STARTED = 2  # the loop may know of it
 _PEER_EOF = 4  # the peer has finished sending
 _EOF_WANTED = 8  # half-close once all is sent
@@ -65,7 +65,7 @@ _EOF_SENT = 16  # half-closed
 _DISCARDING = 32  # what is read is thrown away
 _CLOSE_WANTED = 64  # close once all is sent
 _CLOSED = 128  # the socket is gone
-_ABOVE_HIGH = 256  # the protocol was told to pause writing
+_ABOVE_HIGH = 256  # `pause_writing` was called
 
 _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
@@ -123,7 +123,7 @@ def _is_broken(sock: Any) -> bool:
     try:
         if _can_poll and type(sock) is socket.socket:
             asked = select.poll()
-            asked.register(sock, 0)  # errors and hang-ups are told unasked
+            asked.register(sock, 0)  # poll reports errors and hang-ups unasked
             return bool(asked.poll(0))
         return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     except OSError:
@@ -131,7 +131,7 @@ def _is_broken(sock: Any) -> bool:
 
 
 class WaterMarks(NamedTuple):
-    """Bytes kept in a transport at which its protocol is told to pause, and to resume, writing.
+    """Bytes kept in a transport at which its protocol pauses, and resumes, writing.
 
     The numbers are asyncio's idea; their size is ours (asyncio: 64 KiB and 16 KiB).
     """
@@ -141,7 +141,7 @@ class WaterMarks(NamedTuple):
 
 
 class ByteSink(Protocol):
-    """Where large contents are received straight into."""
+    """The buffer that large contents go straight into."""
 
     def get_buffer(self) -> memoryview | None: ...
 
@@ -149,7 +149,7 @@ class ByteSink(Protocol):
 
 
 class StreamProtocol(Protocol):
-    """What a transport tells its protocol. The names are asyncio's, but for `buffer_filled`, `kept` and `flushed`.
+    """What a transport calls. The names are asyncio's, but for `buffer_filled`, `kept` and `flushed`.
 
     `data_received` brings bytes, never none. `eof_received`: the peer has finished sending. `pause_writing` and
     `resume_writing` come once each time the kept bytes pass a water mark. `connection_lost` comes once, and last,
@@ -159,7 +159,7 @@ class StreamProtocol(Protocol):
     def data_received(self, data: bytes) -> None: ...
 
     def buffer_filled(self) -> None:
-        """More bytes arrived in the sink that was handed to `read_into`."""
+        """More bytes arrived in the sink of `read_into`."""
 
     def eof_received(self) -> None: ...
 
@@ -168,7 +168,7 @@ class StreamProtocol(Protocol):
     def resume_writing(self) -> None: ...
 
     def kept(self, queued: int) -> None:
-        """The kernel did not take all that was written: `queued` bytes are kept."""
+        """The kernel did not take all bytes: `queued` are kept."""
 
     def flushed(self, queued: int) -> None:
         """Kept bytes have left; `queued` are still kept."""
@@ -193,13 +193,13 @@ class _Busy:
 class Transport:
     """A connected non-blocking stream socket on a loop, with asyncio's verbs; it registers itself for reading.
 
-    `protocol` hears what happens (`StreamProtocol`). `marks`: bytes kept at which it is told to pause writing, and to
-    resume. With `watch=False` the loop does not watch it until `watch`. `sock` may be anything with a socket's `recv`,
+    It calls `protocol` (`StreamProtocol`). `marks`: bytes kept at which the protocol pauses writing, and
+    resumes. With `watch=False` the loop does not watch it until `watch`. `sock` may be anything with a socket's `recv`,
     `recv_into`, `send`, `sendmsg`, `shutdown`, `close` and `fileno`; one without a descriptor has an `unread` too,
     which gives the bytes that wait for `recv`.
 
     Raises `OSError`, the socket still the caller's, if the selector has no room for it. Later that loses the
-    connection: one that is not watched would never be heard of again.
+    connection: an unwatched one would never end.
     """
 
     __slots__ = ("_busy", "_facts", "loop", "marks", "protocol", "sock")
@@ -223,7 +223,7 @@ class Transport:
             loop.selector.register(sock, READ, self)
 
     def watch(self) -> None:
-        """Have the loop watch it, unless it is closed by now. (`on_readable` before it reads what has come already.)"""
+        """Have the loop watch it, unless it is closed by now. (To read at once, call `on_readable` before.)"""
         if not self._facts & _CLOSED:
             self._facts |= _STARTED
             self._register()
@@ -257,12 +257,12 @@ class Transport:
 
     @property
     def above_high(self) -> bool:
-        """More is kept than the high-water mark, and it has not drained to the low one."""
+        """The kept bytes passed the high-water mark, and have not drained to the low one."""
         return bool(self._facts & _ABOVE_HIGH)
 
     @property
     def has_room(self) -> bool:
-        """Not closed, and not `above_high`: what is written next is not kept beyond reason."""
+        """Not closed, and not `above_high`: there is room for the next write."""
         return not self._facts & _WITHOUT_ROOM
 
     @property
@@ -332,23 +332,23 @@ class Transport:
             self._register()
 
     def is_broken(self) -> bool:
-        """Has the connection come to its end, though nothing is read or written? Of TCP: by a RST or a timeout.
+        """Has TCP ended the connection, by a RST or a timeout, without a read or a write?
 
-        For one that the loop does not watch (`interest` is 0). A peer's FIN is no such end: it may be reading on.
+        For a connection that the loop does not watch (`interest` is 0). A FIN is no such end: the peer may read on.
         """
         return not self._facts & _CLOSED and _is_broken(self.sock)
 
     def nothing_unread(self) -> bool:
-        """Has everything been read that has come? Then closing now sends FIN, not a RST.
+        """Has it read every byte that has come? Then closing now sends FIN, not a RST.
 
-        Ask only when nothing further will be served: a byte may be read, and thrown away, to know.
+        Ask only when nothing further will be served: it may read a byte, and throw it away, to know.
         """
         if self._facts & _NOT_READABLE != _READING:
             return bool(self._facts & _PEER_EOF)
         return not _has_input(self.sock)
 
     def unread(self) -> int:
-        """Bytes that have come and are not read: the kernel is asked (FIONREAD), and keeps them."""
+        """How many unread bytes the kernel has (FIONREAD); it keeps them."""
         return 0 if self._facts & _CLOSED else _unread(self.sock)
 
     def read_into(self, sink: ByteSink | None) -> None:
@@ -374,8 +374,8 @@ class Transport:
     def write(self, data: Buffer, last: bool = False) -> None:
         """Send `data` as far as the kernel takes it and keep the rest. It never waits.
 
-        Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` is one of bytes (format
-        B), since its length is counted. `last`: if nothing is kept, `close` or `write_eof` follows at once, and the
+        Kept, not copied: a `bytearray` belongs to the transport from here on. A `memoryview` must be one of bytes
+        (format B): its length counts. `last`: if nothing is kept, `close` or `write_eof` follows at once, and the
         kernel may wait for it (MSG_MORE).
         """
         if self._facts & _NOT_WRITABLE:
@@ -483,9 +483,9 @@ class Transport:
         self._end_if_flushed()
 
     def linger(self) -> None:
-        """Half-close once all is sent, and from now on throw away what is read (nginx calls it a lingering close).
+        """Half-close once all is sent, and from now on read and throw away (nginx: lingering close).
 
-        It ends when the peer finishes; its owner bounds the time, and calls `abort`.
+        It ends when the peer finishes; the owner bounds the time, and calls `abort`.
         """
         self.read_into(None)
         self._facts |= _DISCARDING
@@ -503,7 +503,7 @@ class Transport:
             self._lose(None)
 
     def abort(self) -> None:
-        """Close now; what is kept is lost."""
+        """Close now, and lose the kept bytes."""
         self._lose(None)
 
     def _end_if_flushed(self) -> None:

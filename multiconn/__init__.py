@@ -1,18 +1,18 @@
-"""The one name of ours that collides with nobody's: what a script or an application imports.
+"""Which package does a script or an application import? This one: its name collides with no other.
 
     from multiconn import Client                     # libclient.Client
     from multiconn import ActionError, Actions       # of libserver
 
 It gives the public names of `libclient` and `libserver`, the very same objects, and works where those
 two can't be imported: beside the tutorial's own `libclient.py` and `libserver.py` (see
-`multiconn.parts`). A name is fetched when it is first asked for: `import multiconn` costs nothing, and
+`multiconn.parts`). Each name loads at its first use: `import multiconn` costs nothing, and
 a client never loads the server.
 
 Rules:
 
-* Which names there are stands in `__all__` of the two libraries, and nowhere else.
-* Nothing is imported when this module is: the commands live in `multiconn.commands`, and each of them
-  runs it first.
+* `__all__` of the two libraries lists the names, and no other place does.
+* This module imports nothing: the commands live in `multiconn.commands`, and each of them runs it
+  first.
 
 Not here: anything of its own. `Message` is not among the names, since there are two: one accepted
 connection (`libserver.Message`) and one outgoing (`libclient.Message`).
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):
-        """PEP 562: what is asked for the first time."""
+        """PEP 562: a name at its first use."""
         if name == "__all__":
             value = sorted({*_library("libclient").__all__, *_library("libserver").__all__, "Limits"} - {"Message"})
         else:
@@ -39,7 +39,7 @@ else:
         return [*globals(), *__getattr__("__all__")]
 
     def _home(name):
-        """The library that has it. The client's is asked first: whoever wants a client never loads the server."""
+        """The library that has it. It asks the client's first: a client never loads the server."""
         if name == "Limits":
             return _library("protocol")
         if name != "Message" and not name.startswith("_"):

@@ -1,12 +1,12 @@
-"""How are our packages found where somebody else's have their names?
+"""How does Python find our packages where other modules have their names?
 
-Who followed the tutorial has a `libclient.py` and a `libserver.py` of his own, and Python looks beside
-the script first. If the names of our packages lead to our packages, they are imported as anybody
-would, and `multiconn.Client is libclient.Client`. If one of them leads elsewhere, all are imported a
-second time as `multiconn.libclient`, `multiconn.libserver` and so on: the others keep their names, and
+A reader of the tutorial has a `libclient.py` and a `libserver.py` too, and Python looks beside the
+script first. If the names of our packages lead to our packages, the import is an ordinary one, and
+`multiconn.Client is libclient.Client`. If one of them leads elsewhere, this module imports all of ours
+as `multiconn.libclient`, `multiconn.libserver` and so on: the reader's modules keep their names, and
 neither sees the other.
 
-Not here: which names there are (`multiconn`).
+Not here: the public names (`multiconn`).
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _PREFIX = __name__.partition(".")[0] + "."
 
 
 def part(name: str) -> ModuleType:
-    """Our package of that name, whoever else has one."""
+    """Our package of that name, whatever else has it."""
     return importlib.import_module(name if _names_are_ours() else _PREFIX + name)
 
 
 @cache
 def _names_are_ours() -> bool:
-    """Asked once: what was given out before is not given out again in another make."""
+    """Asked once: a package given out before must not come again as a second copy."""
     if all(_is_ours(name) for name in PARTS):
         return True
-    sys.meta_path.insert(0, _Finder())  # before the one that finds a package's modules by its path
+    sys.meta_path.insert(0, _Finder())  # before the finder of a package's modules by its path
     return False
 
 
 def _is_ours(name: str) -> bool:
     try:
         spec = find_spec(name)
-    except ValueError:  # a module that was put there by hand, without a spec
+    except ValueError:  # a module put there by hand, without a spec
         return False
     if spec is None or spec.origin is None:
         return False

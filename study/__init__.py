@@ -1,6 +1,5 @@
-"""STUDY: what can be seen of the state machines. Imports `protocol` and nothing else of the project.
+"""STUDY: the state machines made visible. Imports `protocol` and nothing else of the project.
 
 The tables as diagrams and as a page of the docs; a trace, recorded, explained, replayed and shown. The
-library packages know nothing of what is here beyond `protocol.states.Observer`. What `python -m study` prints
-is `multiconn.commands.study`'s affair.
+library packages know only `protocol.states.Observer` of it. `multiconn.commands.study` prints.
 """

@@ -1,12 +1,12 @@
-"""Which rows of the tables were taken, how often, and which never?
+"""Which rows of the tables did the traces take, how often, and which never?
 
     python -m study coverage TRACE...
 
-Like a coverage report of code, but of the state machines: a row that no trace has taken is a
-situation that nobody has tried. The test suite as a whole must take every row
+Like a coverage report of code, but of the state machines: a row that no trace has taken is an
+untried situation. The test suite as a whole must take every row
 (tests/study/test_every_row.py), by bytes and results of system calls, never by calling the lookup.
 
-Not here: which rows should be there (`protocol.states`).
+Not here: the rows (`protocol.states`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def count(traces: Iterable[Trace]) -> Taken:
 
 
 def never(taken: Taken) -> list[tuple[str, str, str]]:
-    """The rows that were not taken, in the tables' order."""
+    """The rows not taken, in the tables' order."""
     return [key for machine in MACHINES for key in _keys(machine) if not taken[key]]
 
 

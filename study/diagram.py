@@ -2,7 +2,7 @@
 
     python -m study diagram [--machine NAME] [--format mermaid|dot|svg] [-o FILE]
 
-Mermaid for code hosts, DOT for Graphviz, SVG for everybody: all from the rows of
+Mermaid for code hosts, DOT for Graphviz, SVG for browsers: all from the rows of
 `protocol.states`. Rows that lead from one state to the same other share an arrow.
 
 Each carries the reasons as its format can. In DOT and SVG they are the arrow's tooltip. Mermaid has no
@@ -10,8 +10,8 @@ tooltip for an arrow: it has `click` for states, which versions before 11.7 take
 notes, which are larger than the machine. So there the rows are numbered, and the picture's description
 (`accDescr`, which becomes the SVG's `desc`) says the reason of each number.
 
-The SVG is laid out here: an arc diagram. The states stand in a column, in the order in which a life
-without trouble comes to them; arrows onward bow to the right, arrows back to the left, each in a
+This module lays the SVG out as an arc diagram. The states stand in a column, in the order of a
+connection without trouble; arrows onward bow to the right, arrows back to the left, each in a
 lane of its own, the longer the further out. So no arrow crosses a state, and no layout engine is
 needed.
 
@@ -37,7 +37,7 @@ def arrows(machine: Machine) -> dict[tuple[str, str], list[Row]]:
 
 
 def mermaid(machine: Machine) -> str:
-    """A Mermaid state diagram; its numbers are those of the rows, counted from 1."""
+    """A Mermaid state diagram; its numbers are the rows', from 1."""
     number = {row: count for count, row in enumerate(machine.rows, 1)}
     lines = ["stateDiagram-v2", f"    accTitle: {machine.name}", "    accDescr {"]
     for row, count in number.items():

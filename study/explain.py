@@ -2,9 +2,9 @@
 
     python -m study explain TRACE [--connection ID | --together]
 
-A step is a paragraph: what woke it, each system call with what it brought, each row that was taken
-with its reason and the line that took it, and what it left behind. `--together` tells all connections
-at once, step by step as the loop served them.
+A step is a paragraph: what woke it, each system call with its result, each row taken with its reason and
+the line that took it, and what it left behind. `--together` mixes all connections, step by step as the
+loop served them.
 
 Not here: the page with pictures (`study.view`).
 """
@@ -29,7 +29,7 @@ READY = {
 }
 INTEREST = {"": "nothing", "r": "reading", "w": "writing", "rw": "reading and writing"}
 
-#: What a refusal means. Words for whoever meets it the first time.
+#: What a refusal means, for a reader who meets it the first time.
 REFUSALS = {
     ("recv", "EAGAIN"): "nothing has come yet",
     ("recv_into", "EAGAIN"): "nothing has come yet",
@@ -40,8 +40,8 @@ REFUSALS = {
 ERRORS = {
     "ECONNRESET": "the peer has reset the connection: what was under way is lost",
     "EPIPE": "the peer no longer reads: it has closed",
-    "ECONNREFUSED": "nobody listens there",
-    "ETIMEDOUT": "nobody answered in time",
+    "ECONNREFUSED": "no server listens there",
+    "ETIMEDOUT": "the peer did not answer in time",
 }
 
 
@@ -74,14 +74,14 @@ def explain_together(trace: Trace) -> Iterator[str]:
 
 
 def wrapped(line: str, width: int) -> str:
-    """`line` for a terminal so wide: what does not fit goes on below, indented further than it began."""
+    """`line` for a terminal so wide: the rest goes on below, indented further."""
     begins = re.match(r" *(?:\d+ )? *(?:[\d.]+ ms)? *", line)
     indent = min(begins.end() if begins else 0, width // 2) + 2
     return textwrap.fill(line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def connection_line(trace: Trace, group: str, events: Iterable[Event]) -> str:
-    """Who talks to whom, as this side saw it."""
+    """Both addresses, as this side saw them."""
     where = next((event.data for event in events if event.name == CONNECTION and event.data.get("peer")), {})
     peer, local = where.get("peer") or "?", where.get("local") or "?"
     return f"Connection {group}, seen by the {trace.vantage} at {local}; the peer is {peer}."
@@ -92,7 +92,7 @@ def _steps(events: Iterable[Event]) -> Iterator[str]:
     calls = []
     for event in [*events, None]:
         if event is not None and event.name == PART:
-            calls.append(event)  # told with the call that brought them
+            calls.append(event)  # shown with the call that brought them
             continue
         if calls:
             yield "             " + _parts(calls)
@@ -109,7 +109,7 @@ def _steps(events: Iterable[Event]) -> Iterator[str]:
 
 
 def _unwoken(event: Event) -> str:
-    return "It begins." if event.name == CONNECTION else "Nobody woke it: a timer, a callback or its owner."
+    return "It begins." if event.name == CONNECTION else "A timer, a callback or its owner woke it."
 
 
 def sentence(event: Event) -> str:
@@ -123,7 +123,7 @@ def sentence(event: Event) -> str:
         change = f"stays {data['state']}" if data["state"] == data["target"] else f"{data['state']} -> {data['target']}"
         return f"{data['machine']}: {change} on {data['input']}: {data['reason']}. [{data['source']}]"
     if event.name == MASK:
-        return f"The selector is asked for {INTEREST[data['after']]} (before: {INTEREST[data['before']]})."
+        return f"The selector watches for {INTEREST[data['after']]} (before: {INTEREST[data['before']]})."
     if event.name == LEVELS:
         return _levels(data)
     if event.name == CONNECTION:

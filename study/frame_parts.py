@@ -1,12 +1,11 @@
 """Which part of a frame is each byte of a stream?
 
 `Splitter` follows one direction of a connection and says where the prefix, the header and the
-content of each message begin and end, as their bytes go by. It is what a listener on the wire
-could know, and knows nothing of roles, limits or validity: bytes that can't be a frame are `lost`
-from there on.
+content of each message begin and end, as their bytes go by. It knows as much as a listener on the
+wire, and nothing of roles, limits or validity: bytes that can't be a frame are `lost` from there on.
 
-It is a second reading of wire.md, on purpose: a trace that took its frames from the code it
-traces could not show a disagreement.
+It is a second reading of docs/look-up/wire.md, on purpose: a trace that took its frames from the code
+it traces could not show a disagreement.
 
 Not here: what a header means (`protocol.frames`).
 """

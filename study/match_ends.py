@@ -1,23 +1,23 @@
-"""Which connection of a client's trace is which of a server's, and when was what on one clock?
+"""Which connection of a client's trace is which of a server's, and when did each event happen on one clock?
 
-A connection is its two addresses: what is local to one end is the peer to the other. A pair of
-addresses that was used again is matched in the order of the times. Of a UNIX socket neither end
-tells an address; such connections are matched by the bytes that went by, in the order of the times.
+A connection is its two addresses: one end's local address is the other end's peer. It matches a reused
+pair of addresses in the order of the times. A UNIX socket has no addresses: it matches such connections
+by their bytes, in the order of the times.
 
 The clocks: each trace says the time of day at its time 0. On one machine (both ends have the same
-address, or a UNIX socket) that is one clock. On two, if it put the bytes' arrivals before their
-departures as a rule, the server's clock is set so that the way there and the way back took equally
+address, or a UNIX socket) that is one clock. On two, if that puts the bytes' arrivals before their
+departures as a rule, it sets the server's clock so that the way there and the way back take equally
 long (NTP's assumption).
 
 Rules:
 
 * Within one trace the order is the trace's, always.
-* Between the two, a cause stands before its effect: no bytes are received before they were sent,
-  no EOF before there was a FIN, and nobody is woken to read what has not left. A call is noted after
-  it returned, so the peer may have noted its effect before that; then the call is put to the moment
-  of that effect.
+* Between the two, a cause stands before its effect: no bytes arrive before they leave, no EOF comes
+  before the FIN, and no wake to read comes before the bytes leave. The recorder notes a call after its
+  return, so the peer may have noted its effect before; then the call moves to the moment of that
+  effect.
 
-Not here: what is shown of it (`study.view`).
+Not here: the page (`study.view`).
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def addresses(events: Events) -> tuple[str | None, str | None]:
 
 
 def _plain(address: str | None) -> str | None:
-    """An IPv4 address that was accepted on an IPv6 socket is the same address."""
+    """An IPv4 address accepted on an IPv6 socket is the same address."""
     if address is not None and address.startswith("[::ffff:") and "." in address:
         return address.removeprefix("[::ffff:").replace("]", "", 1)
     return address
 
 
 def match_ends(client: dict[str, Events], server: dict[str, Events]) -> list[Both]:
-    """Every connection of both, in order of the client's, then those that only the server has."""
+    """Every connection of both, in order of the client's, then the server's own."""
     waiting: dict[tuple[str | None, str | None], list[str]] = {}
     for group, events in server.items():
         local, peer = addresses(events)

@@ -147,7 +147,7 @@ local function message_length(tvb, pinfo, offset)
     if rest:captured_len() < PREFIX + length then return PREFIX + length end
     local header = header_of(rest)
     if not header or not whole_number(header["content-length"]) then
-        return rest:captured_len() -- lost: nobody knows where the next one begins
+        return rest:captured_len() -- lost: the next one's beginning is unknown
     end
     return PREFIX + length + header["content-length"]
 end

@@ -5,10 +5,10 @@ hosts draw), the table of states against inputs, the rows with their reasons, th
 
 Rules:
 
-* Nothing is told here that the rows do not say; an order is the order of the rows.
+* It says nothing that the rows do not say; an order is the order of the rows.
 * The same rows give the same bytes, so that a test can compare.
 
-Not here: who writes the page, and what else is generated (`docs/generate.py`).
+Not here: writing the page, and other generated pages (`docs/generate.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .diagram import mermaid
 
 __all__ = ["couplings", "matrix", "rows", "states_page", "table"]
 
-#: What each machine is for, in a sentence: the one thing that the rows do not carry.
+#: The purpose of each machine, in a sentence: the rows do not have it.
 _ABOUT = {
     RECEIVE.name: "Which part of a message do the next bytes belong to? `protocol.connection.Connection` drives it.",
     LIFECYCLE.name: "What is the connection as a whole good for? `Message`, of the server or of the client, drives it.",

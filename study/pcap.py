@@ -4,11 +4,11 @@
 
 The packets are synthetic: each system call that moved bytes becomes TCP segments with them,
 connecting a handshake, EOF and shutdown a FIN, a reset a RST, with sequence numbers and checksums
-that are right. What no system call shows (retransmissions, windows, pure acknowledgements in
-between) is not made up. Link layer: raw IP, so that there are no Ethernet addresses to invent.
+that are right. It invents nothing that no system call shows (retransmissions, windows, pure
+acknowledgements in between). Link layer: raw IP, so that there are no Ethernet addresses to invent.
 
-A call of which the trace did not keep all bytes becomes packets that say how long they were and
-hold what was kept, as a capture with a snap length does.
+If the trace did not keep all bytes of a call, its packets have their true length and the kept bytes,
+as a capture with a snap length does.
 
 The file is libpcap's classic format, in microseconds (draft-ietf-opsawg-pcap); TCP is RFC 9293,
 IPv4 RFC 791, IPv6 RFC 8200.
@@ -92,7 +92,7 @@ def packets(trace: Trace) -> Iterator[tuple[float, bytes, int]]:
 
 
 def _ends(number: int, events: Iterable[Event]) -> tuple[Address, Address]:
-    """Local and remote address; those nobody knows differ by their port."""
+    """Local and remote address; made-up ones differ by their port."""
     data = next((e.data for e in events if e.name == CONNECTION and e.data.get("peer")), {})
     made_up = 1024 + number % 60_000
     return _address(data.get("local"), 65_432), _address(data.get("peer"), made_up)
@@ -175,7 +175,7 @@ def _packet(
 
 
 def _pseudo(version: int, length: int) -> tuple[int, int]:
-    """What closes the pseudo header: IPv6 has length and protocol in four bytes each, IPv4 in two."""
+    """The end of the pseudo header: IPv6 has length and protocol in four bytes each, IPv4 in two."""
     return (length, TCP) if version == 6 else (TCP, length)
 
 

@@ -1,22 +1,22 @@
-"""How does a running server or client write down what its state machines do?
+"""How does a running server or client record what its state machines do?
 
-`Recorder` is handed to a server or a client by its command (`multiconn.commands.tracing`). It stands in
-three places, all of which the libraries leave open for it:
+A command (`multiconn.commands.tracing`) gives a `Recorder` to its server or client. It stands in three
+places that the libraries leave open for it:
 
-    observer()          one `Trail` per connection: is told of every transition
+    observer()          one `Trail` per connection: gets every transition
     tap(message, sock)  a socket that notes each system call and its result, and passes it on
     selector(inner)     a selector that notes what woke a connection and every change of a mask
 
 Each event belongs to a step: what one connection did in one turn of the loop. At the end of the
-turn its levels (bytes buffered and queued, requests in flight, timers) are noted if they changed.
+turn it notes changed levels (bytes buffered and queued, requests in flight, timers).
 
 Rules:
 
-* Off, there is nothing: no recorder, no wrapper, no call. With an observer requests are
-  served one at a time, so that every transition is really taken (docs/look-up/trace-format.md says what it costs).
-* The connection goes first. Whatever fails here, a full disk or a mistake of ours, ends the
-  recording, once, with a word to `failed`, and never reaches the connection.
-* Of each system call at most `max_bytes` bytes are kept; the true count always is.
+* Off, there is nothing: no recorder, no wrapper, no call. With an observer the server
+  takes requests one at a time, so that it takes every transition (docs/look-up/trace-format.md says what it costs).
+* The connection goes first. An error here, a full disk or a mistake of ours, ends the recording,
+  once, with a call of `failed`, and never reaches the connection.
+* It keeps at most `max_bytes` bytes of each system call, and always the true count.
 
 Not here: the socket and the selector that it puts in between (`study.tracing_io`), the file (`study.trace`),
 the parts of a frame (`study.frame_parts`), what to make of it all.
@@ -56,9 +56,9 @@ def _words(mask: int) -> str:
 
 
 def start(path: str, vantage: str, **options: Any) -> Recorder:
-    """A recorder that writes to a new file at `path` once it is told to `open` it.
+    """A recorder that `open` lets write to a new file at `path`.
 
-    Raises `OSError` if something is there: before whoever is to be recorded begins, and `open` makes sure of it.
+    Raises `OSError` if the file exists, before the recorded program begins; `open` checks that again.
     """
     check_new(path)
     return Recorder(path, vantage, **options)
@@ -67,8 +67,9 @@ def start(path: str, vantage: str, **options: Any) -> Recorder:
 class Recorder:
     """Writes a trace to `file`, of every `sample`-th connection.
 
-    `file` is open, or a path: then nothing is recorded before `open`. `vantage` is "server" or "client". `clock` is the
-    loop's, in seconds; `wall_clock` the time of day when it began. `failed` is told, once, why recording ended early.
+    `file` is open, or a path: then it records nothing before `open`. `vantage` is "server" or "client". `clock` is the
+    loop's, in seconds; `wall_clock` the time of day when it began. `failed` gets, once, the
+    reason why recording ended early.
     `settings` stand in the head: a replay needs `max_header`, `max_content` and `max_json`.
     """
 
@@ -102,7 +103,7 @@ class Recorder:
             self._begin()
 
     def open(self) -> None:
-        """Create the file of that path, and begin. Raises `OSError`; then nothing is recorded."""
+        """Create the file of that path, and begin. Raises `OSError`; then it records nothing."""
         if self._path is not None and self._file is None:
             self._file = create(self._path)
             self._begin()
@@ -113,7 +114,7 @@ class Recorder:
         self._write(head(self._vantage, self._wall_clock(), f"multiconn {self._vantage}", **self._settings))
 
     def discard(self) -> None:
-        """What was to be recorded never began: a trace of no connection only stands in the next one's way."""
+        """The recorded program never began: a trace of no connection only blocks the next one's file."""
         if self._path is not None and self.on and not self._count:
             self.close()
             try:
@@ -169,11 +170,11 @@ class Recorder:
         assert self._file is not None
         try:
             self._file.write(record)
-        except (OSError, ValueError) as error:  # full, gone, or closed by somebody else
+        except (OSError, ValueError) as error:  # full, gone, or closed elsewhere
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """No more is recorded; what is recorded stays."""
+        """Record no more; the records stay."""
         if self.on:
             self.on = False
             self._failed(error)
@@ -190,7 +191,7 @@ class Recorder:
 
 
 class Trail:
-    """What is noted of one connection; the observer that its `Message` and `Connection` have."""
+    """The notes of one connection; the observer of its `Message` and `Connection`."""
 
     __slots__ = ("_levels", "_mask", "_parts", "_reason", "_step", "_turn", "_woken", "group", "message", "recorder")
 
@@ -296,7 +297,7 @@ def _first(chunks: Iterable[Any], count: int) -> bytes:
     return bytes(data)
 
 
-#: Whose lines took no step: they look a row up, or note it.
+#: Functions whose lines took no step: they look a row up, or note it.
 _NOT_THEIRS = {__file__, tracing_io.__file__, states.__file__}
 
 

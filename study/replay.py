@@ -2,16 +2,15 @@
 
     python -m study replay TRACE
 
-A trace has every byte that came in. `replay` gives them, cut as they were cut, to a new
-`protocol.Connection` of the same role, and compares the rows of RECEIVE it takes with those
-recorded, and the inputs that its couplings give to LIFECYCLE. So a trace from production is a
+A trace has every received byte. `replay` gives them, in the same pieces, to a new
+`protocol.Connection` of the same role, and compares the rows of RECEIVE it takes with the recorded
+ones, and the inputs that its couplings give to LIFECYCLE. So a trace from production is a
 regression test.
 
-Each event of the machine is asked for where the trace has one, so bytes that a paused connection
-had not looked at stay unlooked at. Inputs that the bytes do not hold are taken from the trace:
-GIVEN_UP (a timer, a drain), and those of LIFECYCLE that its owner decides (SETTLED, RELEASED, LOST,
-SHUTDOWN ...). Of these is checked that the table has the row, and that each begins in the state the
-one before led to.
+It asks the machine for an event where the trace has one, so a paused connection's unread bytes stay
+unread. It takes from the trace the inputs that the bytes do not hold: GIVEN_UP (a timer, a drain), and
+the owner's inputs of LIFECYCLE (SETTLED, RELEASED, LOST, SHUTDOWN ...). Of these it checks that the
+table has the row, and that each begins in the state that the last one led to.
 
 Not here: sockets, timers, handlers. A replay needs the bytes: `--trace-bytes` must have kept all.
 """
@@ -89,7 +88,7 @@ def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
 
 
 def _limits(trace: Trace) -> Limits:
-    """Those of the endpoint that was recorded: what is too large depends on them."""
+    """The limits of the recorded endpoint: they decide what is too large."""
     fields = trace.head["trace"]["common_fields"]
     default = Limits()
     max_content = fields.get("max_content", default.max_content)

@@ -1,12 +1,12 @@
 """Is each event of a trace as docs/look-up/trace-format.md says?
 
-A trace may come from anybody, and from a later version. `check` looks before it is used: each event
-has the fields of its name, and each field is of its kind, so that nobody downstream needs to ask.
+A trace may come from a stranger, and from a later version. `check` looks first: each event has the
+fields of its name, and each field is of its kind, so that later code need not ask.
 
 Rules:
 
-* A field that is not known is none of our business, and neither is an event of an unknown name.
-* What is wrong is said with the event that has it: which, of which connection, when.
+* It ignores unknown fields, and events of unknown names.
+* An error names its event: which, of which connection, when.
 
 Not here: whether the file is a trace at all (`study.trace.load`), whether what it says can be true
 (`study.replay`).

@@ -5,10 +5,10 @@ stands in. It reads the checkout (or the installation) that it belongs to itself
 
 Rules:
 
-* Only this project's packages are looked into, whatever a trace says: it may come from anybody.
-* A line that is not there is None. Nobody guesses.
+* It reads only this project's packages, whatever a trace says: the trace may come from a stranger.
+* A missing line is None, and no guess.
 
-Not here: how the line was found out (`study.recorder`).
+Not here: how the recorder finds the line (`study.recorder`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What does the machine do with the bytes that I give it?
+"""What does the machine do with bytes given by hand?
 
     python -m study step [--role server|client] [SCRIPT]
 
@@ -8,15 +8,15 @@ says which rows it took and why, and what it holds.
 
 Rules:
 
-* It is the real thing: `protocol.Connection` and the rows of `protocol.states`. LIFECYCLE is driven
-  as `Message` does it: by the couplings, and by what is owed.
+* It is the real thing: `protocol.Connection` and the rows of `protocol.states`. As in `Message`, the
+  couplings and the owed replies drive LIFECYCLE.
 * `expect` makes a script a test: `expect JSONHEADER`, `expect in-flight 1`, `expect said TEXT`.
   The first that fails ends it with exit code 1 and says the line.
-* Each connection (`on 2`) has machines of its own; what they share is the one who acts.
-* A line that means nothing is an answer, not an error: nothing has moved.
+* Each connection (`on 2`) has machines of its own; all share the endpoint that acts.
+* A line without a meaning gets an answer, not an error: nothing has moved.
 
-Not here: which bytes a line stands for (`study.typed`); a socket, a clock. What a timer would do is said
-by hand: `give up`.
+Not here: which bytes a line stands for (`study.typed`); a socket, a clock. The user acts for the
+timers: `give up`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ MOST_CONNECTIONS = 99
 
 
 class Unexpected(Exception):
-    """An `expect` did not hold; the text says what is the case instead."""
+    """An `expect` did not hold; the text says what holds instead."""
 
 
 class _Life:

@@ -1,8 +1,8 @@
 """Which bytes went one way on a connection, and which part of which message is each?
 
 A `Stream` puts together what the two ends recorded of one direction: the bytes, as far as one of them
-kept them, and the parts of the frames, from the end that knew more. What has come of a part that is
-not whole is a part too, and what was thrown away after the framing was lost is `lost`.
+kept them, and the parts of the frames, from the end that knew more. The bytes of a partial
+part are a part too, and bytes thrown away after the framing was lost are `lost`.
 
 Not here: the decoding (`study.frame_parts` did it when the trace was written), when which byte moved
 (`study.match_ends`).
@@ -67,7 +67,7 @@ class Stream:
         return None
 
     def mark_errors(self) -> None:
-        """Which contents are error replies (wire.md, "Replies")?"""
+        """Which contents are error replies (docs/look-up/wire.md, "Errors")?"""
         for region in self.regions:
             if region["kind"] == CONTENT and "expected" not in region and region["length"] <= _LOOK_INTO:
                 code = _error_code(self.read(region["offset"], region["length"]))
@@ -119,7 +119,7 @@ def _region(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: object) -> str:
-    """A header as text: a peer may have put in it what is JSON for Python and for nobody else (NaN)."""
+    """A header as text: it may hold NaN, which is JSON for Python alone."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except RecursionError:

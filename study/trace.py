@@ -10,7 +10,7 @@ line feed and leaves out.
 
 The events, each with its fields: docs/look-up/trace-format.md.
 
-Not here: who records (`study.recorder`), what is made of it (`study.explain`, `study.view`, ...).
+Not here: recording (`study.recorder`), reading (`study.explain`, `study.view`, ...).
 The envelope is qlog's (draft-ietf-quic-qlog-main-schema), so that its readers can at least list ours.
 """
 
@@ -138,7 +138,7 @@ def encode(time: float, name: str, group: str, data: dict[str, Any]) -> bytes:
 
 
 def load(source: Path | IO[bytes]) -> Trace:
-    """Read a trace. Raises `BadTrace` for what is none, `OSError` for what can't be read."""
+    """Read a trace. Raises `BadTrace` for another file, `OSError` for an unreadable one."""
     raw = source.read_bytes() if isinstance(source, Path) else source.read()
     records = raw.split(RECORD_SEPARATOR)
     if records[0] or len(records) < 2:

@@ -1,15 +1,15 @@
-"""What did a connection ask of the kernel, and what did it get?
+"""Which system calls did a connection make, and what did they return?
 
-`TracedSocket` and `TracedSelector` stand where a socket and a selector would: each passes every call
-on, gives back what came back, and tells the connection's `Notes` afterwards.
+`TracedSocket` and `TracedSelector` stand in place of a socket and a selector: each passes every call
+on, returns its result, and calls the connection's `Notes` afterwards.
 
 Rules:
 
-* The call comes first, and its result or error is the caller's whatever the telling does.
-* What is not named here goes straight through.
-* A wake is told when its connection acts on it: the event may be stale by then.
+* The call comes first, and the caller gets its result or error whatever the note does.
+* Methods not named here go straight through.
+* It notes a wake when its connection acts: the event may be stale by then.
 
-Not here: what is made of it (`study.recorder`).
+Not here: the records (`study.recorder`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Notes(Protocol):
 
 
 class Notebook(Protocol):
-    """Where it is written (`study.recorder.Recorder`). `trails`: the notes of those that are open, by descriptor."""
+    """Where the notes go (`study.recorder.Recorder`). `trails`: the notes of open connections, by descriptor."""
 
     on: bool
     trails: dict[int, Notes]
@@ -55,7 +55,7 @@ def in_words(name: Any) -> str:
 
 
 class TracedSocket:
-    """A socket that notes what is asked of it. What it does not name goes straight through."""
+    """A socket that notes its calls. Other methods go straight through."""
 
     __slots__ = ("_sock", "_trail")
 

@@ -7,8 +7,8 @@
 
 Rules:
 
-* A field may be any JSON, and wrong on purpose: `content-length=-3`. What it gives is sent as it is.
-* A line from which no bytes can be made is a `ValueError` that says what to write.
+* A field may be any JSON, and wrong on purpose: `content-length=-3`. It goes out unchanged.
+* A line that gives no bytes is a `ValueError` that says what to write.
 
 Not here: what becomes of the bytes (`study.step`).
 """

@@ -6,15 +6,15 @@ One HTML file with everything in it: the events of a client's and a server's tra
 the bytes by frame part, the diagrams, the source lines. It loads nothing from anywhere (its own
 policy forbids it), so it can be mailed, kept and opened offline.
 
-The page is `study/page/`: its parts are put together here, in the order of `SCRIPTS`, and the data
-stands beside them as JSON. What can be decided once is decided here, in Python: which connection is
-which (`study.match_ends`), the sentences (`study.explain`), the parts of frames and which replies are
-errors. What depends on where the reader stands is the page's.
+The page is `study/page/`: this module puts its parts together, in the order of `SCRIPTS`, with the data as
+JSON. It decides once, in Python, which connection is which (`study.match_ends`), the sentences
+(`study.explain`), the parts of frames and which replies are errors. The page does what depends on the
+reader's place.
 
 Rules:
 
-* What is in a trace came from peers: it is checked before it is used (`study.schema`), and no byte of
-  it can end the element it stands in. The page itself shows it as text only.
+* A trace holds peers' bytes: `study.schema` checks it first, and no byte of it can end the element it
+  stands in. The page itself shows it as text only.
 
 Not here: the page's own logic (`study/page/*.js`), the bytes (`study.streams`), the source lines
 (`study.source`), the terminal's version (`study.explain`).
@@ -53,7 +53,7 @@ _NO_DATE = 1e11
 
 
 class CannotView(Exception):
-    """No page can be made of these; the text says why."""
+    """These traces give no page; the text says why."""
 
 
 class Page(NamedTuple):
@@ -214,7 +214,7 @@ _SHOWN = {
 
 def _ending(event: Event) -> str:
     if event.name == ENDED:
-        return f"It has ended: {event.data.get('reason') or 'no reason was told'}."
+        return f"It has ended: {event.data.get('reason') or 'no reason was recorded'}."
     return f"An event this page does not know: {event.name}."
 
 

@@ -1,4 +1,4 @@
-"""Who is compared?
+"""Which servers does a run compare?
 
 Each peer is a program that serves the wire on HOST PORT: see `benchmarks.peers.session` for what
 they share, and each file for what it adds.
@@ -103,7 +103,7 @@ PEERS: dict[str, Peer] = {
 
 
 def chosen(text: str | None, known: Mapping[str, T], kind: str) -> list[T]:
-    """Those that a comma-separated list names; all, for None. Raises `ValueError` for one that there is not."""
+    """The peers of a comma-separated list; all, for None. Raises `ValueError` for an unknown one."""
     if text is None:
         return list(known.values())
     names = [name.strip() for name in text.split(",") if name.strip()]

@@ -10,7 +10,7 @@ uvloop's: only what moves the bytes is exchanged. Two small classes stand in for
 Where asyncio knows less than `eventloop` does: it does not say when it has sent what it kept, only
 when it keeps too much and when that is over, so `queued` is 0 between those two; it hands
 over `bytes`, so large contents are copied into their buffer instead of received there; a
-socket that was just accepted is not read before its turn; and nobody says how long a turn took.
+new socket is not read before its turn; and asyncio does not say how long a turn took.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from libserver import Server
 
 
 class BorrowedLoop(EventLoop):
-    """An `EventLoop` that somebody else turns."""
+    """An `EventLoop` that asyncio turns."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, together: bool) -> None:
         self.borrowed = loop
         self.clock = time.monotonic
-        # asyncio tells nobody how many are ready. Either nobody waits for others, or everybody as if there were some.
+        # asyncio does not say how many are ready. Either no connection waits for others, or all do, as if some were.
         self.ready = 2 if together else 0
         self._tick()
 
     def _tick(self) -> None:
-        """asyncio tells nobody that a turn begins: the time is read as often as `coarse_now` wants it."""
+        """asyncio does not say that a turn begins: it reads the time as often as `coarse_now` wants it."""
         self.now = self.coarse_now = self.clock()
         self.borrowed.call_later(COARSE, self._tick)
 
@@ -126,7 +126,7 @@ class StreamTransport(asyncio.Protocol):
         return not (self.above_high or self.closed)
 
     def write(self, data: Any, last: bool = False) -> None:
-        """`last`: asyncio can't be told that the end follows, so it leaves alone."""
+        """`last`: asyncio has no word for it, so the data leaves alone."""
         if not self._ending:
             self.stream.write(data)
             if self.above_high:

@@ -8,7 +8,7 @@ again and again. Nothing is tried again that may have been carried out, so that 
     proxy       HAProxy in front of them
     namespace   a network of its own, with a kernel that hands the accept queue on
     clients     keep-alive, pipelined and one-shot traffic
-    books       what was lost, and whose loss it is (pure)
+    books       the lost requests, and which side lost each (pure)
     run         one setting, from the start to the books
     command     arguments, progress, the table
 

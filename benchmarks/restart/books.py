@@ -1,4 +1,4 @@
-"""What was lost, and whose loss is it?
+"""Which requests are lost, and which side lost each?
 
 Pure: from what the clients, the servers and the proxy wrote down. A request is *lost* if it was sent,
 no reply came, and nothing says that it was not carried out. Two kinds:

@@ -2,7 +2,7 @@
 
 With net.ipv4.tcp_migrate_req=1 (Linux 5.14) what waits in the accept queue of a listening socket that is
 closed goes to another one of the same SO_REUSEPORT group, instead of being reset. The setting is
-the whole network namespace's; so that nobody else's is changed, a new one is made, which ends with
+the whole network namespace's; so that no other process's changes, it makes a new one, which ends with
 the processes in it.
 """
 

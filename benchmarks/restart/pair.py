@@ -3,7 +3,7 @@
 One is always up: a server is asked to end (SIGTERM), waited for, started anew on its port, and has
 said that it listens before the other one's turn comes.
 
-Ports are kept by sockets that are bound and do not listen: while a server is away, nobody else gets
+Ports are kept by sockets that are bound and do not listen: while a server is away, no other program gets
 its port, neither to listen on nor to connect from.
 """
 
@@ -83,7 +83,7 @@ class Pair:
 
     @property
     def over(self) -> bool:
-        """It was told to stop, or could not go on (`wrong` says why)."""
+        """It got a signal to stop, or could not go on (`wrong` says why)."""
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def stop_restarting(self) -> None:

@@ -137,7 +137,7 @@ class HAProxy:
         self.ask(f"set server pair/s{number} state drain")
 
     def put_back(self, number: int) -> None:
-        """It is back, and the proxy knows it: nobody ends the other one before."""
+        """It is back, and the proxy knows it: the run ends the other one only then."""
         self.ask(f"set server pair/s{number} state ready")
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:

@@ -27,7 +27,7 @@ SETTINGS = {
     REUSE_PORT: "both listen on one port (--reuse-port), and the kernel chooses",
     MIGRATED: "the same in a network of its own where the kernel hands the accept queue on (tcp_migrate_req)",
     PROXIED: "HAProxy in TCP mode before them, which finds out by itself that a server goes away",
-    TOLD: "the same, and HAProxy is told before a server is ended",
+    TOLD: "the same, and HAProxy hears of each end before it",
 }
 
 #: Seconds for clients to finish what they began, once they are to stop.

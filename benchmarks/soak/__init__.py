@@ -1,4 +1,4 @@
-"""Does the server stay whole for as long as one likes, whoever its peers are?
+"""Does the server stay whole for any time, whatever its peers do?
 
 `python -m benchmarks soak --minutes N` starts it as a child and sends it good traffic, each reply
 checked: alone at first, then beside peers that trickle, stall, never read, reset, half-close, talk

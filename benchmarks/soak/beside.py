@@ -3,7 +3,7 @@
 The good traffic is that of a soak (`good`), in a process of its own: a request every 5 ms on a kept-alive
 connection, whether or not the one before is answered, and a newcomer every 50. Beside it so many peers send
 requests of one size as fast as the server takes them: JSON that costs most per byte, in the largest pieces that
-are allowed, or below what is received in place. Who is refused comes again.
+are allowed, or below what is received in place. A refused peer comes again.
 
 Not here: what else a peer can cost (`exposure`).
 """

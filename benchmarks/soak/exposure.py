@@ -1,4 +1,4 @@
-"""What can one peer that nobody knows cost the server at most?
+"""What can one unknown peer cost the server at most?
 
 `python -m benchmarks exposure` starts the server with its default limits, once per row, and has peers
 do what costs most: hold memory with as few bytes as possible, or the loop with as large a value as
@@ -182,7 +182,7 @@ def parsed(what: str, piece: bytes, size: int) -> list[Row]:
     name = f"a JSON content of {size // MIB} MiB, {what}"
     return [
         Row(name, 1, len(content), grown / len(content), "times its size, while it is answered"),
-        Row(name, 1, len(content), took * 1e3, "CPU milliseconds, in which nobody else is served"),
+        Row(name, 1, len(content), took * 1e3, "CPU milliseconds, in which no other peer is served"),
     ]
 
 
@@ -251,13 +251,13 @@ MEASURED: dict[str, Callable[[], Row | list[Row]]] = {
         announced(530_000, 20),
         announced(8_500_000, 4),
     ],
-    "unread": lambda: held("replies of 64 KiB that nobody reads", 20, echoed(64 * KIB)[0].request * 200, unread=True),
+    "unread": lambda: held("unread replies of 64 KiB", 20, echoed(64 * KIB)[0].request * 200, unread=True),
     "caches": caches,
     "lists": lambda: parsed("of lists 100 deep", b"[" * 100 + b"]" * 100 + b",", MIB),
     "objects": lambda: parsed("of empty objects", b"{},", MIB),
     "members": lambda: parsed("of objects with one member", b'{"":0},', MIB),
     "numbers": lambda: parsed("of numbers", b"1e9,", MIB),
-    "beside-none": lambda: beside("nobody else", 0, b"0"),
+    "beside-none": lambda: beside("no peer", 0, b"0"),
     "beside-refused": lambda: beside("64 MiB of JSON announced", 1, b"", declared=64 * MIB),
     "beside-1": lambda: beside("searches of 1 MiB of lists 100 deep", 1, deep(MIB)),
     "beside-45": lambda: beside("searches of 1 MiB of lists 100 deep", 45, deep(MIB)),

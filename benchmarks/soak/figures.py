@@ -25,7 +25,7 @@ FLOOR_US = 2_000
 #: the worst moment so far, and the four contents of 2 MiB that peers of one kind may have under way
 #: may come together late. At twenty minutes it is less than 60 bytes a connection.
 GROWTH = 8 * MIB
-#: Of a core, once everybody is gone.
+#: Of a core, once all peers are gone.
 IDLE_CPU = 0.02
 #: Timeouts' lengths of bad peers after which every reason must have been seen ...
 ALL_REASONS = 4.0
@@ -241,7 +241,7 @@ def _memory(figures: Figures) -> Check:
 
 
 def _idle(figures: Figures) -> Check:
-    words = f"{100 * figures.idle_cpu:.1f} % of a core with everybody gone; may be {100 * IDLE_CPU:g} %"
+    words = f"{100 * figures.idle_cpu:.1f} % of a core with all peers gone; may be {100 * IDLE_CPU:g} %"
     return Check("idle CPU", figures.idle_cpu <= IDLE_CPU, words)
 
 

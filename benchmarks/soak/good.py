@@ -1,4 +1,4 @@
-"""Is who behaves served, rightly and in time, whatever the others do?
+"""Does the server serve good peers, rightly and in time, whatever the others do?
 
 Two kinds of good traffic, both at a steady rate that does not wait for the server:
 
@@ -6,7 +6,7 @@ Two kinds of good traffic, both at a steady rate that does not wait for the serv
   ends after some hundred requests by half-closing, and is replaced;
 * newcomers: one request each on a new connection, as the tutorial's client asks.
 
-Who is new, of either kind, may be told `overloaded`, which is counted. Nothing else than that or the
+A new peer of either kind may get `overloaded`, which it counts. Nothing else than that or the
 right answer is right.
 
 Latency runs from when a request was due, not from when it could be sent: a server that makes the
@@ -119,7 +119,7 @@ class Good:
                 self._lose(asked, str(error))
 
     def finish(self) -> None:
-        """Ask no more; those that are kept alive say goodbye."""
+        """Ask no more; kept-alive connections say goodbye."""
         self.asking = False
         for asked in self._kept:
             self._say_goodbye(asked)

@@ -1,6 +1,6 @@
 """Which replies are in these bytes?
 
-A reader of its own, after wire.md: the project's decoder is what is under test.
+A reader of its own, after docs/look-up/wire.md: the project's decoder is under test.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     quiet       the good traffic alone, to know its times
     chaos       the bad peers beside it
-    aftermath   everybody is gone: descriptors are back, nothing spins
+    aftermath   all peers are gone: descriptors are back, nothing spins
     end         SIGTERM; the server's summary is its books
 
 The server has a core of its own if there are two. It is watched from outside, through /proc.
@@ -83,7 +83,7 @@ class GoodTraffic:
         return self._process.poll() is not None
 
     def lines(self) -> list[dict[str, Any]]:
-        """Those that have come since."""
+        """The new ones since the last look."""
         assert self._process.stdout is not None
         data = self._process.stdout.read() or b""
         *whole, self._begun = (self._begun + data).split(b"\n")
@@ -148,7 +148,7 @@ class Soak:
             self._take_from(stage)
         good.finish()
         self._control.finish()
-        self._say("everybody leaves")
+        self._say("all peers leave")
         self._aftermath(server, good)
 
     def _phase(self, name: str, server: ServerProcess, good: GoodTraffic, seconds: float, stage: Stage | None) -> None:

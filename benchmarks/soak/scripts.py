@@ -1,8 +1,8 @@
 """What does each kind of bad peer do, and what does the server owe it all the same?
 
-The debts are wire.md's: who is slow or talks nonsense is told so before the connection ends, and the
-words are not lost to a RST; who never sent a byte gets FIN alone; who asked rightly gets every reply,
-in order, whatever else it does. Who doesn't read is cut.
+The debts are those of docs/look-up/wire.md: a peer that is slow or talks nonsense gets an error before the
+connection ends, and no RST destroys it; a peer that never sent a byte gets FIN alone; a peer that asked
+rightly gets every reply, in order, whatever else it does. The server cuts a peer that doesn't read.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _nonsense(peer: Peer) -> tuple[bytes, str]:
 
 
 def talks_nonsense(peer: Peer) -> Script:
-    """After some good requests or none; and half of them go on talking while they are told."""
+    """After some good requests or none; and half of them go on talking during the error reply."""
     peer.connect()
     asked = _some(peer) if peer.chance.random() < 0.5 else []
     nonsense, code = _nonsense(peer)
@@ -246,7 +246,7 @@ def half_closes_inside(peer: Peer) -> Script:
 
 
 def leaves_at_once(peer: Peer) -> Script:
-    """A one-shot request whose reply nobody waits for."""
+    """A one-shot request without a wait for the reply."""
     peer.connect()
     yield from peer.send(ONE_SHOT.request)
 
@@ -262,7 +262,7 @@ def says_more_than_one(peer: Peer) -> Script:
 
 
 def comes_in_a_crowd(peer: Peer) -> Script:
-    """Those whom the server has room for say nothing and time out; the others are told why not."""
+    """Peers that find room say nothing and time out; the others get `overloaded`."""
     peer.connect()
     if (yield from peer.read_all(peer.settings.timeout + SLACK)):
         raise NotAsPromised("told something that it did not ask")

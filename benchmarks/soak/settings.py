@@ -21,7 +21,7 @@ class Settings:
 
     quiet: float
     chaos: float
-    idle: float = 1.5  #: over which the server's CPU time is taken when everybody is gone
+    idle: float = 1.5  #: over which the run takes the server's CPU time when all peers are gone
     patience: float = 12.0  #: after which what is still open counts as lost: lingering may last for 5
     seed: int = 1
     timeout: float = 1.0

@@ -243,7 +243,7 @@ class Stage:
                 self._resume(key.data, True)
 
     def leave(self) -> None:
-        """Everybody goes, in the middle of whatever they do."""
+        """All peers go, in the middle of their work."""
         for act in list(self._acts):
             self._end(act)
         self._heap.clear()

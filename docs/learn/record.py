@@ -185,7 +185,7 @@ class Stage:
         return list(self.server.connections)
 
     def close(self) -> None:
-        """Whoever is still there is not part of the lesson any more."""
+        """Peers that remain are no longer part of the lesson."""
         self.gate.set()
         self._recorder.close()
         for peer in self._peers:
@@ -402,7 +402,7 @@ def timeouts(stage: Stage) -> None:
     content.close()
 
 
-@lesson("shutdown", "the server is told to stop while two peers are idle, one is sending and one is waiting")
+@lesson("shutdown", "the server gets SIGTERM while two peers are idle, one is sending and one is waiting")
 def shutdown(stage: Stage) -> None:
     silent, asking, sending, waiting = stage.peer(), stage.peer(), stage.peer(), stage.peer()
     for peer in (silent, asking):

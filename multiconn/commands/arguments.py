@@ -1,7 +1,7 @@
-"""How do the words of a command line become values, or one sentence that names the option as it was typed?
+"""How do the words of a command line become values, or one sentence that names the option as typed?
 
-What the parsers of all programs have in common: the parser itself, the functions for `type=`, and
-`--version`. What a function for `type=` raises says what is accepted.
+Shared by the parsers of all programs: the parser itself, the functions for `type=`, and `--version`.
+The error of a function for `type=` says what it accepts.
 
 Not here: which options a command has.
 """
@@ -40,10 +40,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one sentence, a `UsageError`: no usage above it, no spellings that were
-    not typed.
+    """argparse that says what is wrong in one sentence, a `UsageError`, without the usage and with the typed
+    spelling alone.
 
-    What abbreviates one option today would be ambiguous with the next one built: so nothing does.
+    It takes no abbreviations: the next new option could make them ambiguous.
     """
 
     def __init__(self, **more: Any) -> None:
@@ -82,7 +82,7 @@ def _is(word: str, option: str) -> bool:
 
 
 def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """`parse` for an argparse `type`: the words of its `ValueError` are what the person reads."""
+    """`parse` for an argparse `type`: the user reads the words of its `ValueError`."""
 
     def convert(text: str) -> T:
         try:
@@ -123,7 +123,7 @@ def size(text: str) -> int:
 
 
 class VersionAction(argparse.Action):
-    """Like argparse's own, which would have us look the version up at each start."""
+    """Like argparse's own, but looks the version up only when asked."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
@@ -134,7 +134,7 @@ class VersionAction(argparse.Action):
 
 
 def version() -> str:
-    """That of the checkout we run from, else of the installation."""
+    """The version of the checkout we run from, else of the installation."""
     try:
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         found = re.search(r'^name = "multiconn"\nversion = "(.+)"$', project, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Which command was asked for, and how does it end?
+"""Which command does the user ask for, and how does it end?
 
     app_client.py HOST PORT ACTION VALUE        the tutorial's own form
     app_client.py request | shell | echo | load | report ...
@@ -6,14 +6,14 @@
 Rules:
 
 * Exit codes: 0 done, 1 internal error, 2 usage or an output that can't be written, 3 not connected (or
-  the connection was lost), 4 the answer is an error or wrong, 130 interrupted, 141 nobody reads the
-  output. `load` has more of its own.
-* Whatever goes wrong is one line on stderr that says what happened and what to do; a traceback
-  only with MULTICONN_TRACEBACK=1 in the environment, for whoever looks for a bug of ours.
-* A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Its module, and all that only
-  some commands need, is imported when it is asked for: the tutorial's form is to start as fast as the tutorial's.
+  the connection was lost), 4 the answer is an error or wrong, 130 interrupted, 141 the output's
+  reader has gone. `load` has more of its own.
+* An error is one line on stderr that says what happened and what to do; MULTICONN_TRACEBACK=1 in the
+  environment adds a traceback, to find a bug of ours.
+* A command is two functions: `add_arguments(parser)` and `run(args) -> int`. Only the command in use imports its
+  module and what that needs: the tutorial's form must start as fast as the tutorial's.
 
-Not here: what the commands do, what is said without one (`client_help`), the standard streams (`stdio`).
+Not here: what the commands do, the help without a command (`client_help`), the standard streams (`stdio`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMMANDS = {
     "compare": (".compare", "tell two saved load tests apart: by how much, and is it chance"),
 }
 
-#: What to do about an error reply, where the code alone tells.
+#: What to do about an error reply, where the code alone says it.
 ADVICE = {
     "unknown-action": "check the action's name",
     "content-too-large": "send less, or raise the server's --max-content (for JSON --max-json)",
@@ -57,7 +57,7 @@ ADVICE = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. To be called by `stdio.run`, which catches what this raises:
+    """Run one command and return its exit code. Called by `stdio.run`, which catches what this raises:
 
     `SystemExit` (--help), `KeyboardInterrupt`, and an output that can't be written.
     """
@@ -89,7 +89,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _imported(name: str) -> Any:
-    """A command's module. What is imported stays: to search it for garbage again and again is a part of the start."""
+    """A command's module, imported without the collector: to search for garbage again and again slows the start."""
     gc.disable()
     try:
         return import_module(name, __package__)

@@ -1,4 +1,4 @@
-"""What is said to somebody who asks for no command: `--help`, `--version`, or what to write?
+"""What does `app_client.py` print without a command: `--help`, `--version`, or what to write?
 
 Not here: the commands (`client`), their own help (each command's `add_arguments`).
 """
@@ -26,7 +26,7 @@ examples:
   {prog} load                                        starts the bundled server and loads it
 
 '{prog} COMMAND --help' tells more. Exit codes: 0 done, 1 internal error, 2 usage,
-3 not connected, 4 an error reply, 130 interrupted, 141 nobody reads the output.
+3 not connected, 4 an error reply, 130 interrupted, 141 the output's reader has gone.
 """
 
 

@@ -1,6 +1,6 @@
 """What do the client's commands have in common in their command lines?
 
-A parser, what names a server, and how long it is waited for.
+A parser, the name of a server, and how long to wait for it.
 
 Not here: which other options each has, and the kinds of values (`arguments`).
 """

@@ -1,8 +1,8 @@
-"""What do SIGTERM, and a terminal that closes, do to a command that is under way?
+"""What do SIGTERM, and a terminal that closes, do to a running command?
 
-They end it as Ctrl-C does: by an exception, so that every `finally` on the way is reached, a trace
-is written to its end and what has come back so far is told. SIGHUP is as SIGTERM, in its exit code
-too; under `nohup`, which has it ignored, it stays ignored.
+They end it as Ctrl-C does: by an exception, so that every `finally` on the way runs, and the command
+writes its trace to the end and prints the answers so far. SIGHUP is as SIGTERM, in its exit code too;
+under `nohup`, which has it ignored, it stays ignored.
 
 Not here: `load`, which first waits for its replies (`multiconn.loadtest.process.signals`).
 """

@@ -1,13 +1,13 @@
-"""`app_client.py echo`: does a raw echo server give back, on many connections at once, what it got?
+"""`app_client.py echo`: does a raw echo server return the same bytes on many connections at once?
 
 No framing here: bytes go out and the same bytes must come back. N sockets on one loop; each sends
 all messages without waiting, as `multiconn-client.py` of the tutorial does, and compares what comes
-back byte for byte as it comes. For UDP each message is a datagram, which may get lost: nothing is
-sent again, and what did not come back in time is missing.
+back byte for byte as it comes. For UDP each message is a datagram, which may get lost: the client
+sends none again, and reports those that did not come back in time as missing.
 
-An interrupted run (Ctrl-C, SIGTERM, a terminal that closes) tells what had come back by then.
+An interrupted run (Ctrl-C, SIGTERM, a terminal that closes) reports the echoes so far.
 
-Exit codes: 0 all came back, 3 a connection could not be made, 4 something was different or missing.
+Exit codes: 0 all came back, 3 a connection failed, 4 an echo was different or missing.
 
 Not here: one connection (`libclient.raw`), messages with headers (`libclient.message`). A server of
 ours speaks echo on `--listen echo://`.
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises `UsageError` or `ConnectionFailed` before anything is sent."""
+    """Raises `UsageError` or `ConnectionFailed` before it sends anything."""
     messages = [text.encode("utf-8", "surrogateescape") for text in args.messages or MESSAGES]
     udp = args.target.scheme == ECHO_UDP
     if not all(messages):
@@ -118,7 +118,7 @@ class _Many:
         self.patience.stop(one)
 
     def tell(self) -> list[RawEcho]:
-        """A line per connection and the total; returns those that failed."""
+        """Print a line per connection and the total; returns the failed connections."""
         for one in self.all:
             came_back = f"{plural(len(self.messages), 'message')}, {one.matched} bytes came back as sent"
             show_text(f"connection {one.number}: {came_back if one.trouble is None else f'FAILED: {one.trouble}'}")
@@ -133,7 +133,7 @@ class _Many:
         return wrong
 
     def report(self) -> int:
-        """What there is to tell; the exit code."""
+        """Print the results; the exit code."""
         wrong = self.tell()
         if not wrong:
             return DONE

@@ -3,8 +3,8 @@
 What goes where:
 
 * stdout: the report, or with `--json` the summary object and nothing else;
-* stderr: what is about to be done, a line per interval or the dashboard, and with `--json` the report;
-* `-o DIR`: the run's files. They come after the report, which therefore is never lost with them.
+* stderr: the plan, a line per interval or the dashboard, and with `--json` the report;
+* `-o DIR`: the run's files. It writes them after the report, which so is never lost with them.
 
 Not here: the options (`load_options`), the run (`engine.runner`), the words of the report (`output.report`).
 """
@@ -50,14 +50,14 @@ from .tracing import Instruments, recording
 
 __all__ = ["add_arguments", "run"]
 
-#: What draws the dashboard. -P: a directory of somebody's may have modules of our names.
+#: The program of the dashboard. -P: the current directory may have modules of our names.
 DASHBOARD = (sys.executable, "-P", "-m", "multiconn.commands.load_dashboard")
 
 _REFUSALS = (PreflightError, NoDescriptors, UnknownHost, ChildError, DirectoryTaken, BadData)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what the options say; the exit code is load.md's."""
+    """Do what the options say; returns the exit code."""
     try:
         with Interrupts() as interrupts, ExitStack() as claims, ExitStack() as stack:
             config = config_from(args, os.cpu_count() or 1)
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One run from the command line: what it needs, the run itself, what is said about it."""
+    """One run from the command line: its needs, the run itself, its report."""
 
     args: argparse.Namespace
     config: Config
@@ -93,12 +93,12 @@ class _Attempt:
     watchers: list[Sink] = field(default_factory=list)
 
     def prepare(self, stack: ExitStack, claims: ExitStack) -> None:
-        """Everything that can be refused, before anything is written or loaded.
+        """Check everything that can fail, before it writes or loads anything.
 
         What is in `stack` ends with the run, what is in `claims` with the command.
         """
         config = self.config
-        workload = Workload(config)  # what is in the data file, before anything is started
+        workload = Workload(config)  # the data file, before anything starts
         self.target = self.args.target
         if self.args.trace is not None and config.workers != 1:
             raise PreflightError("--trace is of one process: leave --workers out")
@@ -162,7 +162,7 @@ class _Attempt:
             raise PreflightError(str(error)) from None
 
     def show(self, outcome: Outcome, interrupts: Interrupts) -> bool:
-        """The report, and then the files, whether or not it could be printed; returns whether those are whole."""
+        """Print the report, then write the files in any case; returns whether the files are whole."""
         made = summary(outcome, sys.argv, version())
         whole = True
         try:
@@ -183,7 +183,7 @@ def _line(text: str) -> None:
 
 
 def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
-    """What a person sees as it runs."""
+    """The sinks that show the run."""
     if ui == "none":
         return []
     terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -196,7 +196,7 @@ def _watchers(ui: str, stack: ExitStack) -> list[Sink]:
     from multiconn.loadtest.output.live import Dashboard
 
     dashboard = Dashboard(DASHBOARD, instead=Lines(_line))
-    stack.callback(dashboard.close)  # however the run ends, the terminal is given back before a word is said
+    stack.callback(dashboard.close)  # however the run ends, it gives the terminal back before it prints a word
     return [dashboard]
 
 

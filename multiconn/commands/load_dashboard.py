@@ -5,12 +5,12 @@ draws them on the terminal that standard error is. It needs the package rich (th
 
 Rules:
 
-* It draws what came last, at most `PER_SECOND` times a second. The size of the terminal is looked up each time,
+* It draws the last record, at most `PER_SECOND` times a second. It looks the terminal's size up each time,
   so that resizing needs no signal.
-* The terminal is given back whatever happens here: at the end of the input, on SIGTERM, on an exception, while
+* It gives the terminal back whatever happens: at the end of the input, on SIGTERM, on an exception, while
   stopped by Ctrl-Z.
 
-Not here: what is drawn (`output.dashboard`).
+Not here: the picture (`output.dashboard`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Over(Exception):
 
 def main() -> int:
     """Draw until the input ends."""
-    stdio.prepare()  # a terminal in non-blocking mode is drawn on whole
+    stdio.prepare()  # a terminal in non-blocking mode gets the whole picture
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -58,7 +58,7 @@ def main() -> int:
     os.write(1, b"\n")  # ready
     try:
         select.select([0], [], [])
-        live.start()  # not before there is something to show: what is refused is said on the ordinary screen
+        live.start()  # not before the first record: errors go to the ordinary screen
         _follow(screen, draw)
     except _Over:
         pass

@@ -1,6 +1,6 @@
 """With which exit code does a load test end?
 
-load.md's order: the first that applies. A code tells of the run first, and of its files last.
+The first that applies, in the order of docs/look-up/client.md: the run's codes before its files'.
 
 Not here: the codes' names (`multiconn.commands`), what `compare` returns (`compare`).
 """
@@ -42,15 +42,15 @@ _ORDER = (
 
 
 def first_of(codes: Iterable[int]) -> int:
-    """Of several runs' codes the one that the command ends with: a signal's counts as Ctrl-C's."""
+    """Which of several runs' codes the command exits with: a signal's counts as Ctrl-C's."""
     return min(codes, key=lambda code: _ORDER.index(code) if code in _ORDER else _ORDER.index(INTERRUPTED))
 
 
 def exit_code(outcome: Outcome, *, files_lost: bool = False) -> int:
-    """The first that applies, in load.md's order (1 and 2 are decided before there is an outcome).
+    """The first that applies (1 and 2 are decided before there is an outcome).
 
-    A run in which no request succeeded never completes: nothing answered is as never connected, nothing
-    but errors as a wrong reply.
+    A run without a success never completes: no reply counts as never connected, nothing but errors
+    as a wrong reply.
     """
     if outcome.interrupted is not None:
         return SIGNAL + outcome.interrupted

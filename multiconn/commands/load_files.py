@@ -1,4 +1,4 @@
-"""What is said when a load test ends and its files, its page or its server are not what they should be?
+"""What does a load test say at its end if its files, its page or its server failed?
 
 Not here: what is in the files (`output.files`), the page of a saved run (`report`).
 """
@@ -25,7 +25,7 @@ def say_if_died(child: ChildServer) -> None:
 
 
 def finish(writer: Writer, summary: dict[str, Any], interrupts: Interrupts) -> bool:
-    """The summary and the page; returns whether everything is there, and says so if not."""
+    """Write the summary and the page; returns whether all are there, and says so if not."""
     writer.complete(summary)
     if writer.trouble:
         remark(f"app_client.py load: {writer.trouble}")

@@ -1,10 +1,10 @@
-"""`load A --against B`: in which order are two servers loaded in turns, compared and told apart?
+"""`load A --against B`: how does a run load two servers in turns, and compare them?
 
     app_client.py load A --against B -o DIR         files in DIR/a and DIR/b, and DIR/comparison.json
 
 Rules:
 
-* Ctrl-C ends both runs, and what there is is compared.
+* Ctrl-C ends both runs; it compares the blocks so far.
 * As a threshold it implies `--require-valid`.
 
 Not here: taking turns (`engine.interleaved`), the figures of a comparison (`judge.compare`), its words

@@ -1,8 +1,7 @@
-"""Which words does `app_client.py load` take, and what run do they ask for?
+"""Which words does `app_client.py load` take, and what run do they mean?
 
-Names and defaults are load.md's; an option that is not built is not accepted, and options that
-contradict each other are refused with what to leave out. Each function below reads one kind of word and
-raises argparse's error with what is accepted.
+It refuses options that contradict each other, and says which to leave out. Each function below reads
+one kind of word; its error says what it accepts.
 
 Not here: the run (`multiconn.commands.load`), what the numbers mean (`config`).
 """
@@ -70,12 +69,19 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
     add("-c", "--connections", type=_count, default=default.connections, metavar="N", help="simultaneous sockets (100)")
     add("-n", "--requests", type=_count, metavar="N", help="end after so many requests (no limit)")
     add("-d", "--duration", type=_positive_time, metavar="T", help="end after so long (10s; none with -n)")
-    add("-p", "--pipeline", type=_count, default=default.pipeline, metavar="N", help="in flight per connection (1)")
+    add(
+        "-p",
+        "--pipeline",
+        type=_count,
+        default=default.pipeline,
+        metavar="N",
+        help="requests in flight per connection (1)",
+    )
     add("-r", "--rate", type=_rate, metavar="R", help="requests per second in all: the open model (none: closed)")
     add(
         "--arrival",
         choices=(CONSTANT, POISSON),
-        help="equally far apart, or independent of each other as people are (constant)",
+        help="with --rate, requests equally far apart, or at random as from independent users (constant)",
     )
     add(
         "--stage",
@@ -85,16 +91,21 @@ def _add_load(group: argparse._ArgumentGroup) -> None:
         metavar="T:TARGET",
         help="for T go in a line to this rate, or without --rate to so many connections; repeat for more",
     )
-    add("--max-in-flight", type=_count, metavar="N", help="with --rate, unanswered at most (connections x pipeline)")
+    add(
+        "--max-in-flight",
+        type=_count,
+        metavar="N",
+        help="with --rate, most unanswered requests (connections x pipeline)",
+    )
     add(
         "--on-overrun",
         choices=(QUEUE, DROP),
-        help="with --rate, what a request does that finds no room (queue)",
+        help="with --rate, queue or drop a request that finds no room (queue)",
     )
     add("--warmup", type=_time, metavar="T", help="load before measuring, not counted (1s; 0 with -n)")
-    add("--drain", type=_time, default=default.drain, metavar="T", help="at the end wait so long for replies (5s)")
+    add("--drain", type=_time, default=default.drain, metavar="T", help="wait so long for replies at the end (5s)")
     add("-w", "--workers", type=_workers, default=1, metavar="N", help="generator processes; 0 is one per core (1)")
-    add("--seed", type=_seed, metavar="N", help="of everything left to chance (random, and printed)")
+    add("--seed", type=_seed, metavar="N", help="seed of all random choices (random, and printed)")
 
 
 def _add_workload(group: argparse._ArgumentGroup) -> None:
@@ -119,21 +130,27 @@ def _add_workload(group: argparse._ArgumentGroup) -> None:
         "--verify",
         choices=(FULL, FRAME, OFF),
         default=FULL,
-        help="the right answer, a whole reply that is no error, or a whole reply (full)",
+        help="full: the reply is right; frame: whole and no error; off: whole (full)",
     )
 
 
 def _add_connections(group: argparse._ArgumentGroup) -> None:
     add, default = group.add_argument, Config()
     add("--timeout", type=_positive_time, default=default.timeout, metavar="T", help="longest wait for a reply (10s)")
-    add("--connect-timeout", type=_positive_time, default=default.connect_timeout, metavar="T", help="to connect (5s)")
+    add(
+        "--connect-timeout",
+        type=_positive_time,
+        default=default.connect_timeout,
+        metavar="T",
+        help="longest wait for a connection (5s)",
+    )
     add("--connect-rate", type=_rate, default=default.connect_rate, metavar="R", help="new connections a second (1k/s)")
     add("--reconnect-every", type=_count, metavar="N", help="a new connection after so many requests (never)")
     add(
         "--reconnect-on-error",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="replace a connection that failed (yes)",
+        help="replace a failed connection (yes)",
     )
     add(
         "--source-ip",
@@ -150,22 +167,34 @@ def _add_connections(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="KIND=N",
-        help=f"misbehaving peers beside the load, never in the numbers: {', '.join(KINDS)}",
+        help=f"misbehaving peers beside the load, outside its numbers:  {', '.join(KINDS)}",
     )
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
     add, default = group.add_argument, Config()
     add("-o", "--out", metavar="DIR", help="write the run's files there")
-    add("--json", action="store_true", help="the summary as one JSON object on stdout")
+    add("--json", action="store_true", help="print the summary as one JSON object on stdout")
     add(
         "--ui",
         choices=("auto", "live", "plain", "none"),
         default="auto",
-        help="on stderr as it runs: a dashboard, lines, nothing; auto is the dashboard on a terminal that can (auto)",
+        help="show the run on stderr: live is a dashboard, plain lines; auto is live on a capable terminal (auto)",
     )
-    add("--interval", type=_interval, default=default.interval, metavar="T", help="time between those lines (1s)")
-    add("--percentiles", type=_percentiles, default=default.percentiles, metavar="P,P", help="(50,90,95,99,99.9)")
+    add(
+        "--interval",
+        type=_interval,
+        default=default.interval,
+        metavar="T",
+        help="time between two lines or records (1s)",
+    )
+    add(
+        "--percentiles",
+        type=_percentiles,
+        default=default.percentiles,
+        metavar="P,P",
+        help="percentiles to report (50,90,95,99,99.9)",
+    )
 
 
 def _add_thresholds(group: argparse._ArgumentGroup) -> None:
@@ -176,7 +205,7 @@ def _add_thresholds(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="EXPR",
-        help="what must hold at the end, such as 'response.p99<20ms', 'error_rate<=1%%' or 'ok_per_s>=5k'",
+        help="condition on the run's end, such as 'response.p99<20ms', 'error_rate<=1%%' or 'ok_per_s>=5k'",
     )
     add(
         "--abort-on",
@@ -184,7 +213,7 @@ def _add_thresholds(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="EXPR",
-        help="end the run when this is true of an interval, such as 'error_rate>10%%'",
+        help="end the run when this holds in an interval, such as 'error_rate>10%%'",
     )
     add("--require-valid", action="store_true", help="exit code 5 for a run that is not valid (implied by --threshold)")
 
@@ -195,9 +224,14 @@ def _add_turns(group: argparse._ArgumentGroup) -> None:
         "--against",
         type=_target,
         metavar="TARGET",
-        help="load this one, too, in turns, and say whether it is worse: exit code 99",
+        help="also load this server, in turns; exit code 99 if it is worse",
     )
-    add("--block", type=_interval, metavar="T", help="length of a turn (a twentieth of -d, from 100ms to 1s)")
+    add(
+        "--block",
+        type=_interval,
+        metavar="T",
+        help="with --against, length of a turn (a twentieth of -d, from 100ms to 1s)",
+    )
 
 
 # --- words ---------------------------------------------------------------------------
@@ -229,7 +263,7 @@ def _workers(text: str) -> int:
     return 0 if text == "0" else _count(text)
 
 
-#: Requests a second: a thousand times what a generator makes. Each that is due is counted one by one.
+#: Requests a second: a thousand times what a generator makes. It counts due requests one by one.
 _FASTEST = 10_000_000
 
 

@@ -1,7 +1,7 @@
-"""How is an answer shown to a person, or to the next program in a pipe?
+"""How does a command show an answer to a person, or to the next program in a pipe?
 
-Results go to stdout, everything about them to stderr. A text result is printed plain, any other
-as JSON on one line. Binary content is never thrown at a terminal: a line says what it is and how
+Results go to stdout, everything about them to stderr. It prints a text result plain, any other
+as JSON on one line. It never throws binary content at a terminal: a line says what it is and how
 it begins, and `-o` saves it.
 
 Not here: exit codes, errors (`client`).
@@ -26,7 +26,7 @@ SHOWN_BYTES = 200
 
 
 def program() -> str:
-    """What the user typed to run us."""
+    """The name under which the user runs us."""
     name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else ""
     return name if name.startswith("app") else "app_client.py"
 

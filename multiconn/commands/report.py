@@ -1,9 +1,9 @@
-"""How is the page of a saved run made once more?
+"""How does a user make the page of a saved run again?
 
     app_client.py report DIR
 
-DIR is what `load -o DIR` wrote. Of a run that was killed, which has no page, the time series is enough, and so it is
-beside a summary that a full disk cut; what was left out is said.
+DIR is what `load -o DIR` wrote. For a killed run, which has no page, the time series is enough, and so it is
+beside a summary that a full disk cut; a sentence says what is missing.
 
 Not here: what the page has (`output.page`), comparing two runs (`compare`).
 """

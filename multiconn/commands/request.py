@@ -1,7 +1,7 @@
-"""`app_client.py request`: how does one request go out, and its answer come back, from a command line?
+"""`app_client.py request`: how does a command line send one request and show its answer?
 
 Always JSON, unless `--file` sends a file: then it is binary content of the type `--type` says, else
-`binary/ACTION` if an action was given (so `echo --file` sends `binary/echo`), else the tutorial's.
+`binary/ACTION` if there is an ACTION (so `echo --file` sends `binary/echo`), else the tutorial's.
 
 Not here: how answers look (`output`), exit codes (`client`).
 """
@@ -31,7 +31,7 @@ from .tutorial import CONTENT_TYPE
 
 __all__ = ["add_arguments", "outgoing", "run"]
 
-#: Bytes from which on a file is mapped. Below it, reading is as fast, and a file that shrinks meanwhile does no harm.
+#: Bytes from which on it maps a file. Below that, reading is as fast, and a file that shrinks meanwhile does no harm.
 MAPPED_FROM = 1 << 20
 
 EPILOG = """\
@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("target", type=target, metavar="TARGET", help="HOST:PORT, tcp://HOST:PORT or unix:/path")
     parser.add_argument("action", nargs="?", metavar="ACTION", help="what to do, such as search, echo or confirm")
-    parser.add_argument("value", nargs="?", metavar="VALUE", help="its value: a text, or JSON with --json-value")
+    parser.add_argument(
+        "value", nargs="?", metavar="VALUE", help="the action's value: a text, or JSON with --json-value"
+    )
     parser.add_argument("--json-value", action="store_true", help="VALUE is JSON")
     parser.add_argument("--fields", metavar="JSON", help="more fields of the request, as a JSON object")
     parser.add_argument("--file", metavar="PATH", help="send this file as binary content (- is stdin)")
@@ -62,12 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="PATH", help="save a binary answer here (- is stdout, as it is)")
     parser.add_argument("--full", action="store_true", help="print the whole reply as JSON, not its result alone")
-    parser.add_argument("--id", metavar="ID", help="an id that the reply carries back; digits make it an integer")
+    parser.add_argument("--id", metavar="ID", help="an id that the reply repeats; digits make it an integer")
     parser.add_argument(
         "--deadline",
         type=duration,
         metavar="TIME",
-        help="how long an answer is worth having: the server gives up after it",
+        help="how long the answer is useful; then the server gives up",
     )
     add_timeouts(parser)
     add_trace_options(parser)
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def outgoing(args: argparse.Namespace) -> Outgoing:
-    """What the arguments ask for. Raises `UsageError`."""
+    """The request of these arguments. Raises `UsageError`."""
     id = int(args.id) if args.id and re.fullmatch("-?[0-9]{1,15}", args.id) else args.id
     deadline_ms = None if args.deadline is None else round(args.deadline * 1000)
     try:
@@ -142,8 +144,8 @@ def _file_request(args: argparse.Namespace, id: str | int | None, deadline_ms: i
 
 
 def _read(path: str) -> BytesLike:
-    """What is to be sent. A large file is mapped and not read: its size is known at once and stands in the header, the
-    system brings in each part as it leaves, and a server that refuses the size has cost neither time nor memory.
+    """The bytes to send. It maps a large file instead of reading it: the header has the size at once, the system
+    reads each part as it leaves, and a server that refuses the size costs neither time nor memory.
     """
     try:
         if path == "-":
@@ -163,7 +165,7 @@ def _read(path: str) -> BytesLike:
 
 
 def _check_output(path: str | None) -> None:
-    """Before anything is sent: an answer that can't be saved is lost."""
+    """Before it sends: an answer that it can't save is lost."""
     if path is None or path == "-":
         return
     folder = os.path.dirname(path) or "."

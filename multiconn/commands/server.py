@@ -1,4 +1,4 @@
-"""In which order does `app_server.py` go about it, and what does it say?
+"""In which order does `app_server.py` start and end, and what does it say?
 
 Exit codes: 0 drained, 1 it cannot start, 2 usage, 3 and 128+N as `server_signals` has it.
 
@@ -90,7 +90,7 @@ def _serve(
     except OSError as error:  # of the loop's own descriptors
         return _cannot(parser, f"cannot start: {error.strerror}; raise the limit with ulimit -n", CANNOT_START)
     with server:  # an interrupt that comes before `run` leaves no socket's file behind either
-        seen.begin()  # not before the listeners are bound: who finds the port taken has nothing to write
+        seen.begin()  # not before the listeners are bound: a server that finds its port taken has nothing to write
         signals = Signals(server)
         try:
             for address in server.addresses:
@@ -100,7 +100,7 @@ def _serve(
             signals.over()
     _say_goodbye(server)
     if signals.second is not None:
-        # Handler threads may still be busy: they are daemons, and nothing waits for them.
+        # Handler threads may still be busy: they are daemons, and the process does not wait for them.
         return SIGNAL + signals.second
     return DONE
 

@@ -1,9 +1,9 @@
-"""How are a user's own actions found, by `--app MODULE:ATTRIBUTE`?
+"""How does `--app MODULE:ATTRIBUTE` find a user's own actions?
 
 Rules:
 
-* The current directory is looked into first, as every server that runs somebody's application does.
-* Whatever importing it raises is one sentence, with the line of the user's own file that it came from.
+* It looks into the current directory first, as every application server does.
+* An exception of the import becomes one sentence, with the line of the user's own file.
 
 Not here: what a registry is (`libserver.actions`).
 """
@@ -22,7 +22,7 @@ __all__ = ["CannotLoad", "app_name", "load_actions"]
 
 
 class CannotLoad(Exception):
-    """The user's own actions can't be had; the text is one sentence."""
+    """The import of the user's actions failed; the text is one sentence."""
 
 
 def app_name(text: str) -> str:

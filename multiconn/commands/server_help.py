@@ -1,8 +1,7 @@
 """What does `app_server.py --help` print?
 
-A file, written from the parser by docs/generate.py, and a test fails when it is stale: so it can be
-printed before the server, its parser and what they need are imported, and it looks the same under every
-version of Python.
+A file that docs/generate.py writes from the parser; a test fails when it is stale. So the command prints
+it before it imports the server and the parser, and it looks the same under every version of Python.
 """
 
 from __future__ import annotations

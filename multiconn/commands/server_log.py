@@ -1,16 +1,16 @@
 """What does a line of the log look like?
 
 On stderr, one line per event. `text` is for people, `json` (one object per line) for machines; both
-have the words and, beside them, the fields that `extra={...}` gave the record: which event, which
-connection, whose. The level `info` says what a person starting and stopping a server wants to know;
-a line per connection is `debug`. The application's own loggers write here too.
+have the words and the fields that `extra={...}` gave the record: event, connection, peer. The level
+`info` says what an operator starting and stopping a server wants to know; a line per connection is
+`debug`. The application's own loggers write here too.
 
-Rule: the loop never waits for whoever reads the log. A line is written by a thread of its own;
-while nobody reads (a pipe into a program that has stopped, a terminal with Ctrl-S) at most
-`MOST_WAITING` characters wait. Later lines are counted and lost, and the log says how many
-once it can be written again. At the end what still waits is given `FLUSH_WITHIN` seconds.
+Rule: the loop never waits for the reader of the log. A thread of its own writes the lines; while no
+program reads (a pipe into a stopped program, a terminal with Ctrl-S) at most `MOST_WAITING`
+characters wait. The log counts and drops later lines, and says how many once it can write again. At
+the end, waiting lines have `FLUSH_WITHIN` seconds.
 
-Not here: what is logged, and when.
+Not here: what the server logs, and when.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["ANSWERS", "DETAILS", "FORMATS", "LEVELS", "check_logging", "flush_lo
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
-#: The logger of what was asked for (where it listens, the list of connections): said at every level.
+#: The logger of answers (the real addresses, the list of connections): logged at every level.
 ANSWERS = "multiconn.answers"
 
 #: The project's own loggers begin so.
@@ -45,13 +45,13 @@ MOST_WAITING = 16 * 1024 * 1024
 FLUSH_WITHIN = 1.0
 
 
-#: What a record has of itself. Everything else was given to it by `extra={...}`: its fields.
+#: A record's own attributes. All others are fields, of `extra={...}`.
 _OWN = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
 
 #: Characters of a field's value in a line of text. In JSON all are there.
 FIELD = 200
 
-#: A field of fields, for what a line of text says in its words already: they are in JSON only.
+#: A field of fields, in JSON only: a line of text has them in its words.
 DETAILS = "details"
 
 
@@ -60,13 +60,13 @@ def _is_ours(name: str) -> bool:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What was logged beside the words, by name."""
+    """The fields of a record, by name."""
     return {name: value for name, value in vars(record).items() if name not in _OWN}
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: `time` (seconds since the epoch), `level`, `logger`, `message`, then the
-    record's fields, and `traceback`. What is neither text, number nor dictionary is written as text."""
+    record's fields, and `traceback`. Values other than text, numbers and dictionaries become text."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -86,7 +86,7 @@ class JsonFormatter(logging.Formatter):
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception as error:  # whatever an application put there must not cost the line
+    except Exception as error:  # no value of an application may cost the line
         return f"({type(error).__name__})"
 
 
@@ -101,9 +101,8 @@ def _carried(value: object) -> object:
 class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000 warning: message; field=value field=value`.
 
-    What was asked for (`ANSWERS`) comes bare, as an answer to the command; what another logger than
-    the server's says bears its name. A traceback follows, indented: what an exception says can't begin
-    a line of the log.
+    Answers to the operator (`ANSWERS`) come bare; lines of other loggers than the server's bear the
+    logger's name. A traceback follows, indented: an exception's words can't begin a line of the log.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -142,9 +141,8 @@ class Writer(logging.Handler):
 
     `flush` is called by `logging` itself when the interpreter ends.
 
-    Not `logging.handlers.QueueHandler`: its queue's lock is held while a line is put there, and
-    a signal handler that logged at that moment would wait for ever for what it interrupted.
-    `SimpleQueue` is made for that.
+    Not `logging.handlers.QueueHandler`: `put` holds its queue's lock, and a signal handler that logged at
+    that moment would wait for ever for the code it interrupted. `SimpleQueue` is made for that.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -154,7 +152,7 @@ class Writer(logging.Handler):
         self.lost = 0  # lines; these two are only changed by emit, the other two by the thread
         self._put = 0  # characters
         self._taken = 0
-        self._told = 0  # lines that were lost and said to be
+        self._told = 0  # lost lines that the log has reported
         self.closed = False
         threading.Thread(target=self._work, name="log", daemon=True).start()
 
@@ -171,13 +169,13 @@ class Writer(logging.Handler):
                 self.lost += 1
 
     def flush(self) -> None:
-        """Wait until all that was logged before is written, or for `FLUSH_WITHIN` seconds."""
+        """Wait until all earlier lines are written, or for `FLUSH_WITHIN` seconds."""
         written = threading.Event()
         self._lines.put(written)
         written.wait(FLUSH_WITHIN)
 
     def close(self) -> None:
-        """End the thread once all is written; nobody waits for it."""
+        """End the thread once all is written, without waiting for it."""
         self.closed = True
         self._lines.put(None)
         super().close()
@@ -200,7 +198,7 @@ class Writer(logging.Handler):
 
     @staticmethod
     def _loss(count: int) -> logging.LogRecord:
-        text = "%d lines of the log were lost: nobody read it for a while"
+        text = "%d lines of the log were lost: no program read it for a while"
         return logging.LogRecord("multiconn.log", logging.WARNING, __file__, 0, text, (count,), None)
 
     def _write(self, line: str) -> None:
@@ -216,7 +214,7 @@ class Writer(logging.Handler):
             while data:
                 try:
                     data = data[os.write(number, data) :]
-                except BlockingIOError:  # somebody else has made it non-blocking
+                except BlockingIOError:  # another process has made it non-blocking
                     select.select((), (number,), ())
         except Exception:
             pass  # a log that can't be written never harms the server
@@ -254,6 +252,6 @@ def check_logging(level: str, form: str) -> None:
 
 
 def flush_log() -> None:
-    """Give what is still to be written its time, before something else is written or the process ends."""
+    """Give waiting lines their time, before other output or the end of the process."""
     for handler in logging.getLogger("multiconn").handlers:
         handler.flush()

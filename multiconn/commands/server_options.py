@@ -1,8 +1,8 @@
-"""Which options does `app_server.py` have, and what do they stand for?
+"""Which options does `app_server.py` have, and which values do they give?
 
-The contract is the server's: names and defaults are those of `docs/look-up/server.md`.
+Names and defaults are in `docs/look-up/server.md`.
 
-Not here: what the options mean (`libserver.limits`), what is done with them (`multiconn.commands.server`).
+Not here: the meaning of the options (`libserver.limits`), their use (`multiconn.commands.server`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Parser(Parser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line, from which the help and the docs' table are made."""
+    """The command line; docs/generate.py makes the help and the docs' table from it."""
     parser = _Parser(
         prog="app_server.py",
         description="The message server: many connections, one thread, one loop.",
@@ -96,27 +96,25 @@ def build_parser() -> argparse.ArgumentParser:
         default = getattr(_SIZES, name, None) or getattr(_DEFAULTS, name, None)
         limits.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
 
-    limit("--max-connections", count, "N", "open connections; the one too many is told 'overloaded' (10000)")
-    limit("--max-connections-per-ip", count, "N", "of them from one IP address; 0: as many as there may be (0)")
+    limit("--max-connections", count, "N", "open connections; the next gets the error 'overloaded' (10000)")
+    limit("--max-connections-per-ip", count, "N", "open connections from one IP address; 0: no limit (0)")
     limit("--max-header", size, "SIZE", "bytes of a message's header (65535)")
     limit("--max-content", size, "SIZE", "bytes of a message's content (64m)")
-    limit("--max-json", size, "SIZE", "of that if it is JSON, which is decoded while nobody else is served (1m)")
-    limit("--header-timeout", duration, "TIME", "for a whole header, from its first byte or from accept (10s)")
-    limit("--content-timeout", duration, "TIME", "without progress of a content (60s)")
-    limit("--min-data-rate", size, "SIZE", "bytes a second while a message arrives, after 5s, in the last minute (240)")
-    limit("--idle-timeout", duration, "TIME", "between messages on a kept-alive connection (300s)")
-    limit("--send-timeout", duration, "TIME", "without progress towards a peer that does not read (60s)")
+    limit("--max-json", size, "SIZE", "bytes of a JSON content; decoding one holds up all others (1m)")
+    limit("--header-timeout", duration, "TIME", "time for a whole header, from its first byte or from accept (10s)")
+    limit("--content-timeout", duration, "TIME", "time without a byte of an arriving content (60s)")
+    limit("--min-data-rate", size, "SIZE", "least bytes a second of an arriving message, after 5s, over a minute (240)")
+    limit("--idle-timeout", duration, "TIME", "time between messages on a kept-alive connection (300s)")
+    limit("--send-timeout", duration, "TIME", "time without progress towards a peer that does not read (60s)")
     limit("--write-high", size, "SIZE", "unsent bytes above which a connection's requests wait (256k)")
-    limit("--write-low", size, "SIZE", "unsent bytes at which they go on (64k)")
-    limit("--output-limit", size, "SIZE", "unsent bytes at which a connection is cut (128m)")
+    limit("--write-low", size, "SIZE", "unsent bytes at which the connection's requests go on (64k)")
+    limit("--output-limit", size, "SIZE", "unsent bytes at which the server cuts a connection (128m)")
     limit("--requests-per-event", count, "N", "requests of one connection served before others get their turn (1024)")
     limit("--handler-threads", count, "N", "threads for actions declared blocking (4)")
-    limit("--drain-timeout", duration, "TIME", "after SIGTERM, for what was begun to finish (10s)")
-    limit(
-        "--drain-grace", duration, "TIME", "of that, for idle clients to ask once more; 0: they are closed at once (1s)"
-    )
-    limit("--max-requests", count, "N", "requests of a connection, whose last reply says close; 0: any number (0)")
-    limit("--max-age", duration, "TIME", "of a connection, whose next reply then says close; 0: any age (0)")
+    limit("--drain-timeout", duration, "TIME", "time after SIGTERM to finish requests in progress (10s)")
+    limit("--drain-grace", duration, "TIME", "time after SIGTERM in which idle clients may ask once more; 0: none (1s)")
+    limit("--max-requests", count, "N", "requests of a connection; the last reply says close; 0: no limit (0)")
+    limit("--max-age", duration, "TIME", "age at which a connection's next reply says close; 0: no limit (0)")
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument(
         "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"
@@ -133,7 +131,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--unix-owner",
         metavar="USER:GROUP",
         type=checked(parse_owner),
-        help="owner of these files: USER, USER:GROUP or :GROUP (default: who starts the server)",
+        help="owner of the UNIX sockets' files: USER, USER:GROUP or :GROUP (default: the user who starts the server)",
     )
     sockets.add_argument("--reuse-port", action="store_true", help="SO_REUSEPORT: several servers on one port")
     sockets.add_argument(
@@ -144,14 +142,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="idle time before the kernel probes a silent peer (300s); 0: never",
     )
     logs = parser.add_argument_group("log, on stderr")
-    logs.add_argument("--log-level", type=str.lower, choices=LEVELS, default="info", help="(info)")
-    logs.add_argument("--log-format", type=str.lower, choices=FORMATS, default="text", help="(text)")
+    logs.add_argument("--log-level", type=str.lower, choices=LEVELS, default="info", help="least level to log (info)")
+    logs.add_argument(
+        "--log-format",
+        type=str.lower,
+        choices=FORMATS,
+        default="text",
+        help="text for people, json for programs (text)",
+    )
     add_trace_options(parser)
     return parser
 
 
 def addresses_of(arguments: argparse.Namespace) -> list[Address]:
-    """Where to listen: HOST PORT if it is given or if nothing else is, then the others in order.
+    """Where to listen: HOST PORT if given, or if no other address is; then the others in order.
 
     Raises `ValueError` with a sentence for what is no HOST.
     """

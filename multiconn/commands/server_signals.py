@@ -1,17 +1,17 @@
-"""What does the server do when it is sent a signal, even while its loop stands still?
+"""What does the server do on a signal, even while its loop stands still?
 
     SIGTERM, SIGINT    drain; a second one stops at once
     SIGUSR1            the list of connections, in the log
-    SIGHUP, SIGUSR2    what they will mean one day is not built: the log says so, and it serves on
+    SIGHUP, SIGUSR2    have no meaning yet: the log says so, and the server serves on
 
 Rules:
 
-* What is said at once is said by the signal handler itself: the loop may be inside an action that
-  never returns. (`server_log` may be used from there.) What needs the loop is handed to it.
+* The signal handler itself logs at once: the loop may be inside an action that never returns.
+  (`server_log` works from there.) It hands the rest to the loop.
 * A watchdog (SIGALRM) runs from the first signal: if the loop does not come back, the log says which
   action holds it, with its stack; at the drain timeout the process ends without it.
-* Python calls a handler once for several signals of one number that came during one long call. The
-  bytes that the kernel's handler writes (`signal.set_wakeup_fd`) are one for each: they are counted.
+* Python calls a handler once for several signals of one number that came during one long call. Its
+  C handler writes a byte for each (`signal.set_wakeup_fd`), so we count the bytes.
 
 Python runs a signal's handler between two instructions of its own: one function in C that neither
 returns nor looks for signals holds up everything here.
@@ -40,7 +40,7 @@ __all__ = ["Signals"]
 #: close ten thousand connections.
 STUCK_AFTER = 2.0
 #: Seconds between two looks at the clock. Many, for one reason: a signal that comes right before a handler's
-#: `time.sleep` is heard of when that ends, unless another one interrupts it.
+#: `time.sleep` waits until that ends, unless another signal interrupts it.
 TICK = 0.25
 
 ENDING = (signal.SIGTERM, signal.SIGINT)

@@ -1,15 +1,15 @@
 """`app_client.py shell`: how does a person talk to the server, line by line?
 
-One kept-alive connection, and an answer for each line. The lines are explained by `HELP`. On a
-terminal they are edited and remembered by readline; from a pipe they are just read.
+One kept-alive connection, and an answer for each line. `HELP` explains the lines. On a
+terminal readline edits and remembers them; from a pipe the shell just reads them.
 
 Rules:
 
 * Answers go to stdout, everything else to stderr: a pipe gets answers only.
-* A server that went away is connected to again, and the user is told: what a server remembers of
-  a connection, such as confirm's count, begins anew.
-* From a pipe, not being connected ends it (3), and error replies are told by the exit code (4) once
-  all lines are sent. A person sees them, and ends with 0.
+* If the server goes away, the shell connects again and says so: the server's memory of a connection,
+  such as confirm's count, begins anew.
+* From a pipe, a lost connection ends it (3), and an error reply makes the exit code 4 once it has
+  sent all lines. A person sees the errors, and ends with 0.
 
 Not here: sending and retrying (`libclient.client`).
 """
@@ -37,7 +37,7 @@ __all__ = ["HELP", "add_arguments", "parse_line", "run"]
 DEFAULT_TARGET = "127.0.0.1:65432"
 PROMPT = "> "
 
-#: Actions that need no slash: those every server of this project has.
+#: Actions that need no slash: every server of this project has them.
 KNOWN = ("search", "echo", "confirm")
 
 HELP = """\
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises `ConnectionFailed` if there is nobody to talk to."""
+    """Raises `ConnectionFailed` if no server answers."""
     by_hand = sys.stdin is not None and sys.stdin.isatty()
     with (
         ended_by_signals(),
@@ -120,7 +120,7 @@ def _lines(by_hand: bool) -> Iterator[str]:
     if sys.stdin is None:
         return
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # a stray byte is no error: the server is told its escape
+        sys.stdin.reconfigure(errors="surrogateescape")  # a stray byte is no error: it goes out as its escape
     if not by_hand:
         yield from sys.stdin
         return

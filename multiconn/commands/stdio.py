@@ -2,26 +2,26 @@
 
     sys.exit(stdio.run("study", main))
 
-Whoever starts a command chooses what its descriptors 0, 1 and 2 are, and each choice is somebody's
-everyday: a pipe that a parent with an event loop has made non-blocking, a reader that has seen
-enough, a disk that is full, a stream that is closed. `run` makes all of them harmless, once for every
-command, by putting streams of its own in the place of `sys.stdin`, `sys.stdout` and `sys.stderr`.
+The parent chooses a command's descriptors 0, 1 and 2, and each choice is common: a pipe that an event
+loop has made non-blocking, a reader that has seen enough, a full disk, a closed stream. `run` makes all
+of them harmless, once for every command: it puts its own streams in the place of `sys.stdin`,
+`sys.stdout` and `sys.stderr`.
 
 Rules:
 
-* All that is printed is written, and all that is sent is read: where a descriptor would block, the
-  stream waits. Its mode stays as it is, since others share it. Python's own streams lose the rest, or
-  raise in the middle of it.
-* What standard output can't take is one sentence on standard error and exit code 2. A reader that
+* It writes all output and reads all input: where a descriptor would block, the stream waits. It keeps
+  the descriptor's mode, since other processes share it. Python's own streams lose the rest, or raise
+  in the middle of it.
+* A failed write to standard output is one sentence on standard error and exit code 2. A reader that
   has gone ends the command silently with 141, as SIGPIPE ends any other in the pipe.
-* What is said on standard error is said for whoever listens: that it can't be written changes nothing.
-* A descriptor that is closed is opened on /dev/null before anything else can become it: a socket
-  numbered 2 would be sent our remarks. (sudo and sshd do the same.) A closed standard output is an
-  error once something is written to it.
-* Streams that somebody else has put there (a test, `redirect_stdout`) are left alone.
+* A failed write to standard error changes nothing.
+* It opens a closed descriptor on /dev/null before any other file can take its number: a socket
+  numbered 2 would get our remarks. (sudo and sshd do the same.) A closed standard output is an error
+  at the first write to it.
+* It leaves streams of others (a test, `redirect_stdout`) alone.
 
-Not here: what is printed; how what came from elsewhere is made harmless (`protocol.printable`).
-It imports nothing that the interpreter has not but the exit codes, since `--help` and a single request wait for it.
+Not here: what a command prints; how it makes foreign text harmless (`protocol.printable`).
+It imports only modules that the interpreter has already, and the exit codes: `--help` and a single request wait for it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["OutputFailed", "ask", "interrupt", "prepare", "run"]
 
 
 class OutputFailed(Exception):
-    """Standard output can't be written, and `run` tells so: whoever meets it lets it pass."""
+    """Standard output can't be written. `run` reports it: let it pass."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror or str(error))
@@ -64,7 +64,7 @@ class _Stream(io.RawIOBase):
 
 
 class _Input(_Stream):
-    """One that is read, to its end."""
+    """An input, read to its end."""
 
     def readable(self) -> bool:
         return True
@@ -78,10 +78,10 @@ class _Input(_Stream):
 
 
 class _Remarks(_Stream):
-    """One that is written, if it can be.
+    """An output that ignores its errors.
 
-    A text stream stands right upon it, with no `BufferedWriter` between: that one keeps what it has given us
-    until we say that it is written, and would give it once more if a signal's exception comes just then.
+    A text stream stands right upon it, with no `BufferedWriter` between: a `BufferedWriter` keeps its bytes
+    until `write` returns, and would write them again if a signal's exception comes just then.
     """
 
     over = False  # nothing more is written: the interpreter's last flush has nothing to say, nor to wait for
@@ -103,18 +103,18 @@ class _Remarks(_Stream):
         return len(memoryview(data))
 
     def failed(self, error: OSError) -> None:
-        """Nobody can be told."""
+        """There is no stream to report it on."""
 
 
 class _Output(_Remarks):
-    """One that is written, or there is an error."""
+    """An output that raises its errors."""
 
     failure: OutputFailed | None = None
 
     def write(self, data: ReadableBuffer) -> int:
         try:
             return super().write(data)
-        except BaseException:  # also a signal's, while nobody reads: what is left would wait once more
+        except BaseException:  # also a signal's, while no program reads: the rest would wait again
             self.over = True
             raise
 
@@ -134,7 +134,7 @@ def _wait(reading: tuple[int, ...], writing: tuple[int, ...]) -> None:
 
 
 def prepare() -> None:
-    """Make the standard streams ours. To be called before anything is opened; twice does no harm."""
+    """Make the standard streams ours. Call it before opening anything; twice does no harm."""
     # The mode that fails: what is read from a closed input, or written to a closed output, is an error.
     for number, mode in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
@@ -151,7 +151,7 @@ def prepare() -> None:
 
 
 def _open_nowhere(number: int, mode: int) -> None:
-    """The lowest free descriptor is the one that was found closed."""
+    """Open /dev/null: the lowest free descriptor is the closed one."""
     try:
         opened = os.open(os.devnull, mode)
     except OSError:
@@ -187,10 +187,10 @@ def run(program: str, command: Callable[[], int | None]) -> int:
         pass
     except KeyboardInterrupt as stopped:
         if isinstance(output := _output(), _Output):
-            output.over = True  # the reader may be the very one that was waited for
+            output.over = True  # the write may have waited for this very reader
         print(f"{program}: interrupted", file=sys.stderr)
         return SIGNAL + int(stopped.args[0]) if stopped.args else INTERRUPTED
-    failure = getattr(_output(), "failure", None)  # even if somebody on the way has caught it
+    failure = getattr(_output(), "failure", None)  # even if a caller has caught it
     if failure is None:
         return code
     if failure.reader_gone:
@@ -200,7 +200,7 @@ def run(program: str, command: Callable[[], int | None]) -> int:
 
 
 def interrupt(number: int, frame: object) -> None:
-    """A handler for a signal that shall end a command as Ctrl-C does, with its own number in the exit code."""
+    """A handler for a signal that ends a command as Ctrl-C does, with its own number in the exit code."""
     raise KeyboardInterrupt(number)
 
 
@@ -215,7 +215,7 @@ def _exit_code(command: Callable[[], int | None]) -> int:
 
 
 def _output() -> object:
-    """What is under `sys.stdout`: an `_Output`, unless somebody else has put a stream there."""
+    """The `_Output` under `sys.stdout`, unless the program runs with another stream."""
     return getattr(sys.stdout, "buffer", None)
 
 

@@ -1,15 +1,15 @@
 """What can be learnt from the tables and from a trace?  `python -m study COMMAND ...`
 
     diagram                       the state machines as Mermaid, DOT or SVG
-    explain TRACE                 the story of each connection, in sentences
+        explain TRACE                 what happened on each connection, in sentences
     replay TRACE                  does the machine take the same transitions again?
-    coverage TRACE...             which rows were taken, how often, and which never
+        coverage TRACE...             which rows the traces took, how often, and which never
     step [SCRIPT]                 give the machine bytes, cut as you like, and watch it move
     view TRACE [TRACE2] -o FILE   one page to step through: both ends, bytes, rows, masks, source lines
     export TRACE -o FILE.pcap     a capture that Wireshark opens (with study/multiconn.lua it understands it)
 
 Exit codes: 0 done, 1 the answer is no (a replay that differs), 2 usage, a file that is no trace or an
-output that can't be written, 130 interrupted, 141 nobody reads the output.
+output that can't be written, 130 interrupted, 141 the output's reader has gone.
 """
 
 from __future__ import annotations
@@ -179,23 +179,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser("diagram", help="the state machines as Mermaid, DOT or SVG")
-    one.add_argument("--machine", choices=[machine.name for machine in MACHINES], help="one of them (all)")
-    one.add_argument("--format", choices=list(diagram.FORMATS), default="mermaid", help="(mermaid)")
-    one.add_argument("-o", "--output", metavar="FILE", help="write it there (to the terminal)")
+    one.add_argument("--machine", choices=[machine.name for machine in MACHINES], help="draw this machine only (all)")
+    one.add_argument("--format", choices=list(diagram.FORMATS), default="mermaid", help="output format (mermaid)")
+    one.add_argument("-o", "--output", metavar="FILE", help="write to this file (stdout)")
     one.set_defaults(run=_diagram)
 
-    one = commands.add_parser("explain", help="the story of each connection, in sentences")
+    one = commands.add_parser("explain", help="what happened on each connection, in sentences")
     one.add_argument("trace", metavar="TRACE")
     which = one.add_mutually_exclusive_group()
-    which.add_argument("--connection", metavar="ID", help="one of them (all)")
-    which.add_argument("--together", action="store_true", help="all at once, in the order of the loop's steps")
+    which.add_argument("--connection", metavar="ID", help="explain this connection only (all)")
+    which.add_argument("--together", action="store_true", help="mix all connections, in the order of the loop's steps")
     one.set_defaults(run=_explain)
 
     one = commands.add_parser("replay", help="does the machine take the same transitions again?")
     one.add_argument("trace", metavar="TRACE")
     one.set_defaults(run=_replay)
 
-    one = commands.add_parser("coverage", help="which rows were taken, how often, and which never")
+    one = commands.add_parser("coverage", help="which rows the traces took, how often, and which never")
     one.add_argument("trace", metavar="TRACE", nargs="+")
     one.set_defaults(run=_coverage)
 
@@ -205,8 +205,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    one.add_argument("script", metavar="SCRIPT", nargs="?", help="lines to carry out, or - (interactive)")
-    one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="whose machine it is (server)")
+    one.add_argument("script", metavar="SCRIPT", nargs="?", help="a file of commands, or - (interactive)")
+    one.add_argument("--role", choices=[SERVER, CLIENT], default=SERVER, help="which end's machine (server)")
     one.set_defaults(run=_step)
 
     one = commands.add_parser("view", help="one page to step through, with both ends side by side")

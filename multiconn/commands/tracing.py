@@ -8,11 +8,11 @@ A command adds the options with `add_trace_options`, and gives what `instruments
 
 Rules:
 
-* Without `--trace` they do nothing, nothing is observed, and `study` is not imported.
-* A trace is made by `begin`, once the command has what it needs: who finds the port taken has nothing to
-  write. If the command fails before it has a connection, none is left behind.
+* Without `--trace` they do nothing, and import no `study`.
+* `begin` makes the trace once the command has what it needs: a command that finds its port taken has
+  nothing to write. If the command fails before it has a connection, it leaves no trace behind.
 
-Not here: what is recorded (`study.recorder`), the format (docs/look-up/trace-format.md).
+Not here: the records (`study.recorder`), the format (docs/look-up/trace-format.md).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class CannotTrace(UsageError):
 
 
 class Instruments(NamedTuple):
-    """What a `Client`, `Shared` or `Server` takes, and what stands between a loop and its selector.
+    """The arguments of a `Client`, `Shared` or `Server`, and a selector for its loop.
 
-    `observer` and `tap` are None when nothing is recorded, and `selector` gives back what it got. Nothing is
-    recorded before `begin`, which raises `CannotTrace`.
+    Without a trace `observer` and `tap` are None, and `selector` returns its argument. It records nothing
+    before `begin`, which raises `CannotTrace`.
     """
 
     selector: Callable[[BaseSelector | None], BaseSelector | None] = lambda inner: inner
@@ -61,14 +61,14 @@ def add_trace_options(parser: argparse.ArgumentParser) -> None:
         "(see docs/look-up/trace-format.md)",
     )
     group.add_argument(
-        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="of every N-th connection (1)"
+        "--trace-sample", metavar="N", type=checked(_sample), default=1, help="trace every N-th connection only (1)"
     )
     group.add_argument(
         "--trace-bytes",
         metavar="SIZE",
         type=size,
         default=4096,
-        help="at most so many bytes of one system call (4k)",
+        help="keep at most so many bytes of one system call (4k)",
     )
 
 
@@ -82,7 +82,7 @@ def _sample(text: str) -> int:
 def instruments(
     args: argparse.Namespace, vantage: str, failed: Callable[[Exception], None], **settings: int
 ) -> Iterator[Instruments]:
-    """What the options ask for. `vantage`, `failed` and `settings` are the recorder's. Raises `CannotTrace`."""
+    """The instruments of these options. `vantage`, `failed` and `settings` are the recorder's. Raises `CannotTrace`."""
     if args.trace is None:
         yield Instruments()
         return
@@ -115,7 +115,7 @@ def _cannot(args: argparse.Namespace, error: OSError) -> CannotTrace:
 
 @contextmanager
 def recording(args: argparse.Namespace) -> Iterator[Instruments]:
-    """Of a command of the client, from now on. Raises `CannotTrace`."""
+    """The instruments of a client's command, recording from now on. Raises `CannotTrace`."""
     limits = Limits()
 
     def failed(error: Exception) -> None:

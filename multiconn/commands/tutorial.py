@@ -3,8 +3,8 @@
     app_client.py HOST PORT ACTION VALUE
 
 The same as there, byte for byte on the wire: `search` goes as JSON and any other action as
-binary content (ACTION and VALUE, one behind the other, in UTF-8), on a connection of its own that
-never asks to be kept. `tests/test_app_client.py` has the transcripts.
+binary content (ACTION and VALUE, one behind the other, in UTF-8), on a connection of its own without
+keep-alive. `tests/test_app_client.py` has the transcripts.
 
 Not here: everything that has a command name (`request` is the everyday way to send one).
 """
@@ -31,12 +31,12 @@ def tutorial_request(action: str, value: str) -> Outgoing:
     """The request the tutorial's client would send."""
     if action == "search":
         return action_request(action, value)
-    # Undecodable bytes of the command line go out as they came in.
+    # Undecodable bytes of the command line go out unchanged.
     return Outgoing(CONTENT_TYPE, (action + value).encode("utf-8", "surrogateescape"))
 
 
 def run(host: str, port: str, action: str, value: str) -> int:
-    """Send it, print what came back, return the exit code. Raises `UsageError` or `ConnectionFailed`."""
+    """Send it, print the answer, return the exit code. Raises `UsageError` or `ConnectionFailed`."""
     try:
         number = parse_port(port)
     except ValueError as error:

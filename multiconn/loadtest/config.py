@@ -1,6 +1,6 @@
-"""What was asked for, in numbers?
+"""What are the options of a run, in numbers?
 
-The options of a run after parsing, with load.md's names and defaults. Plain data: the command
+The options of a run after parsing, with the names and defaults of docs/look-up/client.md. Plain data: the command
 line makes one (`commands.load_options`), the runner obeys it, the summary stores it.
 
 Times are seconds, rates are totals per second, never per connection.
@@ -15,7 +15,7 @@ from .profile import CONSTANT, POISSON, Profile, Stage
 
 __all__ = ["CLOSED_LABEL", "DROP", "FRAME", "FULL", "OFF", "QUEUE", "Config", "Data", "Size"]
 
-#: The words with which every closed run is labelled (load.md): coordinated omission is never silent.
+#: The label of every closed run: coordinated omission is never silent.
 CLOSED_LABEL = "closed: latency does not include waiting the schedule would have seen"
 
 QUEUE, DROP = "queue", "drop"
@@ -31,7 +31,7 @@ class Size(NamedTuple):
 
 
 class Data(NamedTuple):
-    """A file of requests: the `name` that was typed, and its `content`.
+    """A file of requests: its `name` as typed, and its `content`.
 
     Kept, and handed to the workers, since it may be a pipe, which can be read once.
     """

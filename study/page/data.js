@@ -45,7 +45,7 @@ function above(list, value) {
   return low;
 }
 
-/** What an event is to those who jump: any of "transition", "error", "again", "wake". */
+/** The marks of an event for the jump keys: any of "transition", "error", "again", "wake". */
 function marks(event) {
   const found = [];
   if (event.name === "transition") found.push("transition");

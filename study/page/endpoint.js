@@ -4,7 +4,7 @@ const BITS = { r: "reading", w: "writing" };
 const LEVELS = [
   ["buffered", "buffered", "bytes read from the socket and not taken yet"],
   ["queued", "queued", "bytes to send that the kernel has not taken yet"],
-  ["in_flight", "in flight", "requests whose reply is not there yet"],
+  ["in_flight", "in flight", "requests without their reply"],
   ["waiting", "waiting", "requests that have not begun to leave"],
 ];
 
@@ -40,7 +40,7 @@ class Endpoint {
       el("dl", null,
         fact("woken by", "what the selector said, to begin this turn", this.woken),
         fact("last call", "the last system call of this end", this.call),
-        fact("selector", "what the selector is asked for: before and after the last change", this.mask),
+        fact("selector", "what the selector watches for: before and after the last change", this.mask),
         fact("timers", "which timers run", this.timers)),
       this.levels, el("div.machines", null, ...this.diagrams.map((diagram) => diagram.node)));
   }
@@ -57,7 +57,7 @@ class Endpoint {
       diagram.show(side.state[diagram.machine], row < 0 ? null : events[row], row >= 0 && row === index);
     }
     this.node.classList.toggle("acting", acting);
-    this.woken.textContent = side.woken < 0 ? (side.step > 1 ? "a timer or a callback" : side.step ? "nobody: it begins" : "–")
+    this.woken.textContent = side.woken < 0 ? (side.step > 1 ? "a timer or a callback" : side.step ? "nothing: it begins" : "–")
       : { r: "readable", w: "writable", rw: "readable and writable" }[events[side.woken].ready];
     this.woken.className = side.woken === index ? "changed" : "";
     const call = side.call < 0 ? null : events[side.call];

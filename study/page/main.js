@@ -163,5 +163,5 @@ window.addEventListener("resize", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 window.addEventListener("hashchange", () => { if (location.hash !== address()) follow(); });
 follow();
-// For those who want to look closer, from the browser's console.
+// For a closer look, from the browser's console.
 window.study = { DATA, overview, get player() { return player; } };

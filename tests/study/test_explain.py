@@ -55,11 +55,11 @@ def test_connections_are_told_together_in_the_order_of_their_steps():
     told = list(explain_together(Trace("server", {}, events)))
     assert [line.split("Connection ")[1][0] for line in told[:2]] == ["1", "2"]
     assert [line for line in told if "recv" in line or " ms  " in line] == [
-        "1       1.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "1       1.0 ms  A timer, a callback or its owner woke it.",
         "               recv -> 10 bytes.",
-        "2       2.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "2       2.0 ms  A timer, a callback or its owner woke it.",
         "               recv -> 20 bytes.",
-        "1       3.0 ms  Nobody woke it: a timer, a callback or its owner.",
+        "1       3.0 ms  A timer, a callback or its owner woke it.",
         "               recv -> 30 bytes.",
         "               recv -> 1 byte.",
     ]

@@ -1,4 +1,4 @@
-"""What else is connected while the load is measured?
+"""Which other connections stand beside the measured load?
 
 Neither is part of any number; both are there to see what they do to the numbers of the others.
 
@@ -12,7 +12,7 @@ Neither is part of any number; both are there to see what they do to the numbers
     garbage       sends bytes that are no message
     connect-only  connects and is silent
 
-A peer that the server throws out comes back after `BACK_AFTER`.
+A peer whose connection the server ends comes back after `BACK_AFTER`.
 
 Not here: good traffic. What a server may do to such peers (the server's limits).
 """
@@ -62,7 +62,7 @@ FLOOD = 64
 
 
 class BackgroundPeers:
-    """All that is connected beside the load."""
+    """The connections beside the load."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class _Hostile:
         """`resume_writing` looks at the transport itself."""
 
     def data_received(self, data: bytes) -> None:
-        """Nobody wants to know."""
+        """Ignored."""
 
     def buffer_filled(self) -> None:
         """There is no sink."""

@@ -1,19 +1,19 @@
-"""What came back, and which ledger does it go to?
+"""Which replies came, and which ledger does each go to?
 
-Every reply ends here: verified by what *its* request asked for, timed, and counted in
-the ledger of its phase. Nearly all replies are bytes that were verified before, and `take` counts
-them straight from what was received, without decoding; the others come through `response`.
+Every reply ends here: it is verified against *its* request, timed, and counted in the ledger of
+its phase. Nearly all replies repeat verified bytes, and `take` counts them straight from the
+received bytes, without decoding; the others come through `response`.
 
 Rules:
 
-* A time stamp is taken when what was received is handed over, one for all replies in it: each
-  latency errs on the longer side, by what it takes to get there.
-* Replies that were sent together in a closed run have one latency, and are recorded at once.
+* One time stamp, at the hand-over of the received bytes, serves all replies in them: each
+  latency errs on the longer side, by the time to get there.
+* Replies to requests sent together in a closed run have one latency, and one record.
 * Per reply: a comparison of bytes and a record in a histogram; no timer, no closure, no log. What `Ledgers.of` does
   stands in line.
-* `take` is a loop of its own because it reads nothing: no prefix, no header, no JSON. It asks whether the bytes at a
-  place are those of a whole reply that is known; how long that is, the known reply says. What is not known goes to
-  the one reader of replies, `libclient.replies`.
+* `take` is a loop of its own because it reads nothing: no prefix, no header, no JSON. It compares the bytes at a
+  place with a known whole reply, which gives the length. Other bytes go to the one reader of replies,
+  `libclient.replies`.
 
 It pays for itself: see `python -m benchmarks generator`.
 
@@ -89,7 +89,7 @@ class Collector:
         return at
 
     def _learn(self, message: Message, data: bytes) -> int:
-        """Verify one reply whose bytes are new, and remember them if it is right."""
+        """Verify a reply with new bytes, and remember them if it is right."""
         context: Context = message.awaiting[0][1]
         prepared = context[0]
         if not prepared.learns or not message.reads_whole:

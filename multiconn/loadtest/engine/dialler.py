@@ -1,8 +1,8 @@
-"""When is the next connection opened?
+"""When does the next connection open?
 
 A burst of thousands of SYNs measures the server's backlog, not the server. So slots that want
-a connection wait in a queue, which is served at the connect rate; slots whose connection
-failed wait `RETRY_AFTER` before they join it.
+a connection wait in a queue, which moves at the connect rate; slots with a failed connection
+wait `RETRY_AFTER` before they join it.
 
 Not here: opening one (`engine.slots`).
 """
@@ -49,7 +49,7 @@ class Dialler(Generic[Slot]):
 
     @property
     def busy(self) -> bool:
-        """Somebody waits for a connection."""
+        """A slot waits for a connection."""
         return bool(self._queue) or len(self._retry) > 0
 
     def add_later(self, slot: Slot) -> None:

@@ -1,7 +1,7 @@
 """How are two servers loaded so that only they can make the difference?
 
 A machine drifts: it heats up, a neighbour wakes, a cache fills. Two runs one after the other differ by
-that alone, often by more than what one wants to see. So both targets are visited in turns, in blocks of
+that alone, often by more than the servers do. So the run visits both targets in turns, in blocks of
 a fraction of a second, and each block has a neighbour of the other target.
 
     pair      1    2    3    4            a coin decides between abba and baab,

@@ -3,8 +3,8 @@
 A counter only ever grows; an interval is what it grew by since the last one was taken, as in HdrHistogram's recorders.
 Histograms are handed over instead: each value is recorded once, in the interval's own, and added to the whole later.
 
-The latencies of an interval are those of its phase's ledger: a reply that comes in the measured window to
-a request of the warm-up is counted as a reply, and its latency is in no measured interval.
+An interval takes its latencies from its phase's ledger: a reply in the measured window to a request of
+the warm-up counts as a reply, and its latency is in no measured interval.
 
 Not here: when one is taken (`engine.runner`), what sees it (`sink`).
 """

@@ -1,4 +1,4 @@
-"""Which ledger does a request go to, and what became of the connections?
+"""Which ledger does a request go to, and how did the connections end?
 
 A request belongs to the phase of its intended time: `measured` from `measured_from` on, else `warmup`.
 

@@ -9,9 +9,8 @@ look like the server's (vegeta#219, k6#2006). Two walls:
   system has ports to choose from; on Linux some 28,000. To another address or port it may use the
   same ones again.
 
-And does the server know what it will be asked? One request of each action goes ahead on a connection of its own: a
-slip of the keyboard would otherwise be a fast and useless run of errors. A server that does not answer at all is
-the run's to tell.
+And does the server know the actions? One request of each goes ahead on a connection of its own: a typing mistake
+would otherwise be a fast and useless run of errors. If the server does not answer at all, the run reports it.
 
 Each refusal names the limit, the number and what to do. Not here: the server's own limits.
 """

@@ -18,8 +18,8 @@ Rules:
 * With `requests`, exactly so many are sent while measuring, whatever becomes of them; the window
   ends with the last one's outcome. With `duration` it ends then, and the drain follows.
 * `achieved` counts the replies that came within the window, whenever their requests were sent:
-  those the warm-up left in flight stand for those that the window leaves. A window that ends with the last of
-  so many requests leaves none; it counts their replies alone.
+  replies to the warm-up's last requests stand for replies after the window's end. A window that ends with the
+  last of so many requests leaves none in flight; it counts their replies alone.
 * `on_connected` decides when the load begins once all are connected: several workers begin together.
 * An interval is cut each second, and where a phase ends. All that watches is a `Sink`.
 
@@ -84,8 +84,8 @@ class Runner:
 
     `began` (ns) is the run's beginning on `time.monotonic_ns`, for workers that have one together. `on_connected` is
     called once the first connection of every slot has opened or failed, and decides when the load begins (`begin`);
-    without it that is at once. `server` watches the processor time of the server where that is known; `cores` are
-    those that a generator may use (0: more are no way out). `selector`, `observer` and `tap` stand where a trace
+    without it that is at once. `server` watches the processor time of the server where that is known; `cores`: how many
+    cores a generator may use (0: more are no way out). `selector`, `observer` and `tap` stand where a trace
     of its connections is written (`libclient.Shared`).
     Raises `ValueError` if a source address can't reach the target, `BadData` for a data file.
     """

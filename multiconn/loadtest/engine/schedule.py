@@ -17,7 +17,7 @@ Rules:
   time it passes an integer; `poisson` after steps of exponential length, so that on ramps, too,
   arrivals are independent. One inverse function serves both, and every ramp.
 * Constant memory: a block at a time. The hash goes over the blocks as they are made, so it is the
-  whole schedule's once `take_until` has run to the end. The queue of those that are late is the schedule
+  whole schedule's once `take_until` has run to the end. The queue of late requests is the schedule
   itself, not yet taken; `ahead` counts it with a second reader.
 * Several workers share a schedule: each makes all of it and keeps every nth. So the hash is the
   same however many there are.

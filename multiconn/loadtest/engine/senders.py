@@ -2,7 +2,7 @@
 
 Two models, one interface. `ClosedSender`: each connection keeps `pipeline` requests in flight, and a
 reply makes room for the next one (after `think`). `OpenSender`: requests leave when the schedule
-says, over whichever connection has room, the one that was used longest ago first.
+says, over the connection with room that has rested longest.
 
     opened(slot)               a connection is there
     answered(slot, n, now)     replies made room on it

@@ -1,7 +1,8 @@
 """What does the load tester know of one of its N slots for a connection?
 
-A slot outlives the connections in it: one that ended is replaced. Those who open connections (`engine.slots`), send
-(`engine.senders`) and count (`engine.collector`) read it; each change has a method, which says what happened.
+A slot outlives its connections: the next one replaces an ended one. The modules that open connections
+(`engine.slots`), send (`engine.senders`) and count (`engine.collector`) read it; each change has a method, which says
+what happened.
 
 Not here: any decision.
 """

@@ -1,4 +1,4 @@
-"""Which connections are open, and what replaces those that end?
+"""Which connections are open, and which replace ended ones?
 
 N slots, each with at most one connection. `Slots` is what its `Message`s call their owner.
 
@@ -7,9 +7,9 @@ Rules:
 * Never more than N sockets: a connection that ended is replaced once its socket is closed. At
   once if it ended after a whole reply (a one-shot server is a success); after a failure later, and no faster than
   the connect rate; not at all with `--no-reconnect-on-error`.
-* `resize` follows the stages of a closed run: slots are added, or those with the highest
-  numbers finish what they have and close.
-* Source addresses are taken in turn.
+* `resize` follows the stages of a closed run: it adds slots, or the slots with the highest
+  numbers finish their requests and close.
+* Source addresses take turns.
 
 Not here: what is sent (`engine.senders`), how fast is dialled (`engine.dialler`).
 """

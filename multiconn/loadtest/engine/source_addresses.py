@@ -6,7 +6,7 @@ Rules:
 * The kernel is asked to choose the port when it connects, not when it binds: then two connections to different servers
   may share one.
 
-Not here: whose turn it is (`engine.slots`), whether it is an address of this machine (`engine.preflight`).
+Not here: the turns (`engine.slots`), whether it is an address of this machine (`engine.preflight`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BIND_WITHOUT_PORT = 24
 
 
 def bound_endpoints(endpoints: Sequence[Endpoint], sources: Sequence[str]) -> list[list[Endpoint]]:
-    """The endpoints as each source address reaches them: only those of its own family."""
+    """The endpoints that each source address reaches: only endpoints of its own family."""
     if not sources:
         return [list(endpoints)]
     choices = []

@@ -1,7 +1,7 @@
-"""How much came within the measured window?
+"""How many replies came within the measured window?
 
-Replies count when they come within it, whenever their requests were sent: those that the warm-up left in flight stand
-for those that the window leaves. A run that takes turns with another has several windows, which add up.
+Replies count when they come within it, whenever their requests left: replies to the warm-up's last requests stand for
+replies after the window's end. A run that takes turns with another has several windows, which add up.
 
 Not here: when it opens and closes (`engine.runner`).
 """
@@ -34,10 +34,10 @@ class Window:
         self._before = counted
 
     def close(self, counted: Counted, *, replies: tuple[int, int] | None = None) -> None:
-        """It ends. `replies`, right ones and all, takes the place of those that were counted.
+        """It ends. `replies`, right ones and all, replaces the counted ones.
 
-        That is for a window that ends with the last of so many requests: it leaves none in flight, so those of the
-        warm-up stand for nothing.
+        That is for a window that ends with the last of so many requests: it leaves none in flight, so the
+        warm-up's replies stand for none.
         """
         came = [now - then for now, then in zip(counted, self._before, strict=True)]
         if replies is not None:

@@ -1,4 +1,4 @@
-"""What is sent, and is the reply the right one?
+"""Which requests leave, and is each reply right?
 
 A `Workload` is a set of prepared requests and the order they are sent in: encoded once, sent as the
 same bytes ever after. Each knows the answer it must get, so every reply is compared with what *its*
@@ -104,7 +104,7 @@ class Prepared:
 
     def learn(self, frame: bytes) -> None:
         """`frame` was verified: it is right whenever it comes again."""
-        self.learns = False  # once: a server whose right replies differ would have us learn for ever
+        self.learns = False  # once: if a server's right replies differ, we would learn for ever
         self.right = frame
 
     def check(self, value: object, number: int) -> Fault | None:
@@ -193,7 +193,7 @@ class Workload:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The actions with a request whose right answer only the application knows."""
+        """The actions with a request to which only the application knows the right answer."""
         return tuple(dict.fromkeys(request.action for request in self.requests if request.expected is None))
 
     def _prepare(self, config: Config) -> None:

@@ -1,7 +1,7 @@
 """Which name does a connection's end go by?
 
-`Message` says why it ended in its own closed set of reasons (`libclient.reasons`); load.md has another,
-made for a load test's readers. This is the translation, with a sentence of detail.
+`Message` says why it ended in its own closed set of reasons (`libclient.reasons`); a load test's readers have
+another (docs/look-up/load-files.md). This is the translation, with a sentence of detail.
 
 Not here: wrong replies on a healthy connection (`engine.workload`), counting (`measure.ledger`).
 """

@@ -1,4 +1,4 @@
-"""Is the run as good as was asked for?
+"""Is the run as good as its thresholds demand?
 
     --threshold 'response.p99<20ms'      looked at once, over the whole run
     --abort-on 'error_rate>10%'          looked at after every measured interval, over that interval
@@ -148,7 +148,7 @@ def abort_reason(expressions: Sequence[Expression], interval: Interval) -> str |
 
 
 def of_interval(interval: Interval) -> Measured:
-    """What expressions find in an interval, whose `seconds` are more than 0."""
+    """The metrics of an interval; its `seconds` are more than 0."""
     had_outcome = interval.ok + interval.failed
     target = interval.target
     return Measured(

@@ -1,4 +1,4 @@
-"""May these numbers be believed, and what limited them?
+"""Are these numbers valid, and what limited them?
 
 A load tester that is itself the slowest part measures itself. The rules, simple on purpose, each
 with its number, in the order they are looked at:
@@ -14,7 +14,7 @@ with its number, in the order they are looked at:
 * Descriptors or ports of this machine ran out. Not valid; bottleneck `client`.
 * Connections took as long as the kernel waits before it sends a SYN again, or timed out while this machine's count of
   full accept queues rose: the server did not accept as fast as they came. Not valid; bottleneck `server`.
-* Fewer connections were open than were asked for: another test than that. Not valid.
+* Fewer connections were open than the options say: another test than that. Not valid.
 * Open: less than `SENT` of the schedule was sent. The percentiles leave out what waited longest.
   Not valid; bottleneck `server`, for the generator was none of the above.
 * Open, and fewer than `SENT` of the replies came in time: bottleneck `server`; valid, for the
@@ -26,7 +26,7 @@ with its number, in the order they are looked at:
   cannot be told apart from here), else `unknown`. Open and late, likewise.
 * Measured for less than `SHORTEST`: `unknown`. No replies: `unknown`, not valid.
 
-Each reason that the user can do something about ends with what that is.
+Each reason that the user can mend ends with the remedy.
 
 Why a closed run on one machine is so often not valid. A closed run with enough connections drives
 something to its limit; that is what it is (Schroeder, Wierman and Harchol-Balter, "Open Versus Closed",
@@ -43,8 +43,8 @@ server's figures. But both may tell that the server can do at least so much, and
 
 Why 95 %: of a loop that never finds nothing to do, the kernel books some per cent elsewhere (interrupts,
 migration), and the same run told twice differs by two. Why `IDLE` is not 95 %, too: at 90 % a queue in
-front of the generator is nine long on average, by the formula for random arrivals; nobody can tell then who
-waits for whom. Why 25 %: a generator that waits a quarter of the time for its core reads a reply that comes
+front of the generator is nine long on average, by the formula for random arrivals; no rule can tell then which
+of the two waits. Why 25 %: a generator that waits a quarter of the time for its core reads a reply that comes
 at any moment late in a quarter of the cases, so that p75 is no longer the server's; a quiet
 machine has some per cent, one busy neighbour on the same core 30 to 50, four of them 80.
 

@@ -1,8 +1,8 @@
 """What went wrong, by name?
 
-Each failure has one of a closed set of names (load.md). The first hundred of each are kept with
-their details, so that memory does not grow and the beginning of the trouble, which explains the
-rest, is not lost.
+Each failure has one of a closed set of names. `Errors` keeps the first hundred of each with their
+details, so that memory does not grow and the beginning of the trouble, which explains the rest,
+is not lost.
 
 Not here: which exception means which name (`judge.classify_error`), printing (`output.report`).
 """
@@ -78,7 +78,7 @@ class Errors:
     def __init__(self) -> None:
         self.counts = dict.fromkeys(NAMES, 0)
         self.kept: dict[str, list[Incident]] = {}
-        self._told: dict[str, tuple[int, int]] = {}  # counted and kept when somebody last asked
+        self._told: dict[str, tuple[int, int]] = {}  # counted and kept at the last `take_recent`
 
     def add(self, name: str, incident: Incident, times: int = 1) -> None:
         """Count `name` `times` times: the requests that one incident cost. Raises `KeyError` for a new name."""

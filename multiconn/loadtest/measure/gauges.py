@@ -4,11 +4,11 @@ A load tester that is late measures itself. Three gauges, over the measured wind
 interval:
 
 * loop lag: how much later than asked a timer was called. So long may a reply have lain in the
-  kernel before it was read. A probe is due every `PROBE_EVERY`; those that a long standstill
+  kernel before it was read. A probe is due every `PROBE_EVERY`; probes that a long standstill
   skipped count too, each as late as it was, so that a second's stop weighs a second.
 * cpu: the process's share of a core.
 * run delay: the share of the time in which it was ready to run and the kernel gave the core to
-  someone else (Linux' schedstat; 0 elsewhere).
+  another process (Linux' schedstat; 0 elsewhere).
 
 Not here: what follows from the figures (`judge.verdict`).
 """
@@ -35,7 +35,7 @@ _SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 class Readings(NamedTuple):
-    """Shares of a core and the loop's lag since the last time somebody asked."""
+    """Shares of a core and the loop's lag since the last reading."""
 
     cpu: float
     run_delay: float

@@ -64,7 +64,7 @@ def _put(out: bytearray, number: int) -> None:
 def decode(word: str) -> Histogram:
     """The histogram that `encode` wrote. Raises `ValueError` for anything else.
 
-    `min` and `max` are told to a bin's width: the encoding has the counts alone.
+    `min` and `max` are exact to a bin's width: the encoding has the counts alone.
     """
     try:
         packed = base64.b64decode(word, validate=True)

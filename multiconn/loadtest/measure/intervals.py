@@ -31,7 +31,7 @@ CONNECTING, WARMUP, MEASURING, DRAINING, OVER = "connecting", "warm-up", "measur
 #: Between two visits of a run that takes turns with another; no interval has it.
 PAUSED = "paused"
 
-#: The phases whose intervals hold the requests that count.
+#: The phases with the measured requests.
 MEASURED = (MEASURING, DRAINING)
 
 
@@ -89,7 +89,7 @@ _HISTOGRAMS = ("response", "service", "failures", "loop_lag", "send_delay")
 
 
 def total(parts: Sequence[Interval]) -> Interval:
-    """One interval out of those of several workers: counts and histograms add, the busiest core is told."""
+    """One interval out of several workers' intervals: counts and histograms add, the busiest core's share stays."""
     if len(parts) == 1:
         return parts[0]
     targets = [part.target for part in parts if part.target is not None]

@@ -51,7 +51,7 @@ class Accounting(NamedTuple):
 
 
 class Recent(NamedTuple):
-    """What was recorded since the last time somebody asked."""
+    """The records since the last `take_recent`."""
 
     response: Histogram
     service: Histogram
@@ -240,7 +240,7 @@ class Connections:
 
     @classmethod
     def together(cls, parts: Sequence[Connections]) -> Connections:
-        """Those of several workers."""
+        """The sum of several workers."""
         whole = cls()
         for part in parts:
             whole.merge(part)

@@ -1,7 +1,7 @@
 """What does the server take of this machine?
 
-A server on the same machine competes with its load generator. Whether it does is told by its address;
-how much it takes only if it is our own child (`process.child`), whose processor time the kernel tells.
+A server on the same machine competes with its load generator. Its address says whether it
+does; the kernel tells its processor time only if it is our own child (`process.child`).
 So the verdict can say whether a generator at its limit met a server that waited for it, or one that
 was at its own.
 

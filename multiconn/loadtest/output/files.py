@@ -1,6 +1,6 @@
 """How is a run kept on disk, so that anything can be computed from it later?
 
-    DIR/summary.json      the run in one object (load.md's schema), written at the end
+    DIR/summary.json      the run in one object (docs/look-up/load-files.md), written at the end
     DIR/timeseries.jsonl  a line per interval, with its whole histograms
     DIR/latency.hlog      the same histograms as an HdrHistogram log, for its standard tools
     DIR/*.hgrm            latency by percentile, for its plotters
@@ -12,7 +12,7 @@ Rules:
 * A directory that has a run is not written over, and one that a run is writing to is not shared: two runs in one are
   none. What tells the second so is a lock on the directory itself (flock): no file is left behind, and the kernel
   takes it from a run that was killed. Where a file system can't lock a directory, files are made anew or not at all.
-* What can't be written never costs the run or its report: it is told at the end (`Writer.trouble`).
+* A failed write never costs the run or its report: `Writer.trouble` says it at the end.
 * docs/look-up/load-files.md has every key. A reader ignores keys that it does not know.
 
 Not here: how a record looks (`output.records`), reading a directory (`output.saved_run`), pages for people

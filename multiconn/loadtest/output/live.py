@@ -66,7 +66,7 @@ def plan_record(config: Config, target: str) -> dict[str, Any]:
 
 
 class Backlog:
-    """Intervals that are still to be sent. Those of one phase are joined, so that there are never more than phases."""
+    """Intervals not sent yet. It joins the intervals of a phase, so that there are never more than phases."""
 
     def __init__(self) -> None:
         self._waiting: list[Interval] = []

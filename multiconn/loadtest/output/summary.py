@@ -1,6 +1,7 @@
 """What does `summary.json` say of a run?
 
-load.md's object, `"schema": "appload/1"`: seconds, the unit in the key, every key there whatever happened.
+The object of docs/look-up/load-files.md, `"schema": "appload/1"`: seconds, the unit in the key, every key in every
+run.
 
 Not here: the file (`output.files`), printing for people (`output.report`).
 """

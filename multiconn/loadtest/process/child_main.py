@@ -1,7 +1,7 @@
 """How does the bundled server end when its load tester is killed?
 
 Run as a script, `child_main.py SCRIPT ARGUMENTS...`: it runs SCRIPT in this process while a thread
-reads standard input, a pipe whose other end the load tester holds. However that one ends, also by SIGKILL, the
+reads standard input, a pipe from the load tester. However the load tester ends, also by SIGKILL, the
 kernel closes the pipe; the thread reads its end, and the process asks itself to stop as if by
 SIGTERM, and ends at once `GRACE` later.
 

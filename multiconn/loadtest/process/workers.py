@@ -13,7 +13,7 @@ total; what they measured is added up, histograms bin by bin, so nothing is lost
 Rules:
 
 * Workers begin together, and share one schedule (`engine.schedule`), one seed and one clock.
-* Whoever watches sees one interval out of all workers'. One that a worker has gone beyond is not waited for.
+* A watcher gets one interval out of all workers'. The parent does not wait for one that a worker has gone beyond.
 * A worker whose parent has gone reads the end of its pipe and ends. SIGINT, SIGTERM and SIGHUP are the parent's.
 * A worker that dies without a word makes the run worth nothing: `WorkerError`.
 

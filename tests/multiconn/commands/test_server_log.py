@@ -245,7 +245,7 @@ def test_nobody_waits_for_a_log_that_nobody_reads_and_what_is_lost_is_counted(
     line = "x" * 999
     for n in range(200):
         answers.info("%03d%s", n, line)
-    text = pipe.read_until("nobody read it for a while\n")
+    text = pipe.read_until("no program read it for a while\n")
     lines = text.splitlines()
     written = [int(line[:3]) for line in lines[:-1]]
     assert written == sorted(set(written))

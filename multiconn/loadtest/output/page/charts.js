@@ -4,7 +4,7 @@
 //
 // * A value that is null is a gap in its line, never a zero.
 // * Every chart over time shares one cursor: a place in the columns, moved by pointer or keyboard.
-// * A line is told by colour, by dashes and by its name at its end, so never by colour alone.
+// * Colour, dashes and the name at its end tell a line apart, so never colour alone.
 // * Text goes in by textContent: whatever a server said stays text.
 //
 // Not here: which charts there are (report.js), colours (report.css).

@@ -36,7 +36,7 @@
     ...overTime,
     id: "rate",
     title: "Rate over time",
-    about: `replies per second${data.open ? ", beside those that were asked for" : ""}${failed ? ", and errors" : ""}`,
+    about: `replies per second${data.open ? ", beside the wanted rate" : ""}${failed ? ", and errors" : ""}`,
     series: lines(
       { achieved: data.rate.achieved, target: data.rate.target, errors: failed ? data.rate.failed : [] },
     ),
@@ -139,5 +139,5 @@
     });
   }
 
-  window.report = { data, charts, cursor }; // for whoever looks with the browser's tools
+  window.report = { data, charts, cursor }; // for the browser's tools
 })();

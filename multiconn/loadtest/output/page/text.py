@@ -1,11 +1,11 @@
 """What does the page say, before any chart?
 
-In the order in which a person asks: may it be believed, how fast, how long did it take, was everything
-counted, what went wrong, what was asked for. It is HTML that is complete without a script, and every word of it that
+In the order of a reader's questions: is it valid, how fast, how long did it take, was everything counted,
+what went wrong, which options. It is HTML that is complete without a script, and every word of it that
 comes from elsewhere (a target, a server's error text, a command line) is escaped here, in `_e`.
 
-A run that was killed has no summary: then what its time series adds up to is told, and what is not
-known is not guessed.
+A killed run has no summary: then the page shows the sums of its time series, and guesses
+nothing.
 
 Not here: numbers over time (`page.series`), how it looks (`report.css`).
 """
@@ -27,7 +27,7 @@ from .series import Series
 
 __all__ = ["text_of"]
 
-#: Of a run that was killed, whose options are lost: the defaults of --percentiles.
+#: For a killed run, without its options: the defaults of --percentiles.
 _PERCENTS = Config().percentiles
 
 #: What each row of the latency table is.
