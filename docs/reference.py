@@ -1,4 +1,4 @@
-"""What may a program use of the six classes that it meets, and what does each promise?
+"""What may a program use of the seven classes that it meets, and what does each promise?
 
 `page` is docs/look-up/api.md, made from signatures and docstrings alone; `modules_page` is
 docs/look-up/modules.md, the question that each module opens with. The source is read, not
@@ -40,20 +40,22 @@ class Shown(NamedTuple):
 CLASSES = (
     Shown("Server", "libserver/server.py", "multiconn"),
     Shown("Actions", "libserver/actions.py", "multiconn"),
+    Shown("Topics", "libserver/topics.py", "multiconn"),
     Shown("Client", "libclient/client.py", "multiconn"),
     Shown("Connection", "protocol/connection.py", "protocol"),
     Shown("EventLoop", "eventloop/loop.py", "eventloop"),
     Shown("Transport", "eventloop/transport.py", "eventloop"),
 )
 
-#: What is passed to those six, returned, or raised: told in a sentence or two.
+#: What is passed to those seven, returned, or raised: told in a sentence or two.
 VALUES = (
     Shown("ServerLimits", "libserver/limits.py", "multiconn"),
     Shown("Limits", "protocol/limits.py", "multiconn"),
     Shown("Session", "libserver/session.py", "multiconn"),
+    Shown("Receipt", "libserver/topics.py", "multiconn"),
     Shown("Reply", "protocol/content.py", "multiconn"),
     Shown("BinaryReply", "libserver/binary_reply.py", "multiconn"),
-    Shown("ActionError", "libserver/actions.py", "multiconn"),
+    Shown("ActionError", "libserver/action_error.py", "multiconn"),
     Shown("CannotListen", "libserver/listeners.py", "multiconn"),
     Shown("Answer", "libclient/client.py", "multiconn"),
     Shown("ErrorReply", "libclient/errors.py", "multiconn"),
@@ -69,6 +71,9 @@ INTERNAL = {
         *("sent_foreign", "linger", "facts"),
         *("count_error", "forget", "isolate"),
     },
+    "Topics": {
+        *("attach", "detach", "on_behalf", "unsent", "subscribe", "unsubscribe", "send_on", "forget", "check", "may"),
+    },
     "Actions": {"find", "of", "refusal", "name_of"},
     "Connection": {"kept_alive"},
     "Transport": {"on_readable", "on_writable"},
@@ -79,7 +84,7 @@ _HEAD = """\
 
 <!-- Generated from docstrings by docs/generate.py. Edit the docstrings there, not this page. -->
 
-Six classes, and what is passed to them, returned or raised. Times are seconds (floats), sizes are bytes. What may be
+Seven classes, and what is passed to them, returned or raised. Times are seconds (floats), sizes are bytes. What may be
 called from another thread says so; all else belongs to the loop's thread. A program imports server and client from
 `multiconn`; `protocol` and `eventloop` can be used without it, and without each other."""
 

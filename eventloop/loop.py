@@ -31,6 +31,7 @@ import math
 import selectors
 import socket
 import time
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
@@ -100,6 +101,7 @@ class EventLoop:
         self._timers = Timers()
         self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._running = False
+        self.thread = 0  #: the one that turns it
         self._wakes_on_signals = False
         try:
             self._waker = _Waker(self, *wakeup_pair())
@@ -181,6 +183,7 @@ class EventLoop:
     def run(self) -> None:
         """Turn until `stop` is called. Raises what a handler raised, if there is no `on_error`."""
         self._running = True
+        self.thread = get_ident()
         at: float | None = None
         while self._running:
             self.run_once(None, at)
@@ -202,6 +205,8 @@ class EventLoop:
         Waits at most `timeout` seconds (None: until something happens). `at`: the time, if it is known. Returns how
         many events, timers and callbacks it served: a simulation checks that every turn makes progress.
         """
+        if not self.thread:
+            self.thread = get_ident()
         if self._soon:
             timeout = 0
         else:

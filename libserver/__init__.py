@@ -7,13 +7,15 @@ Start reading at `libserver.message`, then `libserver.server`.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .actions import ActionError, Actions, BinaryReply, Reply
+    from .action_error import ActionError
+    from .actions import Actions, BinaryReply, Reply
     from .limits import ServerLimits
     from .listeners import CannotListen
     from .message import Message
     from .reasons import CloseReason
     from .server import Server
     from .session import Session
+    from .topics import Receipt, Topics
 
 __all__ = [
     "ActionError",
@@ -22,14 +24,16 @@ __all__ = [
     "CannotListen",
     "CloseReason",
     "Message",
+    "Receipt",
     "Reply",
     "Server",
     "ServerLimits",
     "Session",
+    "Topics",
 ]
 
 #: Each imports those before it at most. None is imported before it is asked for: `--help` needs none.
-_MODULES = ("reasons", "limits", "listeners", "session", "actions", "message", "server")
+_MODULES = ("reasons", "limits", "listeners", "session", "action_error", "actions", "topics", "message", "server")
 
 
 def __getattr__(name: str) -> object:

@@ -24,14 +24,18 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from protocol import Header, ProtocolError, Reply
-from protocol.errors import AnswerableError, BadRequest, UnknownAction
+from protocol.errors import BadRequest, UnknownAction
 from protocol.shown import shown
 
+from .action_error import ActionError
 from .binary_reply import BinaryReply
 from .builtin import BINARY_HANDLERS, JSON_HANDLERS
+
+if TYPE_CHECKING:
+    from .topics import Topics
 
 __all__ = ["Action", "ActionError", "Actions", "BinaryReply", "Reply"]
 
@@ -40,20 +44,6 @@ F = TypeVar("F", bound=Function)
 
 #: The content type under which the handler for all other binary types is kept.
 ANY_TYPE = ""
-
-
-class ActionError(AnswerableError):
-    """Raised by a handler: the peer gets exactly this code and message; the connection goes on.
-
-    `code` is any word; wire.md's own codes keep their meaning. Raises `TypeError` (which is
-    `handler-failed` to the peer) unless both are strings.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        if not isinstance(code, str) or not isinstance(message, str):
-            raise TypeError("ActionError takes a code and a message, both strings")
-        super().__init__(message)
-        self.code = code
 
 
 class Action:
@@ -134,7 +124,7 @@ def _takes(function: Function, count: int, shape: str) -> None:
 
 
 class Actions:
-    """A registry of handlers. It begins with the built-in ones unless `builtin=False`.
+    """A registry of handlers. It begins with the built-in ones unless `builtin=False`, and with those of `topics`.
 
         actions = Actions()
 
@@ -148,7 +138,7 @@ class Actions:
     registering one of yours twice is an error.
     """
 
-    def __init__(self, *, builtin: bool = True) -> None:
+    def __init__(self, *, builtin: bool = True, topics: Topics | None = None) -> None:
         self._json: dict[str, Action] = {}
         self._binary: dict[str, Action] = {}
         #: called when a connection has come, and when it has gone
@@ -160,6 +150,12 @@ class Actions:
         self.plain: dict[str, Function] = {}
         #: the same of content types; None for one whose handler blocks or wants the session
         self.plain_binary: dict[str, Function | None] = {}
+        self.topics = topics
+        if topics is not None:
+            from .topic_actions import topic_handlers  # a server without topics loads none of it
+
+            for name, function in topic_handlers(topics).items():
+                self.add(name, builtin=True)(function)
         if builtin:
             for name, function in JSON_HANDLERS.items():
                 self.add(name, builtin=True)(function)

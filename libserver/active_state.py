@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from protocol import Request
 
-from .replies import ReplyQueue
+from .replies import PendingReply, ReplyQueue
 from .session import Session
+from .subscription import Subscription
 
 __all__ = ["ActiveState"]
 
@@ -23,7 +24,18 @@ class ActiveState:
     It stands where that number stood (`Message.requests`), and counts on like one.
     """
 
-    __slots__ = ("deadline", "held", "replies", "requests", "sends_on", "session", "unserved", "yielded")
+    __slots__ = (
+        "deadline",
+        "events_after",
+        "held",
+        "replies",
+        "requests",
+        "sends_on",
+        "session",
+        "subscriptions",
+        "unserved",
+        "yielded",
+    )
 
     def __init__(self, requests: int = 0) -> None:
         self.requests = requests
@@ -32,6 +44,8 @@ class ActiveState:
         self.unserved = b""  # what has come behind that, or while it was not its turn
         self.deadline: float | None = None  # of the message being read
         self.session: Session | None = None
+        self.subscriptions: dict[str, Subscription] | None = None  # by topic or pattern
+        self.events_after: PendingReply | None = None  # the reply that must leave before any event
         self.yielded = False  # it had its share of this turn
         self.sends_on = False  # something has come behind its last request, and was thrown away
 

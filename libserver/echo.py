@@ -73,6 +73,9 @@ class EchoConnection:
     def send_expired(self) -> None:
         self.abort(CloseReason.SEND_TIMEOUT)
 
+    #: there are no topics in this protocol
+    subscriptions = None
+
     @property
     def idle(self) -> bool:
         """Nothing is owed: it waits for the peer alone."""

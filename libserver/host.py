@@ -23,6 +23,7 @@ from .reasons import CloseReason
 from .receive_timeouts import ReceiveTimeouts
 from .request_batch import RequestBatch, Waiting
 from .slowness import Slowness
+from .topics import Topics
 
 __all__ = ["Host", "StreamHost"]
 
@@ -92,6 +93,8 @@ class Host(StreamHost[M], Protocol[M]):
     def pool_queue(self) -> PoolQueue[M]: ...
     @property
     def receive_timeouts(self) -> ReceiveTimeouts[M]: ...
+    @property
+    def topics(self) -> Topics | None: ...
     @property
     def linger_timer(self) -> Timer[M]: ...
     @property

@@ -76,6 +76,11 @@ class ServerLimits:
     backlog: int = 4096  #: connections the kernel may hold for us to accept
     tcp_keepalive: float = 300.0  #: idle seconds before the kernel probes a silent peer (Redis)
     nagle: bool = False  #: leave Nagle's algorithm on
+    history: int = 100  #: messages of a topic that are remembered
+    history_bytes: int = 1024 * 1024  #: of a topic, at most
+    max_topics: int = 10_000  #: beyond it those without subscribers are forgotten
+    max_subscriptions: int = 100  #: of one connection
+    push_queue: int = 64 * 1024 * 1024  #: bytes of messages that wait for slow subscribers; beyond it they are cut
     reuse_port: bool = False  #: SO_REUSEPORT: several servers on one port
     unix_mode: int = 0  #: permissions of UNIX sockets' files, such as 0o660; 0: what the umask leaves
     unix_owner: tuple[int, int] | None = None  #: their user and group id, -1 leaves one as it is
@@ -85,7 +90,7 @@ class ServerLimits:
             value = getattr(self, field.name)
             if isinstance(value, (int, float)) and value < 0:
                 raise ValueError(f"{field.name} must not be negative")
-        for name in ("max_connections", "write_high", "requests_per_event", "handler_threads", "backlog"):
+        for name in ("max_connections", "write_high", "requests_per_event", "handler_threads", "backlog", "max_topics"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1: without it the server could do nothing, or anything")
         if self.unix_mode > 0o777:

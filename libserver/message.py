@@ -52,6 +52,7 @@ from protocol.errors import (
     TimedOut,
 )
 from protocol.limits import DIRECT_CONTENT, UNCOLLECTED
+from protocol.shown import shown
 from protocol.states import (
     ABORTED,
     CLOSED,
@@ -85,6 +86,7 @@ from .reasons import IN_GOOD_ORDER, CloseReason
 from .replies import PendingReply, ReplyQueue, encode
 from .session import Session
 from .slowness import SLOW
+from .subscription import Subscription
 
 __all__ = ["Message"]
 
@@ -180,7 +182,7 @@ class Message:
         """The handlers' dictionary of this connection, made on first use."""
         pending = self.pending
         if pending.session is None:
-            pending.session = Session(self.transport.peer_name())
+            pending.session = Session(self.transport.peer_name(), self, self.server.topics)
             pending.session.closed = self.state is CLOSED
         return pending.session
 
@@ -578,7 +580,9 @@ class Message:
         reply = PendingReply(event.header, deadline)
         arguments = (event.content, self.session()) if action.wants_session else (event.content,)
         clock = self.server.loop.clock
-        call = partial(_call_in_time, clock, deadline, action.function, *arguments)
+        call: Callable[[], object] = partial(_call_in_time, clock, deadline, action.function, *arguments)
+        if self.server.topics is not None:
+            call = self.server.topics.on_behalf(partial(self._hold_events, reply), call)
         try:
             pool.submit(call, self._handler_returned, action, reply)
         except NoThread as error:
@@ -637,6 +641,8 @@ class Message:
         reply = PendingReply(header)
         pending.replies.append(reply)
         pending.replies.settle(reply, outcome, failure)
+        if self.server.topics is not None and self.server.topics.unsent:
+            self._hold_events(reply)
         return b"", b""
 
     def _release(self, queue: ReplyQueue, more: bool) -> None:
@@ -651,6 +657,7 @@ class Message:
                 break
             self._give_up_if_last()
             self.write(parts)
+            self._release_events()
 
     def write(self, replies: Sequence[BytesLike], size: int | None = None, last: bool = False) -> None:
         """Send replies in one go; `size` is that of their contents, if it is known.
@@ -669,6 +676,68 @@ class Message:
             if data:
                 transport.write(data, last)
 
+    # --- events ----------------------------------------------------------------------------
+
+    @property
+    def subscriptions(self) -> dict[str, Subscription] | None:
+        """What it listens to, by topic or pattern; None: nothing."""
+        pending = self._pending
+        return pending.subscriptions if pending is not None else None
+
+    @subscriptions.setter
+    def subscriptions(self, subscriptions: dict[str, Subscription] | None) -> None:
+        if subscriptions is not None or self._pending is not None:
+            self.pending.subscriptions = subscriptions
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Will it be kept alive after the reply that is being made, with no end ahead?"""
+        connection = self.connection
+        if self.state is not OPEN or connection is None:
+            return self.state is OPEN
+        return connection.persistent and connection.state is not FINISHED
+
+    @property
+    def delivers(self) -> bool:
+        """May an event be sent now? It is open, has room, and no reply must leave first."""
+        if self.state is not OPEN or not self.transport.has_room:
+            return False
+        pending = self._pending
+        return pending is None or pending.events_after is None
+
+    def _hold_events(self, reply: PendingReply) -> None:
+        """What was or will be published may be caused by the request of `reply`, which is to leave before it."""
+        pending = self._pending
+        if pending is not None and pending.subscriptions and reply in pending.replies:
+            pending.events_after = reply
+            for subscription in pending.subscriptions.values():
+                subscription.wait_for_reply()
+
+    def _release_events(self) -> None:
+        """If the reply that events wait for has left, let them go."""
+        pending = self._pending
+        if pending is None or pending.events_after is None or pending.events_after in pending.replies:
+            return
+        pending.events_after = None
+        if self.server.topics is not None:
+            self.server.topics.send_on(self)
+
+    def overrun(self, topic: str) -> None:
+        """It reads too slowly for its subscription: cut it, and say so where it can still be told."""
+        said = f"it reads too slowly for its subscription to {shown(topic)}"
+        self._met_limit(CloseReason.SLOW_CONSUMER, f"cut: {said}")
+        if self.state is not OPEN or self.transport.queued:
+            self.abort(CloseReason.SLOW_CONSUMER)
+            return
+        replies: list[BytesLike] = []
+        self._fail_input(
+            Overloaded(f"{said}: subscribe with another `slow`, or read faster"), CloseReason.SLOW_CONSUMER, replies
+        )
+        self.write(replies)
+        self._settle()
+
+    # --- room ------------------------------------------------------------------------------
+
     def kept(self, queued: int) -> None:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""
         limit = self.server.limits.output_limit
@@ -685,6 +754,8 @@ class Message:
 
     def resume_writing(self) -> None:
         self._serve(b"", [], 0)
+        if self.subscriptions is not None and self.server.topics is not None:
+            self.server.topics.send_on(self)
 
     def flushed(self, queued: int) -> None:
         if queued:
@@ -902,6 +973,8 @@ class Message:
             batch.take(self)
         requests = self.requests
         if isinstance(requests, ActiveState):
+            if requests.subscriptions and server.topics is not None:
+                server.topics.forget(self)
             if requests.session is not None:
                 requests.session.closed = True
             server.forget(self, server.ending.pop(self))  # whoever entered CLOSED said why

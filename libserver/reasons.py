@@ -27,6 +27,7 @@ class CloseReason(Enum):
     IDLE_TIMEOUT = "idle-timeout"
     SEND_TIMEOUT = "send-timeout"
     OUTPUT_LIMIT = "output-limit"
+    SLOW_CONSUMER = "slow-consumer"  #: it reads too slowly for a subscription of its own
     OVERLOADED = "overloaded"  #: one connection too many: in all, of one IP, or waiting for a handler thread
     RETIRED = "retired"  #: it had its `max_requests`, or was open for `max_age`
     SHUTDOWN = "shutdown"  #: drained

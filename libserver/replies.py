@@ -77,6 +77,9 @@ class ReplyQueue:
     def __len__(self) -> int:
         return len(self._queue) if self._queue else 0
 
+    def __contains__(self, reply: PendingReply) -> bool:
+        return self._queue is not None and reply in self._queue
+
     @property
     def all_ready(self) -> bool:
         """Nothing is waited for: all could leave."""

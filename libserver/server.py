@@ -210,6 +210,7 @@ class Server:
         self._tell_crowded_from = self.loop.now
         self.notices = Notices(self.loop)
         self.pool_queue: PoolQueue[Message] = PoolQueue(self.pool, self.notices, self.isolate)
+        self.topics = self.actions.topics
         #: what turns of the loop take that are too long
         self.slowness = Slowness(self.loop, self.codec, self.actions, self.notices, self.connections)
         #: what a peer is told of what a handler raised
@@ -227,6 +228,8 @@ class Server:
         self._files: list[SocketFile] = []  # of UNIX listeners, to be removed
         self.addresses: list[Address] = []
         try:
+            if self.topics is not None:
+                self.topics.attach(self.loop, self.limits, self.met_bug)
             self._open_listeners()
         except BaseException:
             self.close()
@@ -511,7 +514,7 @@ class Server:
         now = self.loop.now
         earliest = now + timeout
         for accepted in list(self.connections):
-            if accepted.idle:
+            if accepted.idle and not accepted.subscriptions:  # who listens is silent for as long as nothing is said
                 due = accepted.last_active + timeout
                 if due <= now:
                     self.isolate(accepted, partial(accepted.release, CloseReason.IDLE_TIMEOUT))
@@ -675,6 +678,8 @@ class Server:
         self._abort_all()
         self.notices.sum_up()
         self.pool.close()
+        if self.topics is not None:
+            self.topics.detach(self.loop)
         if self._owns_loop:
             if self.connections or self.refused:
                 self.loop.run_once(0)  # for them to hear that they are lost, and be counted

@@ -272,6 +272,7 @@ def encode_header(
     connection: str | None = None,
     id: str | int | None = None,
     deadline_ms: int | None = None,
+    event: str | None = None,
 ) -> bytes:
     """Prefix and header, ready to send. Field order and spacing are the tutorial's; ours come last.
 
@@ -287,6 +288,8 @@ def encode_header(
         text += f', "id": {quote(id) if isinstance(id, str) else id}'
     if deadline_ms is not None:
         text += f', "deadline-ms": {deadline_ms}'
+    if event is not None:
+        text += f', "event": {quote(event)}'
     raw = to_bytes(text + "}")
     if len(raw) > WIRE_MAX_HEADER:
         raise LocalError(f"a header of {len(raw)} bytes can't be sent: two bytes say its length")

@@ -1,9 +1,10 @@
 """Which states exist, what can happen in each, and why?
 
-Two small machines and a counter, never one big machine:
+Three small machines and a counter, never one big machine:
 
 * RECEIVE says which part of a message the next bytes belong to.
 * LIFECYCLE says what the connection as a whole is good for.
+* DELIVERY says how far one subscription is with what is published to it (push.md).
 * the counter (`Connection.in_flight`) says how many requests await their reply.
 
 Everything is a row, and a row carries its reason in words. The run-time lookup, the
@@ -14,7 +15,7 @@ RECEIVE or the counter allows it, it says so in its `Guard`; what that keeps out
 walking through all that the rows allow (tests/protocol/test_guards.py).
 
 Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives
-LIFECYCLE: `libserver.message` and `libclient.message`.
+LIFECYCLE: `libserver.message` and `libclient.message`. Who drives DELIVERY: `libserver.subscription`.
 
 The idea of tables that the code runs from is h11's; that each row argues for itself is ours.
 """
@@ -26,6 +27,7 @@ from typing import NamedTuple, Protocol
 
 __all__ = [
     "COUPLINGS",
+    "DELIVERY",
     "LIFECYCLE",
     "MACHINES",
     "RECEIVE",
@@ -84,6 +86,25 @@ RELEASED = "RELEASED"
 LINGER_EXPIRED = "LINGER_EXPIRED"
 LOST = "LOST"
 ABORTED = "ABORTED"
+
+# --- states of DELIVERY --------------------------------------------------------------
+
+CURRENT = "CURRENT"
+BEHIND = "BEHIND"
+DROPPING = "DROPPING"
+OVER = "OVER"
+
+# --- inputs of DELIVERY --------------------------------------------------------------
+
+MISSED_SOME = "MISSED_SOME"
+REPLY_OWED = "REPLY_OWED"
+ABOVE_HIGH = "ABOVE_HIGH"
+CAUGHT_UP = "CAUGHT_UP"
+QUEUE_FULL = "QUEUE_FULL"
+GAPS_SENT = "GAPS_SENT"
+OVERRUN = "OVERRUN"
+UNSUBSCRIBED = "UNSUBSCRIBED"
+CONNECTION_ENDED = "CONNECTION_ENDED"
 
 
 class Guard(NamedTuple):
@@ -258,7 +279,29 @@ LIFECYCLE = Machine(
     ),
 )
 
-MACHINES = (RECEIVE, LIFECYCLE)
+DELIVERY = Machine(
+    "DELIVERY",
+    (CURRENT,),
+    (
+        Row(CURRENT, MISSED_SOME, BEHIND, "it subscribed again: what it missed comes before anything newer"),
+        Row(CURRENT, REPLY_OWED, BEHIND, "its own request may have caused what is published: that reply leaves first"),
+        Row(CURRENT, ABOVE_HIGH, BEHIND, "more is kept for it than the high-water mark: messages wait as references"),
+        Row(CURRENT, UNSUBSCRIBED, OVER, "it wants no more"),
+        Row(CURRENT, CONNECTION_ENDED, OVER, "nothing more can be sent to it"),
+        Row(BEHIND, CAUGHT_UP, CURRENT, "its queue is empty: what is published is sent in the same turn again"),
+        Row(BEHIND, QUEUE_FULL, DROPPING, "its policy leaves messages out, and a gap stands in their place"),
+        Row(BEHIND, OVERRUN, OVER, "cut: its queue is full, or all queues together are and it is the slowest"),
+        Row(BEHIND, UNSUBSCRIBED, OVER, "it wants none of what waits, either"),
+        Row(BEHIND, CONNECTION_ENDED, OVER, "what waits can't be sent any more; with `since` it can be had again"),
+        Row(DROPPING, QUEUE_FULL, DROPPING, "still full: a gap grows, or another one stands"),
+        Row(DROPPING, GAPS_SENT, BEHIND, "every gap has left: it knows what it did not get"),
+        Row(DROPPING, OVERRUN, OVER, "cut: all queues together are full and it is the slowest"),
+        Row(DROPPING, UNSUBSCRIBED, OVER, "it wants neither what waits nor to know what was left out"),
+        Row(DROPPING, CONNECTION_ENDED, OVER, "neither what waits nor a gap can be sent any more"),
+    ),
+)
+
+MACHINES = (RECEIVE, LIFECYCLE, DELIVERY)
 
 COUPLINGS = (
     Coupling(FINISHED, LAST_MESSAGE, "no request follows, so the connection only has replies left to give"),

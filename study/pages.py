@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from protocol.states import COUPLINGS, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
+from protocol.states import COUPLINGS, DELIVERY, LIFECYCLE, MACHINES, RECEIVE, Coupling, Machine
 
 from .diagram import mermaid
 
@@ -25,6 +25,7 @@ __all__ = ["couplings", "matrix", "rows", "states_page", "table"]
 _ABOUT = {
     RECEIVE.name: "Which part of a message do the next bytes belong to? `protocol.connection.Connection` drives it.",
     LIFECYCLE.name: "What is the connection as a whole good for? `Message`, of the server or of the client, drives it.",
+    DELIVERY.name: "How far is a subscription with what is published? `libserver.subscription.Subscription` drives it.",
 }
 
 
@@ -65,9 +66,10 @@ _HEAD = """\
 
 <!-- Generated from protocol/states.py by docs/generate.py. Edit the rows there, not this page. -->
 
-Two small machines and a counter, never one big machine: RECEIVE knows which part of a message is being read, LIFECYCLE
-what the connection is good for, and the counter (`Connection.in_flight`) how many requests await their reply. The code
-looks every transition up in the rows below (`protocol.states.advance`), and this page is made from the same rows.
+Three small machines and a counter, never one big machine: RECEIVE knows which part of a message is being read,
+LIFECYCLE what the connection is good for, DELIVERY how far a subscription is with what is published to it, and the
+counter (`Connection.in_flight`) how many requests await their reply. The code looks every transition up in the rows
+below (`protocol.states.advance`), and this page is made from the same rows.
 
 A row that leads back to its own state says that the input is expected there and changes nothing. A pair of state and
 input that no row lists is a bug in the code that drives the machine, never a fault of the peer's: it raises

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol import CLIENT, SERVER, Codec, Connection, Limits
-from protocol.states import COUPLED, GIVEN_UP, LIFECYCLE, Machine, Row, UnlistedTransition
+from protocol.states import COUPLED, GIVEN_UP, LIFECYCLE, RECEIVE, Machine, Row, UnlistedTransition
 
 from .trace import SYSCALL, TRANSITION, Event, Trace
 
@@ -71,7 +71,7 @@ def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
             _feed(connection, event)
         elif event.name == TRANSITION and data["machine"] == LIFECYCLE.name:
             lifecycle.append(data)
-        elif event.name == TRANSITION:
+        elif event.name == TRANSITION and data["machine"] == RECEIVE.name:
             receive.append(data)
             if data["input"] == GIVEN_UP:
                 connection.give_up()

@@ -28,7 +28,8 @@ EVENTLOOP = """
     Transport WaterMarks parse_address parse_duration
 """
 LIBSERVER = """
-    ActionError Actions BinaryReply CannotListen CloseReason Message Reply Server ServerLimits Session
+    ActionError Actions BinaryReply CannotListen CloseReason Message Receipt Reply Server ServerLimits Session
+    Topics
 """
 LIBCLIENT = """
     Answer Backoff BadReply Call Client ClosedEarly ClosedMidMessage ConnectTimeout ConnectionFailed

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventloop import Address
-from libserver import Actions, CannotListen, CloseReason, Server, ServerLimits
+from libserver import Actions, CannotListen, CloseReason, Server, ServerLimits, Topics
 from libserver.listeners import handed_over, refuse_handed_over
 from protocol import Limits
 from protocol.printable import printable
@@ -78,7 +78,7 @@ def _serve(
     watched: dict[str, Any] = {"observer": seen.observer, "tap": seen.tap, "selector": seen.selector(None)}
     try:
         refuse_handed_over(handed_over())
-        actions = Actions()
+        actions = Actions(topics=Topics())
         if arguments.app:
             actions = load_actions(arguments.app)
             check_logging(arguments.log_level, arguments.log_format)

@@ -90,11 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
         "echo://HOST:PORT (raw TCP echo) or echo+udp://HOST:PORT; repeatable",
     )
     limits = parser.add_argument_group("limits")
+    topics = parser.add_argument_group("topics, which clients subscribe to")
 
-    def limit(flag: str, kind: Callable[[str], Any], metavar: str, text: str) -> None:
+    def limit(flag: str, kind: Callable[[str], Any], metavar: str, text: str, group: Any = limits) -> None:
         name = flag[2:].replace("-", "_")
         default = getattr(_SIZES, name, None) or getattr(_DEFAULTS, name, None)
-        limits.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
+        group.add_argument(flag, type=kind, metavar=metavar, default=default, help=text)
 
     limit("--max-connections", count, "N", "open connections; the next gets the error 'overloaded' (10000)")
     limit("--max-connections-per-ip", count, "N", "open connections from one IP address; 0: no limit (0)")
@@ -115,6 +116,13 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--drain-grace", duration, "TIME", "time after SIGTERM in which idle clients may ask once more; 0: none (1s)")
     limit("--max-requests", count, "N", "requests of a connection; the last reply says close; 0: no limit (0)")
     limit("--max-age", duration, "TIME", "age at which a connection's next reply says close; 0: no limit (0)")
+    limit("--history", count, "N", "messages of a topic that the server remembers (100)", topics)
+    limit("--history-bytes", size, "SIZE", "bytes of a topic's messages that the server remembers (1m)", topics)
+    limit("--max-topics", count, "N", "topics; the next takes the place of one without subscribers (10000)", topics)
+    limit("--max-subscriptions", count, "N", "subscriptions of one connection (100)", topics)
+    limit(
+        "--push-queue", size, "SIZE", "bytes of messages that wait; beyond it the slowest reader is cut (64m)", topics
+    )
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument(
         "--backlog", type=count, metavar="N", default=_DEFAULTS.backlog, help="connections waiting for accept (4096)"

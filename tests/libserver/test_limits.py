@@ -31,6 +31,11 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "drain_grace": 1.0,
         "max_requests": 0,
         "max_age": 0.0,
+        "history": 100,
+        "history_bytes": 1024 * 1024,
+        "max_topics": 10_000,
+        "max_subscriptions": 100,
+        "push_queue": 64 * 1024 * 1024,
         "backlog": 4096,
         "tcp_keepalive": 300.0,
         "nagle": False,
@@ -49,7 +54,9 @@ def test_no_limit_may_be_negative(name: str) -> None:
         ServerLimits(**{name: -1})
 
 
-@pytest.mark.parametrize("name", ["max_connections", "write_high", "requests_per_event", "handler_threads", "backlog"])
+@pytest.mark.parametrize(
+    "name", ["max_connections", "write_high", "requests_per_event", "handler_threads", "backlog", "max_topics"]
+)
 def test_what_nothing_works_without_may_not_be_zero(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1"):
         ServerLimits(**{name: 0, "write_low": 0})

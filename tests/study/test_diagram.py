@@ -81,6 +81,7 @@ def test_the_order_is_that_of_a_life_without_trouble() -> None:
     assert [in_order(machine) for machine in MACHINES] == [
         ["PROTOHEADER", "JSONHEADER", "CONTENT", "FINISHED", "FAILED", "ENDED"],
         ["CONNECTING", "OPEN", "DRAINING", "LINGERING", "CLOSED"],
+        ["CURRENT", "BEHIND", "DROPPING", "OVER"],
     ]
 
 

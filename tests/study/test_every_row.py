@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
@@ -25,18 +26,18 @@ import pytest
 
 from eventloop import EventLoop
 from libclient import Shared, action_request
-from libserver import Server
+from libserver import Actions, CloseReason, Server, Topics
 from protocol.states import MACHINES
 from study import coverage
 from study.recorder import Recorder
 from study.replay import replay
 from study.trace import Trace, load
 from tests.fakes.clock import FakeClock
-from tests.fakes.faulty_socket import AGAIN, RESET, Errno, FaultySocket
+from tests.fakes.faulty_socket import AGAIN, OK, RESET, Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
 from tests.libclient.bench import Bench
 from tests.support.server import ANY_PORT, Turned, caught, check_closed
-from tests.support.wire import ask, framed, granting, keep, reply
+from tests.support.wire import ask, framed, granting, keep, reply, request
 
 Key = tuple[str, str, str]
 KEYS: list[Key] = [(machine.name, row.state, row.input) for machine in MACHINES for row in machine.rows]
@@ -53,6 +54,9 @@ NOT_TAKEN: dict[str, dict[tuple[str, str], str]] = {
         ("DRAINING", "SHUTDOWN"): "it is closed once",
         ("DRAINING", "SETTLED"): "it waits for the server's FIN instead of sending its own",
         ("LINGERING", "*"): "the same",
+        ("CURRENT", "*"): "a client has no subscribers",
+        ("BEHIND", "*"): "the same",
+        ("DROPPING", "*"): "the same",
     },
 }
 
@@ -333,6 +337,150 @@ def is_cut_while_it_lingers(it: House) -> None:
     lingering(it)
     it.server.stop()
     it.ended()
+
+
+# --- scenes of a subscriber ----------------------------------------------------------------------
+
+
+class Door(Actions):
+    """With topics, and an action that takes as long as the scene wants."""
+
+    def __init__(self) -> None:
+        super().__init__(topics=Topics())
+        self.open = threading.Event()
+
+        @self.add("wait", blocking=True)
+        def wait(request: object) -> str:
+            assert self.open.wait(20)
+            return "waited"
+
+
+def subscribe(**fields: Any) -> bytes:
+    return request({"action": "subscribe", "topic": "t", **fields}, connection="keep-alive")
+
+
+UNSUBSCRIBE = request({"action": "unsubscribe", "topic": "t"})
+#: More than may be kept, and so above the high-water mark.
+MUCH = "x" * 3000
+SMALL_MARKS = {"write_high": 2048, "write_low": 1024}
+
+
+def publishes(it: House, *values: object) -> None:
+    """Each in a turn of its own."""
+    assert it.server.topics is not None
+    for value in values:
+        it.server.topics.publish("t", value)
+        it.turns()
+
+
+def subscribes(it: House, **fields: Any) -> Any:
+    peer = it.begins(subscribe(**fields))
+    assert peer.reply().code is None
+    return peer
+
+
+def stops_reading(it: House) -> None:
+    """The kernel takes nothing more: the first message is kept, and what follows waits."""
+    it.accepted[-1].always("send", AGAIN).always("sendmsg", AGAIN)
+    publishes(it, MUCH, 1)
+
+
+def reads_on(it: House) -> None:
+    it.accepted[-1].always("send", OK).always("sendmsg", OK)
+    it.quiet()
+
+
+@of_the_server("CURRENT ABOVE_HIGH", "BEHIND CAUGHT_UP", "CURRENT UNSUBSCRIBED", actions=Door(), **SMALL_MARKS)
+def reads_slowly_catches_up_and_unsubscribes(it: House) -> None:
+    peer = subscribes(it)
+    stops_reading(it)
+    reads_on(it)
+    assert [reply.body["seq"] for reply in peer.replies(2)] == [1, 2]
+    peer.send(UNSUBSCRIBE)
+    assert peer.reply().code is None
+
+
+@of_the_server("CURRENT MISSED_SOME", "CURRENT CONNECTION_ENDED", actions=Door())
+def subscribes_again_and_goes(it: House) -> None:
+    publishes(it, 1, 2)
+    assert it.server.topics is not None
+    since = {"epoch": it.server.topics.history("t")["epoch"], "seq": 1}
+    peer = subscribes(it, since=since)
+    assert peer.reply().body["seq"] == 2
+    peer.finish()
+    assert it.ended() == {"peer-closed": 1}
+
+
+@of_the_server("CURRENT REPLY_OWED", "BEHIND UNSUBSCRIBED", actions=(first := Door()))
+def unsubscribes_before_its_reply_has_left(it: House) -> None:
+    peer = it.begins(keep("wait") + subscribe() + UNSUBSCRIBE)
+    first.open.set()
+    it.until(lambda: len(peer.received) > 300 or peer.read())
+    assert [reply.code for reply in peer.replies(3)] == [None] * 3
+
+
+@of_the_server("BEHIND OVERRUN", actions=Door(), **SMALL_MARKS)
+def reads_slowly_and_is_cut(it: House) -> None:
+    subscribes(it, limit=1)
+    stops_reading(it)
+    publishes(it, 2)
+    assert it.ended() == {"slow-consumer": 1}
+
+
+@of_the_server("BEHIND CONNECTION_ENDED", actions=Door(), **SMALL_MARKS)
+def goes_while_it_is_behind(it: House) -> None:
+    peer = subscribes(it)
+    stops_reading(it)
+    peer.reset()
+    it.accepted[-1].always("send", RESET).always("sendmsg", RESET)
+    assert it.ended() == {"reset": 1}
+
+
+@of_the_server(
+    *("BEHIND QUEUE_FULL", "DROPPING QUEUE_FULL", "DROPPING GAPS_SENT"),
+    actions=Door(),
+    **SMALL_MARKS,
+)
+def reads_slowly_and_loses_the_oldest(it: House) -> None:
+    peer = subscribes(it, slow="oldest", limit=1)
+    stops_reading(it)
+    publishes(it, 2, 3)
+    reads_on(it)
+    first, gap, last = (reply.body for reply in peer.replies(3))
+    assert (first["seq"], gap["from"], gap["to"], gap["dropped"], last["seq"]) == (1, 2, 3, 2, 4)
+
+
+@of_the_server("DROPPING OVERRUN", actions=Door(), push_queue=1000, **SMALL_MARKS)
+def loses_some_and_is_the_slowest_of_all(it: House) -> None:
+    subscribes(it, slow="newest", limit=1)
+    stops_reading(it)
+    publishes(it, 2)
+    other = it.peer()
+    other.send(subscribe(slow="oldest"))
+    assert other.reply().code is None
+    it.accepted[-1].always("send", AGAIN).always("sendmsg", AGAIN)
+    publishes(it, MUCH, MUCH)
+    assert it.server.closed_by[CloseReason.SLOW_CONSUMER] >= 1
+
+
+@of_the_server("DROPPING UNSUBSCRIBED", actions=(second := Door()))
+def unsubscribes_though_some_were_left_out(it: House) -> None:
+    peer = it.begins(keep("wait") + subscribe(slow="oldest", limit=1))
+    publishes(it, 1, 2)
+    peer.send(UNSUBSCRIBE)
+    it.turns()
+    second.open.set()
+    assert [reply.code for reply in peer.replies(3)] == [None] * 3
+
+
+@of_the_server("DROPPING CONNECTION_ENDED", actions=Door(), **SMALL_MARKS)
+def goes_though_some_were_left_out(it: House) -> None:
+    peer = subscribes(it, slow="newest", limit=1)
+    stops_reading(it)
+    publishes(it, 2)
+    peer.reset()
+    it.accepted[-1].always("send", RESET).always("sendmsg", RESET)
+    assert it.ended() == {"reset": 1}
 
 
 # --- scenes of the client ------------------------------------------------------------------------

@@ -1,0 +1,472 @@
+"""How does a message reach everybody who wants to know?
+
+    publish        encodes it once, keeps it in the topic's history, and notes the topic
+    the turn's end each noted topic's messages of this turn are joined once, and sent to each subscriber in one send
+
+so the work is done once per message, and once per subscriber and turn. Who does not take it has its own queue
+(`libserver.subscription`), and costs the others nothing.
+
+    topics = Topics()
+    actions = Actions(topics=topics)
+
+    @actions.add("say")
+    def say(request, session):
+        session.subscribe("room/lobby", slow="oldest")
+        topics.publish("room/lobby", {"text": request["text"]}, sender=session.name)
+
+Rules:
+
+* `seq` rises by one per topic. `epoch` is new whenever a topic begins anew: after a restart, or when it had been
+  forgotten. A `since` of another epoch is answered by a gap whose size is not known.
+* A topic exists from its first message or subscriber on. When there are `max_topics`, the one without subscribers
+  that was used longest ago is forgotten; if all have some, no other can be made.
+* A handler's own reply leaves before the events that it caused: those leave at the turn's end; and where the
+  reply itself waits for others, this subscriber's events wait for the reply.
+* `publish` may be called from any thread. All else belongs to the loop's.
+
+Not here: the bytes (`protocol.push`), one subscriber's queue (`libserver.subscription`), the actions that clients
+call (`libserver.topic_actions`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from eventloop import EventLoop
+from protocol.content import encode_json
+from protocol.errors import BadRequest
+from protocol.push import Gap, encode_published, is_pattern, is_topic, matches, overlap
+from protocol.shown import shown
+
+from .action_error import ActionError
+from .limits import ServerLimits
+from .session import Session
+from .subscription import CUT, LATEST, POLICIES, Item, Subscriber, Subscription, Waiting
+
+__all__ = ["Receipt", "Topics"]
+
+#: Messages that may wait for a subscriber that names no limit.
+DEFAULT_LIMIT = 1000
+
+#: What `may` is asked about.
+SUBSCRIBE, PUBLISH, HISTORY = "subscribe", "publish", "history"
+
+
+class Receipt(NamedTuple):
+    """What became of a message: its number in its topic, and to how many it goes."""
+
+    seq: int
+    subscribers: int
+
+
+class Listener(Subscriber, Protocol):
+    """A subscriber with its subscriptions, by topic or pattern; None for none."""
+
+    subscriptions: dict[str, Subscription] | None
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Is its connection kept alive, with no end ahead?"""
+
+    def session(self) -> Session: ...
+
+
+class Topic:
+    """One topic: its history, its subscribers, and what was published to it in this turn."""
+
+    __slots__ = ("epoch", "fresh", "history", "history_size", "name", "newcomers", "seq", "subscriptions")
+
+    def __init__(self, name: str, epoch: str) -> None:
+        self.name = name
+        self.epoch = epoch
+        self.seq = 0
+        self.history: deque[Item] = deque()
+        self.history_size = 0  # bytes
+        self.subscriptions: dict[Subscription, None] = {}
+        self.fresh: list[Item] = []
+        #: those that have subscribed since something was published in this turn, with the seq they know of
+        self.newcomers: dict[Subscription, int] = {}
+
+    def remember(self, item: Item, most: int, most_bytes: int) -> None:
+        history = self.history
+        history.append(item)
+        self.history_size += len(item.frame)
+        while history and (len(history) > most or self.history_size > most_bytes):
+            self.history_size -= len(history.popleft().frame)
+
+    def missed(self, since: int) -> list[Item | Gap]:
+        """What was published after `since`: a gap for what is not remembered, then what is."""
+        items = [item for item in self.history if item.seq > since]
+        first = items[0].seq if items else self.seq + 1
+        if first > since + 1:
+            return [Gap(self.name, since + 1, first - 1, first - 1 - since), *items]
+        return [*items]
+
+    def missed_of_another_epoch(self) -> list[Item | Gap]:
+        """The same, where nobody knows what the end of that epoch was."""
+        first = self.history[0].seq if self.history else self.seq + 1
+        return [Gap(self.name, 1, first - 1, None), *self.history]
+
+    def add(self, subscription: Subscription) -> None:
+        """What is published from now on is for it, too."""
+        if self.fresh:
+            self.newcomers[subscription] = self.seq
+        else:
+            self.subscriptions[subscription] = None
+
+    def remove(self, subscription: Subscription) -> None:
+        self.subscriptions.pop(subscription, None)
+        self.newcomers.pop(subscription, None)
+
+    def __len__(self) -> int:
+        """Its subscribers."""
+        return len(self.subscriptions) + len(self.newcomers)
+
+
+class Topics:
+    """The topics of one server. Give them to its `Actions`: `Actions(topics=Topics())`.
+
+    `may(session, verb, topic)` says who may: `verb` is "subscribe", "publish" or "history", and `topic` a name or, to
+    subscribe, a pattern. Without it everybody may everything. `new_epoch` makes the word for a topic's epoch.
+    Limits are the server's (`ServerLimits`: from `history` to `push_queue`).
+    """
+
+    def __init__(
+        self,
+        may: Callable[[Session, str, str], bool] | None = None,
+        new_epoch: Callable[[], str] = lambda: os.urandom(6).hex(),
+    ) -> None:
+        self._may = may
+        self._new_epoch = new_epoch
+        self._limits = ServerLimits()
+        self._topics: dict[str, Topic] = {}  # the one that was used longest ago first
+        self._patterns: dict[str, dict[Subscription, None]] = {}
+        self._loop: EventLoop | None = None
+        self._acting = threading.local()
+        self._failed: Callable[[object, Exception], None] | None = None
+        self._published: dict[Topic, None] = {}  # in this turn
+        self._starting: list[Subscription] = []  # have something to be sent at the turn's end
+        self._flushes = False  # at the turn's end
+        self.waiting = Waiting()
+
+    def attach(self, loop: EventLoop, limits: ServerLimits, failed: Callable[[object, Exception], None]) -> None:
+        """From the server that they are for. `failed(connection, error)` hears of a bug met on one. Raises `ValueError`
+        if they are another one's."""
+        if self._loop is not None:
+            raise ValueError("these Topics belong to another server: give each its own, or a backplane")
+        self._loop = loop
+        self._limits = limits
+        self._failed = failed
+
+    def detach(self, loop: EventLoop) -> None:
+        """The server with this loop has closed. What is published from now on is remembered alone."""
+        if self._loop is loop:
+            self._loop = None
+
+    # --- publishing ----------------------------------------------------------------------
+
+    def publish(self, topic: str, value: object, sender: str | None = None) -> Receipt | None:
+        """Send `value`, which JSON must carry, to all subscribers of `topic`. `sender`: who says so.
+
+        From another thread, a blocking action's for one, it is handed to the loop, and None is returned. Raises
+        `TypeError` or `ValueError` for what JSON can't carry, `ActionError` for a bad name or one topic too many.
+        """
+        self._check_topic(topic)
+        content = encode_json(value)
+        if self._loop is not None and self._is_elsewhere():
+            hold = getattr(self._acting, "hold", None)
+            self._loop.call_soon_threadsafe(self._publish_handed_over, topic, content, sender, hold)
+            return None
+        return self._publish(topic, content, sender)
+
+    def _publish_handed_over(
+        self, topic: str, content: bytes, sender: str | None, hold: Callable[[], object] | None
+    ) -> None:
+        try:
+            if hold is not None:
+                hold()
+            self._publish(topic, content, sender)
+        except ActionError:
+            pass  # one topic too many: nobody waits for the answer
+
+    def _publish(self, name: str, content: bytes, sender: str | None) -> Receipt:
+        topic = self._use(name)
+        topic.seq += 1
+        item = Item(name, topic.seq, encode_published(name, topic.seq, content, sender))
+        topic.remember(item, self._limits.history, self._limits.history_bytes)
+        if topic.subscriptions or topic.newcomers:
+            topic.fresh.append(item)
+            self._published[topic] = None
+            self._flush_soon()
+        return Receipt(topic.seq, len(topic))
+
+    def on_behalf(self, hold: Callable[[], object], call: Callable[[], object]) -> Callable[[], object]:
+        """`call`, to be run in a thread for a request: what it publishes calls `hold` first, on the loop."""
+
+        def run() -> object:
+            self._acting.hold = hold
+            try:
+                return call()
+            finally:
+                self._acting.hold = None
+
+        return run
+
+    def _is_elsewhere(self) -> bool:
+        """Are we in another thread than the loop's?"""
+        return self._loop is not None and self._loop.thread not in (0, threading.get_ident())
+
+    @property
+    def unsent(self) -> bool:
+        """Something was published, or subscribed to, in this turn, and its events have yet to leave."""
+        return self._flushes
+
+    def _flush_soon(self) -> None:
+        if not self._flushes and self._loop is not None:
+            self._flushes = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """The turn's end: send what it brought to whoever takes it; for the others it waits."""
+        self._flushes = False
+        published, self._published = self._published, {}
+        for topic in published:
+            items, topic.fresh = topic.fresh, []
+            self._deliver(topic, items)
+            newcomers, topic.newcomers = topic.newcomers, {}
+            for subscription, known in newcomers.items():
+                newer = [item for item in items if item.seq > known]
+                if newer:
+                    self.waiting.hold(newer, 1)
+                    subscription.put(newer)
+                    self._starting.append(subscription)
+                topic.subscriptions[subscription] = None
+        starting, self._starting = self._starting, []
+        for subscription in starting:
+            self._send_on(subscription)
+        while self.waiting.size > self._limits.push_queue and self.waiting.behind:
+            self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
+
+    def _deliver(self, topic: Topic, items: list[Item]) -> None:
+        """To each subscriber of `topic` what was published to it."""
+        data = items[0].frame if len(items) == 1 else b"".join([item.frame for item in items])
+        behind: list[Subscription] = []
+        for subscription in topic.subscriptions:
+            subscriber = subscription.subscriber
+            if subscription.queue is None and subscriber.delivers:
+                try:
+                    subscriber.transport.write(data)
+                except Exception as error:
+                    self._met(subscription, error)
+            else:
+                behind.append(subscription)
+        if behind:
+            self.waiting.hold(items, len(behind))
+            for subscription in behind:
+                self._guard(subscription, lambda subscription: subscription.put(items))
+
+    def _send_on(self, subscription: Subscription) -> None:
+        def send_on(subscription: Subscription) -> None:
+            if subscription.send_on():
+                self._starting.append(subscription)
+                self._flush_soon()
+
+        self._guard(subscription, send_on)
+
+    def _guard(self, subscription: Subscription, act: Callable[[Subscription], object]) -> None:
+        try:
+            act(subscription)
+        except Exception as error:
+            self._met(subscription, error)
+
+    def _met(self, subscription: Subscription, error: Exception) -> None:
+        """A bug met on one subscriber: the others get what is theirs."""
+        assert self._failed is not None
+        self._failed(subscription.subscriber, error)
+
+    # --- subscribing ---------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        listener: Listener,
+        name: str,
+        slow: str = CUT,
+        key: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        since: tuple[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """Have `listener` get what is published to `name`, a topic or a pattern; the reply's result.
+
+        A second subscription to the same name takes the first one's place, and goes on where that was. Raises
+        `ActionError` (`bad-request`, `forbidden`, `overloaded`).
+        """
+        if self._is_elsewhere():
+            raise RuntimeError("subscribe on the loop: in a handler that is not declared blocking")
+        many = is_pattern(name)
+        if not many:
+            self._check_topic(name)
+        _check_options(slow, key, limit, since)
+        if since is not None and many:
+            raise BadRequest("`since` is of one topic: subscribe to each of them, or to the pattern without it")
+        if not listener.keeps_alive:
+            raise BadRequest("events need a connection that is kept alive: ask for it in this request's header")
+        self.check(listener.session(), SUBSCRIBE, name)
+        mine = listener.subscriptions
+        if mine is not None and name in mine:
+            self.unsubscribe(listener, name)
+            mine = listener.subscriptions
+        for other in mine or ():
+            if overlap(name, other):
+                raise BadRequest(f"you have a subscription to {shown(other)}, which takes some of the same topics")
+        if mine is not None and len(mine) >= self._limits.max_subscriptions:
+            most = self._limits.max_subscriptions
+            raise ActionError("overloaded", f"a connection may have {most} subscriptions (--max-subscriptions)")
+        topic = None if many else self._use(name)
+        subscription = Subscription(name, listener, self.waiting, slow, key, limit)
+        if mine is None:
+            mine = listener.subscriptions = {}
+        mine[name] = subscription
+        self._flush_soon()  # also where nothing is missed: until then a reply that waits holds its events back
+        if topic is None:
+            self._patterns.setdefault(name, {})[subscription] = None
+            for one in self._topics.values():
+                if matches(name, one.name):
+                    one.add(subscription)
+            return {"topic": name, "epoch": None, "seq": None, "missed": 0}
+        missed: list[Item | Gap] = []
+        if since is not None:
+            missed = topic.missed(since[1]) if since[0] == topic.epoch else topic.missed_of_another_epoch()
+        topic.add(subscription)
+        if missed:
+            subscription.replay(missed)
+            self._starting.append(subscription)
+        return {"topic": name, "epoch": topic.epoch, "seq": topic.seq, "missed": _count(missed)}
+
+    def unsubscribe(self, listener: Listener, name: str) -> None:
+        """No event of `name` leaves from here on. Raises `BadRequest` if there is no such subscription."""
+        mine = listener.subscriptions
+        if mine is None or name not in mine:
+            raise BadRequest(f"there is no subscription to {shown(name)} on this connection")
+        subscription = mine.pop(name)
+        if not mine:
+            listener.subscriptions = None
+        self._remove(subscription)
+        subscription.unsubscribe()
+
+    def _remove(self, subscription: Subscription) -> None:
+        name = subscription.topic
+        if name in self._patterns:
+            self._patterns[name].pop(subscription, None)
+            if not self._patterns[name]:
+                del self._patterns[name]
+            for topic in self._topics.values():
+                if matches(name, topic.name):
+                    topic.remove(subscription)
+        elif name in self._topics:
+            self._topics[name].remove(subscription)
+
+    def send_on(self, listener: Listener) -> None:
+        """It has room again, or the reply that its events waited for has left."""
+        for subscription in [*(listener.subscriptions or {}).values()]:
+            self._send_on(subscription)
+
+    def forget(self, listener: Listener) -> None:
+        """Its connection has ended."""
+        for subscription in (listener.subscriptions or {}).values():
+            self._remove(subscription)
+            subscription.connection_ended()
+        listener.subscriptions = None
+
+    # --- asking --------------------------------------------------------------------------
+
+    def history(self, name: str, limit: int | None = None) -> dict[str, Any]:
+        """The last `limit` messages that are remembered (None: all), the oldest first, with epoch and seq.
+
+        Of a topic that does not exist there are none. Raises `ActionError` for a bad name.
+        """
+        self._check_topic(name)
+        topic = self._topics.get(name)
+        if topic is None:
+            return {"epoch": None, "seq": 0, "messages": []}
+        items = [*topic.history]
+        if limit is not None:
+            items = items[len(items) - min(limit, len(items)) :]
+        messages = [{key: value for key, value in item.content().items() if key != "topic"} for item in items]
+        return {"epoch": topic.epoch, "seq": topic.seq, "messages": messages}
+
+    def members(self, name: str) -> dict[str, Any]:
+        """How many subscribe to a topic, and the names of those that have one (`Session.name`)."""
+        self._check_topic(name)
+        found = self._topics.get(name)
+        subscribers = [] if found is None else [one.subscriber for one in (*found.subscriptions, *found.newcomers)]
+        names = [subscriber.session().name for subscriber in subscribers]  # type: ignore[attr-defined]
+        return {"count": len(subscribers), "names": [name for name in names if name is not None]}
+
+    def names(self, prefix: str = "") -> list[dict[str, Any]]:
+        """The topics whose names begin with `prefix`, in order, each with its number of subscribers."""
+        found = sorted(name for name in self._topics if name.startswith(prefix))
+        return [{"topic": name, "subscribers": len(self._topics[name])} for name in found]
+
+    def may(self, session: Session, verb: str, topic: str) -> bool:
+        """May it?"""
+        return self._may is None or self._may(session, verb, topic)
+
+    def check(self, session: Session, verb: str, topic: str) -> None:
+        """Raises `ActionError` (`forbidden`) if it may not."""
+        if not self.may(session, verb, topic):
+            raise ActionError("forbidden", f"you may not {_WORDS[verb]} {shown(topic)}")
+
+    # --- topics --------------------------------------------------------------------------
+
+    @staticmethod
+    def _check_topic(name: object) -> None:
+        if not is_topic(name):
+            raise BadRequest("a topic's name has 1 to 200 printable characters, and no level of it is * or **")
+
+    def _use(self, name: str) -> Topic:
+        """The topic, made if there is none, as the one that was used last."""
+        topic = self._topics.pop(name, None)
+        if topic is None:
+            self._make_room()
+            topic = Topic(name, self._new_epoch())
+            for pattern, subscriptions in self._patterns.items():
+                if matches(pattern, name):
+                    topic.subscriptions.update(subscriptions)
+        self._topics[name] = topic
+        return topic
+
+    def _make_room(self) -> None:
+        most = self._limits.max_topics
+        if len(self._topics) < most:
+            return
+        idle = next((name for name, topic in self._topics.items() if not (len(topic) or topic.fresh)), None)
+        if idle is None:
+            raise ActionError("overloaded", f"all the {most} topics there may be have subscribers (--max-topics)")
+        del self._topics[idle]
+
+
+_WORDS = {SUBSCRIBE: "subscribe to", PUBLISH: "publish to", HISTORY: "read the history of"}
+
+
+def _count(missed: Iterable[Item | Gap]) -> int | None:
+    """How many messages that are; None where a gap's size is not known."""
+    sizes = [1 if isinstance(entry, Item) else entry.dropped for entry in missed]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
+
+
+def _check_options(slow: object, key: object, limit: object, since: object) -> None:
+    """Raises `BadRequest` for what a subscription can't be."""
+    if slow not in POLICIES:
+        raise BadRequest(f"`slow` is one of {', '.join(POLICIES)}: what is to happen if you read too slowly")
+    if key is not None and (slow != LATEST or not isinstance(key, str)):
+        raise BadRequest('`key` is the name of a field of the values, with "slow": "latest" alone')
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise BadRequest("`limit` is how many messages may wait for you: at least 1")
+    if since is not None:
+        epoch, seq = since if isinstance(since, tuple) and len(since) == 2 else (None, None)
+        if not isinstance(epoch, str) or not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
+            raise BadRequest('`since` is {"epoch": ..., "seq": ...}, as `subscribe` has answered or a message had it')
