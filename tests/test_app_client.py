@@ -72,6 +72,7 @@ def transcript(*arguments: str, answer: bytes) -> tuple[bytes, tuple[int, str, s
     with ScriptedServer(record) as server:
         host, _, port = server.target.rpartition(":")
         result = client(host, port, *arguments)
+        server.finish()  # the client ends with its reply, before the other side has noted that end
     return got[0], result
 
 

@@ -20,10 +20,12 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from suites.conformance.wire import DOG, MORPHEUS, RING
+from tests.support.peer import PATIENCE
 from tests.support.wire import JSON, message, take
 
 __all__ = [
@@ -152,6 +154,15 @@ class ScriptedServer:
             pass  # the client closed first, or the test ended
         except BaseException as error:
             self.failures.append(error)
+
+    def finish(self) -> None:
+        """Wait until each behaviour has come to its end: a test that looks at what one noted last must not cut it."""
+        deadline = time.monotonic() + PATIENCE
+        with self.lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), "a behaviour does not end by itself"
 
     def stop(self) -> None:
         """Die: no further connection, and those there are cut."""
