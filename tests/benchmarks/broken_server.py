@@ -46,6 +46,6 @@ def search_or_not(request: dict[str, Any]) -> str:
 if __name__ == "__main__":
     Server.forget = forget  # type: ignore[method-assign]
     Transport.linger = Transport.abort  # type: ignore[method-assign]
-    builtin.search = search_or_not
+    builtin.JSON_HANDLERS["search"] = search_or_not
     server.main()
     sys.exit(3)
