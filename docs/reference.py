@@ -1,4 +1,4 @@
-"""What may a program use of the seven classes that it meets, and what does each promise?
+"""What may a program use of the eight classes that it meets, and what does each promise?
 
 `page` is docs/look-up/api.md, made from signatures and docstrings alone; `modules_page` is
 docs/look-up/modules.md, the question that each module opens with. The source is read, not
@@ -42,12 +42,13 @@ CLASSES = (
     Shown("Actions", "libserver/actions.py", "multiconn"),
     Shown("Topics", "libserver/topics.py", "multiconn"),
     Shown("Client", "libclient/client.py", "multiconn"),
+    Shown("Subscription", "libclient/subscriptions.py", "multiconn"),
     Shown("Connection", "protocol/connection.py", "protocol"),
     Shown("EventLoop", "eventloop/loop.py", "eventloop"),
     Shown("Transport", "eventloop/transport.py", "eventloop"),
 )
 
-#: What is passed to those seven, returned, or raised: told in a sentence or two.
+#: What is passed to those eight, returned, or raised: told in a sentence or two.
 VALUES = (
     Shown("ServerLimits", "libserver/limits.py", "multiconn"),
     Shown("Limits", "protocol/limits.py", "multiconn"),
@@ -58,6 +59,8 @@ VALUES = (
     Shown("ActionError", "libserver/action_error.py", "multiconn"),
     Shown("CannotListen", "libserver/listeners.py", "multiconn"),
     Shown("Answer", "libclient/client.py", "multiconn"),
+    Shown("Published", "protocol/push.py", "multiconn"),
+    Shown("Gap", "protocol/push.py", "multiconn"),
     Shown("ErrorReply", "libclient/errors.py", "multiconn"),
     Shown("ConnectionFailed", "libclient/errors.py", "multiconn"),
     Shown("Codec", "protocol/frames.py", "protocol"),
@@ -74,6 +77,7 @@ INTERNAL = {
     "Topics": {
         *("attach", "detach", "on_behalf", "unsent", "subscribe", "unsubscribe", "send_on", "forget", "check", "may"),
     },
+    "Subscription": {"accepted", "ended", "event", "full", "half_empty", "lost", "refused", "request"},
     "Actions": {"find", "of", "refusal", "name_of"},
     "Connection": {"kept_alive"},
     "Transport": {"on_readable", "on_writable"},
@@ -84,7 +88,7 @@ _HEAD = """\
 
 <!-- Generated from docstrings by docs/generate.py. Edit the docstrings there, not this page. -->
 
-Seven classes, and what is passed to them, returned or raised. Times are seconds (floats), sizes are bytes. What may be
+Eight classes, and what is passed to them, returned or raised. Times are seconds (floats), sizes are bytes. What may be
 called from another thread says so; all else belongs to the loop's thread. A program imports server and client from
 `multiconn`; `protocol` and `eventloop` can be used without it, and without each other."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .owner import Ending, Pair, Shared
     from .pool import Pool
     from .reasons import EndReason
+    from .subscriptions import Gap, Published, Subscription
 
 __all__ = [
     "Answer",
@@ -47,6 +48,7 @@ __all__ = [
     "EndReason",
     "Ending",
     "ErrorReply",
+    "Gap",
     "Message",
     "NoDescriptors",
     "NoPermission",
@@ -56,9 +58,11 @@ __all__ = [
     "Owner",
     "Pair",
     "Pool",
+    "Published",
     "Refused",
     "ReplyTimeout",
     "Shared",
+    "Subscription",
     "UnknownHost",
     "Unreachable",
     "action_request",
@@ -67,7 +71,7 @@ __all__ = [
 
 #: Each imports those before it at most. To import them all takes as long as ten requests, and a command that
 #: sends one needs a part of them.
-_MODULES = ("errors", "reasons", "outgoing", "call", "owner", "message", "pool", "client")
+_MODULES = ("errors", "reasons", "outgoing", "call", "owner", "message", "pool", "client", "subscriptions")
 
 
 def __getattr__(name: str) -> object:

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from selectors import BaseSelector
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventloop import Address, Endpoint, EventLoop
 from eventloop.connector import open_socket as open_stream_socket
@@ -44,7 +44,13 @@ from .outgoing import BytesLike, Outgoing, action_request, json_request
 from .owner import Shared
 from .pool import Pool
 
+if TYPE_CHECKING:
+    from .subscriptions import Event, Subscription, Subscriptions
+
 __all__ = ["Answer", "Client", "Item"]
+
+#: Seconds without a word from the server after which it is asked for one.
+HEARTBEAT = 30.0
 
 #: What `pipeline` and `map` take: `(action,)`, `(action, value)`, or an `Outgoing`.
 Item = Outgoing | Sequence[Any]
@@ -73,6 +79,9 @@ class Client:
     `keep_alive=False` makes each request a connection of its own, as the tutorial's client does. `limits`: what a
     reply may measure.
 
+    `heartbeat`: seconds without a word after which a client that subscribes asks whether its server is still there; 0:
+    never.
+
     For tests and tools: `loop`, `resolve` and `open_socket` stand for the operating system; `selector` is for the
     client's own loop; `observer` and `tap` see what happens (`libclient.owner`).
 
@@ -99,6 +108,7 @@ class Client:
         observer: Callable[[], Observer | None] | None = None,
         tap: Callable[[Message, Any], Any] | None = None,
         selector: BaseSelector | None = None,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         if connections < 1 or depth < 1 or retry_for < 0 or timeout < 0 or connect_timeout <= 0:
             raise ValueError("connections and depth are at least 1, retry_for and timeout 0, connect_timeout above 0")
@@ -117,6 +127,11 @@ class Client:
         )
         self._to_do = 0
         self._closed = False
+        self._retry_for = retry_for
+        self._backoff = Backoff(*backoff, random)
+        self._heartbeat = heartbeat
+        self._resolve = resolve
+        self._subscriptions: Subscriptions | None = None  # made on first use: most clients have none
         self._pool = Pool(
             self._shared,
             self.address,
@@ -124,7 +139,7 @@ class Client:
             connections=connections,
             depth=depth,
             retry_for=retry_for,
-            backoff=Backoff(*backoff, random),
+            backoff=self._backoff,
             keep_alive=keep_alive,
             resolve=resolve,
         )
@@ -212,6 +227,71 @@ class Client:
                     raise result
         return results
 
+    # --- topics ------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        topic: str,
+        callback: Callable[[Event], object] | None = None,
+        *,
+        slow: str = "cut",
+        key: str | None = None,
+        limit: int | None = None,
+        since: tuple[str, int | str] | None = None,
+        queue: int = 1000,
+    ) -> Subscription:
+        """Listen to `topic`: a name, `a/*` or `a/**`. Iterate over what this returns, or give a `callback`.
+
+        What comes is a `Published` or a `Gap`. It comes while this client waits: for a reply, in `listen`, or in the
+        subscription itself. All subscriptions share one connection, which is opened again when it ends.
+
+        `slow` says what the server does when this client reads too slowly and `limit` messages wait there: `cut`,
+        `oldest`, `newest`, or `latest` (per `key`, a field of the values). `since`, `(epoch, seq)`: what was published
+        after that comes first. `queue`: how many events may wait here to be iterated over.
+
+        Raises `ErrorReply` if the server refuses, `ConnectionFailed` if it can't be reached for `retry_for` seconds.
+        """
+        self._check_open()
+        options: dict[str, Any] = {"slow": slow}
+        if key is not None:
+            options["key"] = key
+        if limit is not None:
+            options["limit"] = limit
+        if self._subscriptions is None:
+            from .subscriptions import Subscriptions  # most clients need none of it
+
+            self._subscriptions = Subscriptions(
+                self._shared,
+                self.address,
+                backoff=self._backoff,
+                heartbeat=self._heartbeat,
+                resolve=self._resolve,
+            )
+        subscriptions = self._subscriptions
+        subscription = subscriptions.add(topic, options, callback, queue, since)
+        give_up_at = self._loop.clock() + self._retry_for
+        try:
+            while not subscription.connected:
+                if subscription.error is not None:
+                    raise subscription.error
+                if subscriptions.last_error is not None and self._loop.clock() >= give_up_at:
+                    raise subscriptions.last_error
+                self._loop.run_once()
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    def listen(self, seconds: float | None = None) -> None:
+        """Wait `seconds` (None: for ever, until Ctrl-C) while callbacks hear what is published.
+
+        Raises what a callback raises.
+        """
+        self._check_open()
+        until = None if seconds is None else self._loop.clock() + seconds
+        while until is None or (left := until - self._loop.clock()) > 0:
+            self._loop.run_once(None if until is None else left)
+
     # --- connections -------------------------------------------------------------------------
 
     def connect(self) -> int:
@@ -244,7 +324,9 @@ class Client:
             return
         self._closed = True
         self._pool.close()
-        while not self._pool.settled:
+        if self._subscriptions is not None:
+            self._subscriptions.close()
+        while not (self._pool.settled and (self._subscriptions is None or self._subscriptions.settled)):
             self._loop.run_once(0)
         if self._own_loop:
             self._loop.close()
@@ -284,7 +366,7 @@ class Client:
 
     def _take_in(self) -> None:
         """Notice what happened to the connections since the last call."""
-        if not self._pool.settled:
+        if not self._pool.settled or self._subscriptions is not None:
             self._loop.run_once(0)
 
     def _done(self, call: Call) -> None:

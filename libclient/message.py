@@ -54,6 +54,7 @@ from protocol import (
     Failed,
     Header,
     HeaderReceived,
+    Notification,
     Rejected,
     Response,
 )
@@ -118,6 +119,7 @@ class Message:
         "_errors",
         "_in_sink",
         "_keep_alive",
+        "_notified",
         "_queue",
         "_take_replies",
         "_timed",
@@ -141,11 +143,13 @@ class Message:
         keep_alive: bool = True,
         tag: Any = None,
         take_replies: Callable[[Message, bytes], int] | None = None,
+        notified: Callable[[Notification], object] | None = None,
     ) -> None:
         self.shared = shared
         self.owner = owner
         self.tag = tag
         self._take_replies = take_replies
+        self._notified = notified
         self.connection = Connection(shared.codec, shared.observe())
         self.transport: Transport | None = None
         self.reason: EndReason | None = None
@@ -411,7 +415,10 @@ class Message:
             self._fail(EndReason.BAD_FRAMING, event.error)
         elif isinstance(event, EndOfInput):
             self._set_close_reason(EndReason.TRUNCATED if event.truncated else EndReason.PEER_CLOSED)
-        # else a Notification: nobody asked for those
+        elif self._notified is not None:
+            assert isinstance(event, Notification)
+            self._notified(event)
+        # else a Notification that was not asked for
 
     def _header_received(self, header: Header) -> None:
         if header.content_length >= DIRECT_CONTENT:

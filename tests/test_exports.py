@@ -33,8 +33,9 @@ LIBSERVER = """
 """
 LIBCLIENT = """
     Answer Backoff BadReply Call Client ClosedEarly ClosedMidMessage ConnectTimeout ConnectionFailed
-    ConnectionReset EndReason Ending ErrorReply Message NoDescriptors NoPermission NoPorts NoSuchSocket Outgoing
-    Owner Pair Pool Refused ReplyTimeout Shared UnknownHost Unreachable action_request json_request
+    ConnectionReset EndReason Ending ErrorReply Gap Message NoDescriptors NoPermission NoPorts NoSuchSocket Outgoing
+    Owner Pair Pool Published Refused ReplyTimeout Shared Subscription UnknownHost Unreachable action_request
+    json_request
 """
 NAMES = {
     "protocol": set(PROTOCOL.split()),

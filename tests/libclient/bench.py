@@ -9,21 +9,81 @@ Not here: real sockets (`test_client.py`).
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from eventloop import Endpoint, EventLoop, WaterMarks
+from eventloop import Address, Endpoint, EventLoop, WaterMarks
 from libclient import Ending, Message, Shared
-from protocol import SERVER, Codec, Connection, Limits
+from protocol import SERVER, Codec, Connection, Limits, Request
 from protocol.states import Observer
 from tests.fakes.clock import FakeClock
-from tests.fakes.faulty_socket import FaultySocket
+from tests.fakes.faulty_socket import Errno, FaultySocket
 from tests.fakes.selector import FakeSelector
 
 READ, WRITE = 1, 2
 
+REFUSED = Errno(errno.ECONNREFUSED)
 ENDPOINT = Endpoint(socket.AF_UNIX, "/nowhere")
+
+
+class FakeNetwork:
+    """A loop on fakes, for owners of many messages. `sockets` are those that were opened.
+
+    `refuse` lets so many next connections fail; `resolved` counts the names that were looked up.
+    """
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.selector = FakeSelector(self.clock)
+        self.loop = EventLoop(self.selector, self.clock)
+        self.sockets: list[FaultySocket] = []
+        self.refuse = 0
+        self.resolved = 0
+        self.shared = Shared(self.loop, timeout=10.0, open_socket=self._open)
+
+    def _open(self, endpoint: Endpoint) -> FaultySocket:
+        sock = FaultySocket()
+        if self.refuse:
+            self.refuse -= 1
+            sock.script("connect_ex", REFUSED)
+        self.sockets.append(sock)
+        return sock
+
+    def resolve(self, address: Address) -> list[Endpoint]:
+        self.resolved += 1
+        return [ENDPOINT]
+
+    def turn(self) -> None:
+        self.loop.run_once(0)
+        self.loop.run_once(0)
+
+    def feed(self, data: bytes, sock: FaultySocket | None = None) -> None:
+        sock = sock or self.sockets[-1]
+        sock.feed(data)
+        self.selector.ready(sock, READ)
+        self.turn()
+
+    def end(self, sock: FaultySocket | None = None, fault: Errno | None = None) -> None:
+        sock = sock or self.sockets[-1]
+        if fault is not None:
+            sock.script("recv", fault)
+        else:
+            sock.feed_eof()
+        self.selector.ready(sock, READ)
+        self.turn()
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.turn()
+
+    def asked(self, sock: FaultySocket | None = None) -> list[Any]:
+        """The JSON requests that were sent on a socket."""
+        connection = Connection(Codec(SERVER))
+        connection.persistent = True
+        events = connection.receive_data(bytes((sock or self.sockets[-1]).sent))
+        return [event.content for event in events if isinstance(event, Request)]
 
 
 class Bench:

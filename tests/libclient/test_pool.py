@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from eventloop import Address, Endpoint, EventLoop
+from eventloop import Address, Endpoint
 from libclient import (
     Backoff,
     BadReply,
@@ -21,54 +20,32 @@ from libclient import (
     Pool,
     Refused,
     ReplyTimeout,
-    Shared,
     UnknownHost,
     action_request,
 )
 from libclient.call import error_in
-from protocol import SERVER, Codec, Connection, Request
-from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_socket import RESET, Errno, FaultySocket
-from tests.fakes.selector import FakeSelector
-from tests.libclient.bench import READ
+from tests.libclient.bench import FakeNetwork
 from tests.support.wire import error_reply, granting, reply
 
 ADDRESS = Address("tcp", "192.0.2.1", 80)
 REFUSED = Errno(errno.ECONNREFUSED)
 
 
-class PoolBench:
-    """A pool on fakes. `sockets` are those it opened; `refuse` lets so many next connections fail."""
+class PoolBench(FakeNetwork):
+    """A pool on fakes."""
 
     def __init__(self, random: float = 1.0, **more: Any) -> None:
-        self.clock = FakeClock()
-        self.selector = FakeSelector(self.clock)
-        self.loop = EventLoop(self.selector, self.clock)
-        self.sockets: list[FaultySocket] = []
-        self.refuse = 0
-        self.resolved = 0
+        super().__init__()
         self.done: list[Call] = []
-        self.shared = Shared(self.loop, timeout=10.0, open_socket=self._open)
         self.pool = Pool(
             self.shared,
             ADDRESS,
             self.done.append,
             backoff=Backoff(0.1, 10.0, lambda: random),
-            resolve=self._resolve,
+            resolve=self.resolve,
             **more,
         )
-
-    def _open(self, endpoint: Endpoint) -> FaultySocket:
-        sock = FaultySocket()
-        if self.refuse:
-            self.refuse -= 1
-            sock.script("connect_ex", REFUSED)
-        self.sockets.append(sock)
-        return sock
-
-    def _resolve(self, address: Address) -> list[Endpoint]:
-        self.resolved += 1
-        return [Endpoint(socket.AF_UNIX, "/nowhere")]
 
     def submit(self, *values: Any, idempotent: bool = False, width: int | None = None) -> list[Call]:
         calls = [Call(action_request("echo", value), idempotent) for value in values]
@@ -76,35 +53,9 @@ class PoolBench:
         self.turn()
         return calls
 
-    def turn(self) -> None:
-        self.loop.run_once(0)
-        self.loop.run_once(0)
-
-    def feed(self, data: bytes, sock: FaultySocket | None = None) -> None:
-        sock = sock or self.sockets[-1]
-        sock.feed(data)
-        self.selector.ready(sock, READ)
-        self.turn()
-
-    def end(self, sock: FaultySocket | None = None, fault: Errno | None = None) -> None:
-        sock = sock or self.sockets[-1]
-        if fault is not None:
-            sock.script("recv", fault)
-        else:
-            sock.feed_eof()
-        self.selector.ready(sock, READ)
-        self.turn()
-
-    def wait(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.turn()
-
     def sent(self, sock: FaultySocket | None = None) -> list[Any]:
         """The values that were asked for on a socket."""
-        connection = Connection(Codec(SERVER))
-        connection.persistent = True
-        events = connection.receive_data(bytes((sock or self.sockets[-1]).sent))
-        return [event.content["value"] for event in events if isinstance(event, Request)]  # type: ignore[index]
+        return [content["value"] for content in self.asked(sock)]
 
 
 @pytest.fixture
