@@ -243,7 +243,7 @@ def _a_connection_each(patch: Patch) -> None:
 
     def keep(self: Any) -> None:
         self.server.receive_timeouts.stop(self)
-        pending = self._pending
+        pending = self.active
         if pending is not None and pending.empty:
             self.requests = pending.requests
 

@@ -15,13 +15,14 @@ from eventloop import EventLoop, WaterMarks
 from protocol import Codec, ProtocolError
 
 from .dispatcher import Dispatcher
+from .ending import Endable, Ending
 from .limits import ServerLimits
 from .notices import Notices, Source
 from .pool import HandlerPool
 from .pool_queue import PoolQueue, Waiter
 from .reasons import CloseReason
 from .receive_timeouts import ReceiveTimeouts
-from .request_batch import RequestBatch, Waiting
+from .request_batch import RequestBatch
 from .slowness import Slowness
 from .topics import Topics
 
@@ -60,7 +61,7 @@ class StreamHost(Protocol[A]):
         """Its socket is closed."""
 
 
-class Served(Waiting, Waiter, Protocol):
+class Served(Endable, Waiter, Protocol):
     """A connection that is asked: a `libserver.message.Message`."""
 
 
@@ -72,8 +73,6 @@ class Host(StreamHost[M], Protocol[M]):
 
     #: how many requests a connection may make; 0: no limit
     max_requests: int
-    #: the server shuts down
-    draining: bool
 
     @property
     def limits(self) -> ServerLimits: ...
@@ -102,8 +101,7 @@ class Host(StreamHost[M], Protocol[M]):
     @property
     def unwatched_timer(self) -> Timer[M]: ...
     @property
-    def ending(self) -> dict[M, CloseReason]:
-        """Those that are on their way out, each with the reason."""
+    def ending(self) -> Ending[M]: ...
 
     @property
     def tap(self) -> Callable[[M, Any], Any] | None:
@@ -117,6 +115,3 @@ class Host(StreamHost[M], Protocol[M]):
 
     def sent_foreign(self, message: M, looks_like: str) -> None:
         """It sent no message, but what looks like another protocol."""
-
-    def linger(self, message: M) -> None:
-        """It has said its last: how long may it wait for its peer to have read it?"""

@@ -16,12 +16,10 @@ Rules:
   mark, the handler pool is full, too many replies are owed, or it had its share of this turn.
   Serving goes on from the bytes already here (`ActiveState.unserved`) before the socket is asked for more.
 * Every change of LIFECYCLE is a row of `protocol.states`; RECEIVE's come over by `COUPLED`.
-* The first cause of an end is its reason. An end in good order that was not reached is none, and
-  whoever cuts a connection that still owes replies is its reason, whatever came before.
 * A kept-alive connection between messages is at rest and owns next to nothing: no `Connection` and no `ActiveState`.
 * A watched connection goes the same way; its requests are served one at a time, and its `Connection` takes the rows.
 
-Not here: how long a message may take to arrive (`libserver.receive_timeouts`), listeners, timers' queues
+Not here: how a connection ends (`libserver.ending`), how long a message may take to arrive (`libserver.receive_timeouts`), listeners, timers' queues
 and counters (`libserver.server`), handlers' threads (`libserver.pool`).
 """
 
@@ -46,15 +44,11 @@ from protocol import (
 )
 from protocol.collecting import Uncollected
 from protocol.errors import (
-    FatalError,
     Overloaded,
     ShuttingDown,
-    TimedOut,
 )
 from protocol.limits import DIRECT_CONTENT, UNCOLLECTED
-from protocol.shown import shown
 from protocol.states import (
-    ABORTED,
     CLOSED,
     COUPLED,
     DRAINING,
@@ -62,14 +56,8 @@ from protocol.states import (
     FAILED,
     FINISHED,
     LIFECYCLE,
-    LINGER_EXPIRED,
-    LOST,
     OPEN,
     PROTOHEADER,
-    RELEASED,
-    SETTLED,
-    SETTLED_AFTER_EOF,
-    SHUTDOWN,
     Observer,
     advance,
     begin,
@@ -82,27 +70,13 @@ from .dispatcher import PARTS, check_deadline, outlived
 from .host import Host
 from .limits import JOIN_BELOW, LIGHT, MAX_IN_FLIGHT, SMALL_PART, TURN
 from .pool import NoThread
-from .reasons import IN_GOOD_ORDER, CloseReason
+from .reasons import CloseReason
 from .replies import PendingReply, ReplyQueue, encode
 from .session import Session
 from .slowness import SLOW
 from .subscription import Subscription
 
 __all__ = ["Message"]
-
-#: What is said to a peer whose message is overdue.
-OVERDUE = {
-    CloseReason.HEADER_TIMEOUT: "the header did not arrive in time",
-    CloseReason.CONTENT_TIMEOUT: "the content stopped arriving",
-    CloseReason.SLOW: "the message arrives too slowly",
-}
-
-#: Which option says so.
-LIMIT_OF = {
-    CloseReason.HEADER_TIMEOUT: "--header-timeout",
-    CloseReason.CONTENT_TIMEOUT: "--content-timeout",
-    CloseReason.SLOW: "--min-data-rate",
-}
 
 
 def _call_in_time(clock: Callable[[], float], deadline: float | None, handler: Any, *arguments: Any) -> object:
@@ -163,10 +137,11 @@ class Message:
     @property
     def reason(self) -> CloseReason | None:
         """Why it ends, once that is known. The server has it: a slot would cost each idle connection 16 bytes."""
-        return self.server.ending.get(self)
+        return self.server.ending.reasons.get(self)
 
     @property
-    def _pending(self) -> ActiveState | None:
+    def active(self) -> ActiveState | None:
+        """What it has to remember, if it is not at rest."""
         requests = self.requests
         return requests if isinstance(requests, ActiveState) else None
 
@@ -253,16 +228,16 @@ class Message:
         elif self.state is CLOSED:
             return [], 0
         elif connection.state is FINISHED:
-            self._set_close_reason(CloseReason.SERVED)
+            self.server.ending.set_reason(self, CloseReason.SERVED)
             advance(self, LIFECYCLE, COUPLED[FINISHED])
             if not connection.in_flight:
-                self._finish(replies, size)
+                self.server.ending.finish(self, replies, size)
                 return [], 0
         elif taken == len(data) and connection.at_rest:
             self._forget_connection()
             return replies, size
         elif taken and connection.closing:  # else what comes late is yet to be told so
-            self._give_up_if_last()
+            self.server.ending.give_up_if_last(self)
         self._serve(data[taken:], replies, size)
         return [], 0
 
@@ -292,7 +267,7 @@ class Message:
     @property
     def mid_message(self) -> bool:
         """A byte of a message has come that is not answered, handed over or refused."""
-        connection, pending = self.connection, self._pending
+        connection, pending = self.connection, self.active
         return (connection is not None and connection.mid_message) or (pending is not None and bool(pending.unserved))
 
     @property
@@ -303,11 +278,15 @@ class Message:
     @property
     def buffered(self) -> int:
         """Bytes held that belong to no request yet."""
-        connection, pending = self.connection, self._pending
+        connection, pending = self.connection, self.active
         unserved = len(pending.unserved) if pending is not None else 0
         return unserved + (connection.buffered if connection is not None else 0)
 
     # --- serving -------------------------------------------------------------------------
+
+    def serve_rest(self) -> None:
+        """Serve what is here, as far as it may be served now, and prepare for what is to come."""
+        self._serve(b"", [], 0)
 
     def _serve(self, data: bytes, replies: list[BytesLike], size: int, its_turn: bool = False) -> None:
         """Serve what waited, then `data`, as far as it may be served now, and prepare for the rest.
@@ -319,7 +298,7 @@ class Message:
             data = batch.take(self) + data  # whoever has it served on, what it has sent comes before what it sends
         if batch.unsent:
             batch.send_unsent()
-        pending = self._pending
+        pending = self.active
         if pending is not None:
             if pending.unserved:
                 data, pending.unserved = pending.unserved + data, b""
@@ -336,13 +315,13 @@ class Message:
                 header_size = self._read_on(data, replies, size)
             if undecoded > DIRECT_CONTENT:  # more than one read: a large content, or as much that was put off
                 batch.spend()
-        self._settle()
+        self.server.ending.settle(self)
         if self.state is OPEN or self.state is DRAINING:
             if self._may_serve():
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
-                if self._pending is not None and self._pending.held is not None and self.server.pool.full:
+                if self.active is not None and self.active.held is not None and self.server.pool.full:
                     self.server.pool_queue.wait(self)
             self._look_after()
             self._time_input(header_size)
@@ -367,7 +346,7 @@ class Message:
             if budget <= 0:
                 self._yield(len(data))
                 break
-            connection, pending = self.connection, self._pending
+            connection, pending = self.connection, self.active
             before = connection.state if connection is not None else PROTOHEADER
             made = len(replies)
             if pending is not None and pending.held is not None:
@@ -394,14 +373,15 @@ class Message:
                 before = connection.state
                 if isinstance(event, HeaderReceived):
                     if late:
-                        self._fail_input(ShuttingDown("the server is shutting down"), CloseReason.SHUTDOWN, replies)
+                        error = ShuttingDown("the server is shutting down")
+                        self.server.ending.fail_input(self, error, CloseReason.SHUTDOWN, replies)
                     else:
                         self._header_received(event.header)
                         header_size = here - len(data) - connection.buffered
                     continue
                 self._handle(event, replies, bool(data))
             completed, header_size = True, 0
-            self._give_up_if_last()
+            self.server.ending.give_up_if_last(self)
             size += sum(map(len, replies[made:]))
             budget -= (len(replies) - made) // PARTS
         connection = self.connection
@@ -412,9 +392,9 @@ class Message:
         elif (
             connection is not None
             and connection.state is FINISHED
-            and not (connection.in_flight or (self._pending is not None and self._pending.sends_on))
+            and not (connection.in_flight or (self.active is not None and self.active.sends_on))
         ):
-            self._finish(replies, size)
+            self.server.ending.finish(self, replies, size)
             return 0
         self.write(replies, size)
         if completed:
@@ -450,7 +430,7 @@ class Message:
             return  # by its own handler
         if connection is not None and connection.state is not before and connection.state in COUPLED:
             if connection.state is FINISHED:
-                self._set_close_reason(CloseReason.SERVED)
+                self.server.ending.set_reason(self, CloseReason.SERVED)
             advance(self, LIFECYCLE, COUPLED[connection.state])
 
     def _may_serve(self) -> bool:
@@ -479,23 +459,9 @@ class Message:
             self.pending.yielded = True
             self.server.batch.later(self, size)
 
-    def _finish(self, replies: list[BytesLike], size: int) -> None:
-        """All was answered, and it was the last: the reply and the FIN, in one packet if it can be."""
-        transport = self.transport
-        self.write(replies, size, last=True)
-        if not transport.queued and self.state is DRAINING:
-            transport.write_eof()  # before we look: a RST would take with it what the kernel still holds
-            if transport.nothing_unread():
-                # Its request was all it sent: nothing more is expected, so it need not linger.
-                advance(self, LIFECYCLE, RELEASED)
-                transport.close()
-                return
-        self.server.receive_timeouts.stop(self)
-        self._settle()
-
     def _rest(self) -> None:
         """If it is at rest now, give back what only a busy connection needs."""
-        pending = self._pending
+        pending = self.active
         if self.connection is not None and self.connection.at_rest and not (pending is not None and pending.unserved):
             self._forget_connection()
         elif pending is not None and self.connection is None and pending.empty:
@@ -505,7 +471,7 @@ class Message:
         """It is at rest: there is nothing in it that another would not have."""
         self.server.receive_timeouts.stop(self)
         self.connection = None
-        pending = self._pending
+        pending = self.active
         if pending is not None and pending.empty:
             self.requests = pending.requests
 
@@ -525,16 +491,16 @@ class Message:
             self._take_deadline()
             replies += (*self.server.dispatcher.reject(self, event.header, event.error, more), b"")
         elif isinstance(event, Failed):
-            self._set_close_reason(CloseReason.BAD_FRAMING)
+            self.server.ending.set_reason(self, CloseReason.BAD_FRAMING)
             self.server.count_error(event.error)
             if event.error.looks_like is not None:
                 self.server.sent_foreign(self, event.error.looks_like)
             else:
-                self._met_limit(CloseReason.BAD_FRAMING, f"{event.error.code}: {event.error}")
+                self.server.ending.met_limit(self, CloseReason.BAD_FRAMING, f"{event.error.code}: {event.error}")
             replies += (*self.reply(event.header, event.error), b"")
         elif isinstance(event, EndOfInput):
             gone = CloseReason.PEER_CLOSED if int(self.requests) else CloseReason.SILENT
-            self._set_close_reason(CloseReason.TRUNCATED if event.truncated else gone)
+            self.server.ending.set_reason(self, CloseReason.TRUNCATED if event.truncated else gone)
             if self.state is CLOSED:
                 self.transport.abort()  # it lingered, and they have finished
 
@@ -549,9 +515,9 @@ class Message:
         slowness.looked = now
 
     def _take_deadline(self) -> float | None:
-        if self._pending is None:
+        if self.active is None:
             return None
-        deadline, self._pending.deadline = self._pending.deadline, None
+        deadline, self.active.deadline = self.active.deadline, None
         return deadline
 
     def failure(self, error: BaseException, asked: object) -> ProtocolError:
@@ -568,7 +534,7 @@ class Message:
         pool = self.server.pool
         pending = self.pending
         if self.own_connection().state is FINISHED:
-            self._set_close_reason(CloseReason.SERVED)
+            self.server.ending.set_reason(self, CloseReason.SERVED)
         if pool.full:
             if self.server.pool_queue.may_wait(self):
                 event.undecode()
@@ -594,9 +560,9 @@ class Message:
 
     def _turn_away(self, event: Request) -> Frame:
         """Too many wait for a thread already: say so, and serve nothing more here."""
-        self._set_close_reason(CloseReason.OVERLOADED)
+        self.server.ending.set_reason(self, CloseReason.OVERLOADED)
         if self.own_connection().state is not FINISHED:
-            self._give_up()
+            self.server.ending.give_up(self)
         error = Overloaded("all handler threads are busy and enough requests wait for one; try again later")
         return self.reply(event.header, error)
 
@@ -633,10 +599,10 @@ class Message:
         `asked` is what a handler was asked whose result `outcome` is; `more`: something has come behind the request.
         """
         failure = partial(self.failure, asked=asked)
-        connection, pending = self.connection, self._pending
+        connection, pending = self.connection, self.active
         if connection is None or pending is None or not pending.replies:
             if connection is not None and connection.closing:
-                self._end_with(1, more)
+                self.server.ending.end_with(self, 1, more)
             return encode(connection, self.server.codec, header, outcome, failure)
         reply = PendingReply(header)
         pending.replies.append(reply)
@@ -651,11 +617,11 @@ class Message:
         high = self.server.limits.write_high
         while self.transport.has_room:
             if queue and connection.winding_down and queue.size < high and queue.all_ready:
-                self._end_with(len(queue), more)
+                self.server.ending.end_with(self, len(queue), more)
             parts = queue.release(connection, high)
             if not parts:
                 break
-            self._give_up_if_last()
+            self.server.ending.give_up_if_last(self)
             self.write(parts)
             self._release_events()
 
@@ -681,12 +647,12 @@ class Message:
     @property
     def subscriptions(self) -> dict[str, Subscription] | None:
         """What it listens to, by topic or pattern; None: nothing."""
-        pending = self._pending
+        pending = self.active
         return pending.subscriptions if pending is not None else None
 
     @subscriptions.setter
     def subscriptions(self, subscriptions: dict[str, Subscription] | None) -> None:
-        if subscriptions is not None or self._pending is not None:
+        if subscriptions is not None or self.active is not None:
             self.pending.subscriptions = subscriptions
 
     @property
@@ -702,12 +668,12 @@ class Message:
         """May an event be sent now? It is open, has room, and no reply must leave first."""
         if self.state is not OPEN or not self.transport.has_room:
             return False
-        pending = self._pending
+        pending = self.active
         return pending is None or pending.events_after is None
 
     def _hold_events(self, reply: PendingReply) -> None:
         """What was or will be published may be caused by the request of `reply`, which is to leave before it."""
-        pending = self._pending
+        pending = self.active
         if pending is not None and pending.subscriptions and reply in pending.replies:
             pending.events_after = reply
             for subscription in pending.subscriptions.values():
@@ -715,26 +681,12 @@ class Message:
 
     def _release_events(self) -> None:
         """If the reply that events wait for has left, let them go."""
-        pending = self._pending
+        pending = self.active
         if pending is None or pending.events_after is None or pending.events_after in pending.replies:
             return
         pending.events_after = None
         if self.server.topics is not None:
             self.server.topics.send_on(self)
-
-    def overrun(self, topic: str) -> None:
-        """It reads too slowly for its subscription: cut it, and say so where it can still be told."""
-        said = f"it reads too slowly for its subscription to {shown(topic)}"
-        self._met_limit(CloseReason.SLOW_CONSUMER, f"cut: {said}")
-        if self.state is not OPEN or self.transport.queued:
-            self.abort(CloseReason.SLOW_CONSUMER)
-            return
-        replies: list[BytesLike] = []
-        self._fail_input(
-            Overloaded(f"{said}: subscribe with another `slow`, or read faster"), CloseReason.SLOW_CONSUMER, replies
-        )
-        self.write(replies)
-        self._settle()
 
     # --- room ------------------------------------------------------------------------------
 
@@ -742,8 +694,7 @@ class Message:
         """The peer does not read as fast as it asks: it has so much time, and so much room."""
         limit = self.server.limits.output_limit
         if limit and queued > limit:
-            self._met_limit(CloseReason.OUTPUT_LIMIT, "cut: it reads too slowly for what it asks (--output-limit)")
-            self.abort(CloseReason.OUTPUT_LIMIT)
+            self.server.ending.above_output_limit(self)
         elif self not in self.server.send_timer:
             self.server.send_timer.start(self)
 
@@ -763,7 +714,7 @@ class Message:
         else:
             self.server.send_timer.stop(self)
             self.last_active = self.server.loop.coarse_now
-            self._settle()
+            self.server.ending.settle(self)
             if not self.transport.closed:
                 self._look_after()
 
@@ -775,24 +726,6 @@ class Message:
             self.server.receive_timeouts.note(self, self.buffered, header_size, self.transport.reading)
         else:
             self.server.receive_timeouts.stop(self)
-
-    def input_overdue(self, reason: CloseReason) -> None:
-        if self.mid_message:
-            self._met_limit(reason, f"{OVERDUE[reason]} ({LIMIT_OF[reason]})")
-            self._time_out(OVERDUE[reason], reason)
-        else:
-            self._met_limit(reason, f"it never sent a byte ({LIMIT_OF[reason]})")
-            self.release(reason)  # it never sent a byte: FIN alone
-
-    def _time_out(self, words: str, reason: CloseReason) -> None:
-        replies: list[BytesLike] = []
-        self._fail_input(TimedOut(words), reason, replies)
-        self.write(replies)
-        self._settle()
-
-    def send_expired(self) -> None:
-        self._met_limit(CloseReason.SEND_TIMEOUT, "cut: it takes no bytes of its replies (--send-timeout)")
-        self.abort(CloseReason.SEND_TIMEOUT)
 
     @property
     def idle(self) -> bool:
@@ -808,88 +741,29 @@ class Message:
 
     # --- ending ----------------------------------------------------------------------------------
 
-    def _set_close_reason(self, reason: CloseReason) -> None:
-        """The first cause is the reason."""
-        self.server.ending.setdefault(self, reason)
+    def input_overdue(self, reason: CloseReason) -> None:
+        self.server.ending.input_overdue(self, reason)
 
-    def _cut_short(self, reason: CloseReason) -> None:
-        """It ends here and now. Good order is reached when all that is owed has left, not before."""
-        if self.state is DRAINING and self.reason in IN_GOOD_ORDER:
-            del self.server.ending[self]
-        self._set_close_reason(reason)
-
-    def _fail_input(self, error: FatalError, reason: CloseReason, replies: list[BytesLike]) -> None:
-        """Serve nothing more: `error` is the last reply, after those owed before it."""
-        self._set_close_reason(reason)
-        connection = self.own_connection()
-        header = connection.header
-        connection.owe_error()
-        self.server.count_error(error)
-        self._give_up()
-        replies += (*self.reply(header, error), b"")
-
-    def _give_up(self) -> None:
-        connection = self.own_connection()
-        connection.give_up()
-        if self._pending is not None:
-            self._pending.unserved = b""
-        advance(self, LIFECYCLE, COUPLED[connection.state])
-
-    def _end_with(self, replies: int, more: bool) -> None:
-        """If so many replies are all that is owed, and nothing more has come, the last of them says `close`.
-
-        What has come and is not read counts: a client that pipelines has sent it before it could know.
-        """
-        connection = self.own_connection()
-        if (
-            connection.winding_down
-            and connection.in_flight == replies
-            and self.state is OPEN
-            and connection.state is not FINISHED
-            and not (more or self.mid_message)
-            and not self.transport.unread()
-        ):
-            self._set_close_reason(CloseReason.SHUTDOWN if self.server.draining else CloseReason.RETIRED)
-            connection.start_drain()
-            advance(self, LIFECYCLE, SHUTDOWN)
-
-    def _give_up_if_last(self) -> None:
-        """After the reply that said `close`, as the last, nothing is read, not even to be refused."""
-        connection = self.connection
-        if self.state is CLOSED:
-            return  # by its own handler
-        if connection is not None and connection.all_begun_read and not connection.in_flight:
-            self._give_up()
-
-    def refuse(self, error: Overloaded) -> None:
-        """One connection too many: say so, linger briefly, close."""
-        self._met_limit(CloseReason.OVERLOADED, f"refused: {error}")
-        replies: list[BytesLike] = []
-        self._fail_input(error, CloseReason.OVERLOADED, replies)
-        self.write(replies)
-        self._settle()
-        self.transport.on_readable()
-        self.transport.watch()
-
-    def _settle(self) -> None:
-        """If everything owed has left, take the next step towards the end."""
-        if self.state is not DRAINING or self.in_flight or self.transport.queued or self.transport.closed:
-            return  # closed: it was lost with what it kept, and will be told so
-        connection = self.own_connection()
-        if connection.all_begun_read:
-            self._give_up()
-        if connection.state is ENDED:
-            advance(self, LIFECYCLE, SETTLED_AFTER_EOF)
-            self.transport.close()
-        elif connection.state is FINISHED or connection.state is FAILED:
-            advance(self, LIFECYCLE, SETTLED)
-            self.server.receive_timeouts.stop(self)
-            self.transport.linger()
-            self.server.linger(self)
+    def send_expired(self) -> None:
+        self.server.ending.send_expired(self)
 
     def linger_expired(self) -> None:
-        advance(self, LIFECYCLE, LINGER_EXPIRED)
-        self.transport.abort()
+        self.server.ending.linger_expired(self)
+
+    def overrun(self, topic: str) -> None:
+        self.server.ending.overrun(self, topic)
+
+    def refuse(self, error: Overloaded) -> None:
+        self.server.ending.refuse(self, error)
+
+    def drain(self) -> None:
+        self.server.ending.drain(self)
+
+    def release(self, reason: CloseReason) -> None:
+        self.server.ending.release(self, reason)
+
+    def abort(self, reason: CloseReason) -> None:
+        self.server.ending.abort(self, reason)
 
     def wind_down(self) -> None:
         """Serve on; the next reply behind which nothing more has come says `close`, and is the last."""
@@ -901,73 +775,10 @@ class Message:
         if int(self.requests) + 1 >= self.server.max_requests:
             self.wind_down()
 
-    def drain(self) -> None:
-        """The server shuts down: finish what was begun, or close at once if nothing was.
-
-        What has arrived and was not read yet has begun too: closing on it would be a RST, which
-        can cost the peer replies that are already on their way.
-        """
-        unread = self.transport.unread()
-        if self.idle and not unread:
-            self.release(CloseReason.SHUTDOWN)
-        elif self.state is not CLOSED:
-            self._set_close_reason(CloseReason.SHUTDOWN)
-            if data := self.server.batch.take(self):
-                self.pending.unserved += data
-            unserved = len(self._pending.unserved) if self._pending is not None else 0
-            self.own_connection().start_drain(unread + unserved)
-            advance(self, LIFECYCLE, SHUTDOWN)
-            self._serve(b"", [], 0)
-
-    def release(self, reason: CloseReason) -> None:
-        """Close between messages: FIN alone."""
-        self._set_close_reason(reason)
-        advance(self, LIFECYCLE, RELEASED)
-        self.transport.close()
-
-    def abort(self, reason: CloseReason) -> None:
-        """Close now; what is kept is lost."""
-        if self.state is CLOSED:
-            return
-        transport = self.transport
-        owes = self.in_flight > 0
-        words = b""
-        if owes and reason is CloseReason.CUT and not (transport.queued or transport.closed):
-            words = self._last_words()
-        if owes or transport.queued:
-            self.server.ending.pop(self, None)
-        self._cut_short(reason)
-        advance(self, LIFECYCLE, ABORTED)
-        if words:
-            transport.write(words, last=True)
-            transport.write_eof()
-        transport.abort()
-
-    def _last_words(self) -> bytes:
-        """What the oldest request that awaits its reply is told instead; all before it has left."""
-        connection = self.own_connection()
-        pending = self.pending
-        oldest = pending.held if pending.held is not None and not pending.replies else pending.replies.oldest
-        if connection.state not in (FINISHED, FAILED, ENDED):
-            self._give_up()
-        owed, connection.in_flight = connection.in_flight, 1  # it says `close`, since none follows
-        error = ShuttingDown("the server has stopped before this was answered; it may have been carried out")
-        words = b"".join(connection.send_error(oldest.header if oldest is not None else None, error))
-        connection.in_flight = owed  # a handler may have asked for the end of its own connection, and returns
-        return words
-
-    @property
-    def _silent(self) -> bool:
-        """Not a byte has come."""
-        busy = self.mid_message or self.in_flight or self.state is not OPEN or self in self.server.batch
-        return not (busy or int(self.requests) or (self._pending is not None and self._pending.held is not None))
-
     def connection_lost(self, error: Exception | None) -> None:
         """The transport has closed: the last thing that happens here."""
-        if self.state is not CLOSED:
-            self._cut_short(CloseReason.SILENT if self._silent else CloseReason.RESET)
-            advance(self, LIFECYCLE, LOST)
         server = self.server
+        reason = server.ending.lost(self)
         batch = server.batch
         if batch.waiting or batch.deferred:
             batch.take(self)
@@ -977,19 +788,14 @@ class Message:
                 server.topics.forget(self)
             if requests.session is not None:
                 requests.session.closed = True
-            server.forget(self, server.ending.pop(self))  # whoever entered CLOSED said why
-            self.requests = requests.requests
-        else:
-            server.forget(self, server.ending.pop(self))
+        server.forget(self, reason)
+        self.requests = int(requests)
 
     # --- for people --------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, object]:
         """What a line of the log says of it: its number, peer, age in seconds, requests and bytes."""
         return self.server.facts(self, int(self.requests))
-
-    def _met_limit(self, reason: CloseReason, words: str) -> None:
-        self.server.notices.tell(reason.value, words, facts=self.facts, reason=reason.value)
 
     def describe(self, since: float, now: float) -> dict[str, object]:
         """For the connection list: peer, states, age and idle seconds, bytes buffered, requests."""

@@ -83,8 +83,8 @@ class Waiting(Asker, Hashable, Protocol):
     def serve_on(self) -> None:
         """Serve what it keeps: the others had their turn."""
 
-    def write(self, replies: Sequence[BytesLike], size: int | None = None) -> None:
-        """Send replies in one go."""
+    def write(self, replies: Sequence[BytesLike], size: int | None = None, last: bool = False) -> None:
+        """Send replies in one go; `last`: if the kernel takes all, the end follows at once."""
 
     def watch(self) -> None:
         """Have the loop watch it."""

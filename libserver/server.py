@@ -42,6 +42,7 @@ from protocol.states import IsolatedObserver, Observer
 from .actions import Actions
 from .dispatcher import Dispatcher
 from .echo import EchoConnection, EchoDatagrams
+from .ending import Ending
 from .failures import Failures
 from .foreign import advice_for
 from .limits import (
@@ -194,8 +195,6 @@ class Server:
         #: of those that a line of the log was about: the number that all lines about it have
         self._numbers: dict[Accepted, int] = {}
         self._numbered = 0
-        #: messages that are on their way out, each with the reason
-        self.ending: dict[Message, CloseReason] = {}
         #: only while there is a limit on them: the source addresses of open connections, and how many each has
         self._ip_of: dict[Accepted, str] = {}
         self._from_ip: Counter[str] = Counter()
@@ -222,6 +221,9 @@ class Server:
         self.dispatcher = Dispatcher(self.codec, self.actions, self.count_error, self.loop.clock)
         self.batch: RequestBatch[Message] = RequestBatch(
             self.loop, self.dispatcher, self.slowness, self.receive_timeouts, self.isolate, self.met_bug
+        )
+        self.ending: Ending[Message] = Ending(
+            self.batch, self.receive_timeouts, self.notices, self.count_error, self.linger, lambda: self.draining
         )
 
         self._listeners: list[Listener | EchoDatagrams] = []

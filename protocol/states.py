@@ -15,7 +15,7 @@ RECEIVE or the counter allows it, it says so in its `Guard`; what that keeps out
 walking through all that the rows allow (tests/protocol/test_guards.py).
 
 Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives
-LIFECYCLE: `libserver.message` and `libclient.message`. Who drives DELIVERY: `libserver.subscription`.
+LIFECYCLE: `libserver.message`, with `libserver.ending`, and `libclient.message`. Who drives DELIVERY: `libserver.subscription`.
 
 The idea of tables that the code runs from is h11's; that each row argues for itself is ours.
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 from eventloop import Transport
 from eventloop.transport import READ, WRITE
-from libserver import message, receive_timeouts
+from libserver import ending, message, receive_timeouts
 from libserver.pool import HandlerPool
 from libserver.reasons import CloseReason
 from protocol.errors import TimedOut
@@ -64,7 +64,7 @@ def timer_per_byte() -> None:
     options=SHORT,
 )
 def timeout_unsaid() -> None:
-    message.Message._time_out = lambda self, words, reason: self.abort(reason)  # type: ignore[method-assign]
+    ending.Ending.time_out = lambda self, one, words, reason: self.abort(one, reason)  # type: ignore[method-assign]
 
 
 @broken(
@@ -81,7 +81,7 @@ def idle_told() -> None:
     def told(self: message.Message, reason: CloseReason) -> None:
         if reason is CloseReason.IDLE_TIMEOUT:
             self.own_connection()
-            self._time_out("idle for too long", reason)
+            self.server.ending.time_out(self, "idle for too long", reason)
         else:
             release(self, reason)
 
@@ -96,11 +96,11 @@ def idle_told() -> None:
     options=SHORT,
 )
 def timeout_forgives() -> None:
-    def forgive(self: message.Message, words: str, reason: CloseReason) -> None:
-        self.own_connection().owe_error()
-        self.write(self.reply(None, TimedOut(words)))
+    def forgive(self: ending.Ending[Any], message: message.Message, words: str, reason: CloseReason) -> None:
+        message.own_connection().owe_error()
+        message.write(message.reply(None, TimedOut(words)))
 
-    message.Message._time_out = forgive  # type: ignore[method-assign]
+    ending.Ending.time_out = forgive  # type: ignore[method-assign]
 
 
 # --- ends ----------------------------------------------------------------------------------------

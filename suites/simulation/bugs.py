@@ -94,9 +94,9 @@ _handle = Message._handle
 
 
 def forget_what_is_owed(self: Message, event: Any, replies: Any, more: bool) -> None:
-    if isinstance(event, Failed) and self._pending is not None:
-        self.own_connection().in_flight -= len(self._pending.replies._queue)
-        self._pending.replies = ReplyQueue()
+    if isinstance(event, Failed) and self.active is not None:
+        self.own_connection().in_flight -= len(self.active.replies._queue)
+        self.active.replies = ReplyQueue()
     _handle(self, event, replies, more)
 
 
@@ -106,9 +106,9 @@ _abort = Message.abort
 def abort_and_keep_the_first_cause(self: Message, reason: CloseReason) -> None:
     first = self.reason
     if first is not None and self.state is not CLOSED:
-        with mock.patch.dict(self.server.ending):
+        with mock.patch.dict(self.server.ending.reasons):
             _abort(self, reason)
-        self.server.ending[self] = first
+        self.server.ending.reasons[self] = first
     else:
         _abort(self, reason)
 
@@ -176,7 +176,7 @@ def stop_no_linger_timer(self: Server, accepted: Any, reason: CloseReason) -> No
 
 
 def may_serve_above_the_mark(self: Message) -> bool:
-    pending = self._pending
+    pending = self.active
     if self.transport.closed or (pending is not None and pending.yielded):
         return False
     return pending is None or pending.held is None or not self.server.pool.full

@@ -304,7 +304,7 @@ class MemoryWithinLimits(Invariant):
                 world.violated(self.name, f"{out} bytes of output kept, above the hard limit")
             reply = message.transport.sock.tap.largest + BIG + 400  # none is larger than its request, but `big`'s
             most_out = 2 * limits.write_high + (2 * limits.handler_threads + 2) * reply
-            pending = message._pending
+            pending = message.active
             if pending is not None:
                 out += pending.replies.size
             content = message.connection._content if message.connection is not None else None

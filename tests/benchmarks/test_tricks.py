@@ -422,7 +422,7 @@ def test_an_idle_connection_owns_no_connection_or_keeps_it(bench: Make, name: st
     here = bench(name)
     here.begin()
     assert (here.message.connection is not None) == owns
-    assert here.message._pending is None
+    assert here.message.active is None
 
 
 @pytest.mark.parametrize(("name", "size"), [(NOTHING, 65536), ("recv-16k", 16384), ("recv-256k", 262144)])

@@ -13,7 +13,7 @@ def asked_of(protocol: type) -> set[str]:
 
 def test_a_server_has_what_its_connections_ask_for() -> None:
     asked = asked_of(Host)
-    assert {"loop", "limits", "batch", "forget", "draining"} <= asked
+    assert {"loop", "limits", "batch", "forget", "ending"} <= asked
     assert asked_of(StreamHost) < asked
     with Server(["tcp://127.0.0.1:0"]) as server:
         assert [name for name in sorted(asked) if not hasattr(server, name)] == []

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+import libserver.ending
 import libserver.message
 from libserver.limits import LINGER
+from protocol import states
 from protocol.states import (
     ABORTED,
     CONNECTING,
@@ -237,7 +239,7 @@ def second_signal_while_lingering(home: Turned, d: Doors) -> None:
 def taken(monkeypatch: pytest.MonkeyPatch) -> set[Pair]:
     """The rows of LIFECYCLE that are taken where nobody watches."""
     pairs: set[Pair] = set()
-    original = libserver.message.advance
+    original = states.advance
 
     def advance(subject: Any, machine: Machine, given: str) -> Row:
         taken_row = original(subject, machine, given)
@@ -245,7 +247,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> set[Pair]:
             pairs.add((taken_row.state, taken_row.input))
         return taken_row
 
-    monkeypatch.setattr(libserver.message, "advance", advance)
+    for module in (libserver.message, libserver.ending):
+        monkeypatch.setattr(module, "advance", advance)
     return pairs
 
 

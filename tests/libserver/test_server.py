@@ -20,6 +20,7 @@ import pytest
 from eventloop import Address, EventLoop
 from eventloop.listener import RETRY_AFTER
 from libserver import Actions, CannotListen, CloseReason, Message, Server
+from libserver.ending import Ending
 from libserver.limits import LINGER, REFUSED_LINGER, REFUSED_LINGERING
 from libserver.server import CROWDED_QUIET, ip_of
 from libserver.system import System
@@ -787,21 +788,21 @@ def test_a_bug_met_in_a_timer_costs_its_connection_and_not_its_neighbours(monkey
         home.peer()
         doomed = home.only
         neighbour = home.peer()
-        original = Message.release
+        original = Ending.release
 
-        def fail(self: Message, reason: CloseReason) -> None:
-            if self is doomed:
+        def fail(self: Ending[Any], message: Any, reason: CloseReason) -> None:
+            if message is doomed:
                 raise RuntimeError("a bug")
-            original(self, reason)
+            original(self, message, reason)
 
-        monkeypatch.setattr(Message, "release", fail)
+        monkeypatch.setattr(Ending, "release", fail)
         home.advance(10.0)
         neighbour.eof()
         assert home.ended() == {"internal-error": 1, "header-timeout": 1}
 
 
 def test_a_bug_met_in_the_drain_or_the_sweep_costs_its_connection_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Message.release
+    original = Ending.release
     for end in ("drain", "sweep"):
         with turned(internal_errors=1, header_timeout=0) as home:
             home.peer()
@@ -809,12 +810,12 @@ def test_a_bug_met_in_the_drain_or_the_sweep_costs_its_connection_only(monkeypat
             for _ in range(3):
                 home.peer()
 
-            def fail(self: Message, reason: CloseReason, doomed: Message = doomed) -> None:
-                if self is doomed:
+            def fail(self: Ending[Any], message: Any, reason: CloseReason, doomed: Message = doomed) -> None:
+                if message is doomed:
                     raise RuntimeError("a bug")
-                original(self, reason)
+                original(self, message, reason)
 
-            monkeypatch.setattr(Message, "release", fail)
+            monkeypatch.setattr(Ending, "release", fail)
             if end == "drain":
                 home.server.drain()
             else:

@@ -9,6 +9,7 @@ import pytest
 
 from eventloop import Listener, Transport
 from libserver import Message
+from libserver.ending import Ending
 from suites.faults.kernel import SleepsForEver
 from suites.faults.scenarios import ALL
 from suites.faults.sweep import sweep
@@ -57,7 +58,7 @@ def test_a_second_reason_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_loss_counted_as_good_order_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that was told to end is lost before its last reply has left."""
-    monkeypatch.setattr(Message, "_cut_short", Message._set_close_reason)
+    monkeypatch.setattr(Ending, "_cut_short", Ending.set_reason)
     breaks("server: drain", "send", "ended as {'shutdown'}")
 
 

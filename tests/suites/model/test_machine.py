@@ -14,6 +14,7 @@ hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not install
 from hypothesis import Phase  # noqa: E402
 
 from libserver import Message  # noqa: E402
+from libserver.ending import Ending  # noqa: E402
 from suites.model import machine  # noqa: E402
 from suites.model.machine import Machine, play, profile  # noqa: E402
 from tests.support.wire import in_frames  # noqa: E402
@@ -36,10 +37,10 @@ def caught_by_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_notices_a_last_cause_that_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    def because(self: Message, reason: Any) -> None:
-        self.server.ending[self] = reason
+    def because(self: Ending[Any], message: Message, reason: Any) -> None:
+        self.reasons[message] = reason
 
-    monkeypatch.setattr(Message, "_set_close_reason", because)
+    monkeypatch.setattr(Ending, "set_reason", because)
     caught_by_the_model(monkeypatch)
 
 
