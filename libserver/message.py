@@ -19,8 +19,9 @@ Rules:
 * A kept-alive connection between messages is at rest and owns next to nothing: no `Connection` and no `ActiveState`.
 * A watched connection goes the same way; its requests are served one at a time, and its `Connection` takes the rows.
 
-Not here: how a connection ends (`libserver.ending`), how long a message may take to arrive (`libserver.receive_timeouts`), listeners, timers' queues
-and counters (`libserver.server`), handlers' threads (`libserver.pool`).
+Not here: how a connection ends (`libserver.ending`), how long a message may take to arrive
+(`libserver.receive_timeouts`), listeners, timers' queues and counters (`libserver.server`), handlers' threads
+(`libserver.pool`).
 """
 
 from __future__ import annotations

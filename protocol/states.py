@@ -14,8 +14,8 @@ error by design: `UnlistedTransition`, never a silent pass. Where a row may be t
 RECEIVE or the counter allows it, it says so in its `Guard`; what that keeps out is shown by
 walking through all that the rows allow (tests/protocol/test_guards.py).
 
-Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives
-LIFECYCLE: `libserver.message`, with `libserver.ending`, and `libclient.message`. Who drives DELIVERY: `libserver.subscription`.
+Not here: bytes, sockets, clocks. Who drives RECEIVE: `protocol.connection`. Who drives LIFECYCLE:
+`libserver.message`, with `libserver.ending`, and `libclient.message`. Who drives DELIVERY: `libserver.subscription`.
 
 The idea of tables that the code runs from is h11's; that each row argues for itself is ours.
 """
