@@ -12,7 +12,8 @@ Rules:
   another is opened, and what was published meanwhile comes first (`since`), as far as the server remembers it.
 * A pattern has no `since`: after another connection was opened a `Gap` of the pattern stands for what may be missing.
 * The queue is bounded. While it is full nothing is read, and the server does what `slow` says.
-* What ends a subscription is `close`, or the server's refusal: then iterating raises it.
+* What ends a subscription is `close`, or the server's refusal: then iterating raises it. `shutting-down` and
+  `unavailable` are none: it is asked again.
 
 Not here: the connection (`libclient.channel`), what an event's bytes mean (`protocol.push`).
 """
@@ -228,6 +229,8 @@ class Subscriptions:
         self._all: dict[str, Subscription] = {}
         self._patterns: dict[str, Subscription] = {}
         self._paused = False
+        self._backoff = backoff or Backoff()
+        self._refused_so_often = 0  # in a row, for want of a backplane
         self.last_error: Exception | None = None
         self._channel = Channel(
             shared,
@@ -235,7 +238,7 @@ class Subscriptions:
             opened=self._opened,
             notified=self._notified,
             lost=self._lost,
-            backoff=backoff,
+            backoff=self._backoff,
             heartbeat=heartbeat,
             resolve=resolve,
         )
@@ -302,12 +305,17 @@ class Subscriptions:
         def done(value: Any, error: Exception | None) -> None:
             if subscription.closed:
                 return
-            if isinstance(error, ErrorReply) and error.code != "shutting-down":
+            if isinstance(error, ErrorReply) and error.code == "unavailable":
+                self.last_error = error
+                self._refused_so_often += 1
+                self._loop.call_later(self._backoff.delay(self._refused_so_often), self._ask_again, subscription)
+            elif isinstance(error, ErrorReply) and error.code != "shutting-down":
                 subscription.refused(error)
                 self._forget(subscription)
                 if not self._all:
                     self._channel.close()
             elif error is None:
+                self._refused_so_often = 0
                 result = value.get("result") if isinstance(value, dict) else None
                 if isinstance(result, dict):
                     subscription.accepted(result)
@@ -319,6 +327,12 @@ class Subscriptions:
             # else the connection has ended, and the next one asks again
 
         self._channel.send(json_request(subscription.request()), done, here=True)
+
+    def _ask_again(self, subscription: Subscription) -> None:
+        """The server had no backplane."""
+        asked = self._all.get(subscription.topic) is subscription
+        if asked and self._channel.connected and not subscription.connected:
+            self._ask(subscription)
 
     def _lost(self, error: Exception, final: bool) -> None:
         self.last_error = error

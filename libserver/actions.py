@@ -49,21 +49,43 @@ ANY_TYPE = ""
 class Action:
     """A registered handler: the function, whether it may block, whether it wants the session.
 
+    `deferred`: it answers later. `waits`: its reply is not there when it returns, for one reason or the other.
     `str()` says which it is, in a sentence; `registered` is where that was done: `FILE:LINE`.
     """
 
-    __slots__ = ("blocking", "builtin", "function", "name", "registered", "wants_session", "words")
+    __slots__ = (
+        "blocking",
+        "builtin",
+        "deferred",
+        "function",
+        "name",
+        "registered",
+        "waits",
+        "wants_session",
+        "words",
+    )
 
     def __init__(
-        self, name: str, words: str, function: Function, blocking: bool, builtin: bool, registered: str
+        self,
+        name: str,
+        words: str,
+        function: Function,
+        blocking: bool,
+        builtin: bool,
+        registered: str,
+        deferred: bool = False,
     ) -> None:
         self.name = name
         self.words = words
         self.function = function
         self.blocking = blocking
+        self.deferred = deferred
+        self.waits = blocking or deferred
         self.builtin = builtin
         self.registered = registered
-        self.wants_session = _parameters(function) > 1
+        if deferred:
+            _takes(function, 3, "(request, session, answer)")
+        self.wants_session = deferred or _parameters(function) > 1
 
     def __str__(self) -> str:
         return self.words
@@ -152,10 +174,10 @@ class Actions:
         self.plain_binary: dict[str, Function | None] = {}
         self.topics = topics
         if topics is not None:
-            from .topic_actions import topic_handlers  # a server without topics loads none of it
+            from .topic_actions import LATER, topic_handlers  # a server without topics loads none of it
 
             for name, function in topic_handlers(topics).items():
-                self.add(name, builtin=True)(function)
+                self.add(name, builtin=True, deferred=topics.shared and name in LATER)(function)
         if builtin:
             for name, function in JSON_HANDLERS.items():
                 self.add(name, builtin=True)(function)
@@ -164,11 +186,15 @@ class Actions:
 
     # --- registering ---------------------------------------------------------------
 
-    def add(self, name: str, *, blocking: bool = False, builtin: bool = False) -> Callable[[F], F]:
+    def add(
+        self, name: str, *, blocking: bool = False, deferred: bool = False, builtin: bool = False
+    ) -> Callable[[F], F]:
         """Decorator: register a function for the JSON action `name`.
 
-        `blocking=True` runs it in the server's thread pool. `builtin` is the package's own. Raises `ValueError` for a
-        name that is taken, `TypeError` for an `async` function or one of another shape.
+        `blocking=True` runs it in the server's thread pool. `deferred=True` gives it a third argument, `answer`, which
+        it calls once, from the loop, when it knows: `answer(result)`, or `answer(None, error)`. `builtin` is the
+        package's own. Raises `ValueError` for a name that is taken, `TypeError` for an `async` function or one of
+        another shape.
         """
         if not isinstance(name, str):
             raise TypeError('an action has a name: write @actions.add("name")')
@@ -176,10 +202,10 @@ class Actions:
         place = _place(sys._getframe(1))
 
         def register(function: F) -> F:
-            action = Action(name, f"action {name!r}", function, blocking, builtin, place)
+            action = Action(name, f"action {name!r}", function, blocking, builtin, place, deferred)
             self._register(self._json, action)
             self.plain.pop(name, None)
-            if not (blocking or action.wants_session):
+            if not (action.waits or action.wants_session):
                 self.plain[name] = function
             return function
 

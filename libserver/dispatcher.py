@@ -86,7 +86,7 @@ class Asker(Protocol):
         """What it is told of what a handler raised that was asked this. Raises `error` again if it is Ctrl-C."""
 
     def hand_over(self, action: Action, request: Request, deadline: float | None) -> Frame:
-        """Let a thread run the blocking `action`. Returns a reply if it can't be; raises what is to be answered."""
+        """Run an `action` whose reply comes later. Returns a reply if it can't be; raises what is to be answered."""
 
     def reply(self, header: Header, outcome: object, asked: object, more: bool) -> Frame:
         """What is to be sent now of the reply to `header`: nothing if others are owed before it.
@@ -313,7 +313,7 @@ class Dispatcher:
         try:
             check_deadline(self._clock, deadline)
             action = self._actions.find(header, value)
-            if action.blocking:
+            if action.waits:
                 if asker.connection is None:
                     asker.own_connection().take_whole(header, 0)
                 return asker.hand_over(action, request, deadline)
@@ -440,7 +440,7 @@ class Dispatcher:
             if action is None:
                 # Not raised: that would be half of what it costs.
                 return encode_error(asker.failure(self._actions.refusal(value), value))
-            if action.blocking:
+            if action.waits:
                 return None
             return encode_result(action.call(value, asker.session))
         except BaseException as error:  # sys.exit() in a handler must not end the server

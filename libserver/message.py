@@ -536,6 +536,8 @@ class Message:
         pending = self.pending
         if self.own_connection().state is FINISHED:
             self.server.ending.set_reason(self, CloseReason.SERVED)
+        if action.deferred:
+            return self._defer(action, event, deadline)
         if pool.full:
             if self.server.pool_queue.may_wait(self):
                 event.undecode()
@@ -557,6 +559,30 @@ class Message:
             self.server.notices.tell("no-thread", text, action, error, facts=self.facts)
             raise ActionError("overloaded", "the server has no thread for this just now; try again later") from None
         pending.replies.append(reply)
+        return b"", b""
+
+    def _defer(self, action: Action, event: Request, deadline: float | None) -> Frame:
+        """Run a handler that answers later, from the loop."""
+        reply = PendingReply(event.header, deadline)
+        self.pending.replies.append(reply)
+        answered = False
+
+        def answer(result: object = None, error: Exception | None = None) -> None:
+            nonlocal answered
+            if answered:
+                raise RuntimeError(f"{action} has answered already")
+            answered = True
+            # In a call of its own: the handler may know at once, and then the reply is not owed yet.
+            self.server.loop.call_soon(self._answered, action, reply, result, error)
+
+        try:
+            action.function(event.content, self.session(), answer)
+        except Exception as error:
+            if answered:
+                self.failure(error, action)  # which tells the log; its answer stands
+            else:
+                answer(None, error)
+        self._hold_events(reply)  # also those of what it has just now subscribed to
         return b"", b""
 
     def _turn_away(self, event: Request) -> Frame:
@@ -582,6 +608,10 @@ class Message:
 
     def _handler_returned(self, action: Action, reply: PendingReply, result: object, error: Exception | None) -> None:
         self.server.pool_queue.handler_returned()
+        self._answered(action, reply, result, error)
+
+    def _answered(self, action: Action, reply: PendingReply, result: object, error: Exception | None) -> None:
+        """The outcome of a handler that has run elsewhere, or later."""
         if self.state is CLOSED:
             return
         self.last_active = self.server.loop.coarse_now

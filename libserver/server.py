@@ -231,7 +231,7 @@ class Server:
         self.addresses: list[Address] = []
         try:
             if self.topics is not None:
-                self.topics.attach(self.loop, self.limits, self.met_bug)
+                self.topics.attach(self.loop, self.limits, self.met_bug, self.notices)
             self._open_listeners()
         except BaseException:
             self.close()

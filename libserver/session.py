@@ -22,6 +22,7 @@ Not here: when it is made and when it is closed (`libserver.message`), topics (`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 __all__ = ["Session"]
@@ -31,8 +32,19 @@ class Broker(Protocol):
     """What keeps subscriptions: `libserver.topics.Topics`."""
 
     def subscribe(
-        self, listener: Any, name: str, slow: str, key: str | None, limit: int, since: tuple[str, int] | None
+        self, listener: Any, name: str, slow: str, key: str | None, limit: int, since: tuple[str, int | str] | None
     ) -> dict[str, Any]: ...
+
+    def subscribe_later(
+        self,
+        listener: Any,
+        name: str,
+        slow: str,
+        key: str | None,
+        limit: int,
+        since: tuple[str, int | str] | None,
+        answer: Callable[[Any, Exception | None], object],
+    ) -> None: ...
 
     def unsubscribe(self, listener: Any, name: str) -> None: ...
 
@@ -64,7 +76,7 @@ class Session(dict[str, Any]):
         slow: str = "cut",
         key: str | None = None,
         limit: int = 1000,
-        since: tuple[str, int] | None = None,
+        since: tuple[str, int | str] | None = None,
     ) -> dict[str, Any]:
         """Have what is published to `topic` sent to this client, as events, from the end of this turn on.
 
@@ -74,6 +86,10 @@ class Session(dict[str, Any]):
         `RuntimeError` from a blocking action's thread or on a server without topics.
         """
         return self._broker().subscribe(self._listener, topic, slow=slow, key=key, limit=limit, since=since)
+
+    def subscribe_later(self, answer: Callable[[Any, Exception | None], object], topic: str, **options: Any) -> None:
+        """With a backplane: `answer(result, error)` is called when it is known where the topic stands."""
+        self._broker().subscribe_later(self._listener, topic, **options, answer=answer)
 
     def unsubscribe(self, topic: str) -> None:
         """End that: no event of it follows the reply. Raises as `subscribe`."""

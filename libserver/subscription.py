@@ -61,7 +61,7 @@ class Item:
 
     __slots__ = ("_keys", "frame", "queues", "seq", "topic")
 
-    def __init__(self, topic: str, seq: int, frame: bytes) -> None:
+    def __init__(self, topic: str, seq: int | str, frame: bytes) -> None:
         self.topic = topic
         self.seq = seq
         self.frame = frame
@@ -96,9 +96,11 @@ class Waiting:
         self.size = 0
         self.behind: dict[Subscription, None] = {}
 
-    def hold(self, items: Iterable[Item], queues: int) -> None:
-        """They stand in so many more queues."""
-        for item in items:
+    def hold(self, entries: Iterable[Item | Gap], queues: int) -> None:
+        """Those of them that are messages stand in so many more queues."""
+        for item in entries:
+            if not isinstance(item, Item):
+                continue
             if not item.queues:
                 self.size += len(item.frame)
             item.queues += queues
@@ -177,11 +179,12 @@ class Subscription:
     def replay(self, missed: Sequence[Item | Gap]) -> None:
         """It has just begun, and missed these: they come first. They may be more than its limit."""
         items = [entry for entry in missed if isinstance(entry, Item)]
-        self._fall_behind(MISSED_SOME)
+        if self.queue is None:
+            self._fall_behind(MISSED_SOME)
         assert self.queue is not None
-        self.queue.extend(missed)
-        self._messages = len(items)
-        self._gaps = len(missed) - len(items)
+        self.queue.extendleft(reversed(missed))
+        self._messages += len(items)
+        self._gaps += len(missed) - len(items)
         self.limit = max(self.limit, len(items))
         self._waiting.hold(items, 1)
 
@@ -190,23 +193,20 @@ class Subscription:
         if self.queue is None:
             self._fall_behind(REPLY_OWED)
 
-    def put(self, items: Sequence[Item]) -> None:
-        """These were published, and can't be sent to it now. (They are held for it already: `Waiting.hold`.)"""
+    def put(self, news: Sequence[Item | Gap], gaps: bool = False) -> None:
+        """These were published, and can't be sent to it now. (They are held for it already: `Waiting.hold`.)
+
+        `gaps`: there are some among them, of what a backplane has lost.
+        """
         if self.queue is None:
             self._fall_behind(ABOVE_HIGH)
-        queue = self.queue
-        assert queue is not None
-        room = self.limit - self._messages
-        taken = items
-        if self.slow == NEWEST and len(items) > room:
-            taken, refused = items[:room], items[room:]
-            self._append(taken)
-            advance(self, DELIVERY, QUEUE_FULL)
-            for item in refused:
-                self._leave_out(item)
-            return
-        self._append(taken)
-        if len(items) <= room:
+        if gaps or self._open or self.slow == NEWEST:
+            self._put_each(news)
+        else:
+            assert self.queue is not None
+            self.queue.extend(news)
+            self._messages += len(news)
+        if self._messages <= self.limit:
             return
         if self.slow == CUT:
             self.overrun()
@@ -217,29 +217,47 @@ class Subscription:
         if self._messages > self.limit:
             self._drop_oldest(self._messages - self.limit)
 
+    def _put_each(self, news: Sequence[Item | Gap]) -> None:
+        before, room = self._messages, self.limit - self._messages
+        refused = 0
+        for entry in news:
+            if isinstance(entry, Gap):
+                self._append_gap(entry)
+            elif self.slow == NEWEST and self._messages - before >= room:
+                refused += 1
+                self._leave_out(entry)
+            else:
+                self._append(entry)
+        if refused:
+            advance(self, DELIVERY, QUEUE_FULL)
+
     def _fall_behind(self, why: str) -> None:
         advance(self, DELIVERY, why)
         self.queue = deque()
         self._waiting.behind[self] = None
 
-    def _append(self, items: Sequence[Item]) -> None:
+    def _append(self, item: Item) -> None:
         assert self.queue is not None
-        self.queue.extend(items)
-        self._messages += len(items)
+        self.queue.append(item)
+        self._messages += 1
         if self._open:
-            for item in items:
-                self._open.pop(item.topic, None)  # a gap can't grow over a message that is delivered
+            self._open.pop(item.topic, None)  # a gap can't grow over a message that is delivered
+
+    def _append_gap(self, gap: Gap) -> None:
+        """It stands at the end, or makes the one that stands there grow."""
+        assert self.queue is not None
+        open_gap = self._open.get(gap.topic)
+        if open_gap is not None:
+            _grow(open_gap, gap.last, gap.dropped)
+            return
+        self._open[gap.topic] = own = Gap(gap.topic, gap.first, gap.last, gap.dropped)
+        self.queue.append(own)
+        self._gaps += 1
 
     def _leave_out(self, item: Item) -> None:
         """It would stand at the end: a gap grows over it there."""
-        assert self.queue is not None
         self._waiting.release(item)
-        gap = self._open.get(item.topic)
-        if gap is None:
-            self._open[item.topic] = gap = Gap(item.topic, item.seq, item.seq, 0)
-            self.queue.append(gap)
-            self._gaps += 1
-        _grow(gap, item.seq, 1)
+        self._append_gap(Gap(item.topic, item.seq, item.seq, 1))
 
     def _drop_oldest(self, count: int) -> None:
         """From the front: of each topic one gap stands there instead."""
@@ -261,6 +279,8 @@ class Subscription:
             _cover(gaps, entry)
         self._gaps += len(gaps)
         queue.extendleft(reversed(gaps.values()))
+        if self._open:
+            self._open = {topic: gap for topic, gap in self._open.items() if any(gap is entry for entry in queue)}
 
     def _keep_latest(self) -> None:
         """Of the messages with one key only the newest stays; gaps stand in the others' places."""
@@ -291,6 +311,7 @@ class Subscription:
                 kept.append(gaps[entry.topic])
                 self._gaps += 1
         self.queue = kept
+        self._open.clear()
 
     # --- out -----------------------------------------------------------------------------
 

@@ -12,11 +12,12 @@ from typing import Any
 from protocol.errors import BadRequest
 
 from .session import Session
+from .sharing import Answer
 from .topics import DEFAULT_LIMIT, HISTORY, PUBLISH, SUBSCRIBE, Topics
 
-__all__ = ["topic_handlers"]
+__all__ = ["LATER", "topic_handlers"]
 
-Handler = Callable[[dict[str, Any], Session], object]
+Handler = Callable[..., object]
 
 
 def _topic(request: dict[str, Any]) -> str:
@@ -33,6 +34,23 @@ def _count(request: dict[str, Any]) -> int | None:
     return limit
 
 
+def _value(request: dict[str, Any]) -> object:
+    if "value" not in request:
+        raise BadRequest("publish needs a value: what is to be said")
+    value: object = request["value"]
+    return value
+
+
+def _options(request: dict[str, Any]) -> dict[str, Any]:
+    """Of a subscription."""
+    return {
+        "slow": request.get("slow", "cut"),
+        "key": request.get("key"),
+        "limit": request.get("limit", DEFAULT_LIMIT),
+        "since": _since(request),
+    }
+
+
 def _since(request: dict[str, Any]) -> tuple[Any, Any] | None:
     since = request.get("since")
     if since is None:
@@ -40,17 +58,35 @@ def _since(request: dict[str, Any]) -> tuple[Any, Any] | None:
     return (since.get("epoch"), since.get("seq")) if isinstance(since, dict) else (None, None)
 
 
+#: Those that a backplane answers later.
+LATER = frozenset({"subscribe", "publish", "history"})
+
+
+def _later(topics: Topics) -> dict[str, Handler]:
+    """Those of topics that are shared: they take `answer`, and call it when the backplane has answered."""
+
+    def subscribe(request: dict[str, Any], session: Session, answer: Answer) -> None:
+        session.subscribe_later(answer, _topic(request), **_options(request))
+
+    def publish(request: dict[str, Any], session: Session, answer: Answer) -> None:
+        topic = _topic(request)
+        value = _value(request)
+        topics.check(session, PUBLISH, topic)
+        topics.publish_later(topic, value, session.name, answer)
+
+    def history(request: dict[str, Any], session: Session, answer: Answer) -> None:
+        topic = _topic(request)
+        topics.check(session, HISTORY, topic)
+        topics.history_later(topic, _count(request), answer)
+
+    return {"subscribe": subscribe, "publish": publish, "history": history}
+
+
 def topic_handlers(topics: Topics) -> dict[str, Handler]:
     """The handlers, by action."""
 
     def subscribe(request: dict[str, Any], session: Session) -> object:
-        return session.subscribe(
-            _topic(request),
-            slow=request.get("slow", "cut"),
-            key=request.get("key"),
-            limit=request.get("limit", DEFAULT_LIMIT),
-            since=_since(request),
-        )
+        return session.subscribe(_topic(request), **_options(request))
 
     def unsubscribe(request: dict[str, Any], session: Session) -> object:
         topic = _topic(request)
@@ -59,10 +95,9 @@ def topic_handlers(topics: Topics) -> dict[str, Handler]:
 
     def publish(request: dict[str, Any], session: Session) -> object:
         topic = _topic(request)
-        if "value" not in request:
-            raise BadRequest("publish needs a value: what is to be said")
+        value = _value(request)
         topics.check(session, PUBLISH, topic)
-        receipt = topics.publish(topic, request["value"], session.name)
+        receipt = topics.publish(topic, value, session.name)
         assert receipt is not None  # handlers of these run on the loop
         return receipt._asdict()
 
@@ -84,7 +119,7 @@ def topic_handlers(topics: Topics) -> dict[str, Handler]:
         known = [one for one in topics.names(prefix) if topics.may(session, SUBSCRIBE, one["topic"])]
         return known[:limit]
 
-    return {
+    handlers: dict[str, Handler] = {
         "subscribe": subscribe,
         "unsubscribe": unsubscribe,
         "publish": publish,
@@ -92,3 +127,4 @@ def topic_handlers(topics: Topics) -> dict[str, Handler]:
         "members": members,
         "topics": names,
     }
+    return {**handlers, **_later(topics)} if topics.shared else handlers

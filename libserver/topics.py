@@ -23,6 +23,8 @@ Rules:
 * A handler's own reply leaves before the events that it caused: those leave at the turn's end; and where the
   reply itself waits for others, this subscriber's events wait for the reply.
 * `publish` may be called from any thread. All else belongs to the loop's.
+* With a backplane topics are those of all servers that have the same: what is published goes there, and what comes
+  from there is sent to the subscribers here. Then `seq` is text, and numbers of subscribers are this server's.
 
 Not here: the bytes (`protocol.push`), one subscriber's queue (`libserver.subscription`), the actions that clients
 call (`libserver.topic_actions`).
@@ -32,20 +34,25 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from eventloop import EventLoop
 from protocol.content import encode_json
 from protocol.errors import BadRequest
-from protocol.push import Gap, encode_published, is_pattern, is_topic, matches, overlap
+from protocol.push import Gap, encode_gap, encode_published, is_pattern, is_topic, matches, overlap
 from protocol.shown import shown
+from protocol.states import OVER
 
 from .action_error import ActionError
 from .limits import ServerLimits
+from .notices import Notices
+from .redis_backplane import RedisBackplane, is_id
 from .session import Session
+from .sharing import Answer, Sharing
 from .subscription import CUT, LATEST, POLICIES, Item, Subscriber, Subscription, Waiting
+from .topic import Topic, as_number, is_later
 
 __all__ = ["Receipt", "Topics"]
 
@@ -75,63 +82,12 @@ class Listener(Subscriber, Protocol):
     def session(self) -> Session: ...
 
 
-class Topic:
-    """One topic: its history, its subscribers, and what was published to it in this turn."""
-
-    __slots__ = ("epoch", "fresh", "history", "history_size", "name", "newcomers", "seq", "subscriptions")
-
-    def __init__(self, name: str, epoch: str) -> None:
-        self.name = name
-        self.epoch = epoch
-        self.seq = 0
-        self.history: deque[Item] = deque()
-        self.history_size = 0  # bytes
-        self.subscriptions: dict[Subscription, None] = {}
-        self.fresh: list[Item] = []
-        #: those that have subscribed since something was published in this turn, with the seq they know of
-        self.newcomers: dict[Subscription, int] = {}
-
-    def remember(self, item: Item, most: int, most_bytes: int) -> None:
-        history = self.history
-        history.append(item)
-        self.history_size += len(item.frame)
-        while history and (len(history) > most or self.history_size > most_bytes):
-            self.history_size -= len(history.popleft().frame)
-
-    def missed(self, since: int) -> list[Item | Gap]:
-        """What was published after `since`: a gap for what is not remembered, then what is."""
-        items = [item for item in self.history if item.seq > since]
-        first = items[0].seq if items else self.seq + 1
-        if first > since + 1:
-            return [Gap(self.name, since + 1, first - 1, first - 1 - since), *items]
-        return [*items]
-
-    def missed_of_another_epoch(self) -> list[Item | Gap]:
-        """The same, where nobody knows what the end of that epoch was."""
-        first = self.history[0].seq if self.history else self.seq + 1
-        return [Gap(self.name, 1, first - 1, None), *self.history]
-
-    def add(self, subscription: Subscription) -> None:
-        """What is published from now on is for it, too."""
-        if self.fresh:
-            self.newcomers[subscription] = self.seq
-        else:
-            self.subscriptions[subscription] = None
-
-    def remove(self, subscription: Subscription) -> None:
-        self.subscriptions.pop(subscription, None)
-        self.newcomers.pop(subscription, None)
-
-    def __len__(self) -> int:
-        """Its subscribers."""
-        return len(self.subscriptions) + len(self.newcomers)
-
-
 class Topics:
     """The topics of one server. Give them to its `Actions`: `Actions(topics=Topics())`.
 
     `may(session, verb, topic)` says who may: `verb` is "subscribe", "publish" or "history", and `topic` a name or, to
     subscribe, a pattern. Without it everybody may everything. `new_epoch` makes the word for a topic's epoch.
+    `backplane` shares them with other servers (`libserver.redis_backplane`).
     Limits are the server's (`ServerLimits`: from `history` to `push_queue`).
     """
 
@@ -139,8 +95,11 @@ class Topics:
         self,
         may: Callable[[Session, str, str], bool] | None = None,
         new_epoch: Callable[[], str] = lambda: os.urandom(6).hex(),
+        backplane: RedisBackplane | None = None,
     ) -> None:
         self._may = may
+        self._backplane = backplane
+        self._sharing = None if backplane is None else Sharing(self, backplane)
         self._new_epoch = new_epoch
         self._limits = ServerLimits()
         self._topics: dict[str, Topic] = {}  # the one that was used longest ago first
@@ -153,27 +112,45 @@ class Topics:
         self._flushes = False  # at the turn's end
         self.waiting = Waiting()
 
-    def attach(self, loop: EventLoop, limits: ServerLimits, failed: Callable[[object, Exception], None]) -> None:
-        """From the server that they are for. `failed(connection, error)` hears of a bug met on one. Raises `ValueError`
-        if they are another one's."""
+    def attach(
+        self,
+        loop: EventLoop,
+        limits: ServerLimits,
+        failed: Callable[[object, Exception], None],
+        notices: Notices,
+    ) -> None:
+        """From the server that they are for. `failed(connection, error)` hears of a bug met on one.
+
+        Raises `ValueError` if they are another one's.
+        """
         if self._loop is not None:
             raise ValueError("these Topics belong to another server: give each its own, or a backplane")
         self._loop = loop
         self._limits = limits
         self._failed = failed
+        if self._backplane is not None and self._sharing is not None:
+            self._backplane.attach(loop, self._sharing, notices, limits.history)
 
     def detach(self, loop: EventLoop) -> None:
         """The server with this loop has closed. What is published from now on is remembered alone."""
         if self._loop is loop:
             self._loop = None
+            if self._backplane is not None:
+                self._backplane.detach()
+
+    @property
+    def shared(self) -> bool:
+        """Are they those of several servers? Then most answers come later: see `subscribe_later` and the like."""
+        return self._backplane is not None
 
     # --- publishing ----------------------------------------------------------------------
 
     def publish(self, topic: str, value: object, sender: str | None = None) -> Receipt | None:
         """Send `value`, which JSON must carry, to all subscribers of `topic`. `sender`: who says so.
 
-        From another thread, a blocking action's for one, it is handed to the loop, and None is returned. Raises
-        `TypeError` or `ValueError` for what JSON can't carry, `ActionError` for a bad name or one topic too many.
+        From another thread, a blocking action's for one, it is handed to the loop, and with a backplane to that: then
+        None is returned. Raises `TypeError` or `ValueError` for what JSON can't carry, `ActionError` for a bad name,
+        one topic too many, or `unavailable` if the backplane is.
         """
         self._check_topic(topic)
         content = encode_json(value)
@@ -193,16 +170,18 @@ class Topics:
         except ActionError:
             pass  # one topic too many: nobody waits for the answer
 
-    def _publish(self, name: str, content: bytes, sender: str | None) -> Receipt:
-        topic = self._use(name)
-        topic.seq += 1
-        item = Item(name, topic.seq, encode_published(name, topic.seq, content, sender))
+    def _publish(self, name: str, content: bytes, sender: str | None) -> Receipt | None:
+        if self._sharing is not None:
+            self._sharing.publish(name, content, sender)
+            return None
+        topic = self.use(name)
+        topic.seq = seq = as_number(topic.seq) + 1
+        item = Item(name, seq, encode_published(name, seq, content, sender))
         topic.remember(item, self._limits.history, self._limits.history_bytes)
         if topic.subscriptions or topic.newcomers:
             topic.fresh.append(item)
-            self._published[topic] = None
-            self._flush_soon()
-        return Receipt(topic.seq, len(topic))
+            self.deliver_soon(topic)
+        return Receipt(seq, len(topic))
 
     def on_behalf(self, hold: Callable[[], object], call: Callable[[], object]) -> Callable[[], object]:
         """`call`, to be run in a thread for a request: what it publishes calls `hold` first, on the loop."""
@@ -239,21 +218,25 @@ class Topics:
             self._deliver(topic, items)
             newcomers, topic.newcomers = topic.newcomers, {}
             for subscription, known in newcomers.items():
-                newer = [item for item in items if item.seq > known]
+                newer = [entry for entry in items if is_later(_last(entry), known)]
                 if newer:
                     self.waiting.hold(newer, 1)
-                    subscription.put(newer)
+                    self._guard(subscription, partial(_put, newer))
                     self._starting.append(subscription)
-                topic.subscriptions[subscription] = None
+                if newer or not is_later(known, _last(items[-1])):
+                    topic.subscriptions[subscription] = None
+                else:
+                    topic.newcomers[subscription] = known  # it has seen more at another server
         starting, self._starting = self._starting, []
         for subscription in starting:
             self._send_on(subscription)
         while self.waiting.size > self._limits.push_queue and self.waiting.behind:
             self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
 
-    def _deliver(self, topic: Topic, items: list[Item]) -> None:
+    def _deliver(self, topic: Topic, items: list[Item | Gap]) -> None:
         """To each subscriber of `topic` what was published to it."""
-        data = items[0].frame if len(items) == 1 else b"".join([item.frame for item in items])
+        first = items[0]
+        data = first.frame if len(items) == 1 and isinstance(first, Item) else b"".join(map(_frame, items))
         behind: list[Subscription] = []
         for subscription in topic.subscriptions:
             subscriber = subscription.subscriber
@@ -266,8 +249,9 @@ class Topics:
                 behind.append(subscription)
         if behind:
             self.waiting.hold(items, len(behind))
+            gaps = self._backplane is not None and any(isinstance(entry, Gap) for entry in items)
             for subscription in behind:
-                self._guard(subscription, lambda subscription: subscription.put(items))
+                self._guard(subscription, partial(_put, items, gaps=gaps))
 
     def _send_on(self, subscription: Subscription) -> None:
         def send_on(subscription: Subscription) -> None:
@@ -297,19 +281,53 @@ class Topics:
         slow: str = CUT,
         key: str | None = None,
         limit: int = DEFAULT_LIMIT,
-        since: tuple[str, int] | None = None,
+        since: tuple[str, int | str] | None = None,
     ) -> dict[str, Any]:
         """Have `listener` get what is published to `name`, a topic or a pattern; the reply's result.
 
-        A second subscription to the same name takes the first one's place, and goes on where that was. Raises
-        `ActionError` (`bad-request`, `forbidden`, `overloaded`).
+        A second subscription to the same name takes the first one's place. Raises `ActionError` (`bad-request`,
+        `forbidden`, `overloaded`, `unavailable`). With a backplane epoch, seq and missed are not known yet: None.
         """
+        if self._sharing is not None:
+            self.subscribe_later(listener, name, slow, key, limit, since, lambda result, error: None)
+            return {"topic": name, "epoch": None, "seq": None, "missed": None}
+        subscription = self._admit(listener, name, slow, key, limit, since)
+        if is_pattern(name):
+            for one in self._topics.values():
+                if matches(name, one.name):
+                    one.add(subscription)
+            return {"topic": name, "epoch": None, "seq": None, "missed": 0}
+        topic = self.use(name)
+        missed: list[Item | Gap] = []
+        if since is not None:
+            missed = topic.missed(as_number(since[1])) if since[0] == topic.epoch else topic.missed_of_another_epoch()
+        topic.add(subscription)
+        self.begin(subscription, missed)
+        return {"topic": name, "epoch": topic.epoch, "seq": topic.seq, "missed": _count(missed)}
+
+    def begin(self, subscription: Subscription, missed: list[Item | Gap]) -> None:
+        """What it has missed comes first."""
+        if missed:
+            subscription.replay(missed)
+            self._starting.append(subscription)
+            self._flush_soon()
+
+    def _admit(
+        self,
+        listener: Listener,
+        name: str,
+        slow: str,
+        key: str | None,
+        limit: int,
+        since: tuple[str, int | str] | None,
+    ) -> Subscription:
+        """A new subscription of this listener, if it may have one. Raises as `subscribe`."""
         if self._is_elsewhere():
             raise RuntimeError("subscribe on the loop: in a handler that is not declared blocking")
         many = is_pattern(name)
         if not many:
             self._check_topic(name)
-        _check_options(slow, key, limit, since)
+        _check_options(slow, key, limit, since, shared=self.shared)
         if since is not None and many:
             raise BadRequest("`since` is of one topic: subscribe to each of them, or to the pattern without it")
         if not listener.keeps_alive:
@@ -325,26 +343,16 @@ class Topics:
         if mine is not None and len(mine) >= self._limits.max_subscriptions:
             most = self._limits.max_subscriptions
             raise ActionError("overloaded", f"a connection may have {most} subscriptions (--max-subscriptions)")
-        topic = None if many else self._use(name)
+        if not many:
+            self.use(name)  # before anything is changed: it may be one too many
         subscription = Subscription(name, listener, self.waiting, slow, key, limit)
         if mine is None:
             mine = listener.subscriptions = {}
         mine[name] = subscription
         self._flush_soon()  # also where nothing is missed: until then a reply that waits holds its events back
-        if topic is None:
+        if many:
             self._patterns.setdefault(name, {})[subscription] = None
-            for one in self._topics.values():
-                if matches(name, one.name):
-                    one.add(subscription)
-            return {"topic": name, "epoch": None, "seq": None, "missed": 0}
-        missed: list[Item | Gap] = []
-        if since is not None:
-            missed = topic.missed(since[1]) if since[0] == topic.epoch else topic.missed_of_another_epoch()
-        topic.add(subscription)
-        if missed:
-            subscription.replay(missed)
-            self._starting.append(subscription)
-        return {"topic": name, "epoch": topic.epoch, "seq": topic.seq, "missed": _count(missed)}
+        return subscription
 
     def unsubscribe(self, listener: Listener, name: str) -> None:
         """No event of `name` leaves from here on. Raises `BadRequest` if there is no such subscription."""
@@ -365,9 +373,14 @@ class Topics:
                 del self._patterns[name]
             for topic in self._topics.values():
                 if matches(name, topic.name):
-                    topic.remove(subscription)
+                    self._remove_from(topic, subscription)
         elif name in self._topics:
-            self._topics[name].remove(subscription)
+            self._remove_from(self._topics[name], subscription)
+
+    def _remove_from(self, topic: Topic, subscription: Subscription) -> None:
+        topic.remove(subscription)
+        if self._sharing is not None and not len(topic):
+            self._sharing.unfollow(topic.name)
 
     def send_on(self, listener: Listener) -> None:
         """It has room again, or the reply that its events waited for has left."""
@@ -380,6 +393,59 @@ class Topics:
             self._remove(subscription)
             subscription.connection_ended()
         listener.subscriptions = None
+
+    # --- with a backplane ----------------------------------------------------------------
+
+    def publish_later(self, topic: str, value: object, sender: str | None, answer: Answer) -> None:
+        """`publish`, with a backplane: `answer(receipt, error)` is called when that has it. Raises as `publish`."""
+        assert self._sharing is not None
+        self._check_topic(topic)
+        self._sharing.publish(topic, encode_json(value), sender, answer)
+
+    def history_later(self, name: str, limit: int | None, answer: Answer) -> None:
+        """`history`, with a backplane. Raises `ActionError`."""
+        assert self._sharing is not None
+        self._check_topic(name)
+        most = self._limits.history
+        self._sharing.history(name, most if limit is None else min(limit, most), answer)
+
+    def subscribe_later(
+        self,
+        listener: Listener,
+        name: str,
+        slow: str,
+        key: str | None,
+        limit: int,
+        since: tuple[str, int | str] | None,
+        answer: Answer,
+    ) -> None:
+        """`subscribe`, with a backplane: `answer(result, error)` once it is known where the topic stands.
+
+        Raises as `subscribe`.
+        """
+        assert self._sharing is not None
+        self._sharing.check()
+        subscription = self._admit(listener, name, slow, key, limit, since)
+
+        def begun(result: Any, error: Exception | None) -> None:
+            if error is not None and subscription.state is not OVER:
+                self.unsubscribe(listener, name)
+            answer(result, error)
+
+        self._sharing.subscribe(subscription, since, begun)
+
+    def find(self, name: str) -> Topic | None:
+        """The topic, if there is one here."""
+        return self._topics.get(name)
+
+    def deliver_soon(self, topic: Topic) -> None:
+        """What is fresh in it leaves at the turn's end."""
+        self._published[topic] = None
+        self._flush_soon()
+
+    def is_wanted(self, name: str) -> bool:
+        """Does a pattern that has a subscriber take it?"""
+        return any(matches(pattern, name) for pattern in self._patterns)
 
     # --- asking --------------------------------------------------------------------------
 
@@ -427,7 +493,7 @@ class Topics:
         if not is_topic(name):
             raise BadRequest("a topic's name has 1 to 200 printable characters, and no level of it is * or **")
 
-    def _use(self, name: str) -> Topic:
+    def use(self, name: str) -> Topic:
         """The topic, made if there is none, as the one that was used last."""
         topic = self._topics.pop(name, None)
         if topic is None:
@@ -458,7 +524,19 @@ def _count(missed: Iterable[Item | Gap]) -> int | None:
     return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def _check_options(slow: object, key: object, limit: object, since: object) -> None:
+def _last(entry: Item | Gap) -> int | str:
+    return entry.seq if isinstance(entry, Item) else entry.last
+
+
+def _frame(entry: Item | Gap) -> bytes:
+    return entry.frame if isinstance(entry, Item) else encode_gap(entry)
+
+
+def _put(items: Sequence[Item | Gap], subscription: Subscription, gaps: bool = False) -> None:
+    subscription.put(items, gaps)
+
+
+def _check_options(slow: object, key: object, limit: object, since: object, shared: bool) -> None:
     """Raises `BadRequest` for what a subscription can't be."""
     if slow not in POLICIES:
         raise BadRequest(f"`slow` is one of {', '.join(POLICIES)}: what is to happen if you read too slowly")
@@ -468,5 +546,6 @@ def _check_options(slow: object, key: object, limit: object, since: object) -> N
         raise BadRequest("`limit` is how many messages may wait for you: at least 1")
     if since is not None:
         epoch, seq = since if isinstance(since, tuple) and len(since) == 2 else (None, None)
-        if not isinstance(epoch, str) or not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
+        known = is_id(seq) if shared else isinstance(seq, int) and not isinstance(seq, bool) and seq >= 0
+        if not isinstance(epoch, str) or not known:
             raise BadRequest('`since` is {"epoch": ..., "seq": ...}, as `subscribe` has answered or a message had it')

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from eventloop import Address
+from eventloop import Address, Endpoint
 from libserver import Actions, CannotListen, CloseReason, Server, ServerLimits, Topics
 from libserver.listeners import handed_over, refuse_handed_over
+from libserver.redis_backplane import RedisBackplane
 from protocol import Limits
 from protocol.printable import printable
 
@@ -78,7 +80,7 @@ def _serve(
     watched: dict[str, Any] = {"observer": seen.observer, "tap": seen.tap, "selector": seen.selector(None)}
     try:
         refuse_handed_over(handed_over())
-        actions = Actions(topics=Topics())
+        actions = Actions(topics=Topics(backplane=_backplane(arguments.backplane)))
         if arguments.app:
             actions = load_actions(arguments.app)
             check_logging(arguments.log_level, arguments.log_format)
@@ -103,6 +105,23 @@ def _serve(
         # Handler threads may still be busy: they are daemons, and the process does not wait for them.
         return SIGNAL + signals.second
     return DONE
+
+
+def _backplane(place: tuple[Address, str] | None) -> RedisBackplane | None:
+    """What `--backplane` names. Raises `CannotLoad`: a name is looked up once, before the server listens."""
+    if place is None:
+        return None
+    try:
+        import hiredis  # noqa: F401
+    except ImportError:
+        raise CannotLoad("--backplane needs hiredis: pip install 'multiconn[redis]'") from None
+    address, prefix = place
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise CannotLoad(f"--backplane: the host name {address.host!r} could not be resolved: {error}") from error
+    endpoints = [Endpoint(family, sockaddr) for family, _, _, _, sockaddr in found]
+    return RedisBackplane(endpoints, prefix or "multiconn")
 
 
 def _cannot(parser: argparse.ArgumentParser, why: str, code: int) -> int:

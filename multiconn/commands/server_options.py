@@ -15,6 +15,7 @@ from typing import Any
 from eventloop import Address, parse_address
 from eventloop.addresses import MAX_UNIX_PATH, TCP, UNIX, parse_port
 from libserver import ServerLimits
+from libserver.redis_backplane import parse_backplane
 from libserver.server import SCHEMES
 from libserver.unix_files import parse_mode, parse_owner
 from protocol import Limits
@@ -122,6 +123,12 @@ def build_parser() -> argparse.ArgumentParser:
     limit("--max-subscriptions", count, "N", "subscriptions of one connection (100)", topics)
     limit(
         "--push-queue", size, "SIZE", "bytes of messages that wait; beyond it the slowest reader is cut (64m)", topics
+    )
+    topics.add_argument(
+        "--backplane",
+        metavar="URL",
+        type=checked(parse_backplane),
+        help="redis://HOST:PORT[/PREFIX]: share topics with other servers (needs the extra redis)",
     )
     sockets = parser.add_argument_group("sockets")
     sockets.add_argument(
