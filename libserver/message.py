@@ -58,6 +58,7 @@ from protocol.states import (
     FINISHED,
     LIFECYCLE,
     OPEN,
+    OVER,
     PROTOHEADER,
     Observer,
     advance,
@@ -843,7 +844,10 @@ class Message:
         }
 
     def gauges(self) -> dict[str, Any]:
-        """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends."""
+        """Its levels, for a trace: bytes in and out, requests in flight, the timers that run, why it ends.
+
+        Of one that subscribes also to how much, and how many messages wait for it.
+        """
         server = self.server
         reason = self.reason
         arriving = server.receive_timeouts.part(self)
@@ -853,13 +857,17 @@ class Message:
             "send": self in server.send_timer,
             "linger": self in server.linger_timer or self in server.refused_timer,
         }
-        return {
+        levels = {
             "buffered": self.buffered,
             "queued": self.transport.queued,
             "in_flight": self.in_flight,
             "timers": [name for name, runs in timers.items() if runs],
             "reason": reason.value if reason is not None else None,
         }
+        waiting = [len(one) for one in (self.subscriptions or {}).values() if one.state is not OVER]
+        if waiting:
+            levels |= {"subscriptions": len(waiting), "undelivered": sum(waiting)}
+        return levels
 
     def __repr__(self) -> str:
         return f"<Message {self.state} {self.connection!r} {self.transport!r}>"

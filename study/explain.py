@@ -3,8 +3,8 @@
     python -m study explain TRACE [--connection ID | --together]
 
 A step is a paragraph: what woke it, each system call with its result, each row taken with its reason and
-the line that took it, and what it left behind. `--together` mixes all connections, step by step as the
-loop served them.
+the line that took it (a row of DELIVERY with its subscription), and what it left behind. `--together` mixes
+all connections, step by step as the loop served them.
 
 Not here: the page with pictures (`study.view`).
 """
@@ -17,7 +17,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from protocol.printable import printable
+from protocol.states import DELIVERY
 
+from .push import event_in_words, events_in, what_it_did
 from .trace import CONNECTION, ENDED, LEVELS, MASK, PART, SYSCALL, TRANSITION, WAKE, Event, Trace
 
 __all__ = ["connection_line", "counted", "explain", "explain_together", "sentence", "summary", "wrapped"]
@@ -109,6 +111,8 @@ def _steps(events: Iterable[Event]) -> Iterator[str]:
 
 
 def _unwoken(event: Event) -> str:
+    if event.name == LEVELS:
+        return "It takes no step: what others publish waits for it."
     return "It begins." if event.name == CONNECTION else "A timer, a callback or its owner woke it."
 
 
@@ -121,7 +125,8 @@ def sentence(event: Event) -> str:
         return _call(data)
     if event.name == TRANSITION:
         change = f"stays {data['state']}" if data["state"] == data["target"] else f"{data['state']} -> {data['target']}"
-        return f"{data['machine']}: {change} on {data['input']}: {data['reason']}. [{data['source']}]"
+        whose = f"{what_it_did(data)}, " if data["machine"] == DELIVERY.name else ""
+        return f"{data['machine']}: {whose}{change} on {data['input']}: {data['reason']}. [{data['source']}]"
     if event.name == MASK:
         return f"The selector watches for {INTEREST[data['after']]} (before: {INTEREST[data['before']]})."
     if event.name == LEVELS:
@@ -172,7 +177,8 @@ def _parts(parts: list[Event]) -> str:
         elif data["part"] == "header":
             words.append(f"header {_header(data['value'])}")
         else:
-            words.append(f"content of {_bytes(data['length'])}")
+            event = event_in_words(data.get("value"))
+            words.append(f"content of {_bytes(data['length'])}" + (f" ({event})" if event else ""))
     return "In it: " + ", ".join(words) + "."
 
 
@@ -193,6 +199,9 @@ def _levels(data: dict[str, Any]) -> str:
     ]
     if data.get("waiting"):
         words.append(f"{data['waiting']} waiting to be sent")
+    if data.get("subscriptions"):
+        of_them = counted(data["subscriptions"], "subscription")
+        words.append(f"{counted(data.get('undelivered', 0), 'message')} waiting for {of_them}")
     words.append(f"timer: {', '.join(timers)}" if timers else "no timer")
     return "Left behind: " + ", ".join(words) + "."
 
@@ -200,10 +209,17 @@ def _levels(data: dict[str, Any]) -> str:
 def summary(events: list[Event]) -> str:
     """How it ended, and what went by."""
     ended = next((event for event in events if event.name == ENDED), None)
-    whole = [e.data["direction"] for e in events if e.name == PART and e.data["part"] == "content"]
+    (came, noted), (left, told) = _whole(events, "in"), _whole(events, "out")
     life = events[-1].time - events[0].time
-    came = whole.count("in")
-    words = f"{counted(came, 'message')} in, {whole.count('out')} out, in {life:.1f} ms."
+    words = f"{counted(came, 'message')} in{noted}, {left} out{told}, in {life:.1f} ms."
     if ended is None:
         return f"Not ended when the trace did: {words}"
     return f"Ended ({ended.data.get('reason') or 'no reason told'}): {words}"
+
+
+def _whole(events: list[Event], direction: str) -> tuple[int, str]:
+    """How many messages went by whole in this direction, and in words how many of them are events, if any is."""
+    parts = [event for event in events if event.name == PART and event.data["direction"] == direction]
+    whole = [part.data["message"] for part in parts if part.data["part"] == "content"]
+    pushed = len(events_in(parts).keys() & set(whole))
+    return len(whole), f" ({counted(pushed, 'event')})" if pushed else ""

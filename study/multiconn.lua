@@ -207,6 +207,7 @@ local function dissect_message(tvb, pinfo, tree)
         item:add(f.id, range, id)
         summary[#summary + 1] = "id " .. id
     end
+    if type(header.event) == "string" then summary[#summary + 1] = "event " .. header.event end
     if whole_number(header["deadline-ms"]) then item:add(f.deadline, range, UInt64.new(header["deadline-ms"])) end
     if header.connection == "close" then item:add_proto_expert_info(e.last, "The last message of this side") end
     local rest = tvb:captured_len() - PREFIX - length

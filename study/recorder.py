@@ -8,7 +8,7 @@ places that the libraries leave open for it:
     selector(inner)     a selector that notes what woke a connection and every change of a mask
 
 Each event belongs to a step: what one connection did in one turn of the loop. At the end of the
-turn it notes changed levels (bytes buffered and queued, requests in flight, timers).
+turn it notes changed levels (bytes buffered and queued, requests in flight, timers, messages that wait).
 
 Rules:
 
@@ -17,6 +17,8 @@ Rules:
 * The connection goes first. An error here, a full disk or a mistake of ours, ends the recording,
   once, with a call of `failed`, and never reaches the connection.
 * It keeps at most `max_bytes` bytes of each system call, and always the true count.
+* A subscription's queue grows by what others publish: that is no row, and no step of its connection. So while
+  messages wait for a connection, its levels are looked at in every turn.
 
 Not here: the socket and the selector that it puts in between (`study.tracing_io`), the file (`study.trace`),
 the parts of a frame (`study.frame_parts`), what to make of it all.
@@ -34,7 +36,9 @@ from typing import IO, Any
 
 from protocol import states
 from protocol.files import check_new, create
-from protocol.states import CLOSED, Machine, Row
+from protocol.printable import printable
+from protocol.push import MAX_TOPIC
+from protocol.states import CLOSED, DELIVERY, Machine, Row
 
 from . import tracing_io
 from .frame_parts import Splitter
@@ -96,6 +100,7 @@ class Recorder:
         self._failed = failed
         self._count = 0  # connections seen
         self._touched: dict[Trail, None] = {}  # in this turn
+        self._awaited: dict[Trail, None] = {}  # those for which messages wait
         self.on = False
         self._vantage = vantage
         self._settings = settings | {"sample": sample, "max_bytes": max_bytes}
@@ -154,7 +159,7 @@ class Recorder:
     def end_turn(self) -> None:
         """The loop is about to look again: what did this turn change?"""
         try:
-            for trail in self._touched:
+            for trail in self._touched | self._awaited:
                 trail.end_step()
             now = self._clock()
             if self.on and now - self._flushed >= FLUSH_EVERY:
@@ -172,6 +177,13 @@ class Recorder:
             self._file.write(record)
         except (OSError, ValueError) as error:  # full, gone, or closed elsewhere
             self.fail(error)
+
+    def await_more(self, trail: Trail, waits: bool) -> None:
+        """Look at its levels after each turn, or no longer."""
+        if waits:
+            self._awaited[trail] = None
+        else:
+            self._awaited.pop(trail, None)
 
     def fail(self, error: Exception) -> None:
         """Record no more; the records stay."""
@@ -233,7 +245,8 @@ class Trail:
         levels = message.gauges()
         if levels != self._levels:
             self._levels = levels
-            self.recorder.note(self, LEVELS, {"step": self._step, **levels})
+            self.note(LEVELS, **levels)
+        self.recorder.await_more(self, bool(levels.get("undelivered")) and message.state is not CLOSED)
         if message.state is CLOSED:
             self.message = None
             self.recorder.note(self, ENDED, {"step": self._step, "reason": self._reason})
@@ -241,7 +254,9 @@ class Trail:
     # --- what it is told -------------------------------------------------------------------------
 
     def transition(self, subject: Any, machine: Machine, row: Row) -> None:
+        """`subject` is the connection, or one of its subscriptions: of these there may be many."""
         try:
+            whose = {"topic": printable(subject.topic, MAX_TOPIC)} if machine is DELIVERY else {}
             self.note(
                 TRANSITION,
                 machine=machine.name,
@@ -250,6 +265,7 @@ class Trail:
                 target=row.target,
                 reason=row.reason,
                 source=_caller(),
+                **whose,
             )
             if row.target is CLOSED and self.message is not None:
                 self._reason = self.message.gauges().get("reason")  # which is forgotten before the turn ends

@@ -9,8 +9,8 @@ regression test.
 
 It asks the machine for an event where the trace has one, so a paused connection's unread bytes stay
 unread. It takes from the trace the inputs that the bytes do not hold: GIVEN_UP (a timer, a drain), and
-the owner's inputs of LIFECYCLE (SETTLED, RELEASED, LOST, SHUTDOWN ...). Of these it checks that the
-table has the row, and that each begins in the state that the last one led to.
+the owner's inputs of LIFECYCLE (SETTLED, RELEASED, LOST, SHUTDOWN ...) and of each subscription's DELIVERY. Of these
+it checks that the table has the row, and that each begins in the state that the last one led to.
 
 Not here: sockets, timers, handlers. A replay needs the bytes: `--trace-bytes` must have kept all.
 """
@@ -21,7 +21,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol import CLIENT, SERVER, Codec, Connection, Limits
-from protocol.states import COUPLED, GIVEN_UP, LIFECYCLE, RECEIVE, Machine, Row, UnlistedTransition
+from protocol.states import (
+    COUPLED,
+    CURRENT,
+    DELIVERY,
+    GIVEN_UP,
+    LIFECYCLE,
+    OVER,
+    RECEIVE,
+    Machine,
+    Row,
+    UnlistedTransition,
+)
 
 from .trace import SYSCALL, TRANSITION, Event, Trace
 
@@ -34,7 +45,7 @@ class CannotReplay(Exception):
 
 @dataclass(slots=True)
 class Verdict:
-    """`compared` transitions of RECEIVE and `checked` of LIFECYCLE; `differences` in words, none if all is well."""
+    """`compared` transitions of RECEIVE, `checked` of the others; `differences` in words, none if all is well."""
 
     group: str
     compared: int = 0
@@ -65,12 +76,15 @@ def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
     connection = Connection(Codec(role, _limits(trace)), taken)
     receive: list[dict[str, str]] = []
     lifecycle: list[dict[str, str]] = []
+    deliveries: dict[str, list[dict[str, str]]] = {}
     for event in events:
         data = event.data
         if event.name == SYSCALL and data.get("direction") == "in" and isinstance(data["result"], int):
             _feed(connection, event)
         elif event.name == TRANSITION and data["machine"] == LIFECYCLE.name:
             lifecycle.append(data)
+        elif event.name == TRANSITION and data["machine"] == DELIVERY.name and "topic" in data:
+            deliveries.setdefault(data["topic"], []).append(data)
         elif event.name == TRANSITION and data["machine"] == RECEIVE.name:
             receive.append(data)
             if data["input"] == GIVEN_UP:
@@ -82,7 +96,9 @@ def _replay(trace: Trace, group: str, events: list[Event]) -> Verdict:
     verdict.compared = len(receive)
     if not verdict.differences and len(taken.rows) > len(receive):
         verdict.differences.append(f"RECEIVE now also takes {_arrow(taken.rows[len(receive)][:3])}")
-    _check_lifecycle(verdict, lifecycle)
+    _check_rows(verdict, LIFECYCLE, lifecycle)
+    for recorded in deliveries.values():
+        _check_rows(verdict, DELIVERY, recorded, CURRENT)
     _check_couplings(verdict, receive, lifecycle)
     return verdict
 
@@ -126,15 +142,15 @@ def _feed(connection: Connection, event: Event) -> None:
         connection.feed_eof()
 
 
-def _check_lifecycle(verdict: Verdict, recorded: list[dict[str, str]]) -> None:
-    state = None
+def _check_rows(verdict: Verdict, machine: Machine, recorded: list[dict[str, str]], state: str | None = None) -> None:
+    """It began in `state`, if that is known. Where a subscription is over another one to its topic may begin."""
     for data in recorded:
         verdict.checked += 1
         if state is not None and data["state"] != state:
-            verdict.differences.append(f"LIFECYCLE was {state}, and then {_arrow(_row(data))}")
-        state = data["target"]
+            verdict.differences.append(f"{machine.name} was {state}, and then {_arrow(_row(data))}")
+        state = CURRENT if data["target"] == OVER else data["target"]
         try:
-            row = LIFECYCLE.row(data["state"], data["input"])
+            row = machine.row(data["state"], data["input"])
         except UnlistedTransition as error:
             verdict.differences.append(str(error))
             continue

@@ -70,10 +70,13 @@ _MAY: dict[str, Callable[[Any], bool]] = {
     "direction": ("in", "out").__contains__,
     "bytes": lambda value: _text(value) and re.fullmatch("(?:[0-9a-f]{2})*", value) is not None,
     "to": _text,
+    "topic": _text,
     "buffered": is_count,
     "queued": is_count,
     "in_flight": is_count,
     "waiting": is_count,
+    "subscriptions": is_count,
+    "undelivered": is_count,
     "timers": lambda value: isinstance(value, list) and all(map(_text, value)),
     "reason": _text_or_none,
 }

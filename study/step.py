@@ -13,6 +13,8 @@ Rules:
 * `expect` makes a script a test: `expect JSONHEADER`, `expect in-flight 1`, `expect said TEXT`.
   The first that fails ends it with exit code 1 and says the line.
 * Each connection (`on 2`) has machines of its own; all share the endpoint that acts.
+* A subscription is driven by its inputs alone (`deliver ABOVE_HIGH`), as its owner would. There is no publisher and no
+  queue: what they would decide, the user does.
 * A line without a meaning gets an answer, not an error: nothing has moved.
 
 Not here: which bytes a line stands for (`study.typed`); a socket, a clock. The user acts for the
@@ -45,13 +47,17 @@ from protocol import (
 from protocol.printable import printable
 from protocol.states import (
     CLOSED,
+    CONNECTION_ENDED,
     COUPLED,
+    CURRENT,
+    DELIVERY,
     DRAINING,
     ENDED,
     FAILED,
     FINISHED,
     LIFECYCLE,
     OPEN,
+    OVER,
     RECEIVE,
     SETTLED,
     SETTLED_AFTER_EOF,
@@ -64,6 +70,7 @@ from protocol.states import (
 
 from . import typed
 from .frame_parts import LOST, Splitter
+from .push import named
 
 __all__ = ["HELP", "Session", "Unexpected", "run_script"]
 
@@ -83,17 +90,20 @@ act for the endpoint
   give up                     a timer expired: wait no longer
   life INPUT                  an input of LIFECYCLE that its owner decides: LOST, SHUTDOWN, LINGER_EXPIRED ...
   pause, resume               above the high-water mark what arrives is kept and not looked at; at the low one it is
+  subscribe TOPIC             a subscription of this connection, or back to one that there is (role server)
+  deliver INPUT               an input of its DELIVERY: ABOVE_HIGH, QUEUE_FULL, CAUGHT_UP, UNSUBSCRIBED ...
   on N                        another connection, with a machine of its own: 2, 3, and back to 1
 look
-  state                       where both machines are, and what is held
+  state                       where the machines are, and what is held
   rows                        what can happen from here
   pipe                        the bytes that wait, by the parts of their frames
   expect STATE | in-flight N | held N | said TEXT        (in a script: or end with 1)
   help, reset, quit"""
 
 
-#: Connections of one session: a finger may slip.
+#: Connections of one session, and subscriptions of one connection: a finger may slip.
 MOST_CONNECTIONS = 99
+MOST_SUBSCRIPTIONS = 99
 
 
 class Unexpected(Exception):
@@ -126,8 +136,27 @@ class _Life:
             advance(self, LIFECYCLE, COUPLED[row.target])
 
 
+class _Subscription:
+    """A subject for DELIVERY, and its observer."""
+
+    state: str
+
+    def __init__(self, topic: str, say: Callable[[str], None]) -> None:
+        self.topic = topic
+        self._say = say
+        begin(self, DELIVERY, CURRENT)
+
+    @property
+    def observer(self) -> _Subscription:
+        return self
+
+    def transition(self, subject: object, machine: Machine, row: Row) -> None:
+        change = f"stays {row.state}" if row.state == row.target else f"{row.state} -> {row.target}"
+        self._say(f"{machine.name} of {named(self.topic)}: {change}  on {row.input}: {row.reason}")
+
+
 class _End:
-    """One connection: its machines, the bytes on their way to it, and what it owes."""
+    """One connection: its machines, the bytes on their way to it, what it owes, and its subscriptions."""
 
     def __init__(self, role: str, say: Callable[[str], None]) -> None:
         self.life = _Life(role, say)
@@ -135,6 +164,8 @@ class _End:
         self.pipe = bytearray()
         self.owed: list[Header | None] = []  # by a server
         self.paused = False
+        self.subscriptions: dict[str, _Subscription] = {}
+        self.subscription: _Subscription | None = None  # the one that `deliver` is for
 
     @property
     def in_flight(self) -> int:
@@ -194,6 +225,8 @@ class Session:
                     command(self, words[1:])
                 except (ValueError, LocalError, UnlistedTransition) as error:
                     self._lines.append(f"no: {error}")
+            if self._life.state == CLOSED:
+                self._end_subscriptions()
         if words and words[0] != "expect":
             self._said = list(self._lines)
         return list(self._lines)
@@ -340,6 +373,35 @@ class Session:
             self._reset()
         self._lines.append(f"{'a new connection' if new else 'connection'}, number {self._number}")
 
+    def _subscribe(self, words: list[str]) -> None:
+        end = self._end
+        topic = " ".join(words)
+        if self.role != SERVER or not topic:
+            raise ValueError("subscribe TOPIC, such as subscribe room/lobby, is for --role server: it delivers")
+        known = end.subscriptions.get(topic)
+        if known is None or known.state == OVER:
+            if self._life.state != OPEN:
+                raise ValueError("only a connection that is OPEN can subscribe")
+            if len(end.subscriptions) >= MOST_SUBSCRIPTIONS:
+                raise ValueError(f"that would be more than {MOST_SUBSCRIPTIONS} subscriptions")
+            known = end.subscriptions[topic] = _Subscription(topic, self._lines.append)
+        end.subscription = known
+        self._lines.append(f"the subscription to {named(topic)} is {known.state}")
+
+    def _deliver(self, words: list[str]) -> None:
+        if len(words) != 1 or words[0] not in DELIVERY.inputs:
+            raise ValueError(f"write deliver INPUT, one of {', '.join(DELIVERY.inputs)}")
+        subscription = self._end.subscription
+        if subscription is None:
+            raise ValueError("there is no subscription: write subscribe TOPIC")
+        advance(subscription, DELIVERY, words[0])
+
+    def _end_subscriptions(self) -> None:
+        """What `Message` does when it is closed."""
+        for subscription in self._end.subscriptions.values():
+            if subscription.state != OVER:
+                advance(subscription, DELIVERY, CONNECTION_ENDED)
+
     def _settle(self) -> None:
         """What `Message` does once everything owed has left."""
         connection = self.connection
@@ -358,10 +420,14 @@ class Session:
             f"RECEIVE {connection.state}, LIFECYCLE {self._life.state}",
             f"{connection.buffered} bytes held, {self._end.in_flight} in flight, "
             f"{'kept alive' if connection.persistent else 'one-shot'}",
+            *(f"DELIVERY of {named(it.topic)} {it.state}" for it in self._end.subscriptions.values()),
         ]
 
     def _rows(self, words: list[str]) -> None:
-        for machine, state in ((RECEIVE, self.connection.state), (LIFECYCLE, self._life.state)):
+        machines = [(RECEIVE, self.connection.state), (LIFECYCLE, self._life.state)]
+        if self._end.subscription is not None:
+            machines.append((DELIVERY, self._end.subscription.state))
+        for machine, state in machines:
             rows = [row for row in machine.rows if row.state == state]
             self._lines.append(f"{machine.name} in {state}" + (":" if rows else " is at its end"))
             for row in rows:
@@ -387,8 +453,8 @@ class Session:
         elif kind in ("in-flight", "held") and rest.isdigit():
             number = self._end.in_flight if kind == "in-flight" else connection.buffered
             held, actual = number == int(rest), str(number)
-        elif kind in (*RECEIVE.states, *LIFECYCLE.states) and not rest:
-            held, actual = kind in (connection.state, self._life.state), f"{connection.state} and {self._life.state}"
+        elif kind in (*RECEIVE.states, *LIFECYCLE.states, *DELIVERY.states) and not rest:
+            held, actual = kind in self._states, " and ".join(self._states)
         else:
             raise ValueError("write expect STATE, expect in-flight N, expect held N or expect said TEXT")
         if not held:
@@ -406,10 +472,16 @@ class Session:
         raise StopIteration
 
     @property
+    def _states(self) -> list[str]:
+        """Of the connection's machines, and of its subscription that `deliver` is for."""
+        subscription = self._end.subscription
+        return [self.connection.state, self._life.state, *([subscription.state] if subscription is not None else [])]
+
+    @property
     def prompt(self) -> str:
         ended = " (ended)" if self._life.state == CLOSED else ""
         number = f"{self._number}: " if len(self._ends) > 1 else ""
-        return f"{number}{self.connection.state}/{self._life.state}{ended}> "
+        return f"{number}{'/'.join(self._states)}{ended}> "
 
 
 _COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
@@ -426,6 +498,8 @@ _COMMANDS: dict[str, Callable[[Session, list[str]], None]] = {
     "life": Session._live,
     "pause": Session._pause,
     "resume": Session._resume,
+    "subscribe": Session._subscribe,
+    "deliver": Session._deliver,
     "on": Session._on,
     "state": Session._state,
     "rows": Session._rows,

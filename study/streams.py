@@ -15,10 +15,12 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
+from protocol.printable import printable
 from protocol.states import FAILED, FRAMING_LOST, RECEIVE
 
 from .frame_parts import CONTENT, HEADER, LOST, PREFIX, PREFIX_LENGTH
 from .match_ends import reach
+from .push import event_in_words, event_of
 from .schema import is_count
 from .trace import PART, TRANSITION, Event
 
@@ -28,6 +30,8 @@ __all__ = ["Stream"]
 _LOOK_INTO = 65536
 #: Characters of a header that are shown.
 _HEADER_SHOWN = 400
+#: Characters of an event in words.
+_EVENT_SHOWN = 200
 
 
 class Stream:
@@ -74,6 +78,20 @@ class Stream:
                 if code is not None:
                     region["error"] = code
 
+    def number_replies(self, requests: int) -> None:
+        """An event answers no request. So where there is one, say of what came behind it which request that answers."""
+        pushed = {region["message"] for region in self.regions if region["kind"] == HEADER and "event" in region}
+        before = 0  # events
+        seen: set[int] = set()
+        for region in self.regions:
+            message = region["message"]
+            if message not in seen:
+                seen.add(message)
+                before += message in pushed
+            behind_prefix = region["kind"] != PREFIX  # at that one nobody can know
+            if before and behind_prefix and message not in pushed and message - before < requests:
+                region["answers"] = message - before
+
     def packed(self) -> dict[str, Any]:
         return {
             "length": self.length,
@@ -115,6 +133,9 @@ def _region(data: dict[str, Any]) -> dict[str, Any]:
         region["next"] = length
     if data["part"] == HEADER:
         region["text"] = _shown(value)
+    event = event_of(data) if data["part"] == HEADER else event_in_words(value)
+    if event is not None:
+        region["event"] = printable(event, _EVENT_SHOWN)
     return region
 
 

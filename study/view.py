@@ -29,7 +29,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from protocol.states import CONNECTING, FRAMING_LOST, LIFECYCLE, MACHINES, OPEN, RECEIVE
+from protocol.states import CONNECTING, DELIVERY, FRAMING_LOST, LIFECYCLE, MACHINES, OPEN, RECEIVE
 
 from . import diagram
 from .explain import sentence
@@ -145,6 +145,7 @@ def _connection(both: Both, shift: float, strings: _Strings) -> dict[str, Any]:
     there = Stream(both.client, both.server, both.server)
     back = Stream(both.server, both.client, both.client)
     back.mark_errors()
+    back.number_replies(len({region["message"] for region in there.regions}))
     streams = (there, back)
     events: list[dict[str, Any]] = []
     calls: dict[int, dict[str, Any]] = {}  # the last call of each side: the parts after it are its own
@@ -205,9 +206,9 @@ _SHOWN = {
     CONNECTION: ("fd", "local", "peer"),
     WAKE: ("ready",),
     SYSCALL: ("call", "result", "asked", "offset", "to"),
-    TRANSITION: ("machine", "state", "input", "target"),
+    TRANSITION: ("machine", "state", "input", "target", "topic"),
     MASK: ("before", "after"),
-    LEVELS: ("buffered", "queued", "in_flight", "waiting", "timers", "reason"),
+    LEVELS: ("buffered", "queued", "in_flight", "waiting", "subscriptions", "undelivered", "timers", "reason"),
     ENDED: ("reason",),
 }
 
@@ -229,7 +230,7 @@ def _flag(event: Event) -> str | None:
 
 
 def _end(side: int, events: list[Event]) -> dict[str, Any] | None:
-    """One end in a few words, for the list; and the states its machines began in."""
+    """One end in a few words, for the list; the states its machines began in; whether it delivers what is published."""
     if not events:
         return None
     local, peer = addresses(events)
@@ -239,6 +240,8 @@ def _end(side: int, events: list[Event]) -> dict[str, Any] | None:
     for event in events:
         if event.name == TRANSITION:
             machine = event.data["machine"]
+            if machine == DELIVERY.name:
+                continue  # a subscription's, of which there may be many: the page keeps them apart
             if machine not in seen:
                 seen.add(machine)
                 began[machine] = event.data["state"]
@@ -249,6 +252,7 @@ def _end(side: int, events: list[Event]) -> dict[str, Any] | None:
         "local": local,
         "peer": peer,
         "began": began,
+        "delivers": any(event.name == TRANSITION and event.data["machine"] == DELIVERY.name for event in events),
         "state": state.get(LIFECYCLE.name),
         "ended": ended is not None,
         "reason": ended.data.get("reason") if ended is not None else None,

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from eventloop import EventLoop
-from libserver import Actions, Server
+from libserver import Actions, Server, Topics
 from multiconn.commands import stdio
 from protocol.files import create
 from study.recorder import Recorder
@@ -112,12 +112,18 @@ class Stage:
         )
 
     def _actions(self) -> Actions:
-        """The built-in ones, and two that a lesson needs."""
-        actions = Actions()
+        """The built-in ones, and three that a lesson needs. A topic's epoch is the same every time."""
+        topics = Topics(new_epoch=lambda: "e1")
+        actions = Actions(topics=topics)
 
         @actions.add("book")
         def book(request: dict[str, Any], session: dict[str, Any]) -> str:
             return "x" * int(request["value"])
+
+        @actions.add("catalogue")
+        def catalogue(request: dict[str, Any], session: dict[str, Any]) -> str:
+            topics.publish("prices", "x" * int(request["value"]))
+            return "published"
 
         @actions.add("slow", blocking=True)
         def slow(request: dict[str, Any], session: dict[str, Any]) -> object:
@@ -212,14 +218,14 @@ class Peer:
         self.stage.turn(moment)
 
     def read_replies(self, count: int = 1) -> None:
-        """Read until so many replies are whole, while the server goes on sending."""
+        """Read until so many replies, or events, are whole, while the server goes on sending."""
         self.sock.setblocking(False)
         for _ in range(count):
             self.stage.until(self._whole, f"a reply to peer {self.number}")
             header, content = self._take()
             keeps = f", connection {header['connection']}" if "connection" in header else ""
-            shown = content if len(content) < 60 else f"{content[:20]} ... ({len(content)} characters)"
-            self.say(f"reads a reply{keeps}: {shown}")
+            what = _event(json.loads(content)) if "event" in header else f"reads a reply{keeps}: {_short(content)}"
+            self.say(what)
         self.stage.turn(0)
 
     def _whole(self) -> bool:
@@ -253,6 +259,16 @@ class Peer:
             raise Stuck(f"peer {self.number} got more than it expected")
         self.say("reads FIN: the server has finished")
 
+    def read_end(self) -> None:
+        """What had left before the server cut the connection, and no more."""
+        self.sock.settimeout(PATIENCE)
+        try:
+            while data := self.sock.recv(1 << 20):
+                self._received += data
+        except ConnectionResetError:
+            pass
+        self.say("reads what had left, and then the end" + (", inside a message" if self._received else ""))
+
     def finish(self) -> None:
         self.say("finishes sending (FIN), and can still read")
         self.sock.shutdown(socket.SHUT_WR)
@@ -270,9 +286,24 @@ class Peer:
         self.stage.turn()
 
 
+def _short(content: str) -> str:
+    return content if len(content) < 60 else f"{content[:20]} ... ({len(content)} characters)"
+
+
+def _event(content: dict[str, Any]) -> str:
+    """What a subscriber is told: a message, or a gap."""
+    if "seq" in content:
+        return f"reads seq {content['seq']}: {_short(json.dumps(content['value']))}"
+    return f"reads a gap, seq {content['from']} to {content['to']}: {content['dropped']} left out"
+
+
 def request(action: str, value: object, **fields: object) -> bytes:
     """A whole message: prefix, header, content."""
-    content = json.dumps({"action": action, "value": value}).encode()
+    return message({"action": action, "value": value}, **fields)
+
+
+def message(content_of: dict[str, object], **fields: object) -> bytes:
+    content = json.dumps(content_of).encode()
     header = {
         "byteorder": "little",
         "content-type": "text/json",
@@ -286,6 +317,14 @@ def request(action: str, value: object, **fields: object) -> bytes:
 
 def keep(action: str, value: object) -> bytes:
     return request(action, value, connection="keep-alive")
+
+
+def publish(topic: str, value: object) -> bytes:
+    return message({"action": "publish", "topic": topic, "value": value}, connection="keep-alive")
+
+
+def subscribe(topic: str, **options: object) -> bytes:
+    return message({"action": "subscribe", "topic": topic, **options}, connection="keep-alive")
 
 
 # --- the lessons -----------------------------------------------------------------------------------
@@ -422,6 +461,38 @@ def shutdown(stage: Stage) -> None:
     waiting.read_replies()
     for peer in (asking, sending, waiting):
         peer.read_fin()
+        peer.close()
+
+
+@lesson(
+    "slow-readers",
+    "one peer publishes, one reads at once, and four do not, each with another policy",
+    small_buffers=True,
+    write_high=20_000,
+    write_low=10_000,
+)
+def slow_readers(stage: Stage) -> None:
+    publisher, fast = stage.peer(), stage.peer()
+    fast.send(subscribe("prices"))
+    fast.read_replies()
+    slow = {}
+    for policy in ("oldest", "newest", "latest", "cut"):
+        slow[policy] = peer = stage.peer()
+        key = {"key": "of"} if policy == "latest" else {}
+        peer.send(subscribe("prices", slow=policy, limit=3, **key), f"slow: {policy}, limit: 3")
+        peer.read_replies()
+    publisher.send(keep("catalogue", 300_000), "publish a large one")
+    publisher.read_replies()
+    fast.read_replies()
+    for number, what in enumerate(("tea", "rum", "tea", "tea", "tea"), 2):
+        publisher.send(publish("prices", {"of": what, "is": number}), f"publish {what}")
+        publisher.read_replies()
+        fast.read_replies()
+    stage.wait(1)
+    slow["cut"].read_end()
+    for policy, count in (("oldest", 5), ("newest", 5), ("latest", 6)):
+        slow[policy].read_replies(count)
+    for peer in (publisher, fast, *slow.values()):
         peer.close()
 
 

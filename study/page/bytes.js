@@ -30,6 +30,13 @@ class Stream {
     return above(this.starts, offset) - 1;
   }
 
+  /** Which message that is: an event, or behind events the reply to which request, as far as `reached` bytes tell. */
+  which(message, reached) {
+    const header = this.byPart.get(`header ${message}`);
+    if (!header || header.expected !== undefined || reached < header.offset + header.length) return `message ${message}`;
+    return `message ${message}${about(header)}`;
+  }
+
   /** The parts of message `message`, as far as `reached` bytes tell: [{kind, have, want, region}]. */
   message(message, reached) {
     const found = [];
@@ -44,6 +51,12 @@ class Stream {
     }
     return found;
   }
+}
+
+/** Of a part behind the prefix: is its message an event, or a reply behind events? These answer no request. */
+function about(region) {
+  if (region.answers !== undefined) return ` (answers ${region.answers})`;
+  return region.kind === "header" && region.event ? " (event)" : "";
 }
 
 class BytesPane {
@@ -133,7 +146,8 @@ class BytesPane {
       return;
     }
     const parts = this.stream.message(region.message, reached);
-    this.frame.append(el("span.which", null, `message ${region.message}`));
+    const which = this.stream.which(region.message, reached);
+    this.frame.append(el("span.which", null, which));
     const words = [];
     for (const { kind, have, want } of parts) {
       const share = want ? (100 * have) / want : have ? 100 : 0;
@@ -148,7 +162,7 @@ class BytesPane {
       words.push("the rest is lost");
       this.frame.append(el("span.slot.lost", null, el("span.label", null, "lost: thrown away")));
     }
-    this.frame.setAttribute("aria-label", `message ${region.message}: ${words.join(", ")}`);
+    this.frame.setAttribute("aria-label", `${which}: ${words.join(", ")}`);
   }
 
   /** The rows that are in sight. */

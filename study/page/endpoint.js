@@ -6,6 +6,8 @@ const LEVELS = [
   ["queued", "queued", "bytes to send that the kernel has not taken yet"],
   ["in_flight", "in flight", "requests without their reply"],
   ["waiting", "waiting", "requests that have not begun to leave"],
+  ["subscriptions", "subscribed", "subscriptions of this connection"],
+  ["undelivered", "to deliver", "published messages that wait in the queues of its subscriptions"],
 ];
 
 /** What a call returned; with what a sending was asked for if that is more. */
@@ -21,6 +23,7 @@ class Endpoint {
     this.history = history;
     const end = connection.ends[side];
     this.diagrams = [new Diagram("RECEIVE", side), new Diagram("LIFECYCLE", side)];
+    this.deliveries = end.delivers ? new Deliveries(side) : null;
     this.call = el("code.call");
     this.mask = el("span.mask");
     this.levels = el("div.gauges");
@@ -30,6 +33,7 @@ class Endpoint {
     this.bars = {};
     for (const [name, label, title] of LEVELS) {
       if (name === "waiting" && side === 1) continue;
+      if ((name === "subscriptions" || name === "undelivered") && !history.subscribes[side]) continue;
       const fill = el("span.fill"), value = el("output");
       this.bars[name] = [fill, value];
       this.levels.append(el("label", { title }, label, el("span.bar", null, fill), value));
@@ -42,19 +46,24 @@ class Endpoint {
         fact("last call", "the last system call of this end", this.call),
         fact("selector", "what the selector watches for: before and after the last change", this.mask),
         fact("timers", "which timers run", this.timers)),
-      this.levels, el("div.machines", null, ...this.diagrams.map((diagram) => diagram.node)));
+      this.levels, el("div.machines", null, ...this.diagrams.map((diagram) => diagram.node),
+        this.deliveries && this.deliveries.node));
   }
 
   show(state, index) {
     const side = state.sides[this.side];
     const events = this.history.events;
     const acting = index >= 0 && events[index].side === this.side;
-    const shown = [acting ? index : -1, side.step, side.call, side.masked, side.levelled, side.woken, side.row.RECEIVE, side.row.LIFECYCLE].join();
+    const shown = [acting ? index : -1, side.step, side.call, side.masked, side.levelled, side.woken, side.row.RECEIVE, side.row.LIFECYCLE, side.delivered].join();
     if (shown === this.shown) return;
     this.shown = shown;
     for (const diagram of this.diagrams) {
       const row = side.row[diagram.machine];
       diagram.show(side.state[diagram.machine], row < 0 ? null : events[row], row >= 0 && row === index);
+    }
+    if (this.deliveries) {
+      this.deliveries.show(side.deliveries, side.moved, events, index);
+      if (side.delivered === index && index >= 0) this.reveal(this.deliveries.node);
     }
     this.node.classList.toggle("acting", acting);
     this.woken.textContent = side.woken < 0 ? (side.step > 1 ? "a timer or a callback" : side.step ? "nothing: it begins" : "–")
@@ -77,6 +86,12 @@ class Endpoint {
     this.timers.replaceChildren(...(timers.length ? timers.map((name) => el("span.timer", null, name)) : ["none"]));
     this.ending.textContent = side.ended ? `● ${side.ended}` : "";
     this.ending.title = side.ended ? `it has ended: ${side.ended}` : "";
+  }
+
+  /** Three machines are higher than most windows: have the one that moves in sight. */
+  reveal(node) {
+    const column = this.node.getBoundingClientRect(), box = node.getBoundingClientRect();
+    if (this.node.scrollHeight > this.node.clientHeight) this.node.scrollTop += Math.max(0, box.bottom + 8 - column.bottom);
   }
 
   showMask(side, index) {

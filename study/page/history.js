@@ -4,12 +4,16 @@
 // sum is kept, so a step back costs at most 63 changes, however long the trace is.
 
 const EVERY = 64;
+const MOST_SUBSCRIPTIONS = 200; // of one end, with their states; a server allows 100
 
 function beginning(connection) {
   return {
     sides: connection.ends.map((end) => end && {
       state: { ...end.began },
       row: { RECEIVE: -1, LIFECYCLE: -1 }, // the event that took the last row of each machine
+      deliveries: new Map(), // by topic {state, event}: where its subscription is, and what took its last row; replaced, never changed
+      moved: null, // the topic of the last of these
+      delivered: -1, // and that event
       mask: ["", ""],
       masked: -1,
       levels: { buffered: 0, queued: 0, in_flight: 0, waiting: 0, timers: [] },
@@ -32,6 +36,18 @@ function copy(state) {
   };
 }
 
+/** A subscription took a row. Those that are over are forgotten when another one moves, and the first of too many. */
+function deliver(side, event, index) {
+  const topic = event.topic === undefined ? "" : event.topic;
+  const rows = new Map();
+  for (const [other, last] of side.deliveries) if (other === topic || last.state !== "OVER") rows.set(other, last);
+  rows.set(topic, { state: event.target, event: index });
+  if (rows.size > MOST_SUBSCRIPTIONS) rows.delete(rows.keys().next().value);
+  side.deliveries = rows;
+  side.moved = topic;
+  side.delivered = index;
+}
+
 /** Let `state` become what it is after `event`, the connection's `index`-th. */
 function apply(state, event, index) {
   const side = state.sides[event.side];
@@ -52,6 +68,10 @@ function apply(state, event, index) {
       }
       break;
     case "transition":
+      if (event.machine === "DELIVERY") {
+        deliver(side, event, index);
+        break;
+      }
       side.state[event.machine] = event.target;
       side.row[event.machine] = index;
       break;
@@ -87,7 +107,8 @@ class History {
     this.events = connection.events;
     this.kept = [];
     this.jumps = { message: [], transition: [], error: [], again: [], wake: [] };
-    this.most = connection.ends.map(() => ({ buffered: 1, queued: 1, in_flight: 1, waiting: 1 }));
+    this.most = connection.ends.map(() => ({ buffered: 1, queued: 1, in_flight: 1, waiting: 1, subscriptions: 1, undelivered: 1 }));
+    this.subscribes = connection.ends.map((end) => end !== null && end.delivers);
     const begins = beginnings(connection);
     const state = beginning(connection);
     this.events.forEach((event, index) => {
@@ -98,6 +119,7 @@ class History {
       if (event.name === "levels") {
         const most = this.most[event.side];
         for (const name of Object.keys(most)) most[name] = Math.max(most[name], event[name] || 0);
+        if (event.subscriptions) this.subscribes[event.side] = true;
       }
     });
   }

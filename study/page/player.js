@@ -86,10 +86,10 @@ class Player {
   }
 
   describe(region) {
-    const which = `message ${region.message} `;
+    const which = `message ${region.message}${about(region)} `;
     if (region.kind === "prefix") return `${which}prefix: a header of ${region.next || 0} bytes follows`;
     if (region.kind === "header") return `${which}header ${region.text}`;
-    return `${which}${region.kind} of ${plural(region.length, "byte")}${region.error ? `: error ${region.error}` : ""}`;
+    return `${which}${region.kind} of ${plural(region.length, "byte")}${region.event ? `: ${region.event}` : ""}${region.error ? `: error ${region.error}` : ""}`;
   }
 
   jump(key, back) {

@@ -584,6 +584,17 @@ def test_a_slow_reader_with_oldest_gets_the_newest_and_a_gap_and_the_others_all(
         assert heard(slow, 400) == [400]
 
 
+def test_the_levels_of_a_subscriber_say_how_much_waits_for_it_and_those_of_others_do_not() -> None:
+    with house(write_high=32_768, write_low=16_384) as home:
+        slow, speaker = stalled(home, slow="oldest", limit=5), home.peer()
+        assert slow.ask(of_topic("subscribe", topic="other")).code is None
+        flood(home, speaker, 400)
+        levels = [message.gauges() for message in home.server.connections]
+        told = [(one["subscriptions"], one["undelivered"]) for one in levels if "subscriptions" in one]
+        assert (len(levels), told) == (2, [(2, 5)])
+        assert all(("undelivered" in one) is ("subscriptions" in one) for one in levels)
+
+
 def test_a_slow_reader_is_cut_by_default_with_a_reason_in_the_log() -> None:
     with house(write_high=32_768, write_low=16_384) as home:
         slow, speaker = stalled(home, limit=5), home.peer()

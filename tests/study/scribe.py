@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from protocol.states import LIFECYCLE, RECEIVE
+from protocol.states import CURRENT, DELIVERY, LIFECYCLE, OVER, RECEIVE
 from study.frame_parts import CONTENT, HEADER, PREFIX, Splitter
 from study.trace import Trace, encode, head, load
 from tests.support.wire import request
@@ -44,6 +44,15 @@ class Scribe:
         self.note(group, "connection", fd=7, local=local, peer=peer)
         self.state[group, "RECEIVE"] = "PROTOHEADER"
         self.state[group, "LIFECYCLE"] = "CONNECTING" if self.vantage == "client" else "OPEN"
+
+    def deliver(self, group: str, topic: str, *inputs: str) -> None:
+        """A subscription takes rows. It begins with its first."""
+        for given in inputs:
+            state = self.state.get((group, topic), CURRENT)
+            row = DELIVERY.row(CURRENT if state == OVER else state, given)
+            self.state[group, topic] = row.target
+            fields = {"state": row.state, "input": row.input, "target": row.target, "reason": row.reason}
+            self.note(group, "transition", machine="DELIVERY", source=WALK, topic=topic, **fields)
 
     def take(self, group: str, machine: str, given: str) -> None:
         row = {"RECEIVE": RECEIVE, "LIFECYCLE": LIFECYCLE}[machine].row(self.state[group, machine], given)

@@ -8,6 +8,7 @@ from protocol.states import MACHINES
 from study import coverage
 from study.trace import TRANSITION, Event, Trace
 from tests.study.recording import CONVERSATION, recorded
+from tests.study.scribe import Scribe
 
 
 @pytest.fixture
@@ -30,3 +31,13 @@ def test_a_row_of_another_version_is_named():
     event = Event(0, TRANSITION, "1", {"machine": "RECEIVE", "state": "OLD", "input": "GO"})
     lines = list(coverage.report(coverage.count([Trace("server", {}, [event])])))
     assert "not in today's tables: RECEIVE OLD on GO" in lines[-1]
+
+
+def test_rows_of_subscriptions_are_counted_over_all_of_them():
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    server.deliver("1", "one", "ABOVE_HIGH", "CAUGHT_UP")
+    server.deliver("1", "two", "ABOVE_HIGH")
+    lines = list(coverage.report(coverage.count([server.trace()])))
+    assert "        2  CURRENT --ABOVE_HIGH--> BEHIND" in lines
+    assert "    never  BEHIND --OVERRUN--> OVER" in lines

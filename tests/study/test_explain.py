@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from protocol.push import Gap, encode_gap, encode_published
 from study.explain import explain, explain_together, wrapped
 from study.trace import SYSCALL, TRANSITION, Event, Trace
 from tests.study.recording import CONVERSATION, recorded
+from tests.study.scribe import Scribe
+from tests.support.wire import request
 
 
 @pytest.fixture
@@ -93,3 +98,49 @@ def test_a_header_that_is_none_and_one_with_more_fields_are_told():
     assert "In it: header that is no JSON object." in told([1])
     fields = {"content-type": "text/json", "connection": "close", "id": 7, "content-length": 3}
     assert "In it: header (text/json, connection 'close', id 7)." in told(fields)
+
+
+def pushed() -> Scribe:
+    """A subscriber that falls behind, and is sent a gap and a reply."""
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    server.moved("1", "in", request({"action": "subscribe", "topic": "t"}))
+    server.moved("1", "out", request({"result": {}}) + encode_published("t", 1, b"1"))
+    server.levels("1", subscriptions=1, undelivered=0)
+    server.turn("1")
+    server.deliver("1", "t", "ABOVE_HIGH")
+    server.levels("1", subscriptions=2, undelivered=1)
+    server.turn("1")
+    server.levels("1", subscriptions=2, undelivered=2)
+    server.turn("1")
+    server.deliver("1", "\x1b[31m", "REPLY_OWED")
+    server.moved("1", "out", encode_gap(Gap("t", 2, 3, 2)))
+    return server
+
+
+def test_a_row_of_delivery_says_which_subscription_did_what():
+    text = "\n".join(explain(pushed().trace()))
+    assert (
+        "DELIVERY: subscription to 't' fell behind, CURRENT -> BEHIND on ABOVE_HIGH: "
+        "more is kept for it than the high-water mark: messages wait as references. [" in text
+    )
+    assert r"subscription to '\x1b[31m' has to wait" in text
+
+
+def test_events_are_told_and_counted_apart_from_replies():
+    text = "\n".join(explain(pushed().trace()))
+    assert re.search(r"header \(text/json, event 'message'\), content of \d+ bytes \(seq 1 of 't'\)", text)
+    assert re.search(r"event 'gap'\), content of \d+ bytes \(gap: seq 2 to 3 of 't', 2 left out\)", text)
+    assert "1 message in, 3 out (2 events), in " in text
+    client = Scribe("client")
+    client.begin("1", "a", "b")
+    client.moved("1", "in", encode_published("t", 1, b"1") + request(1) + encode_published("t", 2, b"1")[:-1])
+    assert "2 messages in (1 event), 0 out, in " in "\n".join(explain(client.trace()))
+
+
+def test_levels_tell_what_waits_only_where_there_are_subscriptions(trace):
+    text = "\n".join(explain(pushed().trace()))
+    assert "0 messages waiting for 1 subscription, no timer" in text
+    assert "1 message waiting for 2 subscriptions, no timer" in text
+    assert "It takes no step: what others publish waits for it.\n             Left behind: " in text
+    assert "subscription" not in "\n".join(explain(trace))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from study.frame_parts import CONTENT, HEADER, LOST, PREFIX, Part, Splitter
+from protocol.push import Gap, encode_gap, encode_published
+from study.frame_parts import CONTENT, HEADER, LOST, MOST_READ, PREFIX, Part, Splitter
 from tests.support.wire import framed
 
 
@@ -69,3 +70,39 @@ def test_bytes_that_are_no_frame_are_lost_from_there_on(raw):
     assert splitter.reading == LOST
     assert splitter.feed(STREAM) == []
     assert splitter.offset == len(raw) + len(STREAM)
+
+
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_of_an_event_it_is_told_which_messages_it_is_about(size):
+    stream = encode_published("t", 7, b'{"seq": 9}', "ann") + frame(b'{"topic": "t", "seq": 1}')
+    stream += encode_gap(Gap("t", 8, 11, 4)) + encode_gap(Gap("t", "1-0", "2-0", None))
+    contents = [part for part in parts_of(stream, size) if part.kind == CONTENT]
+    assert [part.value for part in contents] == [
+        {"topic": "t", "seq": 7},
+        None,  # a reply
+        {"topic": "t", "from": 8, "to": 11, "dropped": 4},
+        {"topic": "t", "from": "1-0", "to": "2-0", "dropped": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "event"),
+    [
+        (b"", "message"),
+        (b"not JSON", "message"),
+        (b"\xff", "message"),
+        (b"[1]", "message"),
+        (b'{"topic": "t"}', "message"),
+        (b'{"topic": "t", "seq": 1}', "gap"),
+        (b'{"topic": "t", "seq": 1}', "later"),
+        (b'{"topic": "t", "seq": 1}', ["message"]),
+        (b"[" * 60_000, "message"),
+        (b'{"topic": "t", "seq": 1, "value": "' + b"x" * MOST_READ + b'"}', "message"),
+    ],
+    ids=["empty", "no JSON", "no text", "no object", "no seq", "a gap's", "unknown", "no name", "deep", "large"],
+)
+def test_an_event_that_does_not_say_is_a_content_as_any(content, event):
+    stream = frame(content, event=event) + STREAM
+    told = parts_of(stream, 4096)
+    assert [part.kind for part in told] == [PREFIX, HEADER, CONTENT] * 4
+    assert told[2].value is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protocol.push import Gap, encode_gap, encode_published
 from study.match_ends import CLIENT, SERVER, Both, addresses, in_one_order, match_ends, set_clock
 from study.trace import Event, Trace
 from tests.study.scribe import Scribe, conversation, converse
@@ -151,3 +152,43 @@ def test_an_end_whose_peer_was_not_recorded_waits_for_nobody():
     events: list[Event] = server.trace().groups["1"]
     assert [event for _, _, event in in_one_order(Both([], events), 0.0)] == events
     assert [time for _, time, _ in in_one_order(Both([], events), 2.0)] == [event.time + 2 for event in events]
+
+
+def test_an_event_answers_no_request_and_shifts_no_pair():
+    """What nobody asked for leaves between two replies: both ends count the same messages, each cause stands first."""
+    client, server = Scribe("client"), Scribe("server")
+    client.begin("1", "a", "b")
+    server.begin("1", "b", "a")
+    sent = [request(1), encode_published("t", 1, b"1") + request(2), encode_gap(Gap("t", 2, 3, 2)), request(3)]
+    for number, data in enumerate(sent):
+        if number != 2:  # the gap alone comes without a request
+            client.turn("1")
+            client.moved("1", "out", request(number))
+            server.now = client.now
+            server.turn("1", "r")
+            server.moved("1", "in", request(number))
+        server.now = max(server.now, client.now)
+        server.turn("1")
+        server.moved("1", "out", data)
+        client.now = server.now
+        client.turn("1", "r")
+        client.moved("1", "in", data)
+    (both,) = match_ends(client.trace().groups, server.trace().groups)
+    for shift in (-5.0, 0.0, 5.0):
+        order = in_one_order(both, shift)
+        calls = [(side, event.data["direction"]) for side, _, event in order if event.name == "syscall"]
+        asked = [(CLIENT, "out"), (SERVER, "in")]
+        told = [(SERVER, "out"), (CLIENT, "in")]
+        assert sorted(calls) == sorted(asked * 3 + told * 4)
+        assert shift or calls == (asked + told) * 2 + told + asked + told
+        for at, (side, direction) in enumerate(calls):
+            if direction == "in":
+                assert calls[:at].count((1 - side, "out")) > calls[:at].count((side, "in")), (
+                    "no effect before its cause"
+                )
+        parts = [[e.data for s, _, e in order if s == side and e.name == "part"] for side in (CLIENT, SERVER)]
+        theirs, ours = (
+            [(part["message"], part["offset"], part.get("value")) for part in side if part["direction"] == way]
+            for side, way in zip(parts, ("in", "out"), strict=True)
+        )
+        assert theirs == ours

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from protocol.states import CLOSED, LIFECYCLE, RELEASED, IsolatedObserver, advance
+from protocol.states import (
+    ABORTED,
+    ABOVE_HIGH,
+    CLOSED,
+    CURRENT,
+    DELIVERY,
+    LIFECYCLE,
+    RELEASED,
+    IsolatedObserver,
+    advance,
+    begin,
+)
 from study.recorder import FLUSH_EVERY
 from study.tracing_io import TracedSocket
 from tests.study.bench import Bench, Message
@@ -154,3 +165,41 @@ def test_a_closed_file_is_a_failure_that_is_told_once(bench):
     bench.sock.send(b"x")
     assert len(bench.failures) == 1
     assert isinstance(bench.sock, TracedSocket)
+
+
+class Subscription:
+    state: str
+
+    def __init__(self, topic: str, observer: Any) -> None:
+        self.topic = topic
+        self.observer = observer
+        begin(self, DELIVERY, CURRENT)
+
+
+def test_a_row_of_a_subscription_says_to_which_topic(bench):
+    topics = ["room/*", "x" * 200, "\x1b[31m\ud800"]
+    for topic in topics:
+        advance(Subscription(topic, bench.message.observer), DELIVERY, ABOVE_HIGH)
+    bench.message.connection.receive_data(request({"action": "echo"}))
+    rows = [event.data for event in bench.trace().events if event.name == "transition"]
+    assert [row.get("topic") for row in rows] == [*topics[:2], r"\x1b[31m\ud800", None, None, None]
+    assert {row["machine"] for row in rows} == {"DELIVERY", "RECEIVE"}
+
+
+def test_what_waits_is_noted_in_each_turn_in_which_others_publish(bench):
+    other = Message(bench.recorder.observer())
+    bench.recorder.tap(other, bench.theirs)
+    bench.turn()
+    advance(Subscription("t", bench.message.observer), DELIVERY, ABOVE_HIGH)
+    for waits in (1, 2, 2, 3):
+        bench.message.levels |= {"subscriptions": 1, "undelivered": waits}
+        other.levels |= {"buffered": 7}  # nothing happens on it
+        bench.turn()
+    advance(bench.message, LIFECYCLE, ABORTED)
+    bench.message.levels["undelivered"] = 4
+    for _ in range(3):
+        bench.turn()
+    trace = bench.trace()
+    noted = [event.data for event in trace.groups["1"] if event.name == "levels" and "undelivered" in event.data]
+    assert [(levels["step"], levels["undelivered"]) for levels in noted] == [(2, 1), (3, 2), (4, 3), (5, 4)]
+    assert "levels" not in [event.name for event in trace.groups["2"]][2:]

@@ -7,6 +7,7 @@ import pytest
 from study.replay import CannotReplay, replay
 from study.trace import SYSCALL, TRANSITION, Trace
 from tests.study.recording import ASK, CONVERSATION, recorded
+from tests.study.scribe import Scribe
 from tests.support.wire import request
 
 LARGE = request({"action": "echo", "value": "x" * 200_000}, connection="keep-alive")
@@ -63,3 +64,24 @@ def test_a_transition_that_is_missing_is_found_out(trace):
 def test_bytes_that_were_not_kept_are_asked_for():
     with pytest.raises(CannotReplay, match="larger --trace-bytes"):
         list(replay(recorded([ASK], max_bytes=10)))
+
+
+def subscribed() -> Trace:
+    server = Scribe("server")
+    server.begin("1", "a", "b")
+    for topic in ("one", "two"):
+        server.deliver("1", topic, "ABOVE_HIGH", "QUEUE_FULL")
+    server.deliver("1", "one", "UNSUBSCRIBED", "REPLY_OWED")  # the second is another one, to the same topic
+    return server.trace()
+
+
+def test_each_subscription_takes_rows_of_its_own():
+    (verdict,) = replay(subscribed())
+    assert (verdict.checked, verdict.differences) == (6, [])
+
+
+@pytest.mark.parametrize("changes", [{"state": "CURRENT"}, {"target": "OVER"}, {"input": "CAUGHT_UP"}, {"topic": "x"}])
+def test_a_delivery_that_was_changed_is_found_out(changes):
+    trace = subscribed()
+    trace.events[2].data |= changes
+    assert any(verdict.differences for verdict in replay(trace))

@@ -56,6 +56,13 @@ def test_what_is_not_known_is_nobody_s_business(name: str, data: dict[str, Any])
         (PART, {"step": 1, "direction": "in", "part": "lost", "message": 0, "offset": 0, "length": 1}, "part"),
         (TRANSITION, {"step": 1, "machine": "RECEIVE"}, "state"),
         (LEVELS, {"step": 1, "timers": [1]}, "timers"),
+        (LEVELS, {"step": 1, "subscriptions": "one"}, "subscriptions"),
+        (LEVELS, {"step": 1, "undelivered": -1}, "undelivered"),
+        (
+            TRANSITION,
+            dict.fromkeys(("machine", "state", "input", "target", "reason", "source"), "") | {"step": 1, "topic": 7},
+            "topic",
+        ),
         (ENDED, {"step": 1, "reason": 7}, "reason"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.states import LIFECYCLE, RECEIVE
+from protocol.states import DELIVERY, LIFECYCLE, RECEIVE
 from study.step import _COMMANDS, HELP, Session, Unexpected, run_script
 
 
@@ -139,7 +139,20 @@ def test_looking_tells_where_it_is_and_what_can_happen():
 
 @pytest.mark.parametrize(
     "line",
-    ["nonsense", "hex 0", "frame", "binary", "send", "send x", "reply", "give in", "life", "expect", "expect held x"],
+    [
+        "nonsense",
+        "hex 0",
+        "frame",
+        "subscribe",
+        "binary",
+        "send",
+        "send x",
+        "reply",
+        "give in",
+        "life",
+        "expect",
+        "expect held x",
+    ],
 )
 def test_a_line_that_means_nothing_is_an_answer_and_moves_nothing(line):
     session = Session()
@@ -161,3 +174,31 @@ def test_quit_ends_a_script():
 def test_the_help_names_every_command():
     assert all(f"  {name}" in HELP or f", {name}" in HELP for name in _COMMANDS)
     assert say("help") == HELP
+
+
+def test_a_subscription_is_driven_by_its_inputs_alone():
+    script = ["subscribe room/lobby", "expect CURRENT", "deliver ABOVE_HIGH", "expect BEHIND", "expect said references"]
+    said = lines(*script, "subscribe other", "expect CURRENT", "subscribe room/lobby", "expect BEHIND", "state")
+    assert said[-2:] == ["  DELIVERY of 'room/lobby' BEHIND", "  DELIVERY of 'other' CURRENT"]
+    assert "PROTOHEADER/OPEN/BEHIND> state" in said
+    rows = say("subscribe t", "rows")
+    for row in DELIVERY.rows:
+        assert (f"{row.input} -> {row.target}: {row.reason}" in rows) is (row.state == "CURRENT")
+    assert "DELIVERY" not in say("rows")
+    assert r"DELIVERY of '\x1b': CURRENT -> OVER" in say("subscribe \x1b", "deliver UNSUBSCRIBED")
+
+
+def test_its_end_is_the_end_of_its_subscriptions():
+    said = say("subscribe one", "deliver ABOVE_HIGH", "subscribe two", "deliver UNSUBSCRIBED", "life LOST")
+    assert "DELIVERY of 'one': BEHIND -> OVER  on CONNECTION_ENDED" in said
+    assert "two" not in said
+    assert "only a connection that is OPEN" in say("life SHUTDOWN", "subscribe t")
+    lines("subscribe t", "deliver UNSUBSCRIBED", "expect OVER", "subscribe t", "expect CURRENT", "eof", "expect OVER")
+
+
+def test_what_no_subscription_can_be_given_is_an_answer():
+    assert "write subscribe TOPIC" in say("deliver ABOVE_HIGH")
+    assert "write deliver INPUT, one of MISSED_SOME, " in say("subscribe t", "deliver LOST")
+    assert "no row for input CAUGHT_UP in state CURRENT" in say("subscribe t", "deliver CAUGHT_UP")
+    assert "is for --role server" in say("subscribe t", role="client")
+    assert "more than 99 subscriptions" in say(*(f"subscribe {n}" for n in range(100)))

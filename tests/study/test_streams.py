@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 
+from protocol.push import Gap, encode_gap, encode_published
 from study.streams import Stream
 from tests.study.scribe import Scribe
 from tests.support.wire import request
@@ -77,3 +78,20 @@ def test_what_is_packed_for_the_page_holds_the_bytes_and_where_they_begin():
     packed = alone(data).packed()
     assert packed["length"] == len(data)
     assert [(begin, b64decode(run)) for begin, run in packed["runs"]] == [(0, data)]
+
+
+def test_a_reply_behind_an_event_says_which_request_it_answers():
+    """In the order of the requests, past the events. One more than there are requests, a last word, answers none."""
+    event, gap = encode_published("t", 1, b"1"), encode_gap(Gap("t", 2, 3, 2))
+    stream = alone(request(0) + event + gap + request(1) + event + request(2) + request(3))
+    stream.number_replies(3)
+    told = {(r["message"], r["kind"]): (r.get("event"), r.get("answers")) for r in stream.regions}
+    assert [told[message, "header"] for message in range(7)] == [
+        (None, None), ("message", None), ("gap", None), (None, 1), ("message", None), (None, 2), (None, None),
+    ]  # fmt: skip
+    assert told[1, "content"] == ("seq 1 of 't'", None)
+    assert told[2, "content"] == ("gap: seq 2 to 3 of 't', 2 left out", None)
+    assert [told[message, "prefix"] for message in range(7)] == [(None, None)] * 7
+    plain = alone(request(0) + request(1))
+    plain.number_replies(2)
+    assert not any("answers" in region or "event" in region for region in plain.regions)

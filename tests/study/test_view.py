@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from multiconn.commands.study import main
+from protocol.push import Gap, encode_gap, encode_published
 from study.view import CannotView, as_json, page, prepare
 from tests.study.recording import recorded
 from tests.study.scribe import Scribe, conversation, converse
@@ -152,6 +153,43 @@ def test_a_cut_trace_and_clocks_that_were_moved_are_told():
     assert "1 of the connections in the client's trace are not in the other." in data_of(client, server)["notices"]
 
 
+def pushed() -> Scribe:
+    """A server's connection with two subscriptions; one falls behind and loses some, the other ends."""
+    server = Scribe("server")
+    server.begin("1", "127.0.0.1:65432", "127.0.0.1:5000")
+    server.moved("1", "in", request({"action": "subscribe", "topic": LOBBY}))
+    server.moved("1", "out", request({"result": {}}))
+    server.levels("1", subscriptions=2, undelivered=0)
+    server.deliver("1", LOBBY, "ABOVE_HIGH", "QUEUE_FULL")
+    server.levels("1", subscriptions=2, undelivered=3)
+    server.deliver("1", "b", "UNSUBSCRIBED")
+    server.moved("1", "in", request({"action": "echo"}))
+    server.moved("1", "out", encode_gap(Gap(LOBBY, 2, 4, 3)) + encode_published(LOBBY, 5, b'"hi"') + request(1))
+    server.deliver("1", LOBBY, "GAPS_SENT", "CAUGHT_UP")
+    server.levels("1")
+    return server
+
+
+LOBBY = "room/" + "lobby" * 30
+
+
+def test_a_row_of_a_subscription_has_its_topic_and_the_states_of_its_end_are_the_connection_s():
+    (connection,) = data_of(pushed())["connections"]
+    end = connection["ends"][1]
+    assert (end["delivers"], end["began"]) == (True, {"RECEIVE": "PROTOHEADER", "LIFECYCLE": "OPEN"})
+    rows = [event for event in connection["events"] if event.get("machine") == "DELIVERY"]
+    assert [(row["topic"], row["target"]) for row in rows] == [
+        *[(LOBBY, "BEHIND"), (LOBBY, "DROPPING"), ("b", "OVER"), (LOBBY, "BEHIND"), (LOBBY, "CURRENT")]
+    ]
+    assert [event.get("undelivered") for event in connection["events"] if event["name"] == "levels"] == [0, 3, None]
+    told = [region for region in connection["streams"][1]["regions"] if region["kind"] != "prefix"]
+    assert [region.get("answers") for region in told] == [None] * 6 + [1, 1]
+    assert "3 left out" in told[3]["event"]
+    plain = data_of(*conversation(3))["connections"][0]
+    assert [end["delivers"] for end in plain["ends"]] == [False, False]
+    assert not any("answers" in region for stream in plain["streams"] for region in stream["regions"])
+
+
 # --- hostile and unusable ---------------------------------------------------------------------------------
 
 
@@ -173,10 +211,14 @@ class _Scripts(HTMLParser):
 
 def hostile() -> Scribe:
     server = Scribe("server")
+    told = json.dumps({"topic": EVIL, "from": EVIL, "to": [EVIL], "dropped": {}}).encode()
     server.begin("1", EVIL, EVIL)
     server.moved("1", "in", request({"action": EVIL}, id=EVIL, **{EVIL: EVIL}))
     server.failed("1", EVIL, EVIL)
     server.note("1", "transition", machine=EVIL, state=EVIL, input=EVIL, target=EVIL, reason=EVIL, source=EVIL)
+    server.deliver("1", EVIL, "ABOVE_HIGH")
+    server.deliver("1", "__proto__", "ABOVE_HIGH")
+    server.moved("1", "out", framed({"content-length": len(told), "event": "gap"}, told))
     server.levels("1", timers=[EVIL], reason=EVIL)
     server.note("1", "ended", reason=EVIL)
     server.note("1", EVIL)
@@ -343,9 +385,14 @@ def pages(tmp_path_factory):
     many[1].raw += b'\x1e{"time": 1'
     long = Scribe("client"), Scribe("server")
     converse(*long, 480)
+    busy = Scribe("server")
+    busy.begin("1", "a", "b")
+    for number in range(150):  # half of them end again
+        busy.deliver("1", f"room/{number}", "ABOVE_HIGH", *["UNSUBSCRIBED"] * (number % 2))
     folder = tmp_path_factory.mktemp("pages")
     made: dict[str, tuple[Scribe, ...]]
     made = {"one": (client, server), "many": many, "hostile": (hostile(),), "long": long}
+    made |= {"pushed": (pushed(),), "busy": (busy,)}
     for name, scribes in made.items():
         (folder / f"{name}.html").write_text(whole(*scribes), encoding="utf-8")
     return lambda name: folder / f"{name}.html"
@@ -611,11 +658,109 @@ def test_a_hostile_trace_is_shown_as_text(tab, pages):
     tab.press("o")
     tab.press("Home")
     tab.press("Enter")
-    for _ in range(8):
+    for _ in range(20):
         tab.press("ArrowRight")
         tab.evaluate(SEEN)
     assert tab.evaluate("document.querySelectorAll('img, script:not([id])').length") == 1
     assert tab.evaluate("document.title.includes('</script>')")
+    assert tab.troubles == []
+
+
+#: What one can see of an end's subscriptions.
+DELIVERIES = """(() => {
+  const end = document.querySelector(".end"), svg = end.querySelector("svg[data-machine=DELIVERY]");
+  if (!svg) return null;
+  const figure = svg.closest("figure"), list = figure.querySelector(".subscriptions");
+  const bars = [...end.querySelectorAll(".gauges label")].map((label) => label.textContent);
+  return {caption: figure.querySelector("figcaption").textContent, why: figure.querySelector(".why").textContent,
+    lit: [...svg.querySelectorAll(".state.lit text")].map((one) => one.textContent),
+    now: svg.querySelectorAll(".arrow.now").length,
+    list: list.hidden ? [] : [...list.children].map((one) => one.textContent), bars,
+    inside: figure.getBoundingClientRect().bottom <= end.getBoundingClientRect().bottom};
+})()"""
+
+
+def test_the_subscriptions_of_an_end_are_told_apart(tab, pages):
+    tab.open(pages("pushed"))
+    events = tab.evaluate("study.player.history.events.map((e) => e)")
+    seen = [tab.evaluate(DELIVERIES), *walk(tab, "ArrowRight", len(events) - 1, DELIVERIES)]
+    first, last = seen[0], seen[-1]
+    assert (first["caption"], first["lit"], first["list"]) == ("DELIVERY: –", [], [])
+    assert first["why"] == "no row was taken yet"
+    rows = [one for one, event in zip(seen, events, strict=True) if event.get("machine") == "DELIVERY"]
+    lobby, other = f"'{LOBBY}'", "'b'"
+    assert [(row["caption"], row["lit"], row["now"]) for row in rows] == [
+        (f"DELIVERY: BEHIND of {lobby}", ["BEHIND"], 1),
+        (f"DELIVERY: DROPPING of {lobby}", ["DROPPING"], 1),
+        (f"DELIVERY: OVER of {other}", ["OVER"], 1),
+        (f"DELIVERY: BEHIND of {lobby}", ["BEHIND"], 1),
+        (f"DELIVERY: CURRENT of {lobby}", ["CURRENT"], 1),
+    ]
+    assert all(row["inside"] for row in rows), "the machine that moves is in sight"
+    assert rows[2]["list"] == [f"DROPPING {lobby}", f"OVER {other}"]
+    assert [rows[1]["list"], rows[3]["list"]] == [[], []], "what is over is forgotten"
+    bars = [one["bars"][-2:] for one, event in zip(seen, events, strict=True) if event["name"] == "levels"]
+    assert bars == [["subscribed2", "to deliver0"], ["subscribed2", "to deliver3"], ["subscribed0", "to deliver0"]]
+    assert (last["lit"], last["now"]) == (["CURRENT"], 0)
+    back = [*reversed(walk(tab, "ArrowLeft", len(events) - 1, DELIVERIES))]
+    stays = [{**one, "inside": None} for one in seen[:-1]]
+    assert [{**one, "inside": None} for one in back] == stays
+    tab.open(pages("one"))
+    assert tab.evaluate(DELIVERIES) is None
+    assert "deliver" not in tab.evaluate("document.querySelector('.gauges').textContent")
+    tab.open(pages("busy"))
+    tab.press("End")
+    assert len(tab.evaluate(DELIVERIES)["list"]) == 76
+    assert tab.evaluate("document.querySelector('.subscriptions').clientHeight") < 80
+    assert tab.troubles == []
+
+
+def test_events_are_told_from_replies_where_they_are_sent(tab, pages):
+    tab.open(pages("pushed"))
+    which = "[...document.querySelectorAll('.frame .which')].map((one) => one.textContent)"
+    shown = "[...document.querySelectorAll('.what .part')].map((one) => one.textContent)"
+    steps = walk(tab, "m", 4, f"[{which}, {shown}]")
+    assert steps[0][0] == ["message 0"]
+    assert steps[2][0] == ["message 1", "message 0"]
+    frames, parts = steps[3]
+    assert frames == ["message 1", "message 3 (answers 1)"]
+    assert parts[1].startswith("message 1 (event) header {")
+    assert parts[2].endswith(f": gap: seq 2 to 4 of '{LOBBY[:57]}...', 3 left out")
+    assert parts[5].endswith(f": seq 5 of '{LOBBY[:57]}...'")
+    assert parts[7].startswith("message 3 (answers 1) header {")
+    assert parts[8].startswith("message 3 (answers 1) content of ")
+
+
+@pytest.mark.parametrize("name", ["one", "pushed"])
+def test_on_a_phone_the_parts_stand_below_each_other_and_all_can_be_reached(tab, pages, name):
+    tab.open(pages(name), "#c=&e=7", size=(390, 844))
+    tab.press("End")
+    boxes = tab.evaluate(
+        "['.what', '.bytes', '.events', '.end', '.diagram'].map((one) => {"
+        " const box = document.querySelector(one).getBoundingClientRect(); return [box.left, box.right, box.top] })"
+    )
+    assert all(left == 0 and right == 390 for left, right, _ in boxes[:4]), boxes
+    assert [top for *_, top in boxes] == sorted(top for *_, top in boxes)
+    tab.evaluate("document.querySelector('.ends').scrollTop = 1e6")
+    last, what = tab.evaluate(
+        "[[...document.querySelectorAll('.diagram')].at(-1), document.querySelector('.what')]"
+        ".map((one) => one.getBoundingClientRect()).map(({top, bottom}) => [top, bottom])"
+    )
+    assert last[1] <= 844
+    assert 0 < what[0] < what[1] <= 500, "what happened stays in sight"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert tab.evaluate(CONTRAST) == []
+    assert tab.troubles == []
+
+
+def test_the_list_on_a_phone_has_the_columns_that_fit(tab, pages):
+    tab.open(pages("many"), size=(390, 844))
+    shown = tab.evaluate(
+        "[...document.querySelector('.life').children].filter((cell) => cell.clientWidth)"
+        ".map((cell) => cell.textContent)"
+    )
+    assert shown == ["c1 · s1", "CLOSED", "done / peer-closed", "1 ↑ 1 ↓", "0"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     assert tab.troubles == []
 
 
