@@ -19,7 +19,18 @@ from benchmarks.compiling import GENERATOR, compiled
 from benchmarks.loads import Load
 from benchmarks.processes import on_core
 
-__all__ = ["GENERATOR_BUSY", "HOST", "Settings", "Visit", "VisitFailed", "Visited", "evaluated", "visit", "watch"]
+__all__ = [
+    "GENERATOR_BUSY",
+    "HOST",
+    "PATIENCE",
+    "Settings",
+    "Visit",
+    "VisitFailed",
+    "Visited",
+    "evaluated",
+    "visit",
+    "watch",
+]
 
 HOST = "127.0.0.1"
 #: Above this part of its core the generator may be what limits the figure.
@@ -100,17 +111,19 @@ def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, se
     return evaluated(Visit(load.name, peer, round), told, cpu, int(told["requests"]))
 
 
-def watch(server: Visited, command: Sequence[str], settings: Settings) -> tuple[dict[str, Any], float]:
+def watch(
+    server: Visited, command: Sequence[str], settings: Settings, patience: float = PATIENCE
+) -> tuple[dict[str, Any], float]:
     """Run a program that loads `server`: what it told, and the server's processor time in its window, in seconds.
 
-    Raises `VisitFailed`.
+    Raises `VisitFailed`, also where the program takes `patience` seconds more than warm-up and window.
     """
     with on_core(settings.generator_core):
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
     samples = []
-    until = time.monotonic() + settings.warmup + settings.seconds + PATIENCE
+    until = time.monotonic() + settings.warmup + settings.seconds + patience
     try:
         while process.poll() is None and time.monotonic() < until:
             if not server.ended:
