@@ -7,6 +7,7 @@
     python -m benchmarks ablation            throughput left without each trick of ours
     python -m benchmarks batch               the step from bytes to replies alone, in nanoseconds
     python -m benchmarks exposure            what one unknown peer can cost at most
+    python -m benchmarks fanout              one message to many subscribers, beside Redis, NATS and others
     python -m benchmarks memory              resident memory per idle connection
     python -m benchmarks generator           our load tester beside the generator in C
     python -m benchmarks growth              our load tester's memory over a long run
@@ -34,6 +35,7 @@ from benchmarks import ablation, batch, generating, growth, memory, scale, stall
 from benchmarks.arguments import at_least, duration, output, pause, save
 from benchmarks.compiling import GENERATOR, CannotCompile, compiled
 from benchmarks.environment import environment
+from benchmarks.fanout import command as fanout
 from benchmarks.loads import LOADS, Load
 from benchmarks.peers import OURS, PEERS, Peer, chosen
 from benchmarks.plot import svg
@@ -58,6 +60,7 @@ COMMANDS = {
     "ablation": ablation.main,
     "batch": batch.main,
     "exposure": exposure.main,
+    "fanout": fanout.main,
     "generator": generating.main,
     "growth": growth.main,
     "memory": memory.main,

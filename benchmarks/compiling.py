@@ -2,25 +2,27 @@
 
 The generator and the C server are compiled when they are first needed, by the system's compiler,
 into a cache outside the source tree (`$XDG_CACHE_HOME`, or `~/.cache`, or a temporary directory
-where neither can be written to). The file's name holds a hash of source, compiler and flags, so
-that an edited source is compiled anew and nothing stale is ever run.
+where neither can be written to). The file's name holds a hash of source, headers of ours, compiler
+and flags, so that what is edited is compiled anew and nothing stale is ever run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-__all__ = ["GENERATOR", "SERVER", "CannotCompile", "compiled", "compiler"]
+__all__ = ["FANOUT_DRIVER", "GENERATOR", "SERVER", "CannotCompile", "compiled", "compiler"]
 
 HERE = Path(__file__).parent
 GENERATOR = HERE / "generator.c"
 SERVER = HERE / "peers" / "server.c"
+FANOUT_DRIVER = HERE / "fanout" / "driver.c"
 
 FLAGS = ["-O2", "-std=gnu11", "-Wall"]
 SECONDS = 120
@@ -44,7 +46,8 @@ def compiled(source: Path) -> Path:
     path = compiler()
     if path is None:
         raise CannotCompile("there is no C compiler (cc, gcc or clang); install one, or set CC")
-    name = hashlib.sha256(b"\0".join([source.read_bytes(), path.encode(), shlex.join(FLAGS).encode()])).hexdigest()
+    parts = [*_texts(source), path.encode(), shlex.join(FLAGS).encode()]
+    name = hashlib.sha256(b"\0".join(parts)).hexdigest()
     program = _cache() / f"{source.stem}-{name[:16]}"
     if program.exists():
         return program
@@ -61,6 +64,13 @@ def compiled(source: Path) -> Path:
     finally:
         Path(unfinished).unlink(missing_ok=True)
     return program
+
+
+def _texts(source: Path) -> list[bytes]:
+    """A source, and what it includes of ours: those names stand in quotes. (None of those includes another.)"""
+    text = source.read_bytes()
+    names = re.findall(rb'^#include "(.+)"', text, re.MULTILINE)
+    return [text, *((source.parent / os.fsdecode(name)).read_bytes() for name in names)]
 
 
 _own_directory: Path | None = None

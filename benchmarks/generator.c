@@ -15,7 +15,7 @@
  * Every reply is checked: frame, content byte for byte, header text. One JSON line on stdout
  * tells the result; the exit code is 0 if every reply was right.
  *
- * Times are from a request's send to its reply's last byte, in a log-linear histogram (1/128).
+ * Times are from a request's send to its reply's last byte (measuring.h).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,10 +29,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measuring.h"
 
 enum { MAX_EVENTS = 1024, DRAIN_SECONDS = 5 };
 
@@ -64,57 +64,8 @@ static int epoll_fd;
 static struct sockaddr_in target;
 
 static bool measuring, stopping;
-static uint64_t measured, total;
+static uint64_t total;
 static uint64_t bad_frame, wrong_content, wrong_header, connection_errors, closed_early, unanswered;
-
-/* --- the histogram ------------------------------------------------------------------------- */
-
-enum { SUB_BITS = 7, SUB = 1 << SUB_BITS, BUCKETS = 48 };
-static uint64_t histogram[BUCKETS * SUB];
-static uint64_t slowest;
-
-static unsigned slot_of(uint64_t ns)
-{
-    if (ns < SUB) return (unsigned)ns;
-    unsigned shift = 63 - (unsigned)__builtin_clzll(ns) - SUB_BITS;
-    unsigned slot = ((shift + 1) << SUB_BITS) + (unsigned)((ns >> shift) - SUB);
-    return slot < BUCKETS * SUB ? slot : BUCKETS * SUB - 1;
-}
-
-static double value_of(unsigned slot)
-{
-    if (slot < SUB) return slot;
-    unsigned shift = (slot >> SUB_BITS) - 1;
-    return (double)(((uint64_t)(slot & (SUB - 1)) + SUB) << shift);
-}
-
-static double percentile(double p)
-{
-    uint64_t wanted = (uint64_t)(p / 100.0 * (double)measured + 0.999999), seen = 0;
-    for (unsigned slot = 0; slot < BUCKETS * SUB; slot++)
-        if ((seen += histogram[slot]) >= wanted && seen) return value_of(slot);
-    return 0;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(2);
-}
 
 /* --- the requests --------------------------------------------------------------------------- */
 
@@ -296,10 +247,8 @@ static bool take_replies(Conn *c, uint64_t now)
         c->in_flight--;
         total++;
         if (measuring) {
-            measured++;
             c->replies++;
-            histogram[slot_of(took)]++;
-            if (took > slowest) slowest = took;
+            record(took);
         }
         at += 2 + header + (size_t)length;
     }
@@ -406,10 +355,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "HOST must be an IPv4 address\n");
         return 2;
     }
-    struct rlimit files;
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    raise_descriptor_limit();
     epoll_fd = epoll_create1(0);
 
     Conn *all = calloc(connections, sizeof *all);

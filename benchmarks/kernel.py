@@ -1,7 +1,8 @@
 """What does the kernel hold for connections, and what of it can be read here?
 
 Linux' own figures: /proc/net/sockstat counts sockets and the pages of their buffers, /proc/meminfo
-the memory of all slabs, /proc/slabinfo (root only, often) the size of each kind of object.
+the memory of all slabs, /proc/slabinfo (root only, often) the size of each kind of object, /proc/net/tcp
+the queues of each connection.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["PER_CONNECTION", "Kernel", "object_sizes"]
+__all__ = ["PER_CONNECTION", "Kernel", "object_sizes", "unread_bytes"]
 
 #: What one established connection costs its end of the kernel: the socket, its inode, the file, its
 #: directory entry, and its place in an epoll set.
 PER_CONNECTION = ("TCP", "sock_inode_cache", "filp", "dentry", "eventpoll_epi")
+
+#: A state of a connection, as /proc/net/tcp has it.
+ESTABLISHED = "01"
 
 
 class Kernel:
@@ -65,3 +69,20 @@ def object_sizes() -> dict[str, int]:
     except OSError:
         pass
     return sizes
+
+
+def unread_bytes(port: int) -> int:
+    """What the server on `port` has sent to clients on this machine and they have not read, on all connections.
+
+    What has arrived and is not yet acknowledged, a delayed acknowledgement's time, counts twice.
+    """
+    unread = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        local, remote = (int(word.rpartition(":")[2], 16) for word in words[1:3])
+        unsent, unread_here = (int(word, 16) for word in words[4].split(":"))
+        if words[3] == ESTABLISHED and local == port:
+            unread += unsent
+        elif words[3] == ESTABLISHED and remote == port:
+            unread += unread_here
+    return unread

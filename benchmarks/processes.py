@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 __all__ = [
+    "ENDS",
+    "LISTENING",
     "CannotStart",
     "ServerProcess",
     "cores",
@@ -33,7 +35,11 @@ ROOT = Path(__file__).parent.parent
 APPLICATIONS = ROOT / "benchmarks" / "applications"
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
-_LISTENING = re.compile(r"Listening on (?:tcp://)?[\d.]+:(\d+)")
+#: What our own programs say.
+LISTENING = re.compile(r"Listening on (?:tcp://)?[\d.]+:(\d+)")
+
+#: Exit codes of a server that was asked to end: it ended in order, or by SIGTERM.
+ENDS = (0, -15, 143)
 
 
 class CannotStart(Exception):
@@ -88,10 +94,20 @@ def raise_descriptor_limit() -> int:
 class ServerProcess:
     """A server that listens on `port`, started in `root`; leave the context to stop it.
 
-    Raises `CannotStart` if it ends, or says nothing, before it listens.
+    `listening`: how it says where, with the port as its group. `ends`: exit codes that are no failure. Raises
+    `CannotStart` if it ends, or says nothing, before it listens.
     """
 
-    def __init__(self, command: Sequence[str], core: int, root: Path = ROOT) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        core: int,
+        root: Path = ROOT,
+        listening: re.Pattern[str] = LISTENING,
+        ends: Collection[int] = ENDS,
+    ) -> None:
+        self._listening = listening
+        self._ends = ends
         # A file, not a pipe: no reader is needed while the server runs.
         self._said = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 - closed by stop
         environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{APPLICATIONS}", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -116,7 +132,7 @@ class ServerProcess:
         while time.monotonic() < until:
             ended = self._process.poll() is not None
             said = self.said()
-            if found := _LISTENING.search(said):
+            if found := self._listening.search(said):
                 return int(found[1])
             if ended:
                 raise CannotStart(said.strip()[-500:] or f"it ended with {self._process.returncode}")
@@ -151,7 +167,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.returncode not in (0, -15, 143):
+        if self._process.returncode not in self._ends:
             print(f"a server ended with {self._process.returncode}: {self.said().strip()[-500:]}", file=sys.stderr)
         self._said.close()
 

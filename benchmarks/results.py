@@ -57,6 +57,7 @@ class Summary:
     broken: tuple[str, ...]
     ratios: dict[str, Ratio]  # of throughputs, by base
     cpu_ratios: dict[str, Ratio]  # of requests per second of the server's processor time, by base
+    p99_ratios: dict[str, Ratio]  # of the 99th percentiles, by base: below 1 is better
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -89,6 +90,7 @@ def _summary(own: Sequence[Visit], peers: dict[str, list[Visit]], bases: Sequenc
         broken=tuple(sorted({visit.broken for visit in own if visit.broken})),
         ratios=_ratios(right, peers, bases, lambda visit: visit.rate),
         cpu_ratios=_ratios(right, peers, bases, lambda visit: 1 / visit.cpu_us if visit.cpu_us else 0.0),
+        p99_ratios=_ratios(right, peers, bases, lambda visit: visit.p99_us),
     )
 
 

@@ -19,7 +19,18 @@ from benchmarks.compiling import GENERATOR, compiled
 from benchmarks.loads import Load
 from benchmarks.processes import on_core
 
-__all__ = ["GENERATOR_BUSY", "HOST", "Settings", "Visit", "Visited", "visit"]
+__all__ = [
+    "GENERATOR_BUSY",
+    "HOST",
+    "PATIENCE",
+    "Settings",
+    "Visit",
+    "VisitFailed",
+    "Visited",
+    "evaluated",
+    "visit",
+    "watch",
+]
 
 HOST = "127.0.0.1"
 #: Above this part of its core the generator may be what limits the figure.
@@ -82,6 +93,10 @@ class Visited(Protocol):
     def cpu_seconds(self) -> float: ...
 
 
+class VisitFailed(Exception):
+    """There is no figure; the text says why."""
+
+
 def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, settings: Settings) -> Visit:
     """Load `server` once."""
     command = [str(compiled(GENERATOR)), HOST, str(server.port), "--requests", str(requests)]
@@ -89,12 +104,26 @@ def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, se
     command += ["--seconds", str(settings.seconds), "--warmup", str(settings.warmup)]
     if load.oneshot:
         command.append("--oneshot")
+    try:
+        told, cpu = watch(server, command, settings)
+    except VisitFailed as error:
+        return Visit(load.name, peer, round, broken=str(error))
+    return evaluated(Visit(load.name, peer, round), told, cpu, int(told["requests"]))
+
+
+def watch(
+    server: Visited, command: Sequence[str], settings: Settings, patience: float = PATIENCE
+) -> tuple[dict[str, Any], float]:
+    """Run a program that loads `server`: what it told, and the server's processor time in its window, in seconds.
+
+    Raises `VisitFailed`, also where the program takes `patience` seconds more than warm-up and window.
+    """
     with on_core(settings.generator_core):
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
     samples = []
-    until = time.monotonic() + settings.warmup + settings.seconds + PATIENCE
+    until = time.monotonic() + settings.warmup + settings.seconds + patience
     try:
         while process.poll() is None and time.monotonic() < until:
             if not server.ended:
@@ -104,34 +133,34 @@ def visit(server: Visited, load: Load, peer: str, round: int, requests: Path, se
         process.kill()
         said, complaint = process.communicate()
     if server.ended:
-        return Visit(load.name, peer, round, broken=f"the server ended: {server.said().strip()[-300:]}")
+        raise VisitFailed(f"the server ended: {server.said().strip()[-300:]}")
     samples.append((time.monotonic(), server.cpu_seconds()))  # however seldom we got to look before
     try:
         told: dict[str, Any] = json.loads(said)
     except ValueError:
-        return Visit(load.name, peer, round, broken=f"the generator failed: {complaint.strip()[-300:] or 'it hung'}")
-    return _evaluated(Visit(load.name, peer, round), told, samples)
-
-
-def _evaluated(empty: Visit, told: dict[str, Any], samples: Sequence[tuple[float, float]]) -> Visit:
+        raise VisitFailed(f"the generator failed: {complaint.strip()[-300:] or 'it hung'}") from None
     start, end = told["window"]
-    cpu = _at(samples, end) - _at(samples, start)
-    requests = int(told["requests"])
-    wrong = ", ".join(f"{count} {name}" for name, count in told["errors"].items() if count)
+    return told, _at(samples, end) - _at(samples, start)
+
+
+def evaluated(empty: Visit, told: dict[str, Any], cpu: float, count: int) -> Visit:
+    """`empty` with its figures: `count` is what was asked for in the window, `cpu` the server's seconds in it."""
+    start, end = told["window"]
+    wrong = ", ".join(f"{number} {name}" for name, number in told["errors"].items() if number)
     return Visit(
         empty.load,
         empty.peer,
         empty.round,
         rate=told["rate"],
-        cpu_us=cpu / requests * 1e6 if requests else 0.0,
+        cpu_us=cpu / count * 1e6 if count else 0.0,
         server_cpu=cpu / (end - start),
         generator_cpu=told["cpu_fraction"],
         p50_us=told["p50_us"],
         p99_us=told["p99_us"],
         max_us=told["max_us"],
-        starved=told["starved"],
-        requests=requests,
-        broken=wrong or ("" if requests else "no reply in the window"),
+        starved=told.get("starved", 0),
+        requests=count,
+        broken=wrong or ("" if count else "no reply in the window"),
     )
 
 

@@ -126,6 +126,7 @@ NOT_RUN = {
     r"python -m benchmarks ablation": "see tests/benchmarks/test_ablation.py",
     r"python -m benchmarks batch": "see tests/benchmarks/test_batch.py",
     r"python -m benchmarks exposure": "see tests/benchmarks/test_soak.py",
+    r"python -m benchmarks fanout": "see tests/benchmarks/fanout/test_command.py",
     r"python -m benchmarks generator": "see tests/benchmarks/test_generating.py",
     r"python -m benchmarks stall": "see tests/benchmarks/test_stall.py",
     r"python -m benchmarks startup": "see tests/benchmarks/test_startup.py",

@@ -431,6 +431,7 @@ NO_TESTS_OF_THEIR_NAME = {
     "study/__main__.py": "thin: its command has the tests",
     "benchmarks/__main__.py": "thin: its command has the tests",
     "benchmarks/peers/*_server.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
+    "benchmarks/fanout/peers/*_server.py": "a program; tests/benchmarks/fanout/test_servers.py has it deliver",
     "benchmarks/peers/asyncio_*.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
     "benchmarks/peers/ceiling.py": "a program; tests/benchmarks/test_peers.py starts it and asks",
     "suites/conformance/server_*.py": "cases; our server passes them, and suites/detection fails them",

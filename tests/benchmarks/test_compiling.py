@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,17 @@ def test_programs_are_compiled_once_and_outside_the_source_tree() -> None:
     made = program.stat().st_mtime_ns
     assert compiled(GENERATOR).stat().st_mtime_ns == made
     assert compiling.HERE.parent not in program.parents
+
+
+def test_a_header_of_ours_that_is_edited_has_the_program_compiled_anew(tmp_path: Path) -> None:
+    if compiling.compiler() is None:
+        pytest.skip("there is no C compiler")
+    (tmp_path / "program.c").write_text('#include <stdlib.h>\n#include "code.h"\nint main(void) { return CODE; }\n')
+    codes = []
+    for code in (3, 4):
+        (tmp_path / "code.h").write_text(f"#define CODE {code}\n")
+        codes.append(subprocess.run([compiled(tmp_path / "program.c")], check=False).returncode)
+    assert codes == [3, 4]
 
 
 def test_what_the_compiler_refuses_is_told(tmp_path: Path) -> None:

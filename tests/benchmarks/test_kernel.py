@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks import kernel
-from benchmarks.kernel import PER_CONNECTION, Kernel, object_sizes
+from benchmarks.kernel import PER_CONNECTION, Kernel, object_sizes, unread_bytes
 
 FILES = {
     "/proc/meminfo": "MemTotal:  1000 kB\nSlab:             2048 kB\nSReclaimable: 1 kB\n",
@@ -62,3 +63,22 @@ def test_sockets_of_this_machine_are_counted() -> None:
         pytest.skip("this system has no /proc/net/sockstat")
     with socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0)):
         assert Kernel().sockets >= 2
+
+
+def test_what_clients_have_not_read_is_counted_on_both_sides_of_their_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0] as accepted:
+            assert unread_bytes(port) == 0
+            accepted.setblocking(False)
+            sent = 0
+            try:
+                while True:
+                    sent += accepted.send(b"x" * 65536)
+            except BlockingIOError:
+                pass
+            until = time.monotonic() + 20
+            while unread_bytes(port) != sent:  # acknowledgements may be late
+                assert time.monotonic() < until, "some wait to be sent, some to be read"
+            client.sendall(b"a request")
+            assert unread_bytes(port) == sent, "what clients send is none of it"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.peers.command import READ_SIZE, announce, arguments, listen, read_modestly
-from benchmarks.processes import _LISTENING
+from benchmarks.processes import LISTENING
 
 
 def test_host_port_and_the_flags_of_a_peer_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_accepted_sockets_do_not_wait_for_more_to_send() -> None:
 
 def test_where_it_listens_is_said_in_words_that_the_harness_reads(capsys: pytest.CaptureFixture[str]) -> None:
     announce(("127.0.0.1", 4711))
-    found = _LISTENING.search(capsys.readouterr().err)
+    found = LISTENING.search(capsys.readouterr().err)
     assert found is not None
     assert found[1] == "4711"
 
