@@ -231,31 +231,32 @@ class Topics:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """The turn's end: send what it brought to whoever takes it; for the others it waits."""
+        """The turn's end: send what it brought to whoever takes it; for the others it waits.
+
+        Before that, what was missed: who has that and reads is no slow reader, whatever `limit` it has named.
+        """
         self._flushes = False
+        starting, self._starting = self._starting, []
+        for subscription in starting:
+            self._send_on(subscription)
         published, self._published = self._published, {}
         for topic in published:
             items, topic.fresh = topic.fresh, []
-            self._deliver(topic, items)
+            self._deliver(topic.subscriptions, items)
             newcomers, topic.newcomers = topic.newcomers, {}
             for subscription, known in newcomers.items():
                 newer = [item for item in items if item.seq > known]
                 if newer:
-                    self.waiting.hold(newer, 1)
-                    subscription.put(newer)
-                    self._starting.append(subscription)
+                    self._deliver((subscription,), newer)
                 topic.subscriptions[subscription] = None
-        starting, self._starting = self._starting, []
-        for subscription in starting:
-            self._send_on(subscription)
         while self.waiting.size > self._limits.push_queue and self.waiting.behind:
             self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
 
-    def _deliver(self, topic: Topic, items: list[Item]) -> None:
-        """To each subscriber of `topic` what was published to it."""
+    def _deliver(self, subscriptions: Iterable[Subscription], items: list[Item]) -> None:
+        """To each of them what was published to their topic."""
         data = items[0].frame if len(items) == 1 else b"".join([item.frame for item in items])
         behind: list[Subscription] = []
-        for subscription in topic.subscriptions:
+        for subscription in subscriptions:
             subscriber = subscription.subscriber
             if subscription.queue is None and subscriber.delivers:
                 try:

@@ -279,6 +279,28 @@ def test_what_was_missed_comes_before_anything_newer() -> None:
         assert events(peer, 1) == messages(5, first=5)
 
 
+def test_who_subscribes_in_a_busy_turn_is_not_slow() -> None:
+    """What the same turn publishes is not counted against a limit that is there for those who do not read."""
+    with house() as home:
+        speaker = home.peer()
+        publish(home, speaker, 1, 2, 3)
+        returning, new = home.peer(), home.peer()
+        numbers = range(4, 24)
+        returning.send(
+            of_topic("subscribe", limit=5, since={"epoch": "e1", "seq": 1}),
+            *(of_topic("publish", value=n) for n in numbers),
+        )
+        assert [reply.code for reply in returning.replies(21)] == [None] * 21
+        assert events(returning, 22) == messages(2, 3, *numbers, first=2)
+        new.send(
+            of_topic("publish", value="before"),
+            of_topic("subscribe", limit=5),
+            *(of_topic("publish", value=n) for n in numbers),
+        )
+        assert [reply.code for reply in new.replies(22)] == [None] * 22
+        assert events(new, 20) == messages(*numbers, first=25)
+
+
 def test_nothing_was_missed() -> None:
     with house() as home:
         speaker = home.peer()
