@@ -210,42 +210,43 @@ class Topics:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """The turn's end: send what it brought to whoever takes it; for the others it waits."""
+        """The turn's end: send what it brought to whoever takes it; for the others it waits.
+
+        Before that, what was missed: who has that and reads is no slow reader, whatever `limit` it has named.
+        """
         self._flushes = False
+        starting, self._starting = self._starting, []
+        for subscription in starting:
+            self._send_on(subscription)
         published, self._published = self._published, {}
         for topic in published:
             items, topic.fresh = topic.fresh, []
-            self._deliver(topic, items)
+            self._deliver(topic.subscriptions, items)
             newcomers, topic.newcomers = topic.newcomers, {}
             for subscription, known in newcomers.items():
                 newer = [entry for entry in items if is_later(_last(entry), known)]
                 if newer:
-                    self.waiting.hold(newer, 1)
-                    self._guard(subscription, partial(_put, newer))
-                    self._starting.append(subscription)
+                    self._deliver((subscription,), newer)
                 if newer or not is_later(known, _last(items[-1])):
                     topic.subscriptions[subscription] = None
                 else:
                     topic.newcomers[subscription] = known  # it has seen more at another server
-        starting, self._starting = self._starting, []
-        for subscription in starting:
-            self._send_on(subscription)
         while self.waiting.size > self._limits.push_queue and self.waiting.behind:
             self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
 
-    def _deliver(self, topic: Topic, items: list[Item | Gap]) -> None:
-        """To each subscriber of `topic` what was published to it."""
+    def _deliver(self, subscriptions: Iterable[Subscription], items: list[Item | Gap]) -> None:
+        """To each of them what was published to their topic."""
         first = items[0]
         data = first.frame if len(items) == 1 and isinstance(first, Item) else b"".join(map(_frame, items))
         behind: list[Subscription] = []
-        for subscription in topic.subscriptions:
+        for subscription in subscriptions:
             subscriber = subscription.subscriber
             if subscription.queue is None and subscriber.delivers:
                 try:
                     subscriber.transport.write(data)
                 except Exception as error:
                     self._met(subscription, error)
-            else:
+            elif subscription.state is not OVER:  # cut a moment ago, for another topic that its pattern takes
                 behind.append(subscription)
         if behind:
             self.waiting.hold(items, len(behind))

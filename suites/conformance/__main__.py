@@ -113,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     more.add_argument("--blocking-action", metavar="NAME", help="an action that takes its time and answers its value")
     more.add_argument("--failing-action", metavar="NAME", help="an action whose handler raises")
+    parser.add_argument_group("what may be known of a client").add_argument(
+        "--pipelining-client",
+        metavar="COMMAND",
+        help="one that makes {count} requests (echo or search) to {host}:{port} over kept-alive connections, several "
+        "under way at once, and ends with exit code 0 only if each was answered rightly",
+    )
     how = parser.add_argument_group("how")
     how.add_argument(
         "--patience",
@@ -138,6 +144,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         max_connections=arguments.max_connections,
         blocking_action=arguments.blocking_action,
         failing_action=arguments.failing_action,
+        pipelining_client=arguments.pipelining_client,
     )
 
 

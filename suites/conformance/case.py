@@ -18,6 +18,8 @@ Rules:
 * A function that returns has found it OK. It raises `Failed(expected, came)`, or `Informational(came)`
   for what the contract leaves open or what can't be seen with the options given. What is served,
   but not to the letter, it notes with `run.deviates(expected, came)` and goes on: NON-STRICT.
+* A case of a part that a target need not have names it: `part=TOPICS`. Where the target has none of that
+  part the case is not run, and the verdict is UNIMPLEMENTED. A target has all of a part, or nothing.
 * Cases run side by side in threads, so a case touches nothing but its `run`. One that measures the
   whole process says `phase=ALONE`, one that judges the whole run `phase=LAST`. `slow` ones, which
   wait for timers, begin first; of the `heavy` ones, which move megabytes, few run at once.
@@ -60,6 +62,8 @@ __all__ = [
     "SERVER",
     "SOON",
     "TOGETHER",
+    "TOPICS",
+    "UNIMPLEMENTED",
     "VERDICTS",
     "Case",
     "Failed",
@@ -68,14 +72,24 @@ __all__ = [
     "Result",
     "Run",
     "Target",
+    "Unimplemented",
     "case",
     "each",
 ]
 
 #: Autobahn's verdicts, the worst last.
-OK, INFORMATIONAL, NON_STRICT, FAILED = VERDICTS = ("OK", "INFORMATIONAL", "NON-STRICT", "FAILED")
+OK, UNIMPLEMENTED, INFORMATIONAL, NON_STRICT, FAILED = VERDICTS = (
+    "OK",
+    "UNIMPLEMENTED",
+    "INFORMATIONAL",
+    "NON-STRICT",
+    "FAILED",
+)
 
 SERVER, CLIENT = "server", "client"
+
+#: The parts of the contract that a target need not have.
+TOPICS = "topics"
 
 #: With others; with nothing else running; after everything else, alone.
 TOGETHER, ALONE, LAST = "together", "alone", "last"
@@ -102,6 +116,10 @@ class Informational(Exception):
     """Nothing to judge: the contract leaves it open, or this run can't show it. Says why, or what was seen."""
 
 
+class Unimplemented(Exception):
+    """The case is about a part that this target does not have, and need not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the user told us of the target. Sizes are bytes, times seconds."""
@@ -115,6 +133,7 @@ class Options:
     max_connections: int = 10_000
     blocking_action: str | None = None  #: an action that takes its time in another thread
     failing_action: str | None = None  #: an action whose handler raises
+    pipelining_client: str | None = None  #: a command: a client that has many requests under way
 
 
 class Run:
@@ -143,6 +162,9 @@ class Run:
         """Served, but not to the letter: the case goes on and is NON-STRICT at best."""
         self.deviations.append((expected, came))
 
+    def check_part(self) -> None:
+        """Raises `Unimplemented` if the target does not have the part that the case is about."""
+
     def closing(self, close: Callable[[], object]) -> None:
         """Call it when the case has ended, however it did."""
         self._stack.callback(close)
@@ -166,7 +188,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`group` is the module it stands in; `star`: the tutorial's own one-shot server fails it."""
+    """`group` is the module it stands in; `star`: the tutorial's own one-shot server fails it.
+
+    `part`: the part of the contract that it is about, if a target need not have that.
+    """
 
     id: str
     title: str
@@ -180,6 +205,7 @@ class Case:
     heavy: bool = False
     phase: str = TOGETHER
     group: str = ""
+    part: str | None = None
 
 
 @dataclass(slots=True)
@@ -210,11 +236,13 @@ def case(
     slow: bool = False,
     heavy: bool = False,
     phase: str = TOGETHER,
+    part: str | None = None,
 ) -> Callable[[F], F]:
     """Decorator: register a function as the case `id`. Raises `ValueError` for an id that is taken."""
 
     def register(function: F) -> F:
-        _add(Case(id, title, mechanism, section, expected, function, role, star, slow, heavy, phase, _group(function)))
+        more = (role, star, slow, heavy, phase, _group(function), part)
+        _add(Case(id, title, mechanism, section, expected, function, *more))
         return function
 
     return register
@@ -232,6 +260,7 @@ def each(
     slow: bool = False,
     heavy: bool = False,
     phase: str = TOGETHER,
+    part: str | None = None,
 ) -> Callable[[F], F]:
     """Decorator: one case for each row `id: arguments`, a tuple or a single one.
 
@@ -246,8 +275,8 @@ def each(
             def bound(run: Any, arguments: tuple[Any, ...] = arguments) -> None:
                 partial(function, run)(*arguments)
 
-            group = _group(function)
-            _add(Case(id, words, mechanism, section, wanted, bound, role, star, slow, heavy, phase, group))
+            more = (role, star, slow, heavy, phase, _group(function), part)
+            _add(Case(id, words, mechanism, section, wanted, bound, *more))
         return function
 
     return register

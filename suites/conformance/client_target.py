@@ -14,6 +14,8 @@ How a client is judged, whose only ways to speak are its output and its exit cod
   sees it, a script does not.
 * A client that waits longer than `--patience` where the peer just is silent is INFORMATIONAL: the
   contract sets no such timer. Where the peer has closed there is nothing to wait for: FAILED.
+* A client that pipelines is another command, `--pipelining-client`: it makes `{count}` requests, and knows itself what
+  was to come back. Its exit code says whether it did.
 * Each request is judged as it is read: framing, fields, length, and that it says what was asked.
 
 Not here: the cases (`client_*`).
@@ -123,8 +125,27 @@ class ClientRun(Run):
     # --- the client's process ---
 
     def start(self, action: str = "search", value: str = "ring") -> None:
-        argv = self.target.argv(self.port, action, value)
         self.note(f"starts the client: {action} {shown(value)}")
+        self._start(self.target.argv(self.port, action, value))
+
+    def start_many(self, count: int) -> None:
+        """Start the one that pipelines. Raises `Informational` if there is none."""
+        command = self.options.pipelining_client
+        if command is None:
+            raise Informational("shown only with --pipelining-client")
+        self.note(f"starts the client that pipelines: {count} requests")
+        filled = {"{host}": HOST, "{port}": str(self.port), "{count}": str(count)}
+        words = shlex.split(command)
+        for mark, value in filled.items():
+            words = [word.replace(mark, value) for word in words]
+        self._start(words)
+
+    @property
+    def running(self) -> bool:
+        """It was started, and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def _start(self, argv: list[str]) -> None:
         for _ in ("stdout", "stderr"):  # files: a pipe would be full while the script is busy
             file = tempfile.TemporaryFile()  # noqa: SIM115
             self.closing(file.close)

@@ -1,15 +1,17 @@
 """How does one peer behave on a raw socket?
 
-`Peer` is one connection: it sends bytes as told, and reads what comes as a reply, a FIN, a RST or
-silence.
+`Peer` is one connection: it sends bytes as told, and reads what comes as a reply, an event, a FIN, a RST
+or silence.
 
 Rules:
 
 * Every wait has an end. What was expected and did not come is `Failed`, with what came instead.
 * A reply is judged while it is read: its header's fields, its length, and for an error the form
   of its content. Whatever is legible but not to the letter is noted as a deviation.
+* An event is no reply: where one comes instead, that is `Failed`.
 
-Not here: how a message looks (`wire`), which bytes are sent to whom, and why (the cases).
+Not here: what an event says (`topics`), how a message looks (`wire`), which bytes are sent to whom, and why (the
+cases).
 """
 
 from __future__ import annotations
@@ -131,7 +133,14 @@ class Peer:
                 raise Failed(what, f"silence{f' after {len(self.unread)} bytes' if self.unread else ''}")
 
     def reply(self, within: float = SOON, what: str = "a reply") -> Reply:
-        """The next reply. `Failed` if there is none in time, or it can't be read."""
+        """The next reply. `Failed` if there is none in time, an event comes instead, or it can't be read."""
+        answer = self.next_message(within, what)
+        if answer.is_event:
+            raise Failed(what, str(answer))
+        return answer
+
+    def next_message(self, within: float = SOON, what: str = "a reply or an event") -> Reply:
+        """What comes next, a reply or an event. `Failed` if there is none in time, or it can't be read."""
         until = time.monotonic() + within
         self._need(2, until, what)
         end = 2 + int.from_bytes(self.unread[:2], "big")
@@ -140,11 +149,14 @@ class Peer:
         whole = end + fields["content-length"]
         self._need(whole, until + fields["content-length"] / 4e6, f"{what}: the whole content")
         content = bytes(self.unread[end:whole])
+        frame = bytes(self.unread[:whole]) if "event" in fields else b""
         del self.unread[:whole]
         try:
-            answer = Reply(fields, content)
+            answer = Reply(fields, content, frame)
         except ValueError as error:
-            raise Failed("JSON in a text/json reply", f"{shown(content)} ({error})") from None
+            raise Failed("JSON in a text/json message", f"{shown(content)} ({error})") from None
+        if answer.is_event:
+            return answer
         self._judge(answer)
         self.replies += 1
         if self.replies <= 3:

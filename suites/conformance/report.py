@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from .case import FAILED, INFORMATIONAL, NON_STRICT, OK, VERDICTS, Case, Result
+from .case import FAILED, INFORMATIONAL, NON_STRICT, OK, UNIMPLEMENTED, VERDICTS, Case, Result
 
 __all__ = ["Progress", "as_html", "as_json", "listing", "summary"]
 
@@ -65,7 +65,7 @@ def listing(cases: Sequence[Case]) -> str:
     wide = max((len(case.id) for case in cases), default=0) + 2
     broad = max((len(case.mechanism) for case in cases), default=0) + 2
     lines = [
-        f"{case.id:{wide}}{case.role:8}{case.mechanism:{broad}}{case.title}{' ★' if case.star else ''}"
+        f"{case.id:{wide}}{case.role:8}{case.mechanism:{broad}}{case.title}{_part(case)}{' ★' if case.star else ''}"
         for case in cases
     ]
     roles = Counter(case.role for case in cases)
@@ -74,6 +74,10 @@ def listing(cases: Sequence[Case]) -> str:
     return "\n".join(
         [*lines, "", f"{len(cases)} cases ({told}), {len({c.mechanism for c in cases})} mechanisms, {stars} ★"]
     )
+
+
+def _part(case: Case) -> str:
+    return f" [{case.part}]" if case.part else ""
 
 
 def summary(results: Sequence[Result], seconds: float) -> str:
@@ -92,6 +96,7 @@ def _row(result: Result) -> dict[str, Any]:
         "mechanism": case.mechanism,
         "section": case.section,
         "star": case.star,
+        "part": case.part,
         "verdict": result.verdict,
         "expected": result.expected,
         "came": result.came,
@@ -130,7 +135,7 @@ p { margin: .3rem 0; } .soft { color: var(--note); }
 .counts label { border: 1px solid var(--line); border-radius: .5rem; padding: .35rem .8rem; background: var(--soft);
   cursor: pointer; } .counts b { font-size: 1.2rem; margin-right: .3rem; }
 .OK { color: var(--ok); } .FAILED { color: var(--bad); } .NON-STRICT { color: var(--odd); }
-.INFORMATIONAL { color: var(--note); }
+.INFORMATIONAL, .UNIMPLEMENTED { color: var(--note); }
 details { border-top: 1px solid var(--line); } details:last-child { border-bottom: 1px solid var(--line); }
 summary { display: grid; grid-template-columns: 8.5rem 5rem 1fr 4rem; gap: .6rem; padding: .3rem .2rem; cursor: pointer;
   list-style: none; } summary::-webkit-details-marker { display: none; } summary:hover { background: var(--soft); }
@@ -187,6 +192,8 @@ def _details(result: Result) -> str:
         ("contract", html.escape(case.section)),
         ("mechanism", html.escape(case.mechanism)),
     ]
+    if case.part:
+        rows.append(("part", html.escape(case.part)))
     if seen:
         rows.append(("on the wire", f"<pre>{seen}</pre>"))
     listed = "".join(f"<dt>{name}</dt><dd>{words}</dd>" for name, words in rows)
@@ -199,7 +206,8 @@ def _details(result: Result) -> str:
 
 
 _WORDS = (
-    f'<p class="soft"><b>{OK}</b>: as the contract says. <b>{INFORMATIONAL}</b>: not judged; the contract leaves it '
-    f"open, or this run could not show it. <b>{NON_STRICT}</b>: served, but not to the letter. "
+    f'<p class="soft"><b>{OK}</b>: as the contract says. <b>{UNIMPLEMENTED}</b>: about a part that the target does not '
+    f"have, and need not have. <b>{INFORMATIONAL}</b>: not judged; the contract leaves it open, or this run could not "
+    f"show it. <b>{NON_STRICT}</b>: served, but not to the letter. "
     f"<b>{FAILED}</b>: against the contract.</p>"
 )

@@ -5,6 +5,7 @@ Rules:
 * Three phases: TOGETHER in threads, slow ones first; then ALONE, one after the other; then LAST.
 * Of the heavy cases a few run at once, so that the others' timing stays theirs.
 * After each case its target is asked whether it is whole; if it is not, the case FAILED.
+* A case about a part that its target does not have, and need not have, is not run: UNIMPLEMENTED.
 * A case that raises what it should not is FAILED too, and says so: a hole in the suite must not look like an OK.
 * Interrupted, it stops beginning cases and returns the results it has.
 
@@ -27,11 +28,13 @@ from .case import (
     NON_STRICT,
     OK,
     TOGETHER,
+    UNIMPLEMENTED,
     Case,
     Failed,
     Informational,
     Result,
     Target,
+    Unimplemented,
 )
 
 __all__ = ["run", "run_case"]
@@ -101,6 +104,7 @@ def run_case(case: Case, target: Target) -> Result:
     verdict, expected, came = OK, case.expected, ""
     try:
         try:
+            run.check_part()
             case.run(run)
         finally:
             run.close()
@@ -112,6 +116,8 @@ def run_case(case: Case, target: Target) -> Result:
         verdict, expected, came = FAILED, failure.expected, failure.came
     except Informational as words:
         verdict, came = INFORMATIONAL, str(words)
+    except Unimplemented as words:
+        verdict, came = UNIMPLEMENTED, str(words)
     except Exception as error:
         verdict, came = FAILED, f"an error of the suite itself: {error!r}"
         run.seen += traceback.format_exc().splitlines()[-6:]

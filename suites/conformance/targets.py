@@ -7,6 +7,7 @@ Rules:
 
 * After every case a fresh connection is served. After one that ran alone, with `--pid`, also: the
   process is quiet, and its descriptors and memory have come back.
+* A part that the server need not have is looked for once, by its actions.
 * What /proc can't tell (another system, no `--pid`) is `Informational`, never a guess.
 
 Not here: what is sent (`wire`, `peer`, the cases), the order of the cases (`runner`).
@@ -17,12 +18,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 
-from .case import ALONE, SOON, Case, Failed, Informational, Options, Run
+from .case import ALONE, SOON, TOPICS, Case, Failed, Informational, Options, Run, Unimplemented
 from .peer import Peer
-from .wire import RING, search
+from .wire import RING, action, search
 
 __all__ = ["CannotReach", "Process", "ServerRun", "ServerTarget"]
 
@@ -39,6 +41,10 @@ KEPT_DESCRIPTORS = 4
 #: a case has few, some have a hundred, and the server may see a close later than we do.
 JOBS = 64
 CONNECTIONS_PER_JOB = 20
+
+
+#: The actions of a part that a server need not have: it has all of them, or answers each `unknown-action`.
+PARTS = {TOPICS: ("subscribe", "unsubscribe", "publish", "history", "members", "topics")}
 
 
 class CannotReach(Exception):
@@ -113,6 +119,8 @@ class ServerTarget:
             dial(host, port).close()
         except OSError as error:
             raise CannotReach(f"nothing accepts at {host}:{port} ({error.strerror or error})") from None
+        self._has: dict[str, bool] = {}
+        self._asking = threading.Lock()
         self.process: Process | None = None
         if options.pid is not None:
             self.process = Process(options.pid)
@@ -122,6 +130,23 @@ class ServerTarget:
 
     def begin(self, case: Case) -> ServerRun:
         return ServerRun(case, self.options, self)
+
+    def has(self, part: str) -> bool:
+        """Does it know an action of this part? It is asked once. Raises `Failed` if it does not answer."""
+        with self._asking:
+            if part not in self._has:
+                self._has[part] = any(self.knows(name) for name in PARTS[part])
+            return self._has[part]
+
+    def knows(self, name: str) -> bool:
+        """Is there such an action? Raises `Failed` if it does not answer."""
+        check = ServerRun(Case("", "", "", "", "", lambda run: None), self.options, self)
+        try:
+            peer = check.connect()
+            peer.send(action(name))
+            return peer.reply(what=f"a reply to {name}").code != "unknown-action"
+        finally:
+            check.close()
 
     def after(self, run: ServerRun) -> None:
         """Is it whole? Raises `Failed`."""
@@ -148,6 +173,11 @@ class ServerRun(Run):
     def __init__(self, case: Case, options: Options, target: ServerTarget) -> None:
         super().__init__(case, options)
         self.target = target
+
+    def check_part(self) -> None:
+        part = self.case.part
+        if part is not None and not self.target.has(part):
+            raise Unimplemented(f"the server has no {part}: it answers unknown-action to {', '.join(PARTS[part])}")
 
     @property
     def patience(self) -> float:

@@ -152,13 +152,17 @@ def shown(value: object) -> str:
 
 
 class Reply:
-    """One reply: its header's fields, its content, and for JSON what the content says."""
+    """One reply, or an event: its header's fields, its content, and for JSON what the content says.
 
-    __slots__ = ("content", "header", "value")
+    `frame`: all its bytes, of an event alone.
+    """
 
-    def __init__(self, header: dict[str, Any], content: bytes) -> None:
+    __slots__ = ("content", "frame", "header", "value")
+
+    def __init__(self, header: dict[str, Any], content: bytes, frame: bytes = b"") -> None:
         self.header = header
         self.content = content
+        self.frame = frame
         self.value: Any = json.loads(content) if self.is_json else None
 
     @property
@@ -175,9 +179,16 @@ class Reply:
         error = self.value.get("error") if isinstance(self.value, dict) else None
         return str(error.get("code")) if isinstance(error, dict) else None
 
+    @property
+    def is_event(self) -> bool:
+        """It answers nothing."""
+        return "event" in self.header
+
     def __str__(self) -> str:
-        extra = {name: self.header[name] for name in ("id", "connection", "event") if name in self.header}
+        extra = {name: self.header[name] for name in ("id", "connection") if name in self.header}
         what = f"error {self.code}" if self.code else f"result {shown(self.result)}"
         if not self.is_json:
             what = f"{self.header['content-type']} {shown(self.content)}"
-        return f"reply: {what}" + (f" {extra}" if extra else "")
+        if self.is_event:
+            what = f"{shown(self.header['event'])} {shown(self.value if self.is_json else self.content)}"
+        return f"{'event' if self.is_event else 'reply'}: {what}" + (f" {extra}" if extra else "")

@@ -5,7 +5,7 @@
 runs our own server with one mistake made in it (`registry`), with options under which the mistake
 shows in seconds. `healthy` is the same without any. `--list` names them all.
 
-Not here: the mistakes (`framing`, `replies`, `flow`).
+Not here: the mistakes (`framing`, `replies`, `flow`, `topics`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from multiconn.commands import server
 
-from . import flow, framing, replies
+from . import flow, framing, replies, topics
 from .registry import BREAKS
 
 __all__ = ["BREAKS", "HEALTHY", "main"]
@@ -23,7 +23,7 @@ __all__ = ["BREAKS", "HEALTHY", "main"]
 HEALTHY = "healthy"
 
 #: Whose import registers the mistakes.
-REGISTERED = (framing, replies, flow)
+REGISTERED = (framing, replies, flow, topics)
 
 
 def main(argv: Sequence[str]) -> int:

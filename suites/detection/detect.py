@@ -6,7 +6,7 @@ healthy server under each variant's options, side by side.
 Servers are forked from a process that has imported everything (multiprocessing's fork server): a
 server's start costs a few milliseconds instead of an interpreter's.
 
-Not here: the mistakes (`framing`, `replies`, `flow`), the cases (`suites.conformance`).
+Not here: the mistakes (`framing`, `replies`, `flow`, `topics`), the cases (`suites.conformance`).
 """
 
 from __future__ import annotations

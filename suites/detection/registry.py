@@ -14,7 +14,7 @@ Rules:
 * The dispatcher answers most requests without the slow path; a mistake made in that calls
   `slow_path_only` first, or the dispatcher would hide it.
 
-Not here: the mistakes (`framing`, `replies`, `flow`), starting a variant (`broken`).
+Not here: the mistakes (`framing`, `replies`, `flow`, `topics`), starting a variant (`broken`).
 """
 
 from __future__ import annotations

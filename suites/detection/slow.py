@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from libserver import Actions
+from libserver import Actions, Topics
 
 __all__ = ["SECONDS", "actions"]
 
 #: Longer than a case watches the server's process.
 SECONDS = 1.0
 
-actions = Actions()
+actions = Actions(topics=Topics())
 
 
 @actions.add("slow", blocking=True)

@@ -31,6 +31,9 @@ class FakeTransport:
     def writelines(self, parts: Any) -> None:
         self.sent += b"".join(parts)
 
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
 
 class FakeSubscriber:
     def __init__(self) -> None:

@@ -279,6 +279,28 @@ def test_what_was_missed_comes_before_anything_newer() -> None:
         assert events(peer, 1) == messages(5, first=5)
 
 
+def test_who_subscribes_in_a_busy_turn_is_not_slow() -> None:
+    """What the same turn publishes is not counted against a limit that is there for those who do not read."""
+    with house() as home:
+        speaker = home.peer()
+        publish(home, speaker, 1, 2, 3)
+        returning, new = home.peer(), home.peer()
+        numbers = range(4, 24)
+        returning.send(
+            of_topic("subscribe", limit=5, since={"epoch": "e1", "seq": 1}),
+            *(of_topic("publish", value=n) for n in numbers),
+        )
+        assert [reply.code for reply in returning.replies(21)] == [None] * 21
+        assert events(returning, 22) == messages(2, 3, *numbers, first=2)
+        new.send(
+            of_topic("publish", value="before"),
+            of_topic("subscribe", limit=5),
+            *(of_topic("publish", value=n) for n in numbers),
+        )
+        assert [reply.code for reply in new.replies(22)] == [None] * 22
+        assert events(new, 20) == messages(*numbers, first=25)
+
+
 def test_nothing_was_missed() -> None:
     with house() as home:
         speaker = home.peer()
@@ -603,6 +625,22 @@ def test_a_slow_reader_is_cut_by_default_with_a_reason_in_the_log() -> None:
         assert home.server.closed_by[next(r for r in home.server.closed_by if r.value == "slow-consumer")] == 1
         assert any("too slowly for its subscription to t" in text for text in home.log.texts())
         assert publish(home, speaker, "on") == [{"seq": 401, "subscribers": 0}]
+
+
+def test_one_that_is_cut_for_one_topic_of_its_pattern_gets_nothing_of_the_others() -> None:
+    topics = Topics()
+    with house(topics, write_high=32_768, write_low=16_384) as home:
+        slow = home.peer(small_buffers)
+        assert slow.ask(of_topic("subscribe", "a/*", limit=5)).code is None
+        while not topics.waiting.size:
+            topics.publish("a/1", LARGE * 16)
+            home.quiet()
+        for _ in range(3):
+            for name in ("a/1", "a/2", "a/3"):
+                topics.publish(name, LARGE)
+                topics.publish(name, LARGE)
+        slow.gone()
+        assert topics.waiting.size == 0
 
 
 def test_one_whose_events_wait_for_a_reply_can_still_be_told_why_it_is_cut() -> None:

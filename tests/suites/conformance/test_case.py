@@ -13,6 +13,8 @@ from suites.conformance.case import (
     NON_STRICT,
     OK,
     TOGETHER,
+    TOPICS,
+    UNIMPLEMENTED,
     VERDICTS,
     Case,
     Failed,
@@ -53,7 +55,7 @@ def test_each_row_is_a_case_with_its_own_words_and_arguments(monkeypatch: pytest
     monkeypatch.setattr(sys.modules[case.__module__], "CASES", cases)
     seen: list[object] = []
     rows = {"T1": ("byteorder", 2), "T2": "one alone"}
-    each(rows, "without {0}", mechanism="m", section="s", expected="{0} missed", star=True)(
+    each(rows, "without {0}", mechanism="m", section="s", expected="{0} missed", star=True, part=TOPICS)(
         lambda run, *row: seen.append((run, row))
     )
     assert [(made.title, made.expected, made.star) for made in cases.values()] == [
@@ -63,6 +65,7 @@ def test_each_row_is_a_case_with_its_own_words_and_arguments(monkeypatch: pytest
     for made in cases.values():
         made.run("a run")
     assert seen == [("a run", ("byteorder", 2)), ("a run", ("one alone",))]
+    assert {made.part for made in cases.values()} == {TOPICS}
     assert {made.group for made in cases.values()} == {__name__.rpartition(".")[2]}
 
 
@@ -71,7 +74,7 @@ def test_a_failure_says_what_was_expected_and_what_came() -> None:
 
 
 def test_the_verdicts_are_in_order_the_worst_last() -> None:
-    assert VERDICTS == (OK, INFORMATIONAL, NON_STRICT, FAILED)
+    assert VERDICTS == (OK, UNIMPLEMENTED, INFORMATIONAL, NON_STRICT, FAILED)
 
 
 def test_what_a_case_opened_is_closed_the_last_first() -> None:

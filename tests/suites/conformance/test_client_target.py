@@ -127,6 +127,25 @@ def test_a_request_is_judged_as_it_is_read(changed: str, behind: str, words: str
         run.close()
 
 
+def test_one_that_pipelines_is_another_command_with_how_many_it_is_to_make() -> None:
+    case = Case("T1", "t", "m", "s", "e", lambda run: None, role=CLIENT)
+    program = f"{sys.executable} -c 'import sys; print(sys.argv[1:])' {{host}}:{{port}} -n {{count}}"
+    run = ClientTarget("true", Options(pipelining_client=program)).begin(case)
+    try:
+        assert not run.running
+        run.start_many(60)
+        outcome = run.ended()
+        assert outcome is not None
+        assert outcome.out.split() == [f"['127.0.0.1:{run.port}',", "'-n',", "'60']"]
+        assert not run.running
+    finally:
+        run.close()
+    run = ClientTarget("true", Options()).begin(case)
+    with pytest.raises(Informational, match="only with --pipelining-client"):
+        run.start_many(60)
+    run.close()
+
+
 def test_a_client_that_does_not_connect_is_told_with_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     run = client("import sys; sys.exit('no network today')")
     try:

@@ -28,9 +28,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the server runs on P
 
 ACTIONS = """
 import time
-from libserver import Actions
+from libserver import Actions, Topics
 
-actions = Actions()
+actions = Actions(topics=Topics())
 
 
 @actions.add("slow", blocking=True)
@@ -57,7 +57,7 @@ TOLD = (
 
 #: The families of cases that wait for no timer and no process: what the default suite has time for.
 #: `CONFORMANCE=whole python -m pytest tests/suites/conformance` runs all, as `.ci/run` does.
-SOON = ("HV", "PL", "LM", "EN", "FR")
+SOON = ("HV", "PL", "LM", "EN", "FR", "TO")
 WHOLE = os.environ.get("CONFORMANCE") == "whole"
 
 #: What this configuration can't show, with why; anything else that is not OK is a failure of this test.
@@ -100,6 +100,18 @@ def test_our_server_fails_nothing_with_short_timers_and_small_limits(tmp_path: P
     not_shown = {row["id"]: row["came"] for row in results["cases"] if row["verdict"] == "INFORMATIONAL"}
     if sys.platform == "linux":
         assert set(not_shown) <= set(NOT_SHOWN), not_shown
+
+
+def test_a_server_without_topics_fails_nothing_of_that_part_and_is_said_not_to_have_it(tmp_path: Path) -> None:
+    (tmp_path / "without_topics.py").write_text("from libserver import Actions\n\nactions = Actions()\n")
+    found = tmp_path / "found.json"
+    command = server("--app without_topics:actions")
+    done = suite("--command", command, "--case", "TO", "--json", str(found), path=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(found.read_text(encoding="utf-8"))["cases"]
+    assert {(row["part"], row["verdict"]) for row in rows} == {("topics", "UNIMPLEMENTED")}
+    assert "the server has no topics" in rows[0]["came"]
+    assert f"{len(rows)} UNIMPLEMENTED" in done.stdout
 
 
 def test_a_copy_of_the_directory_runs_without_the_project(tmp_path: Path) -> None:

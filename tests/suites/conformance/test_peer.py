@@ -78,6 +78,16 @@ def test_a_reply_that_is_none_is_failed_with_what_came(data: bytes, words: str, 
     assert words in came(lambda: line.sends(data).reply(within=QUICK))
 
 
+def test_an_event_is_no_reply_and_is_given_where_it_may_come_with_all_its_bytes(line: Line) -> None:
+    notice = message(b'{"topic": "t"}', event="message")
+    peer = line.sends(notice + reply(RING) + notice)
+    event = peer.next_message()
+    assert (event.is_event, event.frame, event.value) == (True, notice, {"topic": "t"})
+    assert not peer.next_message().is_event
+    assert came(lambda: peer.reply(within=QUICK)) == "event: 'message' {'topic': 't'}"
+    assert line.run.deviations == []
+
+
 def test_values_are_told_apart_as_json_tells_them(line: Line) -> None:
     peer = line.sends(reply(True) + reply(1.0) + reply(RING, id=True) + reply(RING, id="1") + reply(RING))
     assert "True" in came(lambda: peer.result(1))

@@ -18,12 +18,14 @@ from suites.conformance.case import (
     NON_STRICT,
     OK,
     TOGETHER,
+    UNIMPLEMENTED,
     Case,
     Failed,
     Informational,
     Options,
     Result,
     Run,
+    Unimplemented,
 )
 from suites.conformance.runner import HEAVY_AT_ONCE, run, run_case
 
@@ -89,6 +91,21 @@ def test_each_end_of_a_case_has_its_verdict(act: Callable[[Run], None], verdict:
 def test_a_case_that_left_its_target_damaged_is_failed(act: Callable[[Run], None]) -> None:
     result = run_case(a_case(act), FakeTarget(Failed("to be served", "silence")))
     assert (result.verdict, result.came) == (FAILED, "silence")
+
+
+def test_a_case_about_a_part_that_the_target_has_not_is_not_run_and_no_failure() -> None:
+    class Without(Run):
+        def check_part(self) -> None:
+            raise Unimplemented("it has no topics")
+
+    class Target(FakeTarget):
+        def begin(self, case: Case) -> Run:
+            return Without(case, Options())
+
+    target = Target()
+    result = run_case(a_case(breaks), target)
+    assert (result.verdict, result.came) == (UNIMPLEMENTED, "it has no topics")
+    assert target.looked_after == ["T1"]
 
 
 def test_what_a_case_found_is_not_hidden_by_the_damage() -> None:

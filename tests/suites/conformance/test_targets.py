@@ -10,10 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from suites.conformance import targets
-from suites.conformance.case import ALONE, TOGETHER, Case, Failed, Informational, Options
+from suites.conformance.case import ALONE, TOGETHER, TOPICS, Case, Failed, Informational, Options, Unimplemented
 from suites.conformance.targets import CannotReach, Process, ServerRun, ServerTarget, dial
 from suites.conformance.wire import RING, search
 from tests.support.scripted import Caller, ScriptedServer
+from tests.support.wire import error_reply
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'")
 
@@ -67,6 +68,26 @@ def test_a_whole_server_serves_a_fresh_connection_after_a_case(server: ScriptedS
     run = run_against(server)
     run.target.after(run)
     assert server.requests == 1
+
+
+@pytest.mark.parametrize("known", ["topics", "subscribe", None])
+def test_a_part_is_there_if_one_of_its_actions_is_known_and_is_asked_for_once(known: str | None) -> None:
+    def behave(peer: Caller) -> None:
+        code = "bad-request" if peer.request()["action"] == known else "unknown-action"
+        peer.send(error_reply(code))
+
+    with ScriptedServer(behave) as server:
+        run = run_against(server)
+        case = Case("T1", "t", "m", "s", "e", lambda run: None, part=TOPICS)
+        for _ in range(2):
+            if known is None:
+                with pytest.raises(Unimplemented, match="no topics: it answers unknown-action to subscribe, "):
+                    run.target.begin(case).check_part()
+            else:
+                run.target.begin(case).check_part()
+        asked = server.requests
+        run.check_part()
+        assert server.requests == asked <= 6, "its case is about no part"
 
 
 def test_a_server_that_serves_nobody_any_more_is_told() -> None:
