@@ -639,7 +639,7 @@ def test_one_that_is_cut_for_one_topic_of_its_pattern_gets_nothing_of_the_others
             for name in ("a/1", "a/2", "a/3"):
                 topics.publish(name, LARGE)
                 topics.publish(name, LARGE)
-        slow.gone()
+        home.until(lambda: not home.server.connections)
         assert topics.waiting.size == 0
 
 
