@@ -80,6 +80,14 @@ class Topic:
         self.subscriptions.pop(subscription, None)
         self.newcomers.pop(subscription, None)
 
+    def replace(self, older: Subscription, newer: Subscription) -> None:
+        """If the older one subscribes, the newer one does instead, and knows as much."""
+        if older in self.subscriptions:
+            del self.subscriptions[older]
+            self.subscriptions[newer] = None
+        elif older in self.newcomers:
+            self.newcomers[newer] = self.newcomers.pop(older)
+
     def __len__(self) -> int:
         """Its subscribers."""
         return len(self.subscriptions) + len(self.newcomers)

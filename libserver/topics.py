@@ -286,13 +286,16 @@ class Topics:
     ) -> dict[str, Any]:
         """Have `listener` get what is published to `name`, a topic or a pattern; the reply's result.
 
-        A second subscription to the same name takes the first one's place. Raises `ActionError` (`bad-request`,
-        `forbidden`, `overloaded`, `unavailable`). With a backplane epoch, seq and missed are not known yet: None.
+        A second subscription to the same name takes the first one's place: without `since` it goes on where that was.
+        Raises `ActionError` (`bad-request`, `forbidden`, `overloaded`, `unavailable`). With a backplane epoch, seq and
+        missed are not known yet: None.
         """
         if self._sharing is not None:
             self.subscribe_later(listener, name, slow, key, limit, since, lambda result, error: None)
             return {"topic": name, "epoch": None, "seq": None, "missed": None}
         subscription = self._admit(listener, name, slow, key, limit, since)
+        if since is None and (known := self._renew(listener, subscription)) is not None:
+            return known
         if is_pattern(name):
             for one in self._topics.values():
                 if matches(name, one.name):
@@ -301,6 +304,9 @@ class Topics:
         topic = self.use(name)
         missed: list[Item | Gap] = []
         if since is not None:
+            if since[0] == topic.epoch and is_later(since[1], topic.seq):
+                self.unsubscribe(listener, name)
+                raise BadRequest(f"`since` is ahead of the topic, which is at {topic.seq}")
             missed = topic.missed(as_number(since[1])) if since[0] == topic.epoch else topic.missed_of_another_epoch()
         topic.add(subscription)
         self.begin(subscription, missed)
@@ -335,25 +341,47 @@ class Topics:
             raise BadRequest("events need a connection that is kept alive: ask for it in this request's header")
         self.check(listener.session(), SUBSCRIBE, name)
         mine = listener.subscriptions
-        if mine is not None and name in mine:
-            self.unsubscribe(listener, name)
-            mine = listener.subscriptions
+        again = mine is not None and name in mine
         for other in mine or ():
-            if overlap(name, other):
+            if other != name and overlap(name, other):
                 raise BadRequest(f"you have a subscription to {shown(other)}, which takes some of the same topics")
-        if mine is not None and len(mine) >= self._limits.max_subscriptions:
+        if mine is not None and len(mine) >= self._limits.max_subscriptions + again:
             most = self._limits.max_subscriptions
             raise ActionError("overloaded", f"a connection may have {most} subscriptions (--max-subscriptions)")
+        if again and since is not None:
+            self.unsubscribe(listener, name)
+            mine = listener.subscriptions
         if not many:
             self.use(name)  # before anything is changed: it may be one too many
         subscription = Subscription(name, listener, self.waiting, slow, key, limit)
         if mine is None:
             mine = listener.subscriptions = {}
-        mine[name] = subscription
+        if not again or since is not None:
+            mine[name] = subscription
         self._flush_soon()  # also where nothing is missed: until then a reply that waits holds its events back
         if many:
             self._patterns.setdefault(name, {})[subscription] = None
         return subscription
+
+    def _renew(self, listener: Listener, subscription: Subscription) -> dict[str, Any] | None:
+        """Put it into the place of an older one to the same name, with all that waits there; None if there is none."""
+        name = subscription.topic
+        mine = listener.subscriptions
+        assert mine is not None
+        older = mine.get(name)
+        if older is None or older is subscription:
+            return None
+        mine[name] = subscription
+        for topic in self._topics.values():
+            topic.replace(older, subscription)
+        if name in self._patterns:
+            self._patterns[name].pop(older, None)
+        waits = [*(older.queue or ())]
+        self.begin(subscription, waits)
+        older.unsubscribe()
+        found = self._topics.get(name)
+        epoch, seq = (found.epoch, found.seq) if found is not None else (None, None)
+        return {"topic": name, "epoch": epoch, "seq": seq, "missed": _count(waits)}
 
     def unsubscribe(self, listener: Listener, name: str) -> None:
         """No event of `name` leaves from here on. Raises `BadRequest` if there is no such subscription."""
@@ -427,6 +455,9 @@ class Topics:
         assert self._sharing is not None
         self._sharing.check()
         subscription = self._admit(listener, name, slow, key, limit, since)
+        if since is None and (known := self._renew(listener, subscription)) is not None:
+            answer(known, None)
+            return
 
         def begun(result: Any, error: Exception | None) -> None:
             if error is not None and subscription.state is not OVER:

@@ -188,6 +188,56 @@ def test_subscribing_again_takes_the_first_one_s_place() -> None:
         peer.silent()
 
 
+def test_subscribing_again_in_a_busy_turn_loses_nothing_and_gets_nothing_twice() -> None:
+    with house() as home:
+        peer = subscriber(home)
+        peer.send(
+            of_topic("publish", value=1),
+            of_topic("subscribe", slow="oldest"),
+            of_topic("publish", value=2),
+            of_topic("subscribe", slow="latest", limit=7),
+            of_topic("publish", value=3),
+        )
+        assert [reply.code for reply in peer.replies(5)] == [None] * 5
+        assert events(peer, 3) == messages(1, 2, 3)
+        peer.silent()
+        publish(home, home.peer(), 4)
+        assert events(peer, 1) == messages(4, first=4)
+
+
+def test_what_waits_for_the_older_one_comes_to_the_newer_one() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer = subscriber(home, slow="oldest", limit=2)
+        peer.send(keep("wait"), *(of_topic("publish", value=number) for number in range(4)))
+        home.until(door.inside.is_set)
+        (message,) = home.server.connections
+        peer.send(of_topic("subscribe", slow="newest", limit=2))
+        home.until(lambda: len(message.active.replies) == 6)  # type: ignore[union-attr]
+        peer.silent()
+        door.open.set()
+        assert peer.replies(6)[-1].result == {
+            "topic": "t",
+            "epoch": topics.history("t")["epoch"],
+            "seq": 4,
+            "missed": 4,
+        }
+        assert events(peer, 3) == [Gap("t", 1, 2, 2), *messages(2, 3, first=3)]
+        assert len(topics.waiting.behind) == topics.waiting.size == 0
+
+
+def test_a_since_that_is_ahead_of_the_topic_is_refused() -> None:
+    with house() as home:
+        publish(home, home.peer(), 1, 2, 3)
+        peer = home.peer()
+        refused = peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 4}))
+        assert refused.code == "bad-request"
+        assert "which is at 3" in refused.result
+        assert peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 3})).result["missed"] == 0
+
+
 def test_a_topic_that_nobody_listens_to_keeps_its_history() -> None:
     with house(history=3) as home:
         peer = home.peer()
