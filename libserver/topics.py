@@ -97,7 +97,7 @@ class Topics:
 
     def __init__(
         self,
-        may: May | None = None,
+        may: Callable[[Session, str, str], bool] | None = None,
         new_epoch: Callable[[], str] = lambda: os.urandom(6).hex(),
         backplane: RedisBackplane | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class Topics:
         """Are they those of several servers? Then most answers come later: see `subscribe_later` and the like."""
         return self._backplane is not None
 
-    def restrict(self, pattern: str, may: May) -> None:
+    def restrict(self, pattern: str, may: Callable[[Session, str, str], bool]) -> None:
         """Of the topics that `pattern` takes (`a/*`, `a/**`) ask `may` as well, and of each pattern that takes some.
 
         So a part of a program keeps its own topics, whatever the whole allows. Raises `ValueError` for no pattern.
