@@ -35,7 +35,18 @@ __all__ = [
 ]
 
 #: Each imports those before it at most. None is imported before it is asked for: `--help` needs none.
-_MODULES = ("reasons", "limits", "listeners", "session", "action_error", "actions", "topics", "message", "server", "chat")
+_MODULES = (
+    "reasons",
+    "limits",
+    "listeners",
+    "session",
+    "action_error",
+    "actions",
+    "topics",
+    "message",
+    "server",
+    "chat",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -7,16 +7,8 @@ A room is a topic, and the people in it subscribe to that. A second one has who 
 guests do not push the talk out of the history. Each person has a third, for what is said to them alone.
 `app_client.py chat` is the client.
 
-| action | fields | result |
-|---|---|---|
-| `chat-join` | `name`; `room` (lobby); `token`; `since`: `{TOPIC: {"epoch", "seq"}}` | `{"room", "name", "people", "token", "max_line", "subscriptions", "history"}` |
-| `chat-say` | `text`; `kind`: `say` (default), `me` | `{"seq"}` |
-| `chat-tell` | `to`, `text` | `{"to"}` |
-| `chat-rooms` | | `[{"room", "people"}, ...]` |
-
-What is published is `{"kind", "time", "text"}`, `from` the person: of kind `say` and `me` in a room, `join` and `leave`
-(without a text) beside it, `tell` to one person. The actions `members` and `history` tell who is there, and what was
-said.
+Its actions (`chat-join`, `chat-leave`, `chat-say`, `chat-tell`, `chat-rooms`) stand in docs/look-up/push.md. The actions
+`members` and `history` tell who is there, and what was said, as of any topic.
 
 Rules:
 
@@ -64,12 +56,12 @@ SHOWN = 50
 #: Where a session keeps its person.
 PERSON = "chat-person"
 
-#: Ends of connections that are the server's own end: no one is left to hear of them.
+#: Ends of connections that are the server's own end: the others go as well.
 SERVER_ENDS = (CloseReason.SHUTDOWN.value, CloseReason.CUT.value)
 
 
 class Person:
-    """Somebody in a room, on one connection. `private` is the topic that is theirs alone."""
+    """A person in a room, on one connection. `private` is the topic that is theirs alone."""
 
     __slots__ = ("name", "private", "room", "session")
 
@@ -104,6 +96,7 @@ def add_chat(actions: Actions, clock: Callable[[], float] = time.time) -> None:
     actions.topics.restrict("chat/**", chat.may)
     for name, function in (
         ("chat-join", chat.join),
+        ("chat-leave", chat.leave),
         ("chat-say", chat.say),
         ("chat-tell", chat.tell),
         ("chat-rooms", chat.list_rooms),
@@ -134,7 +127,7 @@ class Chat:
             raise BadRequest("a room can't be called so")
         holder = self._rooms.get(person.room, {}).get(person.key)
         if holder is not None and holder.private != private:
-            words = f"there is a {shown(holder.name)} in {shown(person.room)} already: take another name"
+            words = f"{shown(holder.name)} is in {shown(person.room)} already: take another name"
             raise ActionError("name-taken", words)
         since = request.get("since", {})
         if not isinstance(since, dict):
@@ -145,6 +138,7 @@ class Chat:
 
         if holder is not None and holder.session is not session:  # the same person's connection before this one
             del holder.session[PERSON]
+            holder.session.name = None
             _unsubscribe(holder.session, holder.topics)
         if before is not None and before is not holder:
             self._leave(before)
@@ -180,6 +174,14 @@ class Chat:
                 session[PERSON] = before
             raise
 
+    def leave(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        person = _person(session)
+        del session[PERSON]
+        session.name = None
+        _unsubscribe(session, person.topics)
+        self._leave(person)
+        return {"room": person.room}
+
     def _gone(self, session: Session, reason: str) -> None:
         """The connection has ended."""
         person = session.pop(PERSON, None)
@@ -192,7 +194,7 @@ class Chat:
         if not people:
             del self._rooms[person.room]
         if not silently:
-            with suppress(ActionError):  # one topic too many: no one hears it
+            with suppress(ActionError):  # one topic too many (--max-topics)
                 self._publish(person, person.topics[1], "leave")
 
     # --- talking -------------------------------------------------------------------------
@@ -261,7 +263,7 @@ def _identity(request: dict[str, Any], before: Person | None) -> tuple[str | Non
         token = os.urandom(16).hex()
     if not (isinstance(token, str) and 16 <= len(token) <= 64 and token.isascii() and token.isalnum()):
         raise BadRequest("`token` is a secret of your own: 16 to 64 letters and digits")
-    from hashlib import sha256  # here: a server that has no guests starts without it
+    from hashlib import sha256  # here: most servers have no guests
 
     # Not the token itself: a topic's name gets into the log.
     return token, f"chat/private/{sha256(token.encode()).hexdigest()[:32]}"

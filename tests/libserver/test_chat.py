@@ -106,6 +106,23 @@ def test_who_goes_is_told_and_the_name_is_free_again() -> None:
         assert heard(ann) == ("bob", "join")
 
 
+def test_who_leaves_is_gone_when_the_reply_comes_and_may_come_back() -> None:
+    with house() as home:
+        ann, bob = joined(home, "ann"), joined(home, "bob")
+        heard(ann)
+        assert does(bob, "chat-leave").result == {"room": "lobby"}
+        assert heard(ann) == ("bob", "leave")
+        assert does(ann, "members", topic=ROOM).result["names"] == ["ann"]
+        for action in ("chat-leave", "chat-say"):
+            assert does(bob, action, text="hi").code == "not-joined"
+        assert does(bob, "subscribe", topic=ROOM).code == "forbidden"
+        assert does(bob, "chat-join", name="bob").result["people"] == 2
+        assert [heard(peer) for peer in (ann, bob)] == [("bob", "join")] * 2
+        bob.close()
+        assert heard(ann) == ("bob", "leave")
+        ann.silent()
+
+
 def test_a_server_that_ends_does_not_tell_each_who_else_goes() -> None:
     with house() as home:
         joined(home, "ann"), joined(home, "bob")
@@ -139,12 +156,13 @@ def test_a_name_that_is_taken_is_refused_with_what_to_do(name: str) -> None:
         joined(home, "Ann")
         reply = does(home.peer(), "chat-join", name=name)
         assert reply.code == "name-taken"
-        assert reply.body["error"]["message"] == "there is a Ann in lobby already: take another name"
+        assert reply.body["error"]["message"] == "Ann is in lobby already: take another name"
         joined(home, name, room="another")
 
 
 @pytest.mark.parametrize(
-    "name", ["", "two words", "a/b", "a\tb", "\x1b[2J", "\u202eevil", "a\u00a0b", "a" * (MAX_NAME + 1), 7, None, "\ud800"]
+    "name",
+    ["", "two words", "a/b", "a\tb", "\x1b[2J", "\u202eevil", "a\u00a0b", "a" * (MAX_NAME + 1), 7, None, "\ud800"],
 )
 def test_a_name_or_a_room_that_could_not_be_shown_or_written_is_refused(name: object) -> None:
     with house() as home:
@@ -372,8 +390,13 @@ def test_who_joins_again_on_the_same_connection_is_the_same() -> None:
         assert does(home.peer(), "chat-join", name="ann").result["people"] == 1
 
 
-@pytest.mark.parametrize("fields", [{"token": "short"}, {"token": "x" * 65}, {"token": 7}, {"token": "a/../../../../../b"},
-                                    {"since": 7}, {"since": {ROOM: 7}}, {"since": {ROOM: {"epoch": 1}}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"token": token} for token in ("short", "x" * 65, 7, "a/../../../../../b")),
+        *({"since": since} for since in (7, {ROOM: 7}, {ROOM: {"epoch": 1}})),
+    ],
+)
 def test_a_token_or_a_position_that_is_none_is_refused(fields: dict[str, Any]) -> None:
     with house() as home:
         peer = home.peer()
