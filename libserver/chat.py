@@ -7,8 +7,8 @@ A room is a topic, and the people in it subscribe to that. A second one has who 
 guests do not push the talk out of the history. Each person has a third, for what is said to them alone.
 `app_client.py chat` is the client.
 
-Its actions (`chat-join`, `chat-leave`, `chat-say`, `chat-tell`, `chat-rooms`) stand in docs/look-up/push.md. The actions
-`members` and `history` tell who is there, and what was said, as of any topic.
+Its actions (`chat-join`, `chat-leave`, `chat-say`, `chat-tell`, `chat-rooms`) stand in docs/look-up/push.md. `members`
+and `history` tell who is there, and what was said, as of any topic.
 
 Rules:
 

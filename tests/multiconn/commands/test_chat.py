@@ -10,8 +10,10 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -344,6 +346,21 @@ def test_when_its_connection_alone_breaks_it_comes_back_under_its_name_and_shows
         bob.hears("message", text="hello again")
 
 
+def test_who_is_cut_off_has_the_name_back_though_the_server_believes_in_the_old_connection() -> None:
+    with house() as home, Relay(home) as relay, guests(relay.target, "ann") as (ann,):
+        bob = join(home, "bob")
+        ann.hears("join", from_="bob")
+        relay.cut()
+        ann.hears("lost")
+        does(bob, "chat-say", text="are you there?")
+        ann.hears("back", missed=1)
+        ann.hears("message", text="are you there?")
+        assert sorted(does(bob, "members", topic="chat/room/lobby").result["names"]) == ["ann", "bob"]
+        ann.types("yes")
+        received = until(bob, b'"yes"')
+        assert b'"leave"' not in received
+
+
 def test_a_pipe_that_can_not_say_the_rest_ends_with_3() -> None:
     with command(0) as port, contextlib.ExitStack() as stack:
         (ann,) = stack.enter_context(guests(f"127.0.0.1:{port}", "ann", words=("--timeout", "500ms")))
@@ -408,6 +425,45 @@ def until(peer: Peer, words: bytes) -> bytes:
         if not peer.read():
             select.select([peer.sock], [], [], 0.1)
     return bytes(peer.received)
+
+
+class Relay:
+    """Between a client and the server: `cut` ends the connections at the client's side alone."""
+
+    def __init__(self, home: Serving) -> None:
+        self._home = home
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._cut = 0
+        self._over = False
+        self._thread = threading.Thread(target=self._run)
+
+    def cut(self) -> None:
+        self._cut = len(self._pairs)
+
+    def __enter__(self) -> Relay:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._thread.join()
+        for sock in (self._listener, *(sock for pair in self._pairs for sock in pair)):
+            sock.close()
+
+    def _run(self) -> None:
+        while not self._over:
+            for near, _ in self._pairs[: self._cut]:
+                near.close()
+            others = dict(self._pairs[self._cut :])
+            others |= {far: near for near, far in others.items()}
+            for sock in select.select([self._listener, *others], [], [], 0.02)[0]:
+                if sock is self._listener:
+                    self._pairs.append((sock.accept()[0], connected(self._home.server.addresses[0])))
+                    continue
+                with contextlib.suppress(ConnectionError):  # the client has ended
+                    others[sock].sendall(sock.recv(65536))
 
 
 def reset(home: Serving, name: str) -> None:
