@@ -41,16 +41,16 @@ class Screens:
         self._run("new-session", "-d", "-s", name, "-x", str(columns), "-y", "20", f"{chat}; echo code $?; cat")
 
     def types(self, name: str, text: str, *keys: str) -> None:
-        self._run("send-keys", "-t", name, "-l", text)
+        self._run("send-keys", "-t", f"={name}:", "-l", text)
         for key in keys:
-            self._run("send-keys", "-t", name, key)
+            self._run("send-keys", "-t", f"={name}:", key)
 
     def resize(self, name: str, columns: int) -> None:
-        self._run("resize-window", "-t", name, "-x", str(columns), "-y", "20")
+        self._run("resize-window", "-t", f"={name}:", "-x", str(columns), "-y", "20")
 
     def screen(self, name: str) -> list[str]:
         """Its lines, without the times of day and the empty ones at the end."""
-        lines = self._run("capture-pane", "-p", "-t", name).rstrip("\n").split("\n")
+        lines = self._run("capture-pane", "-p", "-t", f"={name}:").rstrip("\n").split("\n")
         return [line[6:] if line[2:3] == ":" and line[5:6] == " " else line.rstrip() for line in lines]
 
     def sees(self, name: str, seen: Callable[[list[str]], object]) -> list[str]:
@@ -145,7 +145,7 @@ def test_commands_and_escapes_are_seen_and_a_paste_is_its_lines(screens: Screens
     lines = screens.sees("ann", lambda lines: "-- in lobby: ann" in lines)
     assert "> /who" in lines
     screens._run("set-buffer", "one\ntwo")
-    screens._run("paste-buffer", "-p", "-t", "ann")
+    screens._run("paste-buffer", "-p", "-t", "=ann:")
     screens.types("ann", "", "Enter")
     screens.sees("ann", lambda lines: lines[-3:] == ["ann: one", "ann: two", ">"])
     screens.resize("ann", 50)
