@@ -24,8 +24,9 @@ from eventloop import EventLoop
 from libclient import Shared
 
 from . import DONE, UsageError
+from .chat_commands import HELP
 from .chat_lines import LineReader
-from .chat_room import HELP, ChatRoom
+from .chat_room import ChatRoom
 from .chat_terminal import Terminal, can_edit
 from .chat_view import REMARKS, as_json, as_text
 from .client_options import add_timeouts, target

@@ -13,7 +13,7 @@ Rules:
 * The first connection must succeed. After that it is opened again without an end.
 * It trusts no field of what the server sends: what is not as it should be is not shown.
 
-Not here: reading lines (`chat_lines`), showing (`chat_view`), the exit code (`chat`).
+Not here: what a line means (`chat_commands`), reading lines (`chat_lines`), showing (`chat_view`).
 """
 
 from __future__ import annotations
@@ -31,29 +31,12 @@ from protocol import Notification
 from protocol.push import Gap, read_event
 
 from . import DONE, ERROR_REPLY, USAGE
+from .chat_commands import HELP, Unusable, parse
 
-__all__ = ["HELP", "ChatRoom"]
-
-HELP = """\
-  hello there          say it to the room
-  //hello              say /hello
-  /me waves            say what you do
-  /msg NAME TEXT       say it to one person alone
-  /who                 who is in this room
-  /rooms               which rooms there are
-  /join ROOM           go to another room
-  /history             what was said here last
-  /quit                the end; Ctrl-D too
-  /help                this"""
-
-#: Commands that take no text behind them.
-ALONE = ("/who", "/rooms", "/history", "/quit", "/help")
+__all__ = ["ChatRoom"]
 
 #: Lines that may await their replies.
 MAX_IN_FLIGHT = 64
-
-#: Messages that `/history` shows.
-HISTORY = 50
 
 #: Seconds without a word from the server after which it is asked for one.
 HEARTBEAT = 15.0
@@ -72,10 +55,6 @@ TOPICS = ("room", "presence", "private")
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 Show = Callable[[dict[str, Any]], object]
-
-
-class _Unusable(Exception):
-    """A line means nothing; the words say what to write."""
 
 
 class ChatRoom:
@@ -254,9 +233,9 @@ class ChatRoom:
         text = text.rstrip("\r\n")
         if not text.strip() or self.finishing:
             return
-        if text.strip() == "/help":
+        if text.rstrip() == "/help":
             self._show({"event": "help", "text": HELP})
-        elif text.strip() == "/quit":
+        elif text.rstrip() == "/quit":
             self.finish()
         else:
             self._count += 1
@@ -270,7 +249,7 @@ class ChatRoom:
             number, line = self._lines.pop(0)
             try:
                 self._send(number, line)
-            except _Unusable as error:
+            except Unusable as error:
                 self._refuse("usage", f"not sent: {error}")
         if self.finishing and self.joined and not (self._lines or self._in_flight or self.over):
             # The events that a line has caused leave behind its reply, and before this one's. And the name is free
@@ -281,45 +260,22 @@ class ChatRoom:
         self.over = True
 
     def _send(self, number: int, line: str) -> None:
-        command, _, rest = line.strip().partition(" ")
-        rest = rest.strip()
-        if command in ALONE and rest:
-            raise _Unusable(f"{command} takes nothing behind it; to say it, write /{line.strip()}")
-        topic = next(iter(self._topics))
-        if command == "/join":
-            if not rest or " " in rest:
-                raise _Unusable("write /join ROOM, such as /join garden")
-            self._join(rest)
-        elif command == "/who":
-            self._ask({"action": "members", "topic": topic}, self._asked(number, line, self._show_who))
-        elif command == "/rooms":
-            self._ask({"action": "chat-rooms"}, self._asked(number, line, self._show_rooms))
-        elif command == "/history":
-            request = {"action": "history", "topic": topic, "limit": HISTORY}
-            self._ask(request, self._asked(number, line, lambda result: self._show_history(result["messages"])))
-        elif command == "/msg":
-            to, _, text = rest.partition(" ")
-            self._say({"action": "chat-tell", "to": to}, text.strip(), "/msg NAME TEXT", number, line)
-        elif command == "/me":
-            self._say({"action": "chat-say", "kind": "me"}, rest, "/me TEXT, such as /me waves", number, line)
-        elif line.startswith("/") and not line.startswith("//"):
-            raise _Unusable(f"there is no {command}; /help lists what there is, and to say it write /{line.strip()}")
-        else:
-            text = line[1:] if line.startswith("//") else line
-            self._say({"action": "chat-say"}, text, "something to say", number, line)
+        command = parse(line, next(iter(self._topics)), self._max_line)
+        if command.kind == "join":
+            self._join(command.text)
+            return
 
-    def _say(self, request: dict[str, Any], text: str, form: str, number: int, line: str) -> None:
-        if not text:
-            raise _Unusable(f"write {form}")
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if size > self._max_line:
-            raise _Unusable(f"a line has at most {self._max_line} bytes, and this one has {size}: say it in several")
+        def show_sent(result: Any) -> None:
+            self._show({"event": "sent", "to": str(result["to"]), "text": command.text})
 
-        def said(result: Any) -> None:
-            if "to" in request:
-                self._show({"event": "sent", "to": str(result["to"]), "text": text})
-
-        self._ask({**request, "text": text}, self._asked(number, line, said))
+        use = {
+            "say": lambda result: None,
+            "tell": show_sent,
+            "who": self._show_who,
+            "rooms": self._show_rooms,
+            "history": lambda result: self._show_history(result["messages"]),
+        }
+        self._ask(command.request, self._asked(number, line, use[command.kind]))
 
     def _ask(self, request: dict[str, Any], done: Callable[[Any, Exception | None], object]) -> None:
         self._in_flight += 1
