@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .action_error import ActionError
     from .actions import Actions, BinaryReply, Reply
+    from .chat import add_chat
     from .limits import ServerLimits
     from .listeners import CannotListen
     from .message import Message
@@ -30,10 +31,22 @@ __all__ = [
     "ServerLimits",
     "Session",
     "Topics",
+    "add_chat",
 ]
 
 #: Each imports those before it at most. None is imported before it is asked for: `--help` needs none.
-_MODULES = ("reasons", "limits", "listeners", "session", "action_error", "actions", "topics", "message", "server")
+_MODULES = (
+    "reasons",
+    "limits",
+    "listeners",
+    "session",
+    "action_error",
+    "actions",
+    "topics",
+    "message",
+    "server",
+    "chat",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -163,6 +163,12 @@ class Message:
             pending.session.closed = self.state is CLOSED
         return pending.session
 
+    @property
+    def end_is_awaited(self) -> bool:
+        """Has a handler asked to hear of its end (`Session.on_close`)?"""
+        active = self.active
+        return active is not None and active.session is not None and bool(active.session.endings)
+
     # --- bytes in ----------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:

@@ -343,7 +343,7 @@ class Server:
 
     def _has_gone(self, message: Message, reason: CloseReason) -> None:
         session = message.session()
-        for call in self.actions.disconnected:
+        for call in (*self.actions.disconnected, *session.endings):
             self._failures.callback(call, message, session, reason.value)
 
     def _observer(self) -> Observer | None:
@@ -481,7 +481,7 @@ class Server:
             self.send_timer.stop(accepted)
         if isinstance(accepted, Message):
             self._requests += int(accepted.requests)
-            if welcome and self.actions.on_either:
+            if welcome and (self.actions.on_either or accepted.end_is_awaited):
                 self._has_gone(accepted, reason)
             if self.refused and self.refused.pop(accepted, None) is not None:
                 self.refused_timer.stop(accepted)

@@ -55,20 +55,28 @@ class Session(dict[str, Any]):
     `peer` is the peer's address as text: `HOST:PORT`, `[HOST]:PORT` for IPv6, `unix` for a UNIX socket, or `?` if the
     peer had gone before it was asked for. `closed` becomes True, once and for good, when the connection has ended; a
     handler in a thread may look at it at any time. `name` is the application's to set: what others are shown of it
-    (`members`, the `from` of what it publishes).
+    (`members`, the `from` of what it publishes). `on_close(function)` has it called when the connection has ended.
 
     `listener` is the connection, and `topics` what it may subscribe to, if the server has any.
     """
 
-    __slots__ = ("_listener", "_topics", "closed", "name", "peer")
+    __slots__ = ("_listener", "_topics", "closed", "endings", "name", "peer")
 
     def __init__(self, peer: str, listener: Any = None, topics: Broker | None = None) -> None:
         super().__init__()
         self.peer = peer
         self.name: str | None = None
         self.closed = False
+        #: called when the connection has ended
+        self.endings: tuple[Callable[[Session, str], object], ...] = ()
         self._listener = listener
         self._topics = topics
+
+    def on_close(self, function: Callable[[Session, str], object]) -> None:
+        """Call `function(session, reason)` on the loop when this connection has ended, as `Actions.on_disconnect` does
+        for all connections. What a handler does not watch costs nothing.
+        """
+        self.endings += (function,)
 
     def subscribe(
         self,

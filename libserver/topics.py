@@ -63,6 +63,10 @@ DEFAULT_LIMIT = 1000
 SUBSCRIBE, PUBLISH, HISTORY = "subscribe", "publish", "history"
 
 
+#: Given a session, what it is about to do, and a topic or pattern: may it?
+May = Callable[[Session, str, str], bool]
+
+
 class Receipt(NamedTuple):
     """What became of a message: its number in its topic, and to how many it goes."""
 
@@ -100,6 +104,7 @@ class Topics:
         self._may = may
         self._backplane = backplane
         self._sharing = None if backplane is None else Sharing(self, backplane)
+        self._restrictions: list[tuple[str, May]] = []
         self._new_epoch = new_epoch
         self._limits = ServerLimits()
         self._topics: dict[str, Topic] = {}  # the one that was used longest ago first
@@ -142,6 +147,15 @@ class Topics:
     def shared(self) -> bool:
         """Are they those of several servers? Then most answers come later: see `subscribe_later` and the like."""
         return self._backplane is not None
+
+    def restrict(self, pattern: str, may: Callable[[Session, str, str], bool]) -> None:
+        """Of the topics that `pattern` takes (`a/*`, `a/**`) ask `may` as well, and of each pattern that takes some.
+
+        So a part of a program keeps its own topics, whatever the whole allows. Raises `ValueError` for no pattern.
+        """
+        if not is_pattern(pattern):
+            raise ValueError(f"{pattern!r} is no pattern: write such as chat/**")
+        self._restrictions.append((pattern, may))
 
     # --- publishing ----------------------------------------------------------------------
 
@@ -511,7 +525,9 @@ class Topics:
 
     def may(self, session: Session, verb: str, topic: str) -> bool:
         """May it?"""
-        return self._may is None or self._may(session, verb, topic)
+        if self._may is not None and not self._may(session, verb, topic):
+            return False
+        return all(may(session, verb, topic) for pattern, may in self._restrictions if overlap(pattern, topic))
 
     def check(self, session: Session, verb: str, topic: str) -> None:
         """Raises `ActionError` (`forbidden`) if it may not."""

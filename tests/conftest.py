@@ -44,6 +44,8 @@ SLOW = (
     "multiconn/loadtest/output",
     "multiconn/loadtest/process",
     "multiconn/loadtest/test_page_of_load_testing.py",
+    "multiconn/commands/test_chat.py",
+    "multiconn/commands/test_chat_terminal.py",
     "multiconn/commands/test_load.py",
     "multiconn/commands/test_load_files.py",
     "multiconn/commands/test_load_interleaved.py",

@@ -143,9 +143,9 @@ def test_it_runs_every_check_and_ends_with_the_suite_s_summary(tmp_path: Path) -
         ("-m build", "wheel"),
         (
             "python -m pytest -q",
-            "tests with pytest and pytest-timeout alone,wheel,the dashboard,conformance with short timers",
+            "tests with pytest and pytest-timeout alone,wheel,the dashboard and the chat,conformance with short timers",
         ),
-        ("tests/multiconn/loadtest/output/test_live.py", "the dashboard"),
+        ("tests/multiconn/loadtest/output/test_live.py", "the dashboard and the chat"),
     ],
 )
 def test_a_check_that_fails_is_named_fails_the_run_and_withholds_no_other(tmp_path: Path, fail: str, name: str) -> None:

@@ -29,7 +29,7 @@ EVENTLOOP = """
 """
 LIBSERVER = """
     ActionError Actions BinaryReply CannotListen CloseReason Message Receipt Reply Server ServerLimits Session
-    Topics
+    Topics add_chat
 """
 LIBCLIENT = """
     Answer Backoff BadReply Call Client ClosedEarly ClosedMidMessage ConnectTimeout ConnectionFailed

@@ -4,6 +4,7 @@
 or decides how a process ends is in this package, and nowhere below it: the libraries return, raise or log.
 
     client.py   request.py shell.py echo.py tutorial.py               app_client.py
+    chat.py     chat_commands.py chat_room.py chat_view.py            chat_lines.py chat_terminal.py
     load.py     load_options.py load_interleaved.py load_files.py      load_exit_code.py load_dashboard.py
     report.py   compare.py                                            of saved load tests
     server.py   server_options.py server_signals.py server_log.py     app_server.py

@@ -1,7 +1,7 @@
 """Which command does the user ask for, and how does it end?
 
     app_client.py HOST PORT ACTION VALUE        the tutorial's own form
-    app_client.py request | shell | echo | load | report ...
+    app_client.py request | shell | chat | echo | load | report ...
 
 Rules:
 
@@ -39,6 +39,7 @@ __all__ = ["main"]
 COMMANDS = {
     "request": (".request", "send one request and print the answer"),
     "shell": (".shell", "one connection, many inputs, a confirmation for each"),
+    "chat": (".chat", "talk with others in a chat room"),
     "echo": (".echo", "many simultaneous connections to a raw echo server"),
     "load": (".load", "put a server under load, verify every reply, report"),
     "report": (".report", "make the page of a saved load test once more"),

@@ -22,6 +22,7 @@ examples:
   {prog} request unix:/tmp/app.sock echo --json-value '[1, 2]'
   {prog} request 127.0.0.1:65432 echo --file photo.jpg -o copy.jpg
   {prog} shell                                       127.0.0.1:65432 is the default
+  {prog} chat 127.0.0.1:65432 --name ann
   {prog} echo 127.0.0.1:65432 -c 10                  a plain echo server, such as multiconn-server.py
   {prog} load                                        starts the bundled server and loads it
 

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventloop import Address, Endpoint
-from libserver import Actions, CannotListen, CloseReason, Server, ServerLimits, Topics
+from libserver import CannotListen, CloseReason, Server, ServerLimits
 from libserver.listeners import handed_over, refuse_handed_over
 from libserver.redis_backplane import RedisBackplane
 from protocol import Limits
 from protocol.printable import printable
 
 from . import CANNOT_START, DONE, SIGNAL, USAGE, UsageError
-from .server_actions import CannotLoad, load_actions
+from .server_actions import CannotLoad, builtin_actions, load_actions
 from .server_log import ANSWERS, DETAILS, check_logging, flush_log, set_up_logging
 from .server_options import addresses_of, as_options, build_parser
 from .server_signals import Signals
@@ -80,10 +80,12 @@ def _serve(
     watched: dict[str, Any] = {"observer": seen.observer, "tap": seen.tap, "selector": seen.selector(None)}
     try:
         refuse_handed_over(handed_over())
-        actions = Actions(topics=Topics(backplane=_backplane(arguments.backplane)))
+        backplane = _backplane(arguments.backplane)
         if arguments.app:
             actions = load_actions(arguments.app)
             check_logging(arguments.log_level, arguments.log_format)
+        else:
+            actions = builtin_actions(backplane)
         server = Server(addresses, actions, sizes, **watched, **limits)
     except (CannotLoad, CannotListen) as error:
         if isinstance(error, CannotLoad) and error.__cause__ is not None:

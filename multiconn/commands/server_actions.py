@@ -1,4 +1,4 @@
-"""How does `--app MODULE:ATTRIBUTE` find a user's own actions?
+"""Which actions does `app_server.py` have, and how does `--app MODULE:ATTRIBUTE` find a user's own?
 
 Rules:
 
@@ -15,14 +15,23 @@ import sys
 from pathlib import Path
 from traceback import walk_tb
 
-from libserver import Actions
+from libserver import Actions, Topics, add_chat
 from libserver.failures import error_text
+from libserver.redis_backplane import RedisBackplane
 
-__all__ = ["CannotLoad", "app_name", "load_actions"]
+__all__ = ["CannotLoad", "app_name", "builtin_actions", "load_actions"]
 
 
 class CannotLoad(Exception):
     """The import of the user's actions failed; the text is one sentence."""
+
+
+def builtin_actions(backplane: RedisBackplane | None = None) -> Actions:
+    """Those of a server without `--app`: with topics, and with a chat room unless the topics are shared."""
+    actions = Actions(topics=Topics(backplane=backplane))
+    if backplane is None:
+        add_chat(actions)
+    return actions
 
 
 def app_name(text: str) -> str:

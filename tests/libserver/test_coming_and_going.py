@@ -78,6 +78,47 @@ def test_who_is_cut_and_who_is_served_at_once_is_told_too_and_who_is_refused_is_
     assert told.seen == [("came", here), ("went", here, "served")]
 
 
+def test_a_handler_may_have_the_end_of_its_own_connection_told_and_no_other_one_costs_a_session() -> None:
+    actions = Actions()
+    told: list[tuple[str, ...]] = []
+
+    @actions.add("watch")
+    def watch(request: Any, session: Session) -> None:
+        session.on_close(lambda session, reason: told.append((session.peer, reason, str(session.closed))))
+        session.on_close(lambda session, reason: told.append(("twice",)))
+
+    with turned(actions) as home:
+        watched, other = home.peer(), home.peer()
+        here = name(watched)
+        for peer in (watched, other):
+            peer.send(keep("watch" if peer is watched else "ping"))
+            assert peer.reply().code is None
+        assert [message.end_is_awaited for message in home.server.connections] == [True, False]
+        for peer in (watched, other):
+            peer.finish()
+        home.ended()
+    assert told == [(here, "peer-closed", "True"), ("twice",)]
+
+
+def test_what_such_a_function_raises_is_logged_and_changes_nothing() -> None:
+    actions = Actions()
+    told: list[str] = []
+
+    @actions.add("watch")
+    def watch(request: Any, session: Session) -> None:
+        session.on_close(lambda session, reason: 1 // 0)
+        session.on_close(lambda session, reason: told.append(reason))
+
+    with turned(actions) as home:
+        peer = home.peer()
+        peer.send(keep("watch"))
+        peer.reply()
+        peer.finish()
+        home.ended()
+        assert [type(error) for error in home.log.raised()] == [ZeroDivisionError]
+    assert told == ["peer-closed"]
+
+
 def test_an_echo_connection_is_none_of_the_applications() -> None:
     told = Told()
     with turned(told.actions, ("echo://127.0.0.1:0",)) as home:

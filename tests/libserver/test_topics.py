@@ -459,6 +459,27 @@ def test_events_need_a_connection_that_is_kept_alive(connection: dict[str, str])
         peer.eof()
 
 
+def test_a_part_of_a_program_keeps_its_own_topics_whatever_the_whole_allows() -> None:
+    topics = Topics(new_epoch=Epochs())
+    topics.restrict("chat/**", lambda session, verb, topic: topic == "chat/open" and verb == "subscribe")
+    with pytest.raises(ValueError, match="is no pattern"):
+        topics.restrict("chat", lambda *asked: True)
+    with house(topics) as home:
+        peer = home.peer()
+        for topic in ("chat/secret", "chat/a/b", "chat/*", "chat/**", "chat/a/*"):
+            assert peer.ask(of_topic("subscribe", topic)).code == "forbidden", topic
+        assert peer.ask(of_topic("publish", "chat/open", value=1)).code == "forbidden"
+        for topic in ("chat/open", "chat", "chats/a", "other/**"):
+            assert peer.ask(of_topic("subscribe", topic)).code is None, topic
+
+
+def test_what_the_whole_forbids_stays_forbidden() -> None:
+    topics = Topics(lambda session, verb, topic: False)
+    topics.restrict("chat/**", lambda session, verb, topic: True)
+    with house(topics) as home:
+        assert home.peer().ask(of_topic("subscribe", "chat/a")).code == "forbidden"
+
+
 def test_who_may_what_is_the_application_s_to_say() -> None:
     asked: list[tuple[str, str]] = []
 

@@ -1,0 +1,282 @@
+"""How is a chat room built from topics?
+
+    actions = Actions(topics=Topics())
+    add_chat(actions)
+
+A room is a topic, and the people in it subscribe to that. A second one has who comes and goes, so that a hundred
+guests do not push the talk out of the history. Each person has a third, for what is said to them alone.
+`app_client.py chat` is the client.
+
+Its actions (`chat-join`, `chat-leave`, `chat-say`, `chat-tell`, `chat-rooms`) stand in docs/look-up/push.md. `members`
+and `history` tell who is there, and what was said, as of any topic.
+
+Rules:
+
+* A connection is in one room at a time. A name is unique in its room, whatever the case of its letters.
+* `token` is a secret of the person's. It makes them the same person on another connection: that takes over the name at
+  once, while the server may still believe in the old connection; and what was said to them alone comes after them.
+* `since` is where a topic's last event left off: what was missed follows as events. Without one the reply has the
+  `history`.
+* No client publishes to these topics, or subscribes to them, but through these actions.
+
+Not here: topics (`libserver.topics`), what a client shows (`multiconn.commands.chat_view`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from protocol.errors import AnswerableError, BadRequest
+from protocol.push import is_topic
+from protocol.shown import shown
+
+from .action_error import ActionError
+from .actions import Actions
+from .reasons import CloseReason
+from .session import Session
+from .topics import PUBLISH, Receipt, Topics
+
+__all__ = ["add_chat"]
+
+LOBBY = "lobby"
+
+#: Characters of a name or a room, at most.
+MAX_NAME = 32
+
+#: Bytes of a line, at most.
+MAX_LINE = 4096
+
+#: Messages that a newcomer is shown, and rooms that are listed: those with the most people.
+SHOWN = 50
+
+#: Where a session keeps its person.
+PERSON = "chat-person"
+
+#: Ends of connections that are the server's own end: the others go as well.
+SERVER_ENDS = (CloseReason.SHUTDOWN.value, CloseReason.CUT.value)
+
+
+class Person:
+    """A person in a room, on one connection. `private` is the topic that is theirs alone."""
+
+    __slots__ = ("name", "private", "room", "session")
+
+    def __init__(self, name: str, room: str, private: str, session: Session) -> None:
+        self.name = name
+        self.room = room
+        self.private = private
+        self.session = session
+
+    @property
+    def key(self) -> str:
+        """Two names with the same key are the same name."""
+        return self.name.casefold()
+
+    @property
+    def topics(self) -> tuple[str, str, str]:
+        """What they listen to: the room, who comes and goes there, and their own."""
+        return f"chat/room/{self.room}", f"chat/presence/{self.room}", self.private
+
+
+def add_chat(actions: Actions, clock: Callable[[], float] = time.time) -> None:
+    """Add the chat room's actions to `actions`, which must have topics. `clock`: seconds since 1970, for the messages.
+
+    Raises `ValueError` for actions without topics, or with topics that several servers share: there a name would be
+    unique on one server alone.
+    """
+    if actions.topics is None:
+        raise ValueError("a chat room needs topics: Actions(topics=Topics())")
+    if actions.topics.shared:
+        raise ValueError("a chat room is one server's: its topics can't have a backplane")
+    chat = Chat(actions.topics, clock)
+    actions.topics.restrict("chat/**", chat.may)
+    for name, function in (
+        ("chat-join", chat.join),
+        ("chat-leave", chat.leave),
+        ("chat-say", chat.say),
+        ("chat-tell", chat.tell),
+        ("chat-rooms", chat.list_rooms),
+    ):
+        actions.add(name, builtin=True)(function)
+
+
+class Chat:
+    """All rooms of a server."""
+
+    def __init__(self, topics: Topics, clock: Callable[[], float]) -> None:
+        self._topics = topics
+        self._clock = clock
+        self._rooms: dict[str, dict[str, Person]] = {}  # by room, then by the key of a name
+
+    def may(self, session: Session, verb: str, topic: str) -> bool:
+        """A person may subscribe to their own three topics, and read their history."""
+        person = session.get(PERSON)
+        return person is not None and verb != PUBLISH and topic in person.topics
+
+    # --- coming and going ----------------------------------------------------------------
+
+    def join(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        before: Person | None = session.get(PERSON)
+        token, private = _identity(request, before)
+        person = Person(_name(request, "name"), _name(request, "room", LOBBY).casefold(), private, session)
+        if not is_topic(person.topics[0]):
+            raise BadRequest("a room can't be called so")
+        holder = self._rooms.get(person.room, {}).get(person.key)
+        if holder is not None and holder.private != private:
+            words = f"{shown(holder.name)} is in {shown(person.room)} already: take another name"
+            raise ActionError("name-taken", words)
+        since = request.get("since", {})
+        if not isinstance(since, dict):
+            raise BadRequest("`since` has for each topic its epoch and seq")
+        heard = person.topics[0] in since
+        history = [] if heard else self._topics.history(person.topics[0], SHOWN)["messages"]
+        subscriptions = self._subscribe(person, before, since)
+
+        if holder is not None and holder.session is not session:  # the same person's connection before this one
+            del holder.session[PERSON]
+            holder.session.name = None
+            _unsubscribe(holder.session, holder.topics)
+        if before is not None and before is not holder:
+            self._leave(before)
+        if before is not None:
+            _unsubscribe(session, set(before.topics) - set(person.topics))
+        self._rooms.setdefault(person.room, {})[person.key] = person
+        session.name = person.name
+        if before is None:
+            session.on_close(self._gone)
+        if holder is None:
+            self._publish(person, person.topics[1], "join")
+        return {
+            "room": person.room,
+            "name": person.name,
+            "people": len(self._rooms[person.room]),
+            "token": token,
+            "max_line": MAX_LINE,
+            "subscriptions": subscriptions,
+            "history": history,
+        }
+
+    def _subscribe(self, person: Person, before: Person | None, since: dict[str, Any]) -> list[dict[str, Any]]:
+        """To the room and to what is theirs alone; if that fails, all is as before."""
+        session = person.session
+        session[PERSON] = person  # `may` looks there
+        try:
+            return [session.subscribe(topic, slow="oldest", since=_position(since, topic)) for topic in person.topics]
+        except Exception:
+            _unsubscribe(session, set(person.topics) - set(before.topics if before is not None else ()))
+            if before is None:
+                del session[PERSON]
+            else:
+                session[PERSON] = before
+            raise
+
+    def leave(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        person = _person(session)
+        del session[PERSON]
+        session.name = None
+        _unsubscribe(session, person.topics)
+        self._leave(person)
+        return {"room": person.room}
+
+    def _gone(self, session: Session, reason: str) -> None:
+        """The connection has ended."""
+        person = session.pop(PERSON, None)
+        if person is not None:
+            self._leave(person, silently=reason in SERVER_ENDS)
+
+    def _leave(self, person: Person, silently: bool = False) -> None:
+        people = self._rooms[person.room]
+        del people[person.key]
+        if not people:
+            del self._rooms[person.room]
+        if not silently:
+            with suppress(ActionError):  # one topic too many (--max-topics)
+                self._publish(person, person.topics[1], "leave")
+
+    # --- talking -------------------------------------------------------------------------
+
+    def say(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        person = _person(session)
+        kind = request.get("kind", "say")
+        if kind not in ("say", "me"):
+            raise BadRequest("`kind` is say or me")
+        return {"seq": self._publish(person, person.topics[0], kind, _text(request)).seq}
+
+    def tell(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        person = _person(session)
+        name = _name(request, "to")
+        to = self._rooms[person.room].get(name.casefold())
+        if to is None:
+            raise ActionError("no-such-name", f"there is no {shown(name)} in {shown(person.room)}")
+        self._publish(person, to.private, "tell", _text(request))
+        return {"to": to.name}
+
+    def list_rooms(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        most = sorted(self._rooms, key=lambda room: (-len(self._rooms[room]), room))[:SHOWN]
+        return [{"room": room, "people": len(self._rooms[room])} for room in most]
+
+    def _publish(self, person: Person, topic: str, kind: str, text: str | None = None) -> Receipt:
+        value: dict[str, Any] = {"kind": kind, "time": round(self._clock(), 3)}
+        if text is not None:
+            value["text"] = text
+        receipt = self._topics.publish(topic, value, person.name)
+        assert receipt is not None  # these handlers run on the loop
+        return receipt
+
+
+# --- what a request says -------------------------------------------------------------------
+
+
+def _person(session: Session) -> Person:
+    person: Person | None = session.get(PERSON)
+    if person is None:
+        raise ActionError("not-joined", "you are in no room: chat-join comes first")
+    return person
+
+
+def _name(request: dict[str, Any], field: str, default: str | None = None) -> str:
+    name = request.get(field, default)
+    if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME and name.isprintable() and not set(name) & {" ", "/"}):
+        raise BadRequest(f"`{field}` has 1 to {MAX_NAME} printable characters, and neither a space nor /")
+    return name
+
+
+def _text(request: dict[str, Any]) -> str:
+    text = request.get("text")
+    if not isinstance(text, str) or not text:
+        raise BadRequest("`text` is what you have to say")
+    if len(text) > MAX_LINE or len(text.encode("utf-8", "surrogatepass")) > MAX_LINE:
+        raise ActionError("line-too-long", f"a line has at most {MAX_LINE} bytes: say it in several")
+    return text
+
+
+def _identity(request: dict[str, Any], before: Person | None) -> tuple[str | None, str]:
+    """The token that the reply tells, and the topic that goes with it."""
+    token = request.get("token")
+    if token is None and before is not None:
+        return None, before.private
+    if token is None:
+        token = os.urandom(16).hex()
+    if not (isinstance(token, str) and 16 <= len(token) <= 64 and token.isascii() and token.isalnum()):
+        raise BadRequest("`token` is a secret of your own: 16 to 64 letters and digits")
+    from hashlib import sha256  # here: most servers have no guests
+
+    # Not the token itself: a topic's name gets into the log.
+    return token, f"chat/private/{sha256(token.encode()).hexdigest()[:32]}"
+
+
+def _position(since: dict[str, Any], topic: str) -> tuple[Any, Any] | None:
+    position = since.get(topic)
+    if position is None:
+        return None
+    return (position.get("epoch"), position.get("seq")) if isinstance(position, dict) else (None, None)
+
+
+def _unsubscribe(session: Session, topics: Iterable[str]) -> None:
+    for topic in topics:
+        with suppress(AnswerableError):  # it has done so itself
+            session.unsubscribe(topic)
