@@ -394,8 +394,11 @@ class Topics:
         self.begin(subscription, waits)
         older.unsubscribe()
         found = self._topics.get(name)
-        epoch, seq = (found.epoch, found.seq) if found is not None else (None, None)
-        return {"topic": name, "epoch": epoch, "seq": seq, "missed": _count(waits)}
+        if found is None:  # a pattern
+            return {"topic": name, "epoch": None, "seq": None, "missed": _count(waits)}
+        known = found.newcomers.get(subscription)
+        news = [entry for entry in found.fresh if known is None or is_later(_last(entry), known)]
+        return {"topic": name, "epoch": found.epoch, "seq": found.seq, "missed": _count([*waits, *news])}
 
     def unsubscribe(self, listener: Listener, name: str) -> None:
         """No event of `name` leaves from here on. Raises `BadRequest` if there is no such subscription."""

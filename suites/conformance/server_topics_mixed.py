@@ -99,7 +99,7 @@ class Party:
             if name in PATTERNS:
                 self.following.update(dict.fromkeys(taken(name)))
                 return
-            position = self.left[name]["seq"] if goes_on else came.result["seq"]
+            position = self.left[name]["seq"] if goes_on else came.result["seq"] - came.result["missed"]
             self.following[name] = position + 1
             self.epochs[name] = came.result["epoch"]
 

@@ -187,7 +187,7 @@ class Listener:
         if not isinstance(begun.get("epoch"), str):
             raise Failed("the topic's epoch, a text", shown(begun))
         seq = number(begun, "seq")
-        self._next[self.topic] = seq + 1
+        self._next[self.topic] = seq - (begun.get("missed") or 0) + 1
         if isinstance(since, dict):
             same = since["epoch"] == begun["epoch"]
             self._next[self.topic] = since["seq"] + 1 if same else 0  # 0: a gap of unknown size comes first
