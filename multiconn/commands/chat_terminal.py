@@ -8,13 +8,14 @@ Rules:
 
 * The terminal is given back whatever happens, and what is still to be shown is written then.
 * Ctrl-D ends the input, Ctrl-C interrupts: both are keys here, and are handed to the loop.
+* A terminal that has gone ends the input, too, whether a read or a write finds that out.
 
 Not here: what a line means (`chat_room`), input that is no terminal (`chat_lines`).
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import textwrap
 import threading
@@ -86,8 +87,10 @@ class Terminal:
     def _run(self) -> None:
         then = self._ended
         try:
-            self._session.prompt(pre_run=self._has_started, handle_sigint=False)
-        except EOFError:
+            # Its own way with an exception is to wait for Enter, for ever and with ever more memory once the
+            # terminal has gone.
+            self._session.prompt(pre_run=self._has_started, handle_sigint=False, set_exception_handler=False)
+        except Exception:  # EOFError; or what a terminal that has gone says: OSError, termios.error
             pass
         except KeyboardInterrupt:
             then = self._interrupted
@@ -98,6 +101,9 @@ class Terminal:
         self._loop.call_soon_threadsafe(then)
 
     def _has_started(self) -> None:
+        loop = self._session.app.loop
+        if loop is not None:
+            loop.set_exception_handler(lambda loop, context: self._exit())
         with self._lock:
             self._running = True
         self._started.set()
@@ -129,9 +135,12 @@ class Terminal:
         with self._lock:
             texts, self._texts = self._texts, []
         if texts:
-            columns = shutil.get_terminal_size().columns
-            sys.stdout.write("".join(f"{wrapped(text, columns)}\n" for text in texts))
-            sys.stdout.flush()
+            try:
+                columns = os.get_terminal_size(sys.stdout.fileno()).columns  # not $COLUMNS: it may be another's
+                sys.stdout.write("".join(f"{wrapped(text, columns)}\n" for text in texts))
+                sys.stdout.flush()
+            except OSError:
+                self._exit()  # the terminal has gone: there is nothing to be written on
 
 
 def wrapped(text: str, columns: int) -> str:

@@ -5,6 +5,8 @@ The terminal is tmux, whose screen can be read: what a person sees, not what was
 
 from __future__ import annotations
 
+import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -98,13 +100,11 @@ def test_what_arrives_stands_above_the_line_being_typed_which_stays_whole(
     screens.types("ann", "half of a li")
     screens.types("bob", "first of bob", "Enter")
     screens.types("bob", "the second one")
-    lines = screens.sees("ann", lambda lines: "bob: first of bob" in lines)
-    assert prompt_is("half of a li")(lines)
+    screens.sees("ann", lambda lines: "bob: first of bob" in lines and prompt_is("half of a li")(lines))
     screens.types("ann", "ne", "Enter")
-    lines = screens.sees("bob", lambda lines: "ann: half of a line" in lines)
-    assert prompt_is("the second one")(lines)
+    lines = screens.sees("bob", lambda lines: "ann: half of a line" in lines and prompt_is("the second one")(lines))
     assert [line for line in lines if ":" in line] == ["bob: first of bob", "ann: half of a line"]
-    assert prompt_is("")(screens.sees("ann", lambda lines: "ann: half of a line" in lines))
+    screens.sees("ann", lambda lines: "ann: half of a line" in lines and prompt_is("")(lines))
 
 
 @needs_tmux
@@ -118,10 +118,10 @@ def test_it_comes_back_with_the_server_and_the_line_being_typed_is_still_there(s
     screens.sees("ann", lambda lines: "-- the connection is lost; trying to get another" in lines)
     screens.types("ann", " after")
     with command(port):
-        lines = screens.sees("ann", lambda lines: any("back in lobby" in line for line in lines))
+        screens.sees("ann", lambda lines: any("back in lobby" in line for line in lines))
+        screens.sees("ann", prompt_is("before and after"))
         screens.types("ann", "", "Enter")
-        lines = screens.sees("ann", lambda lines: "ann: before and after" in lines)
-        assert prompt_is("")(lines)
+        screens.sees("ann", lambda lines: "ann: before and after" in lines and prompt_is("")(lines))
 
 
 @needs_tmux
@@ -142,8 +142,7 @@ def test_commands_and_escapes_are_seen_and_a_paste_is_its_lines(screens: Screens
     screens.start("ann", 80, target(home))
     screens.sees("ann", prompt_is(""))
     screens.types("ann", "/who", "Enter")
-    lines = screens.sees("ann", lambda lines: "-- in lobby: ann" in lines)
-    assert "> /who" in lines
+    screens.sees("ann", lambda lines: "-- in lobby: ann" in lines and "> /who" in lines)
     screens._run("set-buffer", "one\ntwo")
     screens._run("paste-buffer", "-p", "-t", "=ann:")
     screens.types("ann", "", "Enter")
@@ -161,6 +160,27 @@ def test_plain_lines_on_a_terminal(screens: Screens, home: Serving) -> None:
     screens.sees("ann", lambda lines: lines[-2:] == ["hello", "ann: hello"])
     screens.types("ann", "", "C-d")
     screens.sees("ann", lambda lines: "code 0" in lines)
+
+
+@needs_editor
+@pytest.mark.parametrize("talk", [False, True])
+def test_it_ends_when_its_terminal_has_gone(home: Serving, talk: bool) -> None:
+    """Whether it reads or writes next. It once waited for Enter there, for ever, with gigabytes of memory."""
+    mine, its = pty.openpty()
+    chat = [sys.executable, "app_client.py", "chat", target(home), "--name", "ann"]
+    process = subprocess.Popen(chat, stdin=its, stdout=its, stderr=its, cwd=ROOT, start_new_session=True)
+    os.close(its)
+    try:
+        said = b""
+        while b"> " not in said.replace(b"\x08\x1b[2C", b" "):
+            said += os.read(mine, 4096)
+        if talk:  # something for it to write, at about the same time
+            subprocess.run([*chat[:-1], "bob"], input=b"hello\n" * 50, cwd=ROOT, capture_output=True, check=True)
+        os.close(mine)
+        assert process.wait(PATIENCE) in (0, 2)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_it_is_for_a_terminal_with_the_package_alone(monkeypatch: pytest.MonkeyPatch) -> None:
