@@ -71,6 +71,7 @@ _NOT_READABLE = _READING | _PEER_EOF | _CLOSED
 _UNWATCHED = _READING | _PEER_EOF | _CLOSED | _STARTED
 _NOT_WRITABLE = _CLOSED | _EOF_WANTED | _CLOSE_WANTED
 _WITHOUT_ROOM = _CLOSED | _ABOVE_HIGH
+_NOT_OFFERED = _NOT_WRITABLE | _ABOVE_HIGH
 
 
 def close_socket(sock: Any) -> None:
@@ -393,6 +394,29 @@ class Transport:
             data = memoryview(data)[sent:]
         self._keep((data,))
         self._watch_output()
+
+    def offer(self, data: Buffer) -> bool:
+        """`write`, unless more is kept than the high-water mark: False, and nothing of it is taken.
+
+        For what goes to many transports one after the other: one call for the question and the answer.
+        """
+        facts = self._facts
+        if facts & _NOT_OFFERED:
+            return bool(facts & _NOT_WRITABLE)  # which is a `write` that does nothing
+        if self._busy is not None:
+            self.write(data)
+            return True
+        try:
+            sent = self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._lose(error)
+            return True
+        if sent != len(data):
+            self._keep((memoryview(data)[sent:],))
+            self._watch_output()
+        return True
 
     def writelines(self, parts: Iterable[Buffer]) -> None:
         """`write` for several parts, without joining them: for large ones."""

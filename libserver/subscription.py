@@ -116,6 +116,7 @@ class Subscriber(Protocol):
     """A connection that subscribes: a `libserver.message.Message`."""
 
     transport: Transport
+    state: str
 
     @property
     def observer(self) -> Observer | None: ...

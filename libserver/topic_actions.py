@@ -99,7 +99,8 @@ def topic_handlers(topics: Topics) -> dict[str, Handler]:
         topics.check(session, PUBLISH, topic)
         receipt = topics.publish(topic, value, session.name)
         assert receipt is not None  # handlers of these run on the loop
-        return receipt._asdict()
+        seq, subscribers = receipt
+        return {"seq": seq, "subscribers": subscribers}
 
     def history(request: dict[str, Any], session: Session) -> object:
         topic = _topic(request)

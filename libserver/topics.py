@@ -43,7 +43,7 @@ from protocol.content import encode_json
 from protocol.errors import BadRequest
 from protocol.push import Gap, encode_gap, encode_published, is_pattern, is_topic, matches, overlap
 from protocol.shown import shown
-from protocol.states import OVER
+from protocol.states import OPEN, OVER
 
 from .action_error import ActionError
 from .limits import ServerLimits
@@ -166,7 +166,8 @@ class Topics:
         None is returned. Raises `TypeError` or `ValueError` for what JSON can't carry, `ActionError` for a bad name,
         one topic too many, or `unavailable` if the backplane is.
         """
-        self._check_topic(topic)
+        if topic not in self._topics:
+            self._check_topic(topic)
         content = encode_json(value)
         if self._loop is not None and self._is_elsewhere():
             hold = getattr(self._acting, "hold", None)
@@ -254,13 +255,15 @@ class Topics:
         data = first.frame if len(items) == 1 and isinstance(first, Item) else b"".join(map(_frame, items))
         behind: list[Subscription] = []
         for subscription in subscriptions:
-            subscriber = subscription.subscriber
-            if subscription.queue is None and subscriber.delivers:
+            # As `Subscriber.delivers`, but without its calls: while there is no queue, no reply must leave first.
+            if subscription.queue is None and (subscriber := subscription.subscriber).state is OPEN:
                 try:
-                    subscriber.transport.write(data)
+                    if subscriber.transport.offer(data):
+                        continue
                 except Exception as error:
                     self._met(subscription, error)
-            elif subscription.state is not OVER:  # cut a moment ago, for another topic that its pattern takes
+                    continue
+            if subscription.state is not OVER:  # cut a moment ago, for another topic that its pattern takes
                 behind.append(subscription)
         if behind:
             self.waiting.hold(items, len(behind))

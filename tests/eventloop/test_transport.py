@@ -403,6 +403,40 @@ def test_only_the_rest_of_a_partial_send_is_kept(wire: Wire) -> None:
     assert wire.peer_reads() == b"llo"
 
 
+def test_what_is_offered_is_sent_as_what_is_written(wire: Wire) -> None:
+    assert wire.transport.offer(b"hello")
+    wire.sock.script("send", 2, AGAIN)
+    assert wire.transport.offer(b"partial ")
+    assert wire.transport.queued == 6
+    assert wire.transport.offer(b"behind ")
+    assert wire.transport.queued == 13
+    wire.settle()
+    assert wire.peer_reads() == b"hellopartial behind "
+    wire.sock.script("send", AGAIN)
+    assert wire.transport.offer(b"refused")
+    wire.settle()
+    assert wire.peer_reads() == b"refused"
+
+
+def test_above_the_high_water_mark_nothing_that_is_offered_is_taken(wire: Wire) -> None:
+    wire.transport.marks = WaterMarks(4, 2)
+    wire.sock.script("send", AGAIN)
+    assert wire.transport.offer(b"hello")
+    assert not wire.transport.offer(b"more")
+    assert wire.transport.queued == 5
+    wire.settle()
+    assert wire.transport.offer(b"again")
+    assert wire.peer_reads() == b"helloagain"
+
+
+def test_on_a_broken_or_closed_connection_an_offer_is_a_write_that_does_nothing(wire: Wire) -> None:
+    wire.sock.script("send", RESET)
+    assert wire.transport.offer(b"hello")
+    assert wire.transport.closed
+    assert wire.transport.offer(b"hello")
+    assert wire.sock.calls.count(("send", RESET)) == 1
+
+
 def test_while_something_is_kept_later_writes_wait_behind_it_without_a_call(wire: Wire) -> None:
     wire.sock.script("send", AGAIN)
     wire.transport.write(b"one ")

@@ -16,7 +16,7 @@ from eventloop import WaterMarks
 from libserver.subscription import CUT, LATEST, NEWEST, OLDEST, POLICIES, Item, Subscription, Waiting
 from protocol.content import encode_json
 from protocol.push import Gap, Published, encode_published
-from protocol.states import BEHIND, CURRENT, DROPPING, OVER, Machine, Row
+from protocol.states import BEHIND, CURRENT, DROPPING, OPEN, OVER, Machine, Row
 from tests.libserver.events import events_in
 
 
@@ -27,21 +27,32 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.sent = bytearray()
+        self.has_room = False
 
     def writelines(self, parts: Any) -> None:
         self.sent += b"".join(parts)
 
-    def write(self, data: bytes) -> None:
-        self.sent += data
+    def offer(self, data: bytes) -> bool:
+        if self.has_room:
+            self.sent += data
+        return self.has_room
 
 
 class FakeSubscriber:
     def __init__(self) -> None:
         self.transport: Any = FakeTransport()
-        self.delivers = False
+        self.state = OPEN
         self.cut: list[str] = []
         self.observer: Any = None
         self.rows: list[Row] = []
+
+    @property
+    def delivers(self) -> bool:
+        return bool(self.transport.has_room)
+
+    @delivers.setter
+    def delivers(self, delivers: bool) -> None:
+        self.transport.has_room = delivers
 
     def overrun(self, topic: str) -> None:
         self.cut.append(topic)

@@ -99,15 +99,15 @@ def test_all_of_a_turn_leave_in_one_send_to_each() -> None:
         listener = subscriber(home)
         (message,) = home.server.connections
         calls: list[int] = []
-        write = message.transport.write
+        offer = message.transport.offer
 
         class Noting:
             def __getattr__(self, name: str) -> Any:
                 return getattr(transport, name)
 
-            def write(self, data: bytes) -> None:
+            def offer(self, data: bytes) -> bool:
                 calls.append(len(data))
-                write(data)
+                return offer(data)
 
         transport = message.transport
         message.transport = Noting()  # type: ignore[assignment]
@@ -826,7 +826,7 @@ def test_a_bug_met_on_one_subscriber_is_not_the_others(monkeypatch: pytest.Monke
             def __getattr__(self, name: str) -> Any:
                 return getattr(transport, name)
 
-            def write(self, data: bytes) -> None:
+            def offer(self, data: bytes) -> bool:
                 raise OSError("a bug")
 
         transport = first.transport
