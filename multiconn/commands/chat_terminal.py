@@ -29,6 +29,10 @@ __all__ = ["Terminal", "can_edit", "wrapped"]
 
 PROMPT = "> "
 
+#: Seconds for prompt_toolkit to give the terminal back. On one that has gone it never comes to an end, and turns its
+#: loop for ever; its thread is a daemon, which ends with us.
+PATIENCE = 2.0
+
 
 def can_edit() -> bool:
     """Is the package there that this needs?"""
@@ -79,7 +83,7 @@ class Terminal:
         with self._lock:
             if self._running:
                 self._on_its_loop(self._exit)
-        self._thread.join()
+        self._thread.join(PATIENCE)
         self._write_all()
 
     # --- in the thread ---------------------------------------------------------------------
