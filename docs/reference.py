@@ -76,6 +76,7 @@ INTERNAL = {
     },
     "Topics": {
         *("attach", "detach", "on_behalf", "unsent", "subscribe", "unsubscribe", "send_on", "forget", "check", "may"),
+        *("begin", "deliver_soon", "find", "is_wanted", "subscribe_later", "use"),
     },
     "Subscription": {"accepted", "ended", "event", "full", "half_empty", "lost", "refused", "request"},
     "Actions": {"find", "of", "refusal", "name_of"},

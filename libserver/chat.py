@@ -18,6 +18,8 @@ Rules:
 * `since` is where a topic's last event left off: what was missed follows as events. Without one the reply has the
   `history`.
 * No client publishes to these topics, or subscribes to them, but through these actions.
+* With a backplane a room is that of all servers: a name is taken there (`Topics.claim`), and what needs it is answered
+  later. How many people are in a room, and which rooms there are, is as this server sees it.
 
 Not here: topics (`libserver.topics`), what a client shows (`multiconn.commands.chat_view`).
 """
@@ -28,7 +30,8 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from protocol.errors import AnswerableError, BadRequest
 from protocol.push import is_topic
@@ -38,7 +41,7 @@ from .action_error import ActionError
 from .actions import Actions
 from .reasons import CloseReason
 from .session import Session
-from .topics import PUBLISH, Receipt, Topics
+from .topics import DEFAULT_LIMIT, PUBLISH, Receipt, Topics
 
 __all__ = ["add_chat"]
 
@@ -60,16 +63,31 @@ PERSON = "chat-person"
 SERVER_ENDS = (CloseReason.SHUTDOWN.value, CloseReason.CUT.value)
 
 
-class Person:
-    """A person in a room, on one connection. `private` is the topic that is theirs alone."""
+class Answer(Protocol):
+    """Hears the result of an action, or the error in its place."""
 
-    __slots__ = ("name", "private", "room", "session")
+    def __call__(self, result: object = None, error: Exception | None = None) -> None: ...
+
+
+class Person:
+    """A person in a room, on one connection. `private` is the topic that is theirs alone.
+
+    `connection` tells this one from others of theirs, on whatever server.
+    """
+
+    __slots__ = ("connection", "name", "private", "room", "session")
 
     def __init__(self, name: str, room: str, private: str, session: Session) -> None:
         self.name = name
         self.room = room
         self.private = private
         self.session = session
+        self.connection = os.urandom(6).hex()
+
+    @property
+    def claim(self) -> str:
+        """What is taken on all servers."""
+        return f"{self.room}/{self.key}"
 
     @property
     def key(self) -> str:
@@ -85,23 +103,35 @@ class Person:
 def add_chat(actions: Actions, clock: Callable[[], float] = time.time) -> None:
     """Add the chat room's actions to `actions`, which must have topics. `clock`: seconds since 1970, for the messages.
 
-    Raises `ValueError` for actions without topics, or with topics that several servers share: there a name would be
-    unique on one server alone.
+    Raises `ValueError` for actions without topics.
     """
     if actions.topics is None:
         raise ValueError("a chat room needs topics: Actions(topics=Topics())")
-    if actions.topics.shared:
-        raise ValueError("a chat room is one server's: its topics can't have a backplane")
     chat = Chat(actions.topics, clock)
     actions.topics.restrict("chat/**", chat.may)
+    shared = actions.topics.shared
     for name, function in (
-        ("chat-join", chat.join),
-        ("chat-leave", chat.leave),
-        ("chat-say", chat.say),
-        ("chat-tell", chat.tell),
-        ("chat-rooms", chat.list_rooms),
+        ("chat-join", chat.join_later if shared else chat.join),
+        ("chat-say", chat.say_later if shared else chat.say),
+        ("chat-tell", chat.tell_later if shared else chat.tell),
     ):
-        actions.add(name, builtin=True)(function)
+        actions.add(name, builtin=True, deferred=shared)(function)
+    actions.add("chat-leave", builtin=True)(chat.leave)
+    actions.add("chat-rooms", builtin=True)(chat.list_rooms)
+
+
+class Asked(NamedTuple):
+    """What a join asks for: to be `person`, after having been `before` on this connection."""
+
+    person: Person
+    token: str | None
+    before: Person | None
+    since: dict[str, Any]
+
+    @property
+    def wants_history(self) -> bool:
+        """Not where what was missed follows."""
+        return self.person.topics[0] not in self.since
 
 
 class Chat:
@@ -120,22 +150,35 @@ class Chat:
     # --- coming and going ----------------------------------------------------------------
 
     def join(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
+        asked = self._asked(request, session)
+        topic = asked.person.topics[0]
+        history = self._topics.history(topic, SHOWN)["messages"] if asked.wants_history else []
+        return self._enter(asked, self._subscribe(asked), history)
+
+    def _asked(self, request: dict[str, Any], session: Session) -> Asked:
+        """What a join asks for, if it may have it as far as this server knows."""
         before: Person | None = session.get(PERSON)
         token, private = _identity(request, before)
         person = Person(_name(request, "name"), _name(request, "room", LOBBY).casefold(), private, session)
         if not is_topic(person.topics[0]):
             raise BadRequest("a room can't be called so")
-        holder = self._rooms.get(person.room, {}).get(person.key)
+        holder = self._holder(person)
         if holder is not None and holder.private != private:
-            words = f"{shown(holder.name)} is in {shown(person.room)} already: take another name"
-            raise ActionError("name-taken", words)
+            raise _taken(holder.name, person.room)
         since = request.get("since", {})
         if not isinstance(since, dict):
             raise BadRequest("`since` has for each topic its epoch and seq")
-        heard = person.topics[0] in since
-        history = [] if heard else self._topics.history(person.topics[0], SHOWN)["messages"]
-        subscriptions = self._subscribe(person, before, since)
+        return Asked(person, token, before, since)
 
+    def _holder(self, person: Person) -> Person | None:
+        """Who has that name in that room."""
+        return self._rooms.get(person.room, {}).get(person.key)
+
+    def _enter(self, asked: Asked, subscriptions: list[dict[str, Any]], history: list[Any]) -> dict[str, Any]:
+        """All is there: the person comes in. The reply's result."""
+        person, token, before, _ = asked
+        session = person.session
+        holder = self._holder(person)
         if holder is not None and holder.session is not session:  # the same person's connection before this one
             del holder.session[PERSON]
             holder.session.name = None
@@ -160,19 +203,61 @@ class Chat:
             "history": history,
         }
 
-    def _subscribe(self, person: Person, before: Person | None, since: dict[str, Any]) -> list[dict[str, Any]]:
+    def _subscribe(self, asked: Asked) -> list[dict[str, Any]]:
         """To the room and to what is theirs alone; if that fails, all is as before."""
-        session = person.session
-        session[PERSON] = person  # `may` looks there
+        session = asked.person.session
+        session[PERSON] = asked.person  # `may` looks there
         try:
-            return [session.subscribe(topic, slow="oldest", since=_position(since, topic)) for topic in person.topics]
+            topics = asked.person.topics
+            return [session.subscribe(topic, slow="oldest", since=_position(asked.since, topic)) for topic in topics]
         except Exception:
-            _unsubscribe(session, set(person.topics) - set(before.topics if before is not None else ()))
-            if before is None:
-                del session[PERSON]
-            else:
-                session[PERSON] = before
+            _undo(asked)
             raise
+
+    def join_later(self, request: dict[str, Any], session: Session, answer: Answer) -> None:
+        """`join`, where the room is that of several servers."""
+        asked = self._asked(request, session)
+        person = asked.person
+        results: dict[str, Any] = {}
+
+        def fail(error: Exception) -> None:
+            if not session.closed:
+                _undo(asked)
+            with suppress(ActionError):
+                self._topics.release(person.claim, person.private, person.connection, lambda ours, error: None)
+            answer(None, error)
+
+        def came(what: str, result: Any, error: Exception | None) -> None:
+            results[what] = error or result
+            if len(results) < len(person.topics) + 1:
+                return
+            for one in results.values():
+                if isinstance(one, Exception):
+                    fail(one)
+                    return
+            answer(self._enter(asked, [results[topic] for topic in person.topics], results["history"]["messages"]))
+
+        def claimed(taken: Any, error: Exception | None) -> None:
+            if session.closed or not taken:
+                fail(error or _taken(person.name, person.room))
+                return
+            session[PERSON] = person
+            for topic in person.topics:
+                try:
+                    since = _position(asked.since, topic)
+                    options: dict[str, Any] = {"slow": "oldest", "key": None, "limit": DEFAULT_LIMIT, "since": since}
+                    session.subscribe_later(partial(came, topic), topic, **options)
+                except AnswerableError as refused:
+                    came(topic, None, refused)
+            if not asked.wants_history:
+                came("history", {"messages": []}, None)
+                return
+            try:
+                self._topics.history_later(person.topics[0], SHOWN, partial(came, "history"))
+            except AnswerableError as refused:
+                came("history", None, refused)
+
+        self._topics.claim(person.claim, person.private, person.connection, claimed)
 
     def leave(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
         person = _person(session)
@@ -193,39 +278,71 @@ class Chat:
         del people[person.key]
         if not people:
             del self._rooms[person.room]
-        if not silently:
-            with suppress(ActionError):  # one topic too many (--max-topics)
-                self._publish(person, person.topics[1], "leave")
+        if silently:
+            return  # a name that is known on all servers stays theirs for as long as it is kept
+
+        def leave(ours: Any = True, error: Exception | None = None) -> None:
+            if ours:  # else they are there on another server
+                with suppress(ActionError):  # one topic too many (--max-topics)
+                    self._publish(person, person.topics[1], "leave")
+
+        if self._topics.shared:
+            with suppress(ActionError):
+                self._topics.release(person.claim, person.private, person.connection, leave)
+        else:
+            leave()
 
     # --- talking -------------------------------------------------------------------------
 
     def say(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
         person = _person(session)
-        kind = request.get("kind", "say")
-        if kind not in ("say", "me"):
-            raise BadRequest("`kind` is say or me")
-        return {"seq": self._publish(person, person.topics[0], kind, _text(request)).seq}
+        receipt = self._publish(person, person.topics[0], _kind(request), _text(request))
+        assert receipt is not None  # these handlers run on the loop
+        return {"seq": receipt.seq}
+
+    def say_later(self, request: dict[str, Any], session: Session, answer: Answer) -> None:
+        """`say`, with a backplane."""
+        person = _person(session)
+        value = self._value(_kind(request), _text(request))
+        self._topics.publish_later(person.topics[0], value, person.name, partial(_answer_seq, answer))
 
     def tell(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
         person = _person(session)
         name = _name(request, "to")
         to = self._rooms[person.room].get(name.casefold())
         if to is None:
-            raise ActionError("no-such-name", f"there is no {shown(name)} in {shown(person.room)}")
+            raise _no_such(name, person.room)
         self._publish(person, to.private, "tell", _text(request))
         return {"to": to.name}
+
+    def tell_later(self, request: dict[str, Any], session: Session, answer: Answer) -> None:
+        """`tell`, to whoever has that name on one of the servers."""
+        person = _person(session)
+        name, text = _name(request, "to"), _text(request)
+
+        def found(private: str | None, error: Exception | None) -> None:
+            if private is None:
+                answer(None, error or _no_such(name, person.room))
+                return
+            try:
+                self._publish(person, private, "tell", text)
+            except ActionError as refused:
+                answer(None, refused)
+            else:
+                answer({"to": name})
+
+        self._topics.claimed_by(f"{person.room}/{name.casefold()}", found)
 
     def list_rooms(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         most = sorted(self._rooms, key=lambda room: (-len(self._rooms[room]), room))[:SHOWN]
         return [{"room": room, "people": len(self._rooms[room])} for room in most]
 
-    def _publish(self, person: Person, topic: str, kind: str, text: str | None = None) -> Receipt:
+    def _publish(self, person: Person, topic: str, kind: str, text: str | None = None) -> Receipt | None:
+        return self._topics.publish(topic, self._value(kind, text), person.name)
+
+    def _value(self, kind: str, text: str | None = None) -> dict[str, Any]:
         value: dict[str, Any] = {"kind": kind, "time": round(self._clock(), 3)}
-        if text is not None:
-            value["text"] = text
-        receipt = self._topics.publish(topic, value, person.name)
-        assert receipt is not None  # these handlers run on the loop
-        return receipt
+        return value if text is None else {**value, "text": text}
 
 
 # --- what a request says -------------------------------------------------------------------
@@ -267,6 +384,35 @@ def _identity(request: dict[str, Any], before: Person | None) -> tuple[str | Non
 
     # Not the token itself: a topic's name gets into the log.
     return token, f"chat/private/{sha256(token.encode()).hexdigest()[:32]}"
+
+
+def _kind(request: dict[str, Any]) -> str:
+    kind = request.get("kind", "say")
+    if kind not in ("say", "me"):
+        raise BadRequest("`kind` is say or me")
+    return str(kind)
+
+
+def _taken(name: str, room: str) -> ActionError:
+    return ActionError("name-taken", f"{shown(name)} is in {shown(room)} already: take another name")
+
+
+def _no_such(name: str, room: str) -> ActionError:
+    return ActionError("no-such-name", f"there is no {shown(name)} in {shown(room)}")
+
+
+def _answer_seq(answer: Answer, receipt: Any, error: Exception | None) -> None:
+    answer(None if error is not None else {"seq": receipt["seq"]}, error)
+
+
+def _undo(asked: Asked) -> None:
+    """The join has failed: the connection is as before."""
+    session, before = asked.person.session, asked.before
+    _unsubscribe(session, set(asked.person.topics) - set(before.topics if before is not None else ()))
+    if before is None:
+        session.pop(PERSON, None)
+    else:
+        session[PERSON] = before
 
 
 def _position(since: dict[str, Any], topic: str) -> tuple[Any, Any] | None:

@@ -77,6 +77,26 @@ return {redis.call('HGET', KEYS[2], ARGV[1]), last, redis.call('HGET', KEYS[4], 
 """
 
 
+#: Takes a name, or keeps it. KEYS: the name. ARGV: who, with which connection, for how many seconds. The same one may
+#: take it over from a connection of theirs.
+_CLAIM = """
+local held = redis.call('GET', KEYS[1])
+if held and string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+#: Gives a name back, if it is still this connection's. KEYS, ARGV: as above.
+_RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+#: Seconds that a name is kept for a server that is heard of no more; and how often a server that is there says so.
+CLAIM, RENEW = 30, 10.0
+
+
 class Entry(NamedTuple):
     """One message of a topic: its id, its number, its value as JSON, and who said so."""
 
@@ -199,6 +219,8 @@ class RedisBackplane:
         self._shas: dict[str, bytes] = {}
         self._failures = 0
         self._retry: Timer | None = None
+        self._claims: dict[str, tuple[str, str]] = {}  # by name: who, with which connection
+        self._renewal: Timer | None = None
         self._told_away = False
 
     def attach(self, loop: EventLoop, store: Store, notices: Notices, history: int) -> None:
@@ -215,8 +237,9 @@ class RedisBackplane:
     def detach(self) -> None:
         """The server closes."""
         self._wanted = self._ready = False
-        if self._retry is not None:
-            self._retry.cancel()
+        for timer in (self._retry, self._renewal):
+            if timer is not None:
+                timer.cancel()
         self._commands.close()
         self._reader.close()
 
@@ -261,6 +284,7 @@ class RedisBackplane:
         # Their replies come in order: with the last of them all is known.
         for topic, position in self._positions.items():
             self.locate(topic, None, partial(self._found_again, topic, position))
+        self._renew()
         if self._follows_news:  # topics that were made meanwhile
             self.names(lambda names, error: [*map(self._store.topic_made, names or ())])
         self._commands.send((b"PING",), lambda reply, error: self._read())
@@ -353,6 +377,54 @@ class RedisBackplane:
             done(None if error is not None else [_text(name) for name in reply], error)
 
         self._commands.send((b"HKEYS", self._prefix + b"epochs"), found)
+
+    # --- names that one has, on all servers ------------------------------------------------
+
+    def _claim_command(self, script: str, name: str, who: str, connection: str) -> tuple[bytes, ...]:
+        key = self._prefix + b"claim:" + name.encode("utf-8", "surrogatepass")
+        return (b"EVAL", script.encode(), b"1", key, who.encode(), connection.encode(), b"%d" % CLAIM)
+
+    def claim(self, name: str, who: str, connection: str, done: Callable[[bool, Exception | None], object]) -> None:
+        """Take a name for as long as this server is there, or until `release`: `done(taken, error)`.
+
+        `who` has it from then on, with this connection; they may take it over from another one. Raises as `publish`.
+        """
+        self._check()
+
+        def answered(reply: Any, error: Exception | None) -> None:
+            if reply == 1:
+                self._claims[name] = who, connection
+                if self._renewal is None:
+                    self._renewal = self._loop.call_later(RENEW, self._renew_again)
+            done(reply == 1, error)
+
+        self._commands.send(self._claim_command(_CLAIM, name, who, connection), answered)
+
+    def release(self, name: str, who: str, connection: str, done: Callable[[bool, Exception | None], object]) -> None:
+        """Give it back: `done(was_ours, error)`. Raises as `publish`; then it is free when its time is over."""
+        if self._claims.get(name) == (who, connection):
+            del self._claims[name]
+        self._check()
+        command = self._claim_command(_RELEASE, name, who, connection)
+        self._commands.send(command, lambda reply, error: done(reply == 1, error))
+
+    def claimed_by(self, name: str, done: Callable[[str | None, Exception | None], object]) -> None:
+        """Who has it: `done(who, error)`. Raises as `publish`."""
+        self._check()
+
+        def answered(reply: Any, error: Exception | None) -> None:
+            done(None if reply is None else reply.decode().partition(" ")[0], error)
+
+        key = self._prefix + b"claim:" + name.encode("utf-8", "surrogatepass")
+        self._commands.send((b"GET", key), answered)
+
+    def _renew_again(self) -> None:
+        self._renewal = self._loop.call_later(RENEW, self._renew_again) if self._claims else None
+        self._renew()
+
+    def _renew(self) -> None:
+        for name, (who, connection) in self._claims.items() if self.available else ():
+            self._commands.send(self._claim_command(_CLAIM, name, who, connection), lambda reply, error: None)
 
     # --- reading ---------------------------------------------------------------------------
 

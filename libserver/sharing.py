@@ -121,6 +121,29 @@ class Sharing(Generic[T]):
         except RedisGone as error:
             raise _unavailable(error) from None
 
+    # --- names -----------------------------------------------------------------------------
+
+    def claim(self, name: str, who: str, connection: str, answer: Answer) -> None:
+        """Take a name on all servers; `answer` hears True or False. Raises as `publish`."""
+        try:
+            self._backplane.claim(name, who, connection, _or_unavailable(answer))
+        except RedisGone as error:
+            raise _unavailable(error) from None
+
+    def release(self, name: str, who: str, connection: str, answer: Answer) -> None:
+        """Give it back; `answer` hears whether it was still this connection's. Raises as `publish`."""
+        try:
+            self._backplane.release(name, who, connection, _or_unavailable(answer))
+        except RedisGone as error:
+            raise _unavailable(error) from None
+
+    def claimed_by(self, name: str, answer: Answer) -> None:
+        """`answer` hears who has it, or None. Raises as `publish`."""
+        try:
+            self._backplane.claimed_by(name, _or_unavailable(answer))
+        except RedisGone as error:
+            raise _unavailable(error) from None
+
     # --- subscribe -------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -236,6 +259,10 @@ class Sharing(Generic[T]):
 
 def _unavailable(error: Exception) -> ActionError:
     return ActionError("unavailable", f"the server can't reach its backplane just now, try again later ({error})")
+
+
+def _or_unavailable(answer: Answer) -> Answer:
+    return lambda result, error: answer(result, error and _unavailable(error))
 
 
 def _as_item(topic: str, entry: Entry) -> Item:

@@ -486,6 +486,21 @@ class Topics:
 
         self._sharing.subscribe(subscription, since, begun)
 
+    def claim(self, name: str, who: str, connection: str, answer: Answer) -> None:
+        """With a backplane: take a name on all servers that have it; see `Sharing.claim`."""
+        assert self._sharing is not None
+        self._sharing.claim(name, who, connection, answer)
+
+    def release(self, name: str, who: str, connection: str, answer: Answer) -> None:
+        """With a backplane: give it back."""
+        assert self._sharing is not None
+        self._sharing.release(name, who, connection, answer)
+
+    def claimed_by(self, name: str, answer: Answer) -> None:
+        """With a backplane: who has it."""
+        assert self._sharing is not None
+        self._sharing.claimed_by(name, answer)
+
     def find(self, name: str) -> Topic | None:
         """The topic, if there is one here."""
         return self._topics.get(name)

@@ -40,6 +40,8 @@ if threading.current_thread() is threading.main_thread():
 HERE = Path(__file__).resolve().parent
 SLOW = (
     "benchmarks",
+    "libserver/test_chat_shared.py",
+    "libserver/test_redis_backplane.py",
     "multiconn/loadtest/engine",
     "multiconn/loadtest/output",
     "multiconn/loadtest/process",
@@ -63,6 +65,7 @@ SLOW = (
     "test_docs.py",
     "test_end_to_end.py",
     "test_readme.py",
+    "test_scale_out.py",
     "test_stopped.py",
     "test_traces.py",
 )

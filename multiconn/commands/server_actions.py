@@ -27,10 +27,9 @@ class CannotLoad(Exception):
 
 
 def builtin_actions(backplane: RedisBackplane | None = None) -> Actions:
-    """Those of a server without `--app`: with topics, and with a chat room unless the topics are shared."""
+    """Those of a server without `--app`: with topics, and with a chat room."""
     actions = Actions(topics=Topics(backplane=backplane))
-    if backplane is None:
-        add_chat(actions)
+    add_chat(actions)
     return actions
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from libserver import Actions, Topics, add_chat
 from libserver.chat import MAX_LINE, MAX_NAME
-from libserver.redis_backplane import RedisBackplane
 from protocol.push import Gap, Published
 from tests.libserver.events import as_event
 from tests.support.peer import Peer
@@ -60,12 +59,9 @@ def heard(peer: Peer) -> tuple[Any, ...]:
 # --- one room -----------------------------------------------------------------------------
 
 
-def test_a_room_needs_topics_of_its_server_alone() -> None:
+def test_a_room_needs_topics() -> None:
     with pytest.raises(ValueError, match="needs topics"):
         add_chat(Actions())
-    shared = Topics(backplane=RedisBackplane([]))
-    with pytest.raises(ValueError, match="one server's"):
-        add_chat(Actions(topics=shared))
 
 
 def test_who_comes_is_told_where_they_are_and_everyone_hears_of_them() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from libclient import Client, ErrorReply, Gap, Published
-from libserver import Actions, Server, Topics
+from libserver import Actions, Server, Topics, add_chat
 from libserver.redis_backplane import RedisBackplane, after, before, is_id, is_later, parse_backplane
 from tests.support.peer import PATIENCE
 from tests.support.redis import Redis, redis_here
@@ -95,10 +95,13 @@ def wait_for(done: Callable[[], object]) -> None:
 
 
 @contextmanager
-def serving(redis: Redis, **limits: Any) -> Iterator[Server]:
+def serving(redis: Redis, chat: bool = False, **limits: Any) -> Iterator[Server]:
     topics = Topics(backplane=RedisBackplane(redis.endpoints, "test", timeout=2.0))
+    actions = Actions(topics=topics)
+    if chat:
+        add_chat(actions)
     limits = {"drain_grace": 0.0, **limits}
-    with Server(["tcp://127.0.0.1:0"], Actions(topics=topics), **limits) as server:
+    with Server(["tcp://127.0.0.1:0"], actions, **limits) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -1,0 +1,177 @@
+"""Tests of a chat room on two servers with one Redis behind them: names, what is said, coming back elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventloop import EventLoop
+from libclient import ErrorReply, json_request
+from libclient.channel import Channel
+from libclient.connect import parse_target
+from libclient.owner import Shared
+from libserver import Server
+from protocol import Notification
+from protocol.push import Gap, Published, read_event
+from tests.libserver.test_redis_backplane import Site, wait_for
+from tests.support.peer import PATIENCE
+from tests.support.redis import redis_here
+from tests.support.server import caught
+
+TOKEN = "0123456789abcdef"
+
+
+class Guest:
+    """One connection to a server, with what it hears."""
+
+    def __init__(self, server: Server, stack: ExitStack) -> None:
+        self.loop = EventLoop()
+        self.heard: list[tuple[Any, ...]] = []
+        address = parse_target(f"127.0.0.1:{server.addresses[0].port}")
+        shared = Shared(self.loop, timeout=PATIENCE)
+        self.channel = Channel(shared, address, opened=lambda: None, notified=self._notified, heartbeat=0.0)
+        self.channel.open()
+        stack.callback(self.close)
+
+    def _notified(self, event: Notification) -> None:
+        said = read_event(event)
+        if isinstance(said, Gap):
+            self.heard.append(("gap",))
+            return
+        assert isinstance(said, Published)
+        assert isinstance(said.value, dict)
+        self.heard.append((said.sender, said.value["kind"], said.value.get("text")))
+
+    def does(self, action: str, **fields: Any) -> Any:
+        outcome: list[tuple[Any, Exception | None]] = []
+        request = json_request({"action": action, **fields})
+        self.channel.send(request, lambda value, error: outcome.append((value, error)))
+        self.until(lambda: outcome)
+        value, error = outcome[0]
+        if error is not None:
+            raise error
+        return value["result"]
+
+    def until(self, done: Any) -> None:
+        deadline = self.loop.clock() + PATIENCE
+        while not done():
+            assert self.loop.clock() < deadline, self.heard
+            self.loop.run_once(0.05)
+
+    def hears(self, *events: tuple[Any, ...]) -> None:
+        self.until(lambda: len(self.heard) >= len(events))
+        heard, self.heard = self.heard, []
+        assert sorted(map(str, heard)) == sorted(map(str, events))
+
+    def close(self) -> None:
+        self.channel.close()
+        self.until(lambda: self.channel.settled)
+        self.loop.close()
+
+    def goes(self) -> None:
+        self.channel.close()
+        self.until(lambda: self.channel.settled)
+
+
+class Rooms(Site):
+    """Two servers with the chat room."""
+
+    def guest(self, server: Server) -> Guest:
+        return Guest(server, self._stack)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Rooms]:
+    with redis_here(tmp_path) as redis, caught(), ExitStack() as stack:
+        yield Rooms(redis, stack)
+
+
+def test_two_on_two_servers_talk_in_one_room(site: Rooms) -> None:
+    one, other = site.server(chat=True), site.server(chat=True)
+    ann, bob = site.guest(one), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    assert ann.does("chat-say", text="is anybody there?")["seq"]
+    told = bob.does("chat-join", name="bob")
+    assert [said["value"]["text"] for said in told["history"]] == ["is anybody there?"]
+    bob.does("chat-say", text="yes")
+    bob.does("chat-say", kind="me", text="waves")
+    bob.does("chat-tell", to="ANN", text="a word")
+    said = [("bob", "say", "yes"), ("bob", "me", "waves")]
+    ann.hears(
+        ("ann", "join", None),
+        ("ann", "say", "is anybody there?"),
+        ("bob", "join", None),
+        *said,
+        ("bob", "tell", "a word"),
+    )
+    bob.hears(("bob", "join", None), *said)
+
+
+def test_a_name_is_taken_on_all_servers_until_its_owner_goes(site: Rooms) -> None:
+    one, other = site.server(chat=True), site.server(chat=True)
+    ann, second = site.guest(one), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    with pytest.raises(ErrorReply, match="Ann is in lobby already"):
+        second.does("chat-join", name="Ann")
+    with pytest.raises(ErrorReply, match="you are in no room"):
+        second.does("chat-say", text="hello")
+    ann.does("chat-leave")
+    wait_for(lambda: joins(second, "ann"))
+
+
+def joins(guest: Guest, name: str) -> bool:
+    try:
+        guest.does("chat-join", name=name)
+    except ErrorReply as error:
+        if error.code != "name-taken":
+            raise
+        return False
+    return True
+
+
+def test_the_same_person_takes_over_at_another_server_and_nobody_hears_of_it(site: Rooms) -> None:
+    one, other = site.server(chat=True), site.server(chat=True)
+    ann, bob, again = site.guest(one), site.guest(other), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    bob.does("chat-join", name="bob")
+    again.does("chat-join", name="ann", token=TOKEN)
+    ann.goes()
+    bob.does("chat-tell", to="ann", text="still you?")
+    again.until(lambda: ("bob", "tell", "still you?") in again.heard)
+    assert ("ann", "leave", None) not in bob.heard
+    again.goes()
+    bob.until(lambda: ("ann", "leave", None) in bob.heard)
+
+
+def test_one_who_is_not_there_can_not_be_told_anything(site: Rooms) -> None:
+    ann = site.guest(site.server(chat=True))
+    ann.does("chat-join", name="ann")
+    with pytest.raises(ErrorReply, match="there is no bob in lobby"):
+        ann.does("chat-tell", to="bob", text="hello")
+
+
+def test_while_redis_is_away_nobody_comes_in_and_the_name_is_kept_over_that(site: Rooms) -> None:
+    server, other = site.server(chat=True), site.server(chat=True)
+    ann, bob = site.guest(server), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    site.redis.stop(forget=True)
+    for topics in (server.topics, other.topics):
+        assert topics is not None
+        wait_for(lambda topics=topics: not topics._backplane.available)
+    for guest, action, fields in ((bob, "chat-join", {"name": "bob"}), (ann, "chat-say", {"text": "x"})):
+        with pytest.raises(ErrorReply) as refused:
+            guest.does(action, **fields)
+        assert refused.value.code == "unavailable"
+    site.redis.start()
+    for topics in (server.topics, other.topics):
+        assert topics is not None
+        wait_for(lambda topics=topics: topics._backplane.available)
+    with pytest.raises(ErrorReply, match="already"):
+        bob.does("chat-join", name="ann")
+    bob.does("chat-join", name="bob")
+    ann.does("chat-say", text="we are back")
+    bob.until(lambda: ("ann", "say", "we are back") in bob.heard)
