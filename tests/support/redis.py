@@ -60,6 +60,11 @@ class Redis:
         parts = [str(word).encode() for word in words]
         return self._says(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
 
+    def milliseconds(self) -> int:
+        """Its time of day."""
+        _, _, seconds, _, microseconds, *_ = self.do("TIME").split(b"\r\n")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     def stop(self, forget: bool = False) -> None:
         """End it; `forget`: with all that it had."""
         process, self._process = self._process, None
