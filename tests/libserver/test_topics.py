@@ -600,6 +600,39 @@ def test_what_a_thread_publishes_waits_for_its_own_reply_alone() -> None:
         assert events(peer, 1) == messages("from a thread")
 
 
+def test_what_a_thread_publishes_lets_no_event_overtake_a_reply_that_others_wait_for() -> None:
+    """Simulation, seed 40: the events waited for the first reply, and went before the last."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    inside, first_may, second_may = threading.Barrier(3), threading.Event(), threading.Event()
+
+    @actions.add("first", blocking=True)
+    def first(request: dict[str, Any]) -> str:
+        inside.wait(20)
+        assert first_may.wait(20)
+        topics.publish("t", "from the first")
+        return "first"
+
+    @actions.add("second", blocking=True)
+    def second(request: dict[str, Any]) -> str:
+        inside.wait(20)
+        assert second_may.wait(20)
+        return "second"
+
+    with house(actions=actions) as home:
+        peer, other = subscriber(home), subscriber(home)
+        peer.send(keep("first"), keep("second"), of_topic("publish", value="mine"))
+        assert events(other, 1) == messages("mine")
+        inside.wait(20)
+        first_may.set()
+        assert events(other, 1) == messages("from the first", first=2)
+        assert peer.reply().result == "first"
+        peer.silent()
+        second_may.set()
+        assert [reply.result for reply in peer.replies(2)] == ["second", {"seq": 1, "subscribers": 2}]
+        assert events(peer, 2) == messages("mine", "from the first")
+
+
 def test_subscribing_in_a_thread_is_refused() -> None:
     topics = Topics()
     actions = Actions(topics=topics)
