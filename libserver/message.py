@@ -791,6 +791,8 @@ class Message:
         self.server.ending.linger_expired(self)
 
     def overrun(self, topic: str) -> None:
+        if self.server.topics is not None:
+            self.server.topics.forget(self)  # what comes next must not meet a subscription that is over
         self.server.ending.overrun(self, topic)
 
     def refuse(self, error: Overloaded) -> None:

@@ -242,6 +242,8 @@ class Topics:
                 newer = [entry for entry in items if is_later(_last(entry), known)]
                 if newer:
                     self._deliver((subscription,), newer)
+                if subscription.state is OVER:
+                    continue  # it was cut just now
                 if newer or not is_later(known, _last(items[-1])):
                     topic.subscriptions[subscription] = None
                 else:
@@ -437,7 +439,7 @@ class Topics:
             self._send_on(subscription)
 
     def forget(self, listener: Listener) -> None:
-        """Its connection has ended."""
+        """It hears no more: its connection has ended, or is cut."""
         for subscription in (listener.subscriptions or {}).values():
             self._remove(subscription)
             subscription.connection_ended()

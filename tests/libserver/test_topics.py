@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from libserver import Actions, Server, Session, Topics
+from libserver import Actions, CloseReason, Server, Session, Topics
 from protocol import ProtocolError
 from protocol.push import Gap, Published
 from protocol.states import OPEN
@@ -761,6 +761,82 @@ def test_one_whose_events_wait_for_a_reply_can_still_be_told_why_it_is_cut() -> 
         door.open.set()
         assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
         peer.eof()
+
+
+def test_one_that_is_cut_and_waits_for_its_last_reply_subscribes_to_nothing_any_more() -> None:
+    """Simulation, seed 7: the next message met a subscription that was over, an internal error."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer, speaker = home.peer(), home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.ask(of_topic("subscribe", "a/*"))
+        peer.send(keep("wait"), of_topic("publish", value=1))
+        home.until(door.inside.is_set)
+        publish(home, speaker, 2, 3)
+        home.until(lambda: any("too slowly" in text for text in home.log.texts()))
+        assert publish(home, speaker, 4) == [{"seq": 4, "subscribers": 0}]
+        assert publish(home, speaker, 1, topic="a/b") == [{"seq": 1, "subscribers": 0}]
+        assert topics.waiting.size == 0
+        door.open.set()
+        assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
+        peer.eof()
+
+
+def test_one_that_began_in_the_turn_in_which_it_is_cut_subscribes_to_nothing_any_more() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+
+    @actions.add("join")
+    def join(request: dict[str, Any], session: Session) -> None:
+        topics.publish("t", "before")
+        session.subscribe("t", limit=1)
+        topics.publish("t", "after")
+        topics.publish("t", "and again")
+
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer, other = home.peer(), subscriber(home)
+        peer.send(keep("wait"), keep("join"))
+        assert events(other, 3) == messages("before", "after", "and again")
+        assert publish(home, other, "later") == [{"seq": 4, "subscribers": 1}]
+        door.open.set()
+        assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
+        peer.eof()
+
+
+def test_one_that_has_finished_and_hears_nothing_more_is_not_cut_for_reading_too_slowly() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer = home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.send(keep("wait"))
+        peer.finish()
+        home.until(door.inside.is_set)
+        publish(home, home.peer(), 1, 2, 3, 4)
+        door.open.set()
+        assert peer.reply().result == "waited"
+        peer.eof()
+
+
+def test_one_with_a_request_that_waits_for_a_thread_is_cut_at_once() -> None:
+    """Simulation, seed 4: the error said close, and the reply to what had waited for a thread followed it."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions, handler_threads=1) as home:
+        peer, other = home.peer(), home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.send(keep("wait"), keep("wait"), of_topic("publish", value=1), keep("wait"))
+        home.until(door.inside.is_set)
+        publish(home, other, 2, 3)
+        peer.gone()
+        door.open.set()
+        home.until(lambda: len(home.server.connections) == 1)
+        assert home.server.closed_by[CloseReason.SLOW_CONSUMER] == 1
 
 
 def test_when_all_queues_together_are_full_the_slowest_is_cut_first() -> None:
