@@ -236,6 +236,9 @@ def test_a_since_that_is_ahead_of_the_topic_is_refused() -> None:
         assert refused.code == "bad-request"
         assert "which is at 3" in refused.result
         assert peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 3})).result["missed"] == 0
+        assert peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 4})).code == "bad-request"
+        publish(home, home.peer(), 4)
+        assert events(peer, 1) == messages(4, first=4), "what it has stays"
 
 
 def test_a_topic_that_nobody_listens_to_keeps_its_history() -> None:
