@@ -234,10 +234,16 @@ class Ending(Generic[E]):
         self.abort(message, CloseReason.OUTPUT_LIMIT)
 
     def overrun(self, message: E, topic: str) -> None:
-        """It reads too slowly for its subscription: cut it, and say so where it can still be told."""
+        """It reads too slowly for its subscription: cut it, and say so where it can still be told.
+
+        One that is on its way out hears no more events, and has an end of its own.
+        """
+        if message.state is not OPEN:
+            return
         said = f"it reads too slowly for its subscription to {shown(topic)}"
         self.met_limit(message, CloseReason.SLOW_CONSUMER, f"cut: {said}")
-        if message.state is not OPEN or message.transport.queued:
+        held = message.active is not None and message.active.held is not None
+        if message.transport.queued or held:  # a request that waits for a thread is to be answered before the error
             self.abort(message, CloseReason.SLOW_CONSUMER)
         else:
             error = Overloaded(f"{said}: subscribe with another `slow`, or read faster")

@@ -712,10 +712,12 @@ class Message:
     def _hold_events(self, reply: PendingReply) -> None:
         """What was or will be published may be caused by the request of `reply`, which is to leave before it."""
         pending = self.active
-        if pending is not None and pending.subscriptions and reply in pending.replies:
+        if pending is None or not pending.subscriptions or reply not in pending.replies:
+            return
+        if pending.events_after is None or pending.replies.is_behind(reply, pending.events_after):
             pending.events_after = reply
-            for subscription in pending.subscriptions.values():
-                subscription.wait_for_reply()
+        for subscription in pending.subscriptions.values():
+            subscription.wait_for_reply()
 
     def _release_events(self) -> None:
         """If the reply that events wait for has left, let them go."""
@@ -789,6 +791,8 @@ class Message:
         self.server.ending.linger_expired(self)
 
     def overrun(self, topic: str) -> None:
+        if self.server.topics is not None:
+            self.server.topics.forget(self)  # what comes next must not meet a subscription that is over
         self.server.ending.overrun(self, topic)
 
     def refuse(self, error: Overloaded) -> None:

@@ -80,6 +80,11 @@ class ReplyQueue:
     def __contains__(self, reply: PendingReply) -> bool:
         return self._queue is not None and reply in self._queue
 
+    def is_behind(self, reply: PendingReply, other: PendingReply) -> bool:
+        """Of two that are here, does `reply` leave after `other`?"""
+        assert self._queue is not None
+        return self._queue.index(reply) > self._queue.index(other)
+
     @property
     def all_ready(self) -> bool:
         """Nothing is waited for: all could leave."""

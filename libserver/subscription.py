@@ -323,7 +323,7 @@ class Subscription:
         transport = self.subscriber.transport
         left = PER_TURN
         while self.queue and left > 0 and self.subscriber.delivers:
-            left -= self._send(transport, min(left, transport.marks.low or PER_TURN))
+            left -= self._send(transport, min(left, transport.marks.low or transport.marks.high))
         if not self._gaps and self.state is DROPPING:
             advance(self, DELIVERY, GAPS_SENT)
         if self.queue:

@@ -242,6 +242,8 @@ class Topics:
                 newer = [entry for entry in items if is_later(_last(entry), known)]
                 if newer:
                     self._deliver((subscription,), newer)
+                if subscription.state is OVER:
+                    continue  # it was cut just now
                 if newer or not is_later(known, _last(items[-1])):
                     topic.subscriptions[subscription] = None
                 else:
@@ -321,9 +323,6 @@ class Topics:
         topic = self.use(name)
         missed: list[Item | Gap] = []
         if since is not None:
-            if since[0] == topic.epoch and is_later(since[1], topic.seq):
-                self.unsubscribe(listener, name)
-                raise BadRequest(f"`since` is ahead of the topic, which is at {topic.seq}")
             missed = topic.missed(as_number(since[1])) if since[0] == topic.epoch else topic.missed_of_another_epoch()
         topic.add(subscription)
         self.begin(subscription, missed)
@@ -365,6 +364,9 @@ class Topics:
         if mine is not None and len(mine) >= self._limits.max_subscriptions + again:
             most = self._limits.max_subscriptions
             raise ActionError("overloaded", f"a connection may have {most} subscriptions (--max-subscriptions)")
+        here = self._topics.get(name)
+        if not self.shared and here is not None and since is not None and _is_ahead(since, here):
+            raise BadRequest(f"`since` is ahead of the topic, which is at {here.seq}")
         if again and since is not None:
             self.unsubscribe(listener, name)
             mine = listener.subscriptions
@@ -437,7 +439,7 @@ class Topics:
             self._send_on(subscription)
 
     def forget(self, listener: Listener) -> None:
-        """Its connection has ended."""
+        """It hears no more: its connection has ended, or is cut."""
         for subscription in (listener.subscriptions or {}).values():
             self._remove(subscription)
             subscription.connection_ended()
@@ -585,6 +587,11 @@ class Topics:
 
 
 _WORDS = {SUBSCRIBE: "subscribe to", PUBLISH: "publish to", HISTORY: "read the history of"}
+
+
+def _is_ahead(since: tuple[str, int | str], topic: Topic) -> bool:
+    """Is that a number which this epoch of the topic has not come to?"""
+    return since[0] == topic.epoch and is_later(since[1], topic.seq)
 
 
 def _count(missed: Iterable[Item | Gap]) -> int | None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from multiconn.commands import stdio
 
-from .bugs import BUGS, Bug
+from .bug import Bug
+from .bugs import BUGS
 from .ledger import Ledger
 from .plan import drawn
 from .report import Report

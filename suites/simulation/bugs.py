@@ -4,7 +4,7 @@ For each invariant bugs that break it: patches of the real code, each of them on
 have written. `test_bugs` shows that the invariant catches each within `SEEDS` seeds. Nothing here is ever
 applied outside of that, but for `python -m suites.simulation --bug NAME`, to see what catching looks like.
 
-Not here: the invariants (`invariants`).
+Not here: the invariants (`invariants`), what a bug is (`bug`), those of topics (`push_bugs`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import mock
 
 import libserver.message
@@ -27,29 +27,10 @@ from libserver.server import Server
 from protocol import Failed
 from protocol.states import CLOSED, LIFECYCLE, LINGERING, OPEN, SHUTDOWN
 
-__all__ = ["BUGS", "SEEDS", "Bug"]
+from .bug import Bug, method
+from .push_bugs import PUSH_BUGS
 
-#: So many seeds are tried, from `Bug.seed` on.
-SEEDS = 60
-
-
-class Bug(NamedTuple):
-    """`breaks` is the invariant that catches it, `seed` one of those in which it does."""
-
-    name: str
-    breaks: str
-    seed: int
-    words: str
-    patch: Any  #: makes a context manager
-
-    def applied(self) -> contextlib.AbstractContextManager[Any]:
-        manager: contextlib.AbstractContextManager[Any] = self.patch()
-        return manager
-
-
-def method(owner: type, name: str, replacement: Any) -> Any:
-    return lambda: mock.patch.object(owner, name, replacement)
-
+__all__ = ["BUGS"]
 
 # --- answers -------------------------------------------------------------------------------------------
 
@@ -475,4 +456,5 @@ BUGS: tuple[Bug, ...] = (
         "with several requests in flight a reply goes to another than the oldest",
         method(Outgoing, "_reply", match_the_last),
     ),
+    *PUSH_BUGS,
 )

@@ -3,15 +3,10 @@
 One small object per promise, each with a name that a failing seed prints. They look at the server from
 outside: at what its sockets read and wrote, its counters, its descriptors and its queues.
 
-    turned(world)            after each turn of the server's loop
-    swept(world)             after each turn with few connections, every so many with many: for who looks at all
-    ended(world, ending)     when a connection has ended
-    over(world)              when the server has returned and the clients are done
-
-Each says what is wrong by `world.violated(name, words)`. That each of them can fail is shown by a bug
+Each is told of turns and ends, and says what is wrong (`evidence`). That each of them can fail is shown by a bug
 that it catches (`bugs`).
 
-Not here: how it is brought about (`world`).
+Not here: how it is brought about (`world`), what topics promise (`push_invariants`).
 """
 
 from __future__ import annotations
@@ -20,7 +15,7 @@ import errno
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from eventloop import TimeoutQueue
 from eventloop.transport import RECV_SIZE
@@ -30,66 +25,11 @@ from libserver.limits import BROKEN_WITHIN, LINGER, REFUSED_LINGER, REFUSED_LING
 from libserver.message import Message
 from libserver.reasons import CloseReason
 
-from .clock import SimClock
-from .kernel import Kernel
-from .oracle import AS_ASKED, BIG, Conversation
-from .peers import Probe
-from .programs import Serving
-from .served import Log, WatchedServer
+from .evidence import Ending, Evidence, Invariant
+from .oracle import AS_ASKED, BIG
+from .push_invariants import PUSH_INVARIANTS
 
-__all__ = ["INVARIANTS", "Ending", "Evidence", "Invariant"]
-
-
-class Evidence(Protocol):
-    """What an invariant looks at in its world, and what it says there."""
-
-    clock: SimClock
-    kernel: Kernel
-    server: WatchedServer
-    server_program: Serving
-    clients: list[Any]
-    probe: Probe | None  #: the newcomer, once everything has healed
-    log: Log
-    escaped: BaseException | None  #: from the server's loop
-
-    turn_began: float  #: when select came back
-    turn_progressed: bool
-    turn_injected: bool  #: its readiness was made up, or a part of it
-    turn_woken_by: str
-    turn_stalls: list[float]  #: for how long handlers have held it up
-
-    sigterm_at: float | None
-    signalled_twice: bool
-    must_end_by: float | None
-    may_cut_from: float  #: who is still there then may be cut
-
-    def number_of(self, message: object) -> int:
-        """The connection's number, in the order in which they are first spoken of."""
-
-    def violated(self, name: str, words: str) -> None:
-        """The invariant of this name does not hold."""
-
-
-class Ending(NamedTuple):
-    """A connection of the server's has ended."""
-
-    message: Any
-    reason: CloseReason
-    conversation: Conversation | None  #: None for raw echo
-
-
-class Invariant:
-    """A promise. `name` is its word in the report and the key of the bug that breaks it."""
-
-    name = ""
-
-    def turned(self, world: Evidence) -> None: ...
-
-    def swept(self, world: Evidence) -> None: ...
-
-    def ended(self, world: Evidence, ending: Ending) -> None: ...
-
-    def over(self, world: Evidence) -> None: ...
+__all__ = ["INVARIANTS"]
 
 
 class AnsweredInOrder(Invariant):
@@ -108,7 +48,9 @@ class UnansweredHasReason(Invariant):
     name = "unanswered-has-a-reason"
 
     #: What explains a missing reply. Good order does not, nor does a timeout of the input: what was whole is answered.
-    EXPLAINS = frozenset({CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT})
+    EXPLAINS = frozenset(
+        {CloseReason.CUT, CloseReason.SEND_TIMEOUT, CloseReason.OUTPUT_LIMIT, CloseReason.SLOW_CONSUMER}
+    )
 
     def ended(self, world: Evidence, ending: Ending) -> None:
         talk = ending.conversation
@@ -116,6 +58,8 @@ class UnansweredHasReason(Invariant):
             return
         if talk.told_of_cut and ending.reason is not CloseReason.CUT:
             world.violated(self.name, f"{talk.sock} was told that it is cut, and ended as {ending.reason.value}")
+        if talk.told_slow and ending.reason not in (CloseReason.SLOW_CONSUMER, *self.EXPLAINS):
+            world.violated(self.name, f"{talk.sock} was told that it is slow, and ended as {ending.reason.value}")
         if talk.owed and not talk.broken and ending.reason not in self.EXPLAINS:
             world.violated(self.name, f"{talk.sock} ended as {ending.reason.value} and owed {talk.owed} replies")
 
@@ -283,6 +227,16 @@ class MemoryWithinLimits(Invariant):
 
     name = "memory-within-limits"
 
+    def __init__(self) -> None:
+        self._said_at_once = 0  # the most bytes that were published between two looks
+
+    def turned(self, world: Evidence) -> None:
+        chronicle, topics = world.chronicle, world.server.topics
+        if chronicle is not None and topics is not None:
+            self._said_at_once = max(self._said_at_once, chronicle.said)
+            if not topics.unsent:
+                chronicle.said = 0
+
     def swept(self, world: Evidence) -> None:
         server = world.server
         limits, sizes = server.limits, server.codec.limits
@@ -302,8 +256,11 @@ class MemoryWithinLimits(Invariant):
                 continue
             if limits.output_limit and out > limits.output_limit:
                 world.violated(self.name, f"{out} bytes of output kept, above the hard limit")
-            reply = message.transport.sock.tap.largest + BIG + 400  # none is larger than its request, but `big`'s
+            talk = message.transport.sock.tap
+            reply = talk.largest + BIG + 400  # none is larger than its request, but `big`'s
             most_out = 2 * limits.write_high + (2 * limits.handler_threads + 2) * reply
+            if talk.listening is not None and talk.listening.ever:  # a turn's messages leave in one send
+                most_out += self._said_at_once
             pending = message.active
             if pending is not None:
                 out += pending.replies.size
@@ -465,4 +422,5 @@ INVARIANTS: tuple[type[Invariant], ...] = (
     DrainEnds,
     DrainKeeps,
     CallersHearOnce,
+    *PUSH_INVARIANTS,
 )

@@ -10,7 +10,7 @@ or twice is told at the byte at which it happened.
 conversation where no whole request awaits its reply before it, or `shutting-down` in the place of the
 oldest that does, if the connection is then cut.
 
-Not here: what must hold beyond one conversation (`invariants`).
+Not here: what must hold beyond one conversation (`invariants`), what is said about topics (`listening`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from protocol import Limits
-from protocol.states import ENDED, FAILED, FINISHED
+from protocol.states import ENDED, FAILED, FINISHED, OPEN
+
+from .listening import ACTIONS, PLACE, Asked, Listening
 
 __all__ = ["AS_ASKED", "BIG", "Conversation", "EchoConversation", "Expected"]
 
@@ -52,6 +54,7 @@ class Expected(NamedTuple):
     deadline: bool = False
     last: bool = False  #: nothing is served after it
     begun: bool = True  #: its first byte was read before the drain
+    asked: Asked | None = None  #: it is about topics: what its reply may say depends on what was there before it
 
     def complaint(self, header: dict[str, Any], content: bytes) -> str | None:
         """What is wrong with a reply; None if nothing is."""
@@ -63,6 +66,8 @@ class Expected(NamedTuple):
         code = body["error"]["code"] if "error" in body else None
         if code == "deadline-exceeded" and self.deadline:
             return None
+        if self.asked is not None:
+            return self.asked.complaint(code, body.get("result"), self.last)
         if code != self.code:
             return f"has the code {code} where {self.code} is right"
         if self.code is None and body != self.fields:
@@ -133,14 +138,18 @@ class EchoConversation:
 class Conversation(EchoConversation):
     """What one accepted connection's program read and wrote."""
 
-    def __init__(self, limits: Limits, wrong: Callable[[str], None]) -> None:
+    def __init__(self, limits: Limits, wrong: Callable[[str], None], listening: Listening | None = None) -> None:
         super().__init__(wrong)
+        self.listening = listening  # None: the server has no topics
+        if listening is not None:
+            listening.closing = lambda: self.message is None or self.message.state is not OPEN
         self.max_header = limits.max_header
         self.max_content = limits.max_content
         self.max_json = min(limits.max_json, limits.max_content)
         self.message: Any = None  # the server's, once it has one
         self.last: str | None = None  # the reply after which none may follow
         self.told_of_cut = False  # `shutting-down` stood for a reply that was owed
+        self.told_slow = False  # `overloaded`, after it had subscribed
         self.answered = 0
         self.largest = 0  # content that it received
         self.expected: deque[Expected] = deque()
@@ -170,8 +179,16 @@ class Conversation(EchoConversation):
 
     def sent(self, data: bytes) -> None:
         self._out += data
-        while (frame := self._take_reply()) is not None:
-            self._check(*frame)
+        try:
+            while (frame := self._take_reply()) is not None:
+                self._check(*frame)
+        except (ValueError, KeyError, TypeError) as error:
+            self._out.clear()
+            words = f"what it sends is no message as wire.md has it ({type(error).__name__}: {error})"
+            if self.listening is not None and self.listening.ever:
+                self.listening.complain(PLACE, words)  # an event in the midst of a reply, or the other way about
+            else:
+                self.wrong(words)
 
     # --- requests --------------------------------------------------------------------------
 
@@ -238,6 +255,9 @@ class Conversation(EchoConversation):
         if action == "confirm":
             self._confirmed += 1
             return right._replace(fields={"result": f"Received: {request['value']}", "count": self._confirmed})
+        if self.listening is not None and action in ACTIONS:
+            self.largest = max(self.largest, self.listening.most_told(request))
+            return right._replace(asked=self.listening.asked(request))
         answer = _ANSWERS.get(action)
         return right._replace(code="unknown-action") if answer is None else right._replace(fields=answer(request))
 
@@ -258,12 +278,20 @@ class Conversation(EchoConversation):
         del data[:end]
         return header, content
 
+    @property
+    def asked(self) -> list[Asked]:
+        """The requests about topics that await their reply."""
+        return [expected.asked for expected in self.expected if expected.asked is not None]
+
     def _check(self, header: dict[str, Any], content: bytes) -> None:
+        if self.listening is not None and "event" in header:
+            self.listening.event(header, content, self.asked, self.last)
+            return
         if self.last is not None:
             self.wrong(f"a reply follows the last one ({self.last}): {content[:80]!r}")
             return
         code = _code(header, content)
-        if code in LAST_WORDS:
+        if code in LAST_WORDS and not self._is_refusal(code, header):
             self._check_last_words(code, header)
             return
         if not self.expected:
@@ -277,9 +305,16 @@ class Conversation(EchoConversation):
         if expected.last or header.get("connection") == "close":
             self.last = code or header.get("connection") or "one-shot"
 
+    def _is_refusal(self, code: str | None, header: dict[str, Any]) -> bool:
+        """Is it about one topic too many, and the connection goes on? Requests about topics have ids of their own."""
+        first = self.expected[0] if self.expected else None
+        return code == "overloaded" and first is not None and first.asked is not None and first.id == header.get("id")
+
     def _check_last_words(self, code: str, header: dict[str, Any]) -> None:
         before = [e for e in self.expected if e.begun or code != "shutting-down"]
-        if code == "overloaded":
+        if code == "overloaded" and self.listening is not None and self.listening.ever:
+            self.told_slow = True  # what it had asked behind that is not served
+        elif code == "overloaded":
             if self.answered:
                 self.wrong("overloaded, after it was served")
         elif before and code == "shutting-down" and header.get("id") == before[0].id:

@@ -68,6 +68,8 @@ class Target(NamedTuple):
 
     addresses: tuple[tuple[str, int], ...]  #: where it answers messages, and where it echoes
     max_content: int  #: bytes
+    max_json: int = 1024 * 1024  #: bytes of a JSON content
+    complain: Callable[[str], None] = lambda words: None  #: hears of what a subscriber should not have read
 
 
 class Peer:

@@ -9,7 +9,7 @@ names what it needs,
 and a plan that fails can be made smaller and tried again (`shrink`). Once it runs, whose turn it is and whether
 a fault hits is drawn by lot, from `seed` too.
 
-Not here: how anything of this is done (`world`).
+Not here: how anything of this is done (`world`), who listens and who speaks (`push_plan`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .clients import KINDS
 from .faults import Faults
 from .happenings import Arrival, Famine, Happening, Heal, Leap, Pause, Standstill, Terminate, TerminateAtCall
 from .peers import SCRIPTS, connect_only, heartbeat, one_shot, staller
+from .push_plan import Push, drawn_push
 
 __all__ = ["PROBE_PATIENCE", "Plan", "drawn"]
 
@@ -45,6 +46,7 @@ class Plan:
     max_header: int = 65_535
     max_content: int = 300_000
     max_json: int = 1024 * 1024
+    topics: bool = False  #: the server has topics
     refuses_new: bool = True  #: the system can have a listener begin no further connection (`eventloop.quiesce`)
     observed: float = 0.0  #: the share of the server's connections that an observer walks with
     rates: Mapping[str, float] = field(default_factory=dict)  #: what may go wrong, and how often
@@ -79,7 +81,7 @@ def drawn(seed: int) -> Plan:
     limits = _limits(random) | _endings(apart)
     names = [f"client{n}" for n in range(draw((0, 1, 2, 4)))]
     sudden = _sudden_end(random, length, limits)
-    return Plan(
+    plan = Plan(
         seed=seed,
         length=length,
         rooms=draw((draw(((2048, 2048), (16_384, 8192))), (65_536, 65_536))),
@@ -100,6 +102,20 @@ def drawn(seed: int) -> Plan:
             *_last(apart, sudden),
         ),
         end=_end(random, length, limits, bool(sudden)),
+    )
+    push = drawn_push(seed, length, limits, plan.happenings)
+    return plan if push is None else _with_topics(plan, push)
+
+
+def _with_topics(plan: Plan, push: Push) -> Plan:
+    limits = {**plan.limits, **push.limits}
+    ServerLimits(**limits)
+    return replace(
+        plan,
+        topics=True,
+        limits=limits,
+        rooms=push.rooms or plan.rooms,
+        happenings=(*plan.happenings, *push.happenings),
     )
 
 

@@ -23,6 +23,7 @@ class Report:
         self.turns = 0
         self.reasons: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
         self.rows: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, other: Report) -> None:
@@ -30,7 +31,8 @@ class Report:
         self.connection_seconds += other.connection_seconds
         self.seconds += other.seconds
         self.turns += other.turns
-        for mine, theirs in ((self.reasons, other.reasons), (self.faults, other.faults)):
+        both = ((self.reasons, other.reasons), (self.faults, other.faults), (self.events, other.events))
+        for mine, theirs in both:
             mine.update(theirs)
         self.rows.update(other.rows)
 
@@ -44,6 +46,8 @@ class Report:
         yield from (f"  {count:>9,}  {kind}" for kind, count in sorted(self.faults.items()))
         yield "\nconnections by the reason of their end"
         yield from (f"  {count:>9,}  {reason}" for reason, count in sorted(self.reasons.items()))
+        yield "\nwhat subscribers were sent"
+        yield from (f"  {count:>9,}  {event}" for event, count in sorted(self.events.items()))
         yield "\nrows of the state tables by how often they were taken (by connections that are observed)"
         never = []
         for machine in MACHINES:

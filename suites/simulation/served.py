@@ -14,14 +14,17 @@ from typing import Any
 
 from eventloop import Address
 from eventloop.quiesce import HANDSHAKE
-from libserver import Actions, Server
+from libserver import ActionError, Actions, Server, Session, Topics
 from libserver.limits import ServerLimits
 from libserver.listeners import Bound
 from libserver.reasons import CloseReason
 from libserver.system import System
+from libserver.topics import Receipt
 from protocol import Limits
 from protocol.states import Machine, Observer, Row, Subject
 
+from .chronicle import Chronicle
+from .listening import SECRET
 from .oracle import AS_ASKED, BIG
 from .plan import Plan
 from .pool import SimPool
@@ -29,6 +32,7 @@ from .programs import Serving
 from .report import Report
 from .sockets import SimSocket
 from .trace import Trace
+from .tracks import Place
 
 __all__ = ["Log", "Watcher", "open_server"]
 
@@ -46,6 +50,27 @@ class WatchedServer(Server):
     def forget(self, accepted: Any, reason: CloseReason) -> None:
         super().forget(accepted, reason)
         self._ended(accepted, reason)
+
+
+class WatchedTopics(Topics):
+    """The topics, telling the chronicle of each message and each subscription. Nothing they do is changed."""
+
+    def __init__(self, chronicle: Chronicle) -> None:
+        super().__init__(lambda session, verb, topic: not topic.startswith(SECRET), chronicle.new_epoch)
+        self._chronicle = chronicle
+
+    def _publish(self, name: str, content: bytes, sender: str | None) -> Receipt | None:
+        receipt = super()._publish(name, content, sender)
+        assert receipt is not None  # there is no backplane
+        self._chronicle.publish(name, Place(self._topics[name].epoch, receipt.seq), content, sender)
+        return receipt
+
+    def subscribe(self, listener: Any, name: str, *args: Any, **options: Any) -> dict[str, Any]:
+        told = super().subscribe(listener, name, *args, **options)
+        if told["epoch"] is not None:
+            self._chronicle.begun(name, told["epoch"])
+        listener.transport.sock.tap.listening.subscribed(name, self._chronicle.moment(self._topics))
+        return told
 
 
 class Watcher:
@@ -79,8 +104,12 @@ def open_server(
     observer: Callable[[], Observer | None],
     ended: Callable[[Any, CloseReason], None],
     stall: Callable[[float], None],
+    chronicle: Chronicle | None = None,
 ) -> WatchedServer:
-    """On the loop of `program`, as the plan says. `stall(seconds)` is what the action of that name does."""
+    """On the loop of `program`, as the plan says. `stall(seconds)` is what the action of that name does.
+
+    With a `chronicle` the server has topics.
+    """
     kernel, process = program.kernel, program.process
 
     def listen(address: Address, limits: ServerLimits) -> list[Bound]:
@@ -98,12 +127,14 @@ def open_server(
         raise_descriptor_limit=lambda: 100_000,  # it shall meet EMFILE
         open_reserve=lambda: process.open("reserve"),
         close_reserve=process.release,
-        pool=lambda threads, hand_back: SimPool(threads, hand_back, kernel.schedule, kernel.faults),
+        pool=lambda threads, hand_back: SimPool(
+            threads, hand_back, kernel.schedule, kernel.faults, program.luck if plan.topics else None
+        ),
         refuse_new=refuse_new,
     )
     return WatchedServer(
         ["tcp://127.0.0.1:0", "echo://127.0.0.1:0"],
-        _actions(stall),
+        _actions(stall, WatchedTopics(chronicle) if chronicle is not None else None),
         Limits(max_header=plan.max_header, max_content=plan.max_content, max_json=plan.max_json),
         program.loop,
         observer=observer,
@@ -113,8 +144,8 @@ def open_server(
     )
 
 
-def _actions(hold_up: Callable[[float], None]) -> Actions:
-    actions = Actions()
+def _actions(hold_up: Callable[[float], None], topics: Topics | None) -> Actions:
+    actions = Actions(topics=topics)
 
     def value(request: dict[str, Any]) -> object:
         return request.get("value")
@@ -131,4 +162,31 @@ def _actions(hold_up: Callable[[float], None]) -> Actions:
     actions.add("boom")(boom)
     actions.add("big")(lambda request: "x" * min(BIG, request["value"]))
     actions.add_binary("binary/slow", blocking=True)(lambda content: content)
+    if topics is not None:
+        _add_actions_with_topics(actions, topics)
     return actions
+
+
+def _add_actions_with_topics(actions: Actions, topics: Topics) -> None:
+    def say(request: dict[str, Any]) -> object:
+        for value in request["values"]:
+            topics.publish(request["topic"], value)
+        if request.get("fails"):
+            raise RuntimeError(AS_ASKED)
+        return len(request["values"])
+
+    def join(request: dict[str, Any], session: Session) -> object:
+        before, after = request["values"]
+        session.name = session.name or "joined"
+        topics.publish(request["to"], before, session.name)
+        fields = {name: request[name] for name in ("slow", "key", "limit") if name in request}
+        told = session.subscribe(request["topic"], **fields)
+        try:
+            topics.publish(request["to"], after, session.name)
+        except ActionError:
+            pass  # one topic too many; it has subscribed all the same
+        return told
+
+    actions.add("say")(say)
+    actions.add("join")(join)
+    actions.add("later", blocking=True)(say)

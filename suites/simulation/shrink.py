@@ -104,7 +104,7 @@ class _Shrinking:
         self._thin_out(sorted(self.plan.rates.items()), lambda kept: {"rates": dict(kept)})
         own = [(name, value) for name, value in self.plan.limits.items() if value != DEFAULTS[name]]
         self._thin_out(own, lambda kept: {"limits": dict(kept)})
-        for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "max_json", "observed"):
+        for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "max_json", "topics", "observed"):
             if getattr(self.plan, name) != getattr(PLAIN, name):
                 self._try(replace(self.plan, **{name: getattr(PLAIN, name)}))
         self._lighten()

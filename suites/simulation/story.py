@@ -71,7 +71,7 @@ def _events(plan: Plan, world: World) -> Iterator[tuple[str, str]]:
 def _set(plan: Plan) -> Iterator[tuple[str, object]]:
     """What is not as it is by itself."""
     yield from plan.limits.items()
-    for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "max_json", "observed"):
+    for name in ("rooms", "delay", "descriptors", "max_header", "max_content", "max_json", "topics", "observed"):
         if getattr(plan, name) != getattr(PLAIN, name):
             yield name, getattr(plan, name)
 

@@ -31,11 +31,14 @@ from typing import Any
 from libserver.reasons import CloseReason
 from protocol.states import Observer
 
+from .chronicle import Chronicle
 from .clock import SimClock
+from .evidence import Ending, Invariant
 from .faults import Faults
 from .happenings import Terminate
-from .invariants import INVARIANTS, Ending, Invariant
+from .invariants import INVARIANTS
 from .kernel import Kernel
+from .listening import ONCE, Listening
 from .oracle import Conversation, EchoConversation
 from .peers import Peer, Probe, Target
 from .plan import PROBE_PATIENCE, Plan, drawn
@@ -113,15 +116,21 @@ class World:
             on_error=lambda source, error: self.server.met_bug(source, error),
             on_slow=lambda seconds: self.server.slowness.turned(seconds),
         )
+        #: what was published
+        self.chronicle = Chronicle(lambda words: self.violated(ONCE, words)) if self.plan.topics else None
         self.server = open_server(
             self.plan,
             self.server_program,
             observer=lambda: self.observer_for("server", self.plan.observed),
             ended=self.ended,
             stall=self.stall,
+            chronicle=self.chronicle,
         )
         self.server_address = self.server.addresses[0]
-        self.target = Target(tuple((a.host, a.port) for a in self.server.addresses), self.plan.max_content)
+        addresses = tuple((a.host, a.port) for a in self.server.addresses)
+        self.target = Target(
+            addresses, self.plan.max_content, self.plan.max_json, lambda words: self.violated(ONCE, words)
+        )
         self.kernel.on_connection = self._connected
         self.clients = [kind(self, name, Random(f"{name} {self.seed}")) for name, kind in self.plan.clients]
         for happening in self.plan.timeline():
@@ -263,10 +272,16 @@ class World:
             self.violated("answered-once-rightly-in-order", f"{other}: {words}")
 
         if other.address == self.target.addresses[0]:
-            other.tap = Conversation(self.server.codec.limits, wrong)
+            other.tap = Conversation(self.server.codec.limits, wrong, self._listening(other))
         else:
             other.tap = EchoConversation(wrong)
         other.tap.unheard = self._unheard
+
+    def _listening(self, sock: SimSocket) -> Listening | None:
+        if self.chronicle is None:
+            return None
+        limits = self.server.limits
+        return Listening(self.chronicle, limits, lambda name, words: self.violated(name, f"{sock}: {words}"))
 
     def _unheard(self, sock: SimSocket) -> int:
         """Bytes that had come when this turn of the server began, and of which it has read none in it."""
@@ -317,6 +332,8 @@ class World:
                 invariant.over(self)
         self.report.seconds = self.clock.now - began
         self.report.faults = self.faults.hits
+        if self.chronicle is not None:
+            self.report.events = self.chronicle.told
         self.report.reasons = Counter({reason.value: n for reason, n in self.server.closed_by.items()})
 
     def _serve(self) -> None:

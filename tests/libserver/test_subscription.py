@@ -28,9 +28,12 @@ class FakeTransport:
     def __init__(self) -> None:
         self.sent = bytearray()
         self.has_room = False
+        self.sizes: list[int] = []
 
     def writelines(self, parts: Any) -> None:
-        self.sent += b"".join(parts)
+        data = b"".join(parts)
+        self.sent += data
+        self.sizes.append(len(data))
 
     def offer(self, data: bytes) -> bool:
         if self.has_room:
@@ -113,6 +116,17 @@ def test_what_waits_comes_in_order_and_then_it_is_current_again() -> None:
     assert (subscription.state, len(subscription), subscription.queue) == (CURRENT, 0, None)
     assert (waiting.size, waiting.behind) == (0, {})
     assert [row.input for row in subscriber.rows] == ["ABOVE_HIGH", "CAUGHT_UP"]
+
+
+@pytest.mark.parametrize("low", [0, 300])
+def test_one_that_catches_up_is_given_about_as_much_at_once_as_may_be_kept_for_it(low: int) -> None:
+    """A low mark of 0 meant 256 KiB, more than an `output_limit` may be: it was cut for reading again."""
+    subscription, subscriber, waiting = make(limit=100)
+    subscriber.transport.marks = WaterMarks(high=1000, low=low)
+    items = [item(seq) for seq in range(1, 51)]
+    put(subscription, waiting, *items)
+    assert sent(subscription, subscriber) == messages(*range(1, 51))
+    assert max(subscriber.transport.sizes) < (low or 1000) + len(items[-1].frame)
 
 
 def test_it_sends_on_only_while_its_subscriber_takes_it() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from libserver import Actions, Server, Session, Topics
+from libserver import Actions, CloseReason, Server, Session, Topics
 from protocol import ProtocolError
 from protocol.push import Gap, Published
 from protocol.states import OPEN
@@ -236,6 +236,9 @@ def test_a_since_that_is_ahead_of_the_topic_is_refused() -> None:
         assert refused.code == "bad-request"
         assert "which is at 3" in refused.result
         assert peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 3})).result["missed"] == 0
+        assert peer.ask(of_topic("subscribe", since={"epoch": "e1", "seq": 4})).code == "bad-request"
+        publish(home, home.peer(), 4)
+        assert events(peer, 1) == messages(4, first=4), "what it has stays"
 
 
 def test_a_topic_that_nobody_listens_to_keeps_its_history() -> None:
@@ -600,6 +603,39 @@ def test_what_a_thread_publishes_waits_for_its_own_reply_alone() -> None:
         assert events(peer, 1) == messages("from a thread")
 
 
+def test_what_a_thread_publishes_lets_no_event_overtake_a_reply_that_others_wait_for() -> None:
+    """Simulation, seed 40: the events waited for the first reply, and went before the last."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    inside, first_may, second_may = threading.Barrier(3), threading.Event(), threading.Event()
+
+    @actions.add("first", blocking=True)
+    def first(request: dict[str, Any]) -> str:
+        inside.wait(20)
+        assert first_may.wait(20)
+        topics.publish("t", "from the first")
+        return "first"
+
+    @actions.add("second", blocking=True)
+    def second(request: dict[str, Any]) -> str:
+        inside.wait(20)
+        assert second_may.wait(20)
+        return "second"
+
+    with house(actions=actions) as home:
+        peer, other = subscriber(home), subscriber(home)
+        peer.send(keep("first"), keep("second"), of_topic("publish", value="mine"))
+        assert events(other, 1) == messages("mine")
+        inside.wait(20)
+        first_may.set()
+        assert events(other, 1) == messages("from the first", first=2)
+        assert peer.reply().result == "first"
+        peer.silent()
+        second_may.set()
+        assert [reply.result for reply in peer.replies(2)] == ["second", {"seq": 1, "subscribers": 2}]
+        assert events(peer, 2) == messages("mine", "from the first")
+
+
 def test_subscribing_in_a_thread_is_refused() -> None:
     topics = Topics()
     actions = Actions(topics=topics)
@@ -728,6 +764,82 @@ def test_one_whose_events_wait_for_a_reply_can_still_be_told_why_it_is_cut() -> 
         door.open.set()
         assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
         peer.eof()
+
+
+def test_one_that_is_cut_and_waits_for_its_last_reply_subscribes_to_nothing_any_more() -> None:
+    """Simulation, seed 7: the next message met a subscription that was over, an internal error."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer, speaker = home.peer(), home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.ask(of_topic("subscribe", "a/*"))
+        peer.send(keep("wait"), of_topic("publish", value=1))
+        home.until(door.inside.is_set)
+        publish(home, speaker, 2, 3)
+        home.until(lambda: any("too slowly" in text for text in home.log.texts()))
+        assert publish(home, speaker, 4) == [{"seq": 4, "subscribers": 0}]
+        assert publish(home, speaker, 1, topic="a/b") == [{"seq": 1, "subscribers": 0}]
+        assert topics.waiting.size == 0
+        door.open.set()
+        assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
+        peer.eof()
+
+
+def test_one_that_began_in_the_turn_in_which_it_is_cut_subscribes_to_nothing_any_more() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+
+    @actions.add("join")
+    def join(request: dict[str, Any], session: Session) -> None:
+        topics.publish("t", "before")
+        session.subscribe("t", limit=1)
+        topics.publish("t", "after")
+        topics.publish("t", "and again")
+
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer, other = home.peer(), subscriber(home)
+        peer.send(keep("wait"), keep("join"))
+        assert events(other, 3) == messages("before", "after", "and again")
+        assert publish(home, other, "later") == [{"seq": 4, "subscribers": 1}]
+        door.open.set()
+        assert [reply.code for reply in peer.replies(3)] == [None, None, "overloaded"]
+        peer.eof()
+
+
+def test_one_that_has_finished_and_hears_nothing_more_is_not_cut_for_reading_too_slowly() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions) as home:
+        peer = home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.send(keep("wait"))
+        peer.finish()
+        home.until(door.inside.is_set)
+        publish(home, home.peer(), 1, 2, 3, 4)
+        door.open.set()
+        assert peer.reply().result == "waited"
+        peer.eof()
+
+
+def test_one_with_a_request_that_waits_for_a_thread_is_cut_at_once() -> None:
+    """Simulation, seed 4: the error said close, and the reply to what had waited for a thread followed it."""
+    topics = Topics()
+    actions = Actions(topics=topics)
+    door = Door(actions, topics)
+    with house(actions=actions, handler_threads=1) as home:
+        peer, other = home.peer(), home.peer()
+        peer.ask(of_topic("subscribe", limit=2))
+        peer.send(keep("wait"), keep("wait"), of_topic("publish", value=1), keep("wait"))
+        home.until(door.inside.is_set)
+        publish(home, other, 2, 3)
+        peer.gone()
+        door.open.set()
+        home.until(lambda: len(home.server.connections) == 1)
+        assert home.server.closed_by[CloseReason.SLOW_CONSUMER] == 1
 
 
 def test_when_all_queues_together_are_full_the_slowest_is_cut_first() -> None:

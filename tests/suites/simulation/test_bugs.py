@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from suites.simulation.bugs import BUGS, SEEDS, Bug
+from suites.simulation.bug import SEEDS, Bug
+from suites.simulation.bugs import BUGS
 from suites.simulation.invariants import INVARIANTS
 from suites.simulation.world import World
 

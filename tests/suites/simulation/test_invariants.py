@@ -13,14 +13,8 @@ from typing import Any
 import pytest
 
 from libserver.reasons import CloseReason
-from suites.simulation.invariants import (
-    INVARIANTS,
-    BreaksAreNoticed,
-    Ending,
-    GentleClose,
-    Invariant,
-    UnansweredHasReason,
-)
+from suites.simulation.evidence import Ending, Invariant
+from suites.simulation.invariants import INVARIANTS, BreaksAreNoticed, GentleClose, UnansweredHasReason
 
 
 class Court:
@@ -37,7 +31,8 @@ class Court:
 def judged(invariant: Invariant, reason: CloseReason, may_cut_from: float = 100.0, more: int = 0, **facts: Any) -> int:
     """How many violations the end of a connection at 50 is, `more` bytes coming afterwards."""
     court: Any = Court(may_cut_from)
-    usual = {"broken": False, "rude": False, "last": None, "owed": 0, "told_of_cut": False, "closed_at": 50.0}
+    usual = {"broken": False, "rude": False, "last": None, "owed": 0, "closed_at": 50.0}
+    usual |= {"told_of_cut": False, "told_slow": False}
     talk = SimpleNamespace(sock=SimpleNamespace(shut_at=49.5), too_late=lambda: None)
     vars(talk).update(usual | facts)
     conversation: Any = talk
@@ -83,6 +78,12 @@ def test_who_cuts_explains_it(reason: CloseReason) -> None:
 def test_nobody_is_told_of_a_cut_who_is_not_counted_as_cut() -> None:
     assert judged(UnansweredHasReason(), CloseReason.CUT, told_of_cut=True) == 0
     assert judged(UnansweredHasReason(), CloseReason.BAD_FRAMING, told_of_cut=True) == 1
+
+
+def test_nobody_is_told_that_it_reads_too_slowly_who_is_not_counted_as_slow() -> None:
+    assert judged(UnansweredHasReason(), CloseReason.SLOW_CONSUMER, told_slow=True, owed=2) == 0
+    assert judged(UnansweredHasReason(), CloseReason.SEND_TIMEOUT, told_slow=True) == 0, "it did not take that, either"
+    assert judged(UnansweredHasReason(), CloseReason.PEER_CLOSED, told_slow=True) == 1
 
 
 def test_the_page_has_a_row_for_each_invariant() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from random import Random
 from typing import Any
+
+import pytest
 
 from suites.simulation.clock import SimClock
 from suites.simulation.faults import NONE, Faults
@@ -12,12 +15,15 @@ from suites.simulation.schedule import Schedule
 
 
 class Bench:
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, luck: Random | None = None) -> None:
         self.clock = SimClock(0.0)
         self.schedule = Schedule(self.clock)
         self.faults = Faults(Random(3), NONE)
         self.back: list[Any] = []
-        self.pool = SimPool(threads, lambda done, *args: self.back.append((done, args)), self.schedule, self.faults)
+        self.pool = SimPool(threads, self.hand_back, self.schedule, self.faults, luck)
+
+    def hand_back(self, done: Any, *args: Any) -> None:
+        self.back.append((done, args))
 
     def run(self) -> None:
         while (due := self.schedule.next_due()) is not None:
@@ -49,6 +55,19 @@ def test_no_more_run_than_there_are_threads() -> None:
     bench.run()
     assert begun == [0, 1, 2, 3, 4]
     assert len(bench.back) == 5
+
+
+@pytest.mark.parametrize("luck", [None, Random(1)])
+def test_a_handler_runs_in_a_thread_of_its_own_at_the_beginning_or_at_the_end_of_its_time(luck: Random | None) -> None:
+    bench = Bench(20, luck)
+    ran: list[tuple[float, int]] = []
+    for _ in range(20):
+        bench.pool.submit(lambda: ran.append((bench.clock.now, threading.get_ident())), "done")  # type: ignore[arg-type]
+    bench.run()
+    assert any(when > 0 for when, _ in ran) is (luck is not None)
+    assert any(when == 0 for when, _ in ran)
+    assert threading.get_ident() not in {thread for _, thread in ran}
+    assert len(bench.back) == 20
 
 
 def test_some_stall_for_seconds_and_that_is_a_fault() -> None:

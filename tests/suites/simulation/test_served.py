@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from libserver import CloseReason, Server
+from libserver import CloseReason, Server, Topics
+from suites.simulation.ear import Ear
 from suites.simulation.happenings import Arrival, Terminate
 from suites.simulation.peers import Peer, Script
 from suites.simulation.plan import Plan
-from suites.simulation.served import LONGEST_STALL, Log, WatchedServer
+from suites.simulation.served import LONGEST_STALL, Log, WatchedServer, WatchedTopics
+from suites.simulation.tracks import Place
 from suites.simulation.world import World
 from tests.support.wire import ask, keep, take_reply
 
@@ -54,6 +56,40 @@ def test_nothing_of_the_server_is_replaced_but_what_it_is_made_for() -> None:
     changed = {name for name in vars(WatchedServer) if not name.startswith("__") and hasattr(Server, name)}
     assert changed == {"forget"}
     assert "__init__" in vars(WatchedServer)
+
+
+def test_nothing_of_the_topics_is_replaced_but_what_the_chronicle_hears() -> None:
+    changed = {name for name in vars(WatchedTopics) if not name.startswith("__") and hasattr(Topics, name)}
+    assert changed == {"_publish", "subscribe"}
+
+
+def test_with_topics_it_tells_what_is_published_and_who_subscribes() -> None:
+    heard: list[Ear] = []
+
+    def listens_and_speaks(peer: Peer) -> Script:
+        ear = Ear("it", peer.target.complain)
+        heard.append(ear)
+        ear.connected()
+        yield from peer.connect()
+        values = [{"token": n} for n in range(2)]
+        asks = (
+            ear.asks("join", topic="t", to="t", values=values),
+            ear.asks("later", topic="t", values=[{"token": 2}]),
+            ear.asks("say", topic="t", values=[{"token": 3}], fails=True),
+        )
+        yield from peer.send(b"".join(asks))
+        until = peer.kernel.clock.now + 50
+        while peer.kernel.clock.now < until:
+            ear.hear(peer.read() or b"")
+            yield from peer.wait(1.0)
+
+    world = ran(Plan(topics=True, happenings=(Arrival(0.1, listens_and_speaks, 1),), end=Terminate(60.0)))
+    (ear,) = heard
+    assert world.chronicle is not None
+    assert sorted(world.chronicle.published) == [0, 1, 2, 3]  # type: ignore[type-var]
+    assert [*ear.answered.values()] == [{"topic": "t", "epoch": "epoch-1", "seq": 1, "missed": 0}, 1]
+    assert ear.events == 3, "all but the first, which was published before"
+    assert ear.known == {"t": Place("epoch-1", 4)}
 
 
 def test_a_server_tells_who_ended_after_it_has_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

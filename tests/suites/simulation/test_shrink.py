@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from suites.simulation import peers
+from suites.simulation import peers, subscribers
 from suites.simulation.bugs import BUGS
-from suites.simulation.happenings import Arrival, Standstill
+from suites.simulation.happenings import Arrival, Leap, Standstill
 from suites.simulation.plan import Plan
 from suites.simulation.shrink import Shrunk, shrunk
 from suites.simulation.story import story
@@ -75,3 +75,27 @@ def test_a_crowd_becomes_as_small_as_it_can_be() -> None:
     assert isinstance(arrival, Arrival)
     assert arrival.count == 4
     assert found.plan.limits == {"max_connections": 3}
+
+
+def test_a_world_with_topics_is_shrunk_to_those_who_need_them() -> None:
+    """One that listens and speaks, and the topics; not those who come beside it."""
+    bug = next(bug for bug in BUGS if bug.name == "event-overtakes-its-reply")
+    company = (subscribers.listener, subscribers.talking_listener, subscribers.talking_listener, peers.polite)
+    plan = Plan(
+        seed=3,
+        topics=True,
+        limits={"history": 20, "push_queue": 20_000, "max_topics": 4},
+        rates={"segment: cut small": 0.2},
+        happenings=(*(Arrival(0.1 + n / 5, script, n) for n, script in enumerate(company)), Leap(5.0, 2.0)),
+    )
+    with bug.applied():
+        found = shrunk(plan)
+    assert found.world is not None
+    assert found.world.violations[0][0] == bug.breaks
+    assert found.plan.topics
+    assert [happening.script for happening in found.plan.happenings] == [subscribers.talking_listener]  # type: ignore[attr-defined]
+    assert (found.plan.limits, found.plan.rates) == ({}, {})
+    told = "\n".join(story(3, plan, found))
+    assert "topics = True" in told
+    assert "a peer comes, talking listener (listens and speaks on one connection" in told
+    assert "topics=True," in told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suites.simulation import clients, happenings, peers
+from suites.simulation import clients, happenings, peers, subscribers
 from suites.simulation.plan import Plan, drawn
 from suites.simulation.shrink import Shrunk
 from suites.simulation.story import source, story
@@ -24,7 +24,7 @@ def test_the_story_says_what_it_needs_and_what_was_seen_last(found: Shrunk) -> N
 
 def test_the_plan_as_python_is_the_plan(found: Shrunk) -> None:
     mine = {"Plan": Plan, "asks_while_the_server_is_stopped": asks_while_the_server_is_stopped}
-    names = {**vars(clients), **vars(happenings), **vars(peers), **mine}
+    names = {**vars(clients), **vars(happenings), **vars(peers), **vars(subscribers), **mine}
     assert eval("\n".join(source(found.plan)), names) == found.plan
     for seed in range(20):
         assert eval("\n".join(source(drawn(seed))), names) == drawn(seed)

@@ -30,6 +30,7 @@ def test_the_trace_is_byte_identical_in_processes_that_hash_differently() -> Non
     world = World(17)
     kinds = {type(client) for client in world.clients}
     assert kinds == set(KINDS), "choose a seed with clients of every kind"
+    assert world.plan.topics, "and with topics"
     world.close()
     traces = [
         subprocess.run(
