@@ -110,7 +110,7 @@ class Channel:
     def send(self, request: Outgoing, done: Done, *, here: bool = False) -> None:
         """Send `request` now, or when there is a connection. `done(reply, error)` is called once, from the loop.
 
-        `here`: it is about this connection, and is forgotten with it; only from `opened`, or while it is connected.
+        `here`: it is about this connection, and fails with it; only from `opened`, or while it is connected.
         """
         asked = _Asked(request, done, here)
         if self._message is not None and self.connected:
@@ -198,9 +198,10 @@ class Channel:
             return
         self._message = None
         error = self._why(ending)
-        for _, asked in ending.unanswered:
+        unsent = [asked for _, asked in ending.unsent]
+        self._waiting.extendleft(asked for asked in reversed(unsent) if not asked.here)
+        for asked in (*(asked for _, asked in ending.unanswered), *(asked for asked in unsent if asked.here)):
             asked.done(None, error)
-        self._waiting.extendleft(asked for _, asked in reversed(ending.unsent) if not asked.here)
         if not self._wanted:
             return
         if ending.reason is EndReason.ONE_SHOT:

@@ -196,11 +196,12 @@ def test_a_request_that_had_left_fails_and_one_that_had_not_waits_for_the_next_c
 
 
 @given(hello="hello")
-def test_what_belongs_to_one_connection_is_forgotten_with_it(bench: ChannelBench) -> None:
+def test_what_belongs_to_one_connection_fails_with_it(bench: ChannelBench) -> None:
     bench.open()
     bench.send("only here", here=True)
     bench.send("anywhere")
     bench.end()
+    assert [one[0] for one in bench.take() if isinstance(one[-1], ConnectionFailed)] == ["hello", "only here"]
     bench.wait(1.1)
     bench.feed(granting(1))
     assert bench.actions() == ["hello", "anywhere"]
