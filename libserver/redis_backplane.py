@@ -263,14 +263,23 @@ class RedisBackplane:
         if sha is not None:
             self._shas[script] = sha
             self._begin_if_both()
+        else:
+            self._refused(self._commands, error)
 
     def _reader_opened(self) -> None:
         def known(reply: Any, error: Exception | None) -> None:
             if error is None:
                 self._reader_id = b"%d" % reply
                 self._begin_if_both()
+            else:
+                self._refused(self._reader, error)
 
         self._reader.send((b"CLIENT", b"ID"), known)
+
+    def _refused(self, link: RedisLink, error: Exception | None) -> None:
+        """An error reply to a link's first command: it is loading what it had, or asks for a password. Try again."""
+        if error is not None and link.connected:  # else the link has ended, and `_lost` hears of that
+            self._lost(error)
 
     def _begin_if_both(self) -> None:
         """Both links are open: find out what was missed, and read on."""
