@@ -292,10 +292,10 @@ class RedisBackplane:
             self._notices.tell("backplane-back", "Redis is back: topics go on where they were")
         # Their replies come in order: with the last of them all is known.
         for topic, position in self._positions.items():
-            self.locate(topic, None, partial(self._found_again, topic, position))
+            self._locate(topic, None, partial(self._found_again, topic, position))
         self._renew()
         if self._follows_news:  # topics that were made meanwhile
-            self.names(lambda names, error: [*map(self._store.topic_made, names or ())])
+            self._names(lambda names, error: [*map(self._store.topic_made, names or ())])
         self._commands.send((b"PING",), lambda reply, error: self._read())
 
     def _found_again(self, topic: str, was: _Position, found: Located | None, error: Exception | None) -> None:
@@ -358,6 +358,12 @@ class RedisBackplane:
         Raises as `publish`.
         """
         self._check()
+        self._locate(topic, since, done)
+
+    def _locate(
+        self, topic: str, since: str | None, done: Callable[[Located | None, Exception | None], object]
+    ) -> None:
+        """Of our own accord: it waits for room. Where nothing more is asked than there are topics that is bounded."""
 
         def found(reply: Any, error: Exception | None) -> None:
             if error is not None:
@@ -381,7 +387,9 @@ class RedisBackplane:
     def names(self, done: Callable[[list[str] | None, Exception | None], object]) -> None:
         """All topics that there are. Raises as `publish`."""
         self._check()
+        self._names(done)
 
+    def _names(self, done: Callable[[list[str] | None, Exception | None], object]) -> None:
         def found(reply: Any, error: Exception | None) -> None:
             done(None if error is not None else [_text(name) for name in reply], error)
 
@@ -509,7 +517,7 @@ class RedisBackplane:
                 found.append(Gap(topic, after(position.id), before(entry.id), missing))
             elif missing < 0:  # Redis was emptied, and the topic has begun anew: which epoch that is, it will say
                 found.append(Gap(topic, after(position.id), before(entry.id), None))
-                self.locate(topic, None, partial(self._take_epoch, topic))
+                self._locate(topic, None, partial(self._take_epoch, topic))
             position.id, position.number = entry.id, entry.number
             found.append(entry)
         self._store.arrived(topic, found, None)

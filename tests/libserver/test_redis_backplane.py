@@ -446,3 +446,14 @@ def test_a_redis_that_refuses_at_first_is_tried_again_and_the_log_says_so(played
     played.loop.run_once(1.0)
     played.begin()
     assert played.told == ["backplane-away", "backplane-back"]
+
+
+def test_all_topics_are_asked_about_again_though_redis_reads_slowly(played: Played) -> None:
+    played.begin()
+    for number in range(3):
+        played.backplane.follow(f"t{number}", "e", "1-0", 1)
+    played.again()
+    played.commands.has_room = False
+    played.commands.reply(b"sha1", b"sha2")
+    played.reader.reply(7)
+    assert played.commands.words() == [b"EVALSHA"] * 3 + [b"PING"]
