@@ -512,6 +512,8 @@ class RedisBackplane:
             return  # it was unfollowed while the XREAD waited
         found: list[Entry | Gap] = []
         for entry in entries:
+            if not is_later(entry.id, position.id):
+                continue  # asked for before it was unfollowed: it is followed again from behind that
             missing = entry.number - position.number - 1
             if missing > 0:
                 found.append(Gap(topic, after(position.id), before(entry.id), missing))

@@ -457,3 +457,14 @@ def test_all_topics_are_asked_about_again_though_redis_reads_slowly(played: Play
     played.commands.reply(b"sha1", b"sha2")
     played.reader.reply(7)
     assert played.commands.words() == [b"EVALSHA"] * 3 + [b"PING"]
+
+
+def test_what_was_read_before_a_topic_was_followed_anew_is_not_handed_over_again(played: Played) -> None:
+    played.begin()
+    played.backplane.follow("t", "e", "5-0", 5)
+    played.commands.reply(b"PONG")
+    assert played.reader.words() == [b"XREAD"]
+    played.backplane.unfollow("t")
+    played.backplane.follow("t", "e", "7-0", 7)  # two were published meanwhile, which the XREAD brings
+    played.reader.reply([[b"p:t:t", [raw(6), raw(7), raw(8)]]])
+    assert [entry.id for entry in played.heard] == ["8-0"]
