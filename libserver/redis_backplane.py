@@ -469,6 +469,8 @@ class RedisBackplane:
             if error is None:
                 self._news = reply[0][0].decode() if reply else "0-0"
                 self._ask_anew()
+            else:
+                self._follows_news = False  # who asked for it is refused, and asks again
 
         self._commands.send((b"XREVRANGE", self._prefix + b"news", b"+", b"-", b"COUNT", b"1"), last)
 

@@ -468,3 +468,12 @@ def test_what_was_read_before_a_topic_was_followed_anew_is_not_handed_over_again
     played.backplane.follow("t", "e", "7-0", 7)  # two were published meanwhile, which the XREAD brings
     played.reader.reply([[b"p:t:t", [raw(6), raw(7), raw(8)]]])
     assert [entry.id for entry in played.heard] == ["8-0"]
+
+
+def test_where_news_could_not_be_asked_for_the_next_pattern_asks_again(played: Played) -> None:
+    played.begin()
+    played.backplane.follow_news()
+    played.again()
+    played.begin()
+    played.backplane.follow_news()
+    assert b"XREVRANGE" in played.commands.words()
