@@ -40,6 +40,8 @@ KEPT = 1000
 BLOCK = 5.0
 #: Seconds until Redis is tried again: the first pause, and the longest.
 PAUSE, LONGEST_PAUSE = 0.1, 2.0
+#: Seconds until an XREAD is told again to return that had not come yet.
+OVERTAKEN = 0.01
 #: Entries of one topic that one XREAD brings.
 COUNT = 500
 
@@ -215,6 +217,7 @@ class RedisBackplane:
         self._wanted = False
         self._ready = False
         self._reading = False
+        self._reads = 0  # XREADs that were sent
         self._reader_id = b""
         self._shas: dict[str, bytes] = {}
         self._failures = 0
@@ -476,15 +479,26 @@ class RedisBackplane:
 
     def _ask_anew(self) -> None:
         """What is read has changed: have the XREAD that waits return."""
-        if self._reading and self._commands.connected:
-            self._commands.send((b"CLIENT", b"UNBLOCK", self._reader_id), lambda reply, error: None)
+        if self._reading:
+            self._unblock(self._reads)
         elif self._ready:
             self._read()
+
+    def _unblock(self, read: int) -> None:
+        """Unless the XREAD of that number has returned by itself."""
+
+        def unblocked(reply: Any, error: Exception | None) -> None:
+            if reply == 0:  # nothing waits: this came by another connection, and may have overtaken the XREAD
+                self._loop.call_later(OVERTAKEN, self._unblock, read)
+
+        if self._reading and self._reads == read and self._commands.connected:
+            self._commands.send((b"CLIENT", b"UNBLOCK", self._reader_id), unblocked)
 
     def _read(self) -> None:
         if self._reading or not self._ready or not (self._positions or self._news):
             return
         self._reading = True
+        self._reads += 1
         keys = [self._key(topic) for topic in self._positions]
         ids = [position.id.encode() for position in self._positions.values()]
         if self._news:

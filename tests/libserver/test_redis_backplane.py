@@ -477,3 +477,19 @@ def test_where_news_could_not_be_asked_for_the_next_pattern_asks_again(played: P
     played.begin()
     played.backplane.follow_news()
     assert b"XREVRANGE" in played.commands.words()
+
+
+def test_an_xread_that_was_overtaken_is_told_again_to_return(played: Played) -> None:
+    played.begin()
+    played.backplane.follow("t", "e", "1-0", 1)
+    played.commands.reply(b"PONG")
+    played.backplane.follow("u", "e", "1-0", 1)
+    assert played.commands.words() == [b"CLIENT"]
+    played.commands.reply(0)
+    played.loop.run_once(1.0)
+    assert played.commands.words() == [b"CLIENT"], "else u would not be heard of for as long as that waits"
+    played.commands.reply(1)
+    played.reader.reply(None)
+    assert played.reader.sent[0][0][-4:] == (b"p:t:t", b"p:t:u", b"1-0", b"1-0")
+    played.loop.run_once(0)
+    assert played.commands.words() == []
