@@ -88,6 +88,14 @@ redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
 return 1
 """
 
+#: Keeps a name, unless it is another's by now, or that person's on another connection. KEYS, ARGV: as above.
+_KEEP = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
 #: Gives a name back, if it is still this connection's. KEYS, ARGV: as above.
 _RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
@@ -444,7 +452,12 @@ class RedisBackplane:
 
     def _renew(self) -> None:
         for name, (who, connection) in self._claims.items() if self.available else ():
-            self._commands.send(self._claim_command(_CLAIM, name, who, connection), lambda reply, error: None)
+            command = self._claim_command(_KEEP, name, who, connection)
+            self._commands.send(command, partial(self._kept_name, name, (who, connection)))
+
+    def _kept_name(self, name: str, ours: tuple[str, str], reply: Any, error: Exception | None) -> None:
+        if reply == 0 and self._claims.get(name) == ours:
+            del self._claims[name]  # they are at another server, which keeps it now
 
     # --- reading ---------------------------------------------------------------------------
 

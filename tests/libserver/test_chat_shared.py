@@ -175,3 +175,18 @@ def test_while_redis_is_away_nobody_comes_in_and_the_name_is_kept_over_that(site
     bob.does("chat-join", name="bob")
     ann.does("chat-say", text="we are back")
     bob.until(lambda: ("ann", "say", "we are back") in bob.heard)
+
+
+def test_a_server_that_believes_in_an_old_connection_does_not_take_the_name_back(site: Rooms) -> None:
+    one, other = site.server(chat=True), site.server(chat=True)
+    ann, bob, again = site.guest(one), site.guest(other), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    bob.does("chat-join", name="bob")
+    again.does("chat-join", name="ann", token=TOKEN)
+    topics = one.topics
+    assert topics is not None
+    assert topics._backplane is not None
+    one.loop.call_soon_threadsafe(topics._backplane._renew)
+    ann.does("publish", topic="t", value="Redis has that behind it")
+    again.goes()
+    bob.until(lambda: ("ann", "leave", None) in bob.heard)
