@@ -83,6 +83,10 @@ class Listener(Subscriber, Protocol):
     def keeps_alive(self) -> bool:
         """Is its connection kept alive, with no end ahead?"""
 
+    @property
+    def owes_reply_first(self) -> bool:
+        """Must a reply leave before any event?"""
+
     def session(self) -> Session: ...
 
 
@@ -373,6 +377,8 @@ class Topics:
         if not many:
             self.use(name)  # before anything is changed: it may be one too many
         subscription = Subscription(name, listener, self.waiting, slow, key, limit)
+        if listener.owes_reply_first:
+            subscription.wait_for_reply()
         if mine is None:
             mine = listener.subscriptions = {}
         if not again or since is not None:

@@ -67,6 +67,7 @@ class Listener(FakeSubscriber):
     """One that is kept alive."""
 
     keeps_alive = True
+    owes_reply_first = False
     subscriptions: Any = None
 
     def session(self) -> Any:
