@@ -281,9 +281,11 @@ def _missed(name: str, epoch: str, since: str, found: Located, upto: str) -> lis
     known = [entry for entry in found.entries if entry.id == since]
     items = [entry for entry in found.entries if is_later(entry.id, since) and not is_later(entry.id, upto)]
     missed: list[Item | Gap] = [_as_item(name, entry) for entry in items]
-    if not known and is_later(upto, since):
-        # The entry that it has seen last was trimmed; of what was behind it, no end knows how much.
+    if not known and is_later(upto, since) and not (items and items[0].number == 1):
+        # The entry that it has seen last was trimmed; of what was behind it, no end knows how much: but for one that
+        # has seen none.
         last = before(items[0].id) if items else upto
+        dropped = items[0].number - 1 if items and since == "0-0" else None
         if not is_later(after(since), last):
-            missed.insert(0, Gap(name, after(since), last, None))
+            missed.insert(0, Gap(name, after(since), last, dropped))
     return missed
