@@ -252,8 +252,8 @@ class Topics:
                     topic.subscriptions[subscription] = None
                 else:
                     topic.newcomers[subscription] = known  # it has seen more at another server
-        while self.waiting.size > self._limits.push_queue and self.waiting.behind:
-            self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
+        while self.waiting.size > self._limits.push_queue and (slowest := self.waiting.slowest) is not None:
+            self._guard(slowest, Subscription.overrun)
 
     def _deliver(self, subscriptions: Iterable[Subscription], items: list[Item | Gap]) -> None:
         """To each of them what was published to their topic."""
@@ -397,7 +397,8 @@ class Topics:
         if older is None or older is subscription:
             return None
         mine[name] = subscription
-        for topic in self._topics.values():
+        plain = self._topics.get(name)
+        for topic in self._topics.values() if plain is None else (plain,):
             topic.replace(older, subscription)
         if name in self._patterns:
             self._patterns[name].pop(older, None)
