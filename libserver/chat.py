@@ -373,7 +373,12 @@ def _name(request: dict[str, Any], field: str, default: str | None = None) -> st
     name = request.get(field, default)
     if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME and name.isprintable() and not set(name) & {" ", "/"}):
         raise BadRequest(f"`{field}` has 1 to {MAX_NAME} printable characters, and neither a space nor /")
-    return name
+    if name.isascii():
+        return name
+    from unicodedata import normalize  # here: most servers have no guests
+
+    # A letter with its accent, or the two behind each other (macOS): they look the same, and are one name, one room.
+    return normalize("NFC", name)
 
 
 def _text(request: dict[str, Any]) -> str:
