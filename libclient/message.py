@@ -385,8 +385,9 @@ class Message:
         connection = self.connection
         before = len(self._awaiting)
         self._corked = True
+        rest = iter(replies)
         try:
-            for header, value in replies:
+            for header, value in rest:
                 if self.state is CLOSED:
                     break
                 self._reply(header, value)
@@ -398,6 +399,9 @@ class Message:
                 if connection.state is not was and connection.state in COUPLED:
                     advance(self, LIFECYCLE, COUPLED[connection.state])
                 self._handle(event)
+        except BaseException:  # of a callback: whoever catches it and turns the loop again gets what came behind
+            self.shared.loop.call_soon(self._read, rest)
+            raise
         finally:
             self._corked = False
         self._time_reply(anew=len(self._awaiting) != before)

@@ -56,8 +56,9 @@ MAX_LINE = 4096
 #: Messages that a newcomer is shown, and rooms that are listed: those with the most people.
 SHOWN = 50
 
-#: Where a session keeps its person.
+#: Where a session keeps its person, and the one that it is about to be.
 PERSON = "chat-person"
+JOINING = "chat-joining"
 
 #: Ends of connections that are the server's own end: the others go as well.
 SERVER_ENDS = (CloseReason.SHUTDOWN.value, CloseReason.CUT.value)
@@ -144,8 +145,8 @@ class Chat:
 
     def may(self, session: Session, verb: str, topic: str) -> bool:
         """A person may subscribe to their own three topics, and read their history."""
-        person = session.get(PERSON)
-        return person is not None and verb != PUBLISH and topic in person.topics
+        people = (session.get(PERSON), session.get(JOINING))
+        return verb != PUBLISH and any(person is not None and topic in person.topics for person in people)
 
     # --- coming and going ----------------------------------------------------------------
 
@@ -215,16 +216,23 @@ class Chat:
             raise
 
     def join_later(self, request: dict[str, Any], session: Session, answer: Answer) -> None:
-        """`join`, where the room is that of several servers."""
+        """`join`, where the room is that of several servers. Until all is there the session stays who it was."""
+        if JOINING in session:
+            raise BadRequest("your chat-join before this one is not answered yet")
         asked = self._asked(request, session)
         person = asked.person
+        if asked.before is not None and (asked.before.claim, asked.before.private) == (person.claim, person.private):
+            person.connection = asked.before.connection  # the claim is the same
         results: dict[str, Any] = {}
 
         def fail(error: Exception) -> None:
+            session.pop(JOINING, None)
+            here: Person | None = session.get(PERSON)
             if not session.closed:
-                _undo(asked)
-            with suppress(ActionError):
-                self._topics.release(person.claim, person.private, person.connection, lambda ours, error: None)
+                _unsubscribe(session, set(person.topics) - set(here.topics if here is not None else ()))
+            if here is None or here.claim != person.claim:
+                with suppress(ActionError):
+                    self._topics.release(person.claim, person.private, person.connection, lambda ours, error: None)
             answer(None, error)
 
         def came(what: str, result: Any, error: Exception | None) -> None:
@@ -235,13 +243,18 @@ class Chat:
                 if isinstance(one, Exception):
                     fail(one)
                     return
-            answer(self._enter(asked, [results[topic] for topic in person.topics], results["history"]["messages"]))
+            if session.closed:
+                fail(ActionError("not-joined", "you have gone meanwhile"))
+                return
+            now = asked._replace(before=session.get(PERSON))  # it may have left meanwhile
+            del session[JOINING]
+            session[PERSON] = person
+            answer(self._enter(now, [results[topic] for topic in person.topics], results["history"]["messages"]))
 
         def claimed(taken: Any, error: Exception | None) -> None:
             if session.closed or not taken:
                 fail(error or _taken(person.name, person.room))
                 return
-            session[PERSON] = person
             for topic in person.topics:
                 try:
                     since = _position(asked.since, topic)
@@ -258,6 +271,7 @@ class Chat:
                 came("history", None, refused)
 
         self._topics.claim(person.claim, person.private, person.connection, claimed)
+        session[JOINING] = person
 
     def leave(self, request: dict[str, Any], session: Session) -> dict[str, Any]:
         person = _person(session)
@@ -359,7 +373,12 @@ def _name(request: dict[str, Any], field: str, default: str | None = None) -> st
     name = request.get(field, default)
     if not (isinstance(name, str) and 1 <= len(name) <= MAX_NAME and name.isprintable() and not set(name) & {" ", "/"}):
         raise BadRequest(f"`{field}` has 1 to {MAX_NAME} printable characters, and neither a space nor /")
-    return name
+    if name.isascii():
+        return name
+    from unicodedata import normalize  # here: most servers have no guests
+
+    # A letter with its accent, or the two behind each other (macOS): they look the same, and are one name, one room.
+    return normalize("NFC", name)
 
 
 def _text(request: dict[str, Any]) -> str:

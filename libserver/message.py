@@ -704,19 +704,22 @@ class Message:
     @property
     def delivers(self) -> bool:
         """May an event be sent now? It is open, has room, and no reply must leave first."""
-        if self.state is not OPEN or not self.transport.has_room:
-            return False
+        return self.state is OPEN and self.transport.has_room and not self.owes_reply_first
+
+    @property
+    def owes_reply_first(self) -> bool:
+        """Must a reply leave before any event?"""
         pending = self.active
-        return pending is None or pending.events_after is None
+        return pending is not None and pending.events_after is not None
 
     def _hold_events(self, reply: PendingReply) -> None:
         """What was or will be published may be caused by the request of `reply`, which is to leave before it."""
         pending = self.active
-        if pending is None or not pending.subscriptions or reply not in pending.replies:
+        if pending is None or reply not in pending.replies:
             return
         if pending.events_after is None or pending.replies.is_behind(reply, pending.events_after):
-            pending.events_after = reply
-        for subscription in pending.subscriptions.values():
+            pending.events_after = reply  # also for what is yet to be subscribed to
+        for subscription in (pending.subscriptions or {}).values():
             subscription.wait_for_reply()
 
     def _release_events(self) -> None:

@@ -40,6 +40,8 @@ KEPT = 1000
 BLOCK = 5.0
 #: Seconds until Redis is tried again: the first pause, and the longest.
 PAUSE, LONGEST_PAUSE = 0.1, 2.0
+#: Seconds until an XREAD is told again to return that had not come yet.
+OVERTAKEN = 0.01
 #: Entries of one topic that one XREAD brings.
 COUNT = 500
 
@@ -82,6 +84,14 @@ return {redis.call('HGET', KEYS[2], ARGV[1]), last, redis.call('HGET', KEYS[4], 
 _CLAIM = """
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, 1, #ARGV[1] + 1) ~= ARGV[1] .. ' ' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+#: Keeps a name, unless it is another's by now, or that person's on another connection. KEYS, ARGV: as above.
+_KEEP = """
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] .. ' ' .. ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3])
 return 1
 """
@@ -215,6 +225,7 @@ class RedisBackplane:
         self._wanted = False
         self._ready = False
         self._reading = False
+        self._reads = 0  # XREADs that were sent
         self._reader_id = b""
         self._shas: dict[str, bytes] = {}
         self._failures = 0
@@ -263,14 +274,23 @@ class RedisBackplane:
         if sha is not None:
             self._shas[script] = sha
             self._begin_if_both()
+        else:
+            self._refused(self._commands, error)
 
     def _reader_opened(self) -> None:
         def known(reply: Any, error: Exception | None) -> None:
             if error is None:
                 self._reader_id = b"%d" % reply
                 self._begin_if_both()
+            else:
+                self._refused(self._reader, error)
 
         self._reader.send((b"CLIENT", b"ID"), known)
+
+    def _refused(self, link: RedisLink, error: Exception | None) -> None:
+        """An error reply to a link's first command: it is loading what it had, or asks for a password. Try again."""
+        if error is not None and link.connected:  # else the link has ended, and `_lost` hears of that
+            self._lost(error)
 
     def _begin_if_both(self) -> None:
         """Both links are open: find out what was missed, and read on."""
@@ -283,10 +303,10 @@ class RedisBackplane:
             self._notices.tell("backplane-back", "Redis is back: topics go on where they were")
         # Their replies come in order: with the last of them all is known.
         for topic, position in self._positions.items():
-            self.locate(topic, None, partial(self._found_again, topic, position))
+            self._locate(topic, None, partial(self._found_again, topic, position))
         self._renew()
         if self._follows_news:  # topics that were made meanwhile
-            self.names(lambda names, error: [*map(self._store.topic_made, names or ())])
+            self._names(lambda names, error: [*map(self._store.topic_made, names or ())])
         self._commands.send((b"PING",), lambda reply, error: self._read())
 
     def _found_again(self, topic: str, was: _Position, found: Located | None, error: Exception | None) -> None:
@@ -349,6 +369,12 @@ class RedisBackplane:
         Raises as `publish`.
         """
         self._check()
+        self._locate(topic, since, done)
+
+    def _locate(
+        self, topic: str, since: str | None, done: Callable[[Located | None, Exception | None], object]
+    ) -> None:
+        """Of our own accord: it waits for room. Where nothing more is asked than there are topics that is bounded."""
 
         def found(reply: Any, error: Exception | None) -> None:
             if error is not None:
@@ -372,7 +398,9 @@ class RedisBackplane:
     def names(self, done: Callable[[list[str] | None, Exception | None], object]) -> None:
         """All topics that there are. Raises as `publish`."""
         self._check()
+        self._names(done)
 
+    def _names(self, done: Callable[[list[str] | None, Exception | None], object]) -> None:
         def found(reply: Any, error: Exception | None) -> None:
             done(None if error is not None else [_text(name) for name in reply], error)
 
@@ -424,7 +452,12 @@ class RedisBackplane:
 
     def _renew(self) -> None:
         for name, (who, connection) in self._claims.items() if self.available else ():
-            self._commands.send(self._claim_command(_CLAIM, name, who, connection), lambda reply, error: None)
+            command = self._claim_command(_KEEP, name, who, connection)
+            self._commands.send(command, partial(self._kept_name, name, (who, connection)))
+
+    def _kept_name(self, name: str, ours: tuple[str, str], reply: Any, error: Exception | None) -> None:
+        if reply == 0 and self._claims.get(name) == ours:
+            del self._claims[name]  # they are at another server, which keeps it now
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -452,20 +485,33 @@ class RedisBackplane:
             if error is None:
                 self._news = reply[0][0].decode() if reply else "0-0"
                 self._ask_anew()
+            else:
+                self._follows_news = False  # who asked for it is refused, and asks again
 
         self._commands.send((b"XREVRANGE", self._prefix + b"news", b"+", b"-", b"COUNT", b"1"), last)
 
     def _ask_anew(self) -> None:
         """What is read has changed: have the XREAD that waits return."""
-        if self._reading and self._commands.connected:
-            self._commands.send((b"CLIENT", b"UNBLOCK", self._reader_id), lambda reply, error: None)
+        if self._reading:
+            self._unblock(self._reads)
         elif self._ready:
             self._read()
+
+    def _unblock(self, read: int) -> None:
+        """Unless the XREAD of that number has returned by itself."""
+
+        def unblocked(reply: Any, error: Exception | None) -> None:
+            if reply == 0:  # nothing waits: this came by another connection, and may have overtaken the XREAD
+                self._loop.call_later(OVERTAKEN, self._unblock, read)
+
+        if self._reading and self._reads == read and self._commands.connected:
+            self._commands.send((b"CLIENT", b"UNBLOCK", self._reader_id), unblocked)
 
     def _read(self) -> None:
         if self._reading or not self._ready or not (self._positions or self._news):
             return
         self._reading = True
+        self._reads += 1
         keys = [self._key(topic) for topic in self._positions]
         ids = [position.id.encode() for position in self._positions.values()]
         if self._news:
@@ -495,12 +541,14 @@ class RedisBackplane:
             return  # it was unfollowed while the XREAD waited
         found: list[Entry | Gap] = []
         for entry in entries:
+            if not is_later(entry.id, position.id):
+                continue  # asked for before it was unfollowed: it is followed again from behind that
             missing = entry.number - position.number - 1
             if missing > 0:
                 found.append(Gap(topic, after(position.id), before(entry.id), missing))
             elif missing < 0:  # Redis was emptied, and the topic has begun anew: which epoch that is, it will say
                 found.append(Gap(topic, after(position.id), before(entry.id), None))
-                self.locate(topic, None, partial(self._take_epoch, topic))
+                self._locate(topic, None, partial(self._take_epoch, topic))
             position.id, position.number = entry.id, entry.number
             found.append(entry)
         self._store.arrived(topic, found, None)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -164,7 +165,12 @@ class Sharing(Generic[T]):
             elif subscription.state is OVER:
                 answer(None, BadRequest("the subscription was ended before it had begun"))
             else:
-                answer(self._begin(subscription, since, found), None)
+                try:
+                    result = self._begin(subscription, since, found)
+                except ActionError as refused:  # the topic was forgotten meanwhile, and now it would be one too many
+                    answer(None, refused)
+                else:
+                    answer(result, None)
 
         self._backplane.locate(name, None if since is None else str(since[1]), located)
 
@@ -199,22 +205,42 @@ class Sharing(Generic[T]):
 
     def _subscribe_to_pattern(self, subscription: Subscription, answer: Answer) -> None:
         pattern = subscription.topic
+        asked = 1  # the names
+        failed: Exception | None = None
 
         def located(name: str, found: Located | None, error: Exception | None) -> None:
-            if found is not None and subscription.state is not OVER:
-                self._follow(name, found).add(subscription)
+            if error is None and found is not None and subscription.state is not OVER:
+                try:
+                    self._follow(name, found).add(subscription)
+                except ActionError as refused:  # one topic too many
+                    error = refused
+            came(error)
+
+        def came(error: Exception | None) -> None:
+            """Of all that is asked; when the last is there it has begun, and misses nothing from then on."""
+            nonlocal asked, failed
+            asked -= 1
+            failed = failed or error
+            if asked:
+                return
+            if failed is not None:
+                answer(None, failed if isinstance(failed, ActionError) else _unavailable(failed))
+            elif subscription.state is OVER:
+                answer(None, BadRequest("the subscription was ended before it had begun"))
+            else:
+                answer({"topic": pattern, "epoch": None, "seq": None, "missed": 0}, None)
 
         def named(names: list[str] | None, error: Exception | None) -> None:
+            nonlocal asked
             try:
                 for name in names or ():
                     if matches(pattern, name):
+                        asked += 1
                         self._backplane.locate(name, None, partial(located, name))
             except RedisGone as gone:
+                asked -= 1
                 error = gone
-            if error is not None:
-                answer(None, _unavailable(error))
-            else:
-                answer({"topic": pattern, "epoch": None, "seq": None, "missed": 0}, None)
+            came(error)
 
         self._backplane.follow_news()
         self._backplane.names(named)
@@ -249,7 +275,8 @@ class Sharing(Generic[T]):
 
         def located(found: Located | None, error: Exception | None) -> None:
             if found is not None and self._backplane.position(name) is None:
-                self._follow(name, Located(found.epoch, "0-0", 0, []))
+                with suppress(ActionError):  # one topic too many (--max-topics): nobody here waits for an answer
+                    self._follow(name, Located(found.epoch, "0-0", 0, []))
 
         try:
             self._backplane.locate(name, None, located)
@@ -281,9 +308,11 @@ def _missed(name: str, epoch: str, since: str, found: Located, upto: str) -> lis
     known = [entry for entry in found.entries if entry.id == since]
     items = [entry for entry in found.entries if is_later(entry.id, since) and not is_later(entry.id, upto)]
     missed: list[Item | Gap] = [_as_item(name, entry) for entry in items]
-    if not known and is_later(upto, since):
-        # The entry that it has seen last was trimmed; of what was behind it, no end knows how much.
+    if not known and is_later(upto, since) and not (items and items[0].number == 1):
+        # The entry that it has seen last was trimmed; of what was behind it, no end knows how much: but for one that
+        # has seen none.
         last = before(items[0].id) if items else upto
+        dropped = items[0].number - 1 if items and since == "0-0" else None
         if not is_later(after(since), last):
-            missed.insert(0, Gap(name, after(since), last, None))
+            missed.insert(0, Gap(name, after(since), last, dropped))
     return missed

@@ -96,6 +96,11 @@ class Waiting:
         self.size = 0
         self.behind: dict[Subscription, None] = {}
 
+    @property
+    def slowest(self) -> Subscription | None:
+        """Who waits for longest of those that hold messages: the others may owe a reply alone, and are not slow."""
+        return next((one for one in self.behind if len(one)), None)
+
     def hold(self, entries: Iterable[Item | Gap], queues: int) -> None:
         """Those of them that are messages stand in so many more queues."""
         for item in entries:

@@ -83,6 +83,10 @@ class Listener(Subscriber, Protocol):
     def keeps_alive(self) -> bool:
         """Is its connection kept alive, with no end ahead?"""
 
+    @property
+    def owes_reply_first(self) -> bool:
+        """Must a reply leave before any event?"""
+
     def session(self) -> Session: ...
 
 
@@ -248,8 +252,8 @@ class Topics:
                     topic.subscriptions[subscription] = None
                 else:
                     topic.newcomers[subscription] = known  # it has seen more at another server
-        while self.waiting.size > self._limits.push_queue and self.waiting.behind:
-            self._guard(next(iter(self.waiting.behind)), Subscription.overrun)
+        while self.waiting.size > self._limits.push_queue and (slowest := self.waiting.slowest) is not None:
+            self._guard(slowest, Subscription.overrun)
 
     def _deliver(self, subscriptions: Iterable[Subscription], items: list[Item | Gap]) -> None:
         """To each of them what was published to their topic."""
@@ -373,6 +377,8 @@ class Topics:
         if not many:
             self.use(name)  # before anything is changed: it may be one too many
         subscription = Subscription(name, listener, self.waiting, slow, key, limit)
+        if listener.owes_reply_first:
+            subscription.wait_for_reply()
         if mine is None:
             mine = listener.subscriptions = {}
         if not again or since is not None:
@@ -391,7 +397,8 @@ class Topics:
         if older is None or older is subscription:
             return None
         mine[name] = subscription
-        for topic in self._topics.values():
+        plain = self._topics.get(name)
+        for topic in self._topics.values() if plain is None else (plain,):
             topic.replace(older, subscription)
         if name in self._patterns:
             self._patterns[name].pop(older, None)

@@ -149,6 +149,6 @@ class Terminal:
 
 def wrapped(text: str, columns: int) -> str:
     """Broken between words where it is longer than the terminal is wide; a longer word, an address say, stays whole."""
-    if len(text) <= columns or "\n" in text:
+    if len(text) <= columns or "\n" in text or columns < 1:  # 0: a terminal that does not say
         return text
     return textwrap.fill(text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -432,3 +432,18 @@ def test_a_peer_may_send_events_that_were_not_asked_for() -> None:
 
     with ScriptedServer(behave) as server, client(server.target) as c:
         assert c.subscribe("t").get(20.0) == Published("t", 1, "mine")
+
+
+def test_what_came_behind_the_event_that_a_callback_failed_on_comes_in_the_next_turn(bench: SubscriberBench) -> None:
+    def hear(event: Event) -> None:
+        bench.heard.append(event)
+        if len(bench.heard) == 1:
+            raise ValueError("a bug of the program's")
+
+    bench.all.add("t", {"slow": "oldest"}, hear)
+    bench.turn()
+    bench.subscribed()
+    with pytest.raises(ValueError, match="a bug of the program's"):
+        bench.publish(1, 2, 3)
+    bench.turn()
+    assert bench.take() == of(1, 2, 3)

@@ -407,3 +407,10 @@ def test_a_program_may_have_a_say_of_its_own() -> None:
     actions.add("chat-rooms")(lambda request: ["mine"])
     with turned(actions) as home:
         assert does(home.peer(), "chat-rooms").result == ["mine"]
+
+
+def test_a_name_and_a_room_are_the_same_however_their_accents_are_written() -> None:
+    with house() as home:
+        joined(home, "ren\u00e9", room="caf\u00e9")
+        reply = does(home.peer(), "chat-join", name="rene\u0301", room="cafe\u0301")
+        assert reply.code == "name-taken"

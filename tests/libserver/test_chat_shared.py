@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +15,16 @@ from libclient import ErrorReply, json_request
 from libclient.channel import Channel
 from libclient.connect import parse_target
 from libclient.owner import Shared
-from libserver import Server
+from libserver import Actions, Server, Topics, add_chat
+from libserver.redis_backplane import Located
 from protocol import Notification
 from protocol.push import Gap, Published, read_event
 from tests.libserver.test_redis_backplane import Site, wait_for
+from tests.libserver.test_sharing import FakeBackplane
 from tests.support.peer import PATIENCE
 from tests.support.redis import redis_here
-from tests.support.server import caught
+from tests.support.server import caught, turned
+from tests.support.wire import keep, request
 
 TOKEN = "0123456789abcdef"
 
@@ -71,6 +75,14 @@ class Guest:
         self.channel.close()
         self.until(lambda: self.channel.settled)
         self.loop.close()
+
+    def vanishes(self) -> None:
+        """With a RST."""
+        message = self.channel._message
+        assert message is not None
+        assert message.transport is not None
+        message.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.goes()
 
     def goes(self) -> None:
         self.channel.close()
@@ -175,3 +187,131 @@ def test_while_redis_is_away_nobody_comes_in_and_the_name_is_kept_over_that(site
     bob.does("chat-join", name="bob")
     ann.does("chat-say", text="we are back")
     bob.until(lambda: ("ann", "say", "we are back") in bob.heard)
+
+
+def test_a_server_that_believes_in_an_old_connection_does_not_take_the_name_back(site: Rooms) -> None:
+    one, other = site.server(chat=True), site.server(chat=True)
+    ann, bob, again = site.guest(one), site.guest(other), site.guest(other)
+    ann.does("chat-join", name="ann", token=TOKEN)
+    bob.does("chat-join", name="bob")
+    again.does("chat-join", name="ann", token=TOKEN)
+    topics = one.topics
+    assert topics is not None
+    assert topics._backplane is not None
+    one.loop.call_soon_threadsafe(topics._backplane._renew)
+    ann.does("publish", topic="t", value="Redis has that behind it")
+    again.goes()
+    bob.until(lambda: ("ann", "leave", None) in bob.heard)
+
+
+def asks(guest: Guest, action: str, **fields: Any) -> list[Any]:
+    """Send that; the list gets what it came to: the result, or the error's code, and what had been heard by then."""
+    outcome: list[Any] = []
+
+    def done(value: Any, error: Any) -> None:
+        outcome.append((error.code if error is not None else value["result"], [*guest.heard]))
+
+    guest.channel.send(json_request({"action": action, **fields}), done)
+    return outcome
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_one_who_goes_while_coming_in_is_nowhere(site: Rooms, before: bool) -> None:
+    server, other = site.server(chat=True), site.server(chat=True)
+    ann, bob = site.guest(server), site.guest(other)
+    ann.does("chat-join", name="ann", room="attic") if before else ann.does("ping")
+    with site.redis.stopped():
+        asks(ann, "chat-join", name="ann", room="garden")
+        ann.loop.run_once(0)
+        ann.vanishes()
+        wait_for(lambda: not server.connections)
+    for room in ("attic", "garden"):
+        wait_for(lambda room=room: comes(bob, room))
+    assert site.guest(server).does("chat-rooms") == []
+
+
+def comes(guest: Guest, room: str) -> bool:
+    try:
+        guest.does("chat-join", name="ann", room=room)
+    except ErrorReply:
+        return False
+    return True
+
+
+def test_one_comes_into_one_room_at_a_time(site: Rooms) -> None:
+    server = site.server(chat=True)
+    ann = site.guest(server)
+    ann.does("ping")
+    with site.redis.stopped():
+        outcomes = [asks(ann, "chat-join", name="ann", room=room) for room in ("attic", "garden")]
+        ann.loop.run_once(0)
+    ann.until(lambda: all(outcomes))
+    (first, _), (second, _) = (outcome for (outcome,) in outcomes)
+    assert (first["room"], second) == ("attic", "bad-request")
+    assert ann.does("chat-rooms") == [{"room": "attic", "people": 1}]
+    assert ann.does("chat-join", name="ann", room="garden")["people"] == 1
+    assert ann.does("chat-rooms") == [{"room": "garden", "people": 1}]
+
+
+def test_one_may_leave_while_coming_into_another_room(site: Rooms) -> None:
+    server = site.server(chat=True)
+    ann = site.guest(server)
+    ann.does("chat-join", name="ann", room="attic")
+    with site.redis.stopped():
+        left, came = asks(ann, "chat-join", name="ann", room="garden"), asks(ann, "chat-leave")
+        ann.loop.run_once(0)
+    ann.until(lambda: left and came)
+    assert ann.does("chat-rooms") == [{"room": "garden", "people": 1}]
+
+
+def test_what_was_missed_comes_behind_the_reply(site: Rooms) -> None:
+    server = site.server(chat=True)
+    ann, bob, again = site.guest(server), site.guest(server), site.guest(server)
+    told = ann.does("chat-join", name="ann", token=TOKEN)
+    since = {one["topic"]: {"epoch": one["epoch"], "seq": one["seq"]} for one in told["subscriptions"]}
+    ann.goes()
+    bob.does("chat-join", name="bob")
+    for number in range(5):
+        bob.does("chat-say", text=f"{number}")
+    outcome = asks(again, "chat-join", name="ann", token=TOKEN, since=since)
+    again.until(lambda: len([one for one in again.heard if one[1] == "say"]) == 5)
+    ((_, heard),) = outcome
+    assert heard == []
+
+
+class Names(FakeBackplane):
+    """With names that can be taken."""
+
+    def claim(self, name: str, who: str, connection: str, done: Any) -> None:
+        self._ask("claim", name, done)
+
+    def release(self, name: str, who: str, connection: str, done: Any) -> None:
+        self._ask("release", name, done)
+
+    def answer(self) -> list[tuple[Any, ...]]:
+        """Say yes to all that it was asked; what that was."""
+        asked, self.asked = self.asked, []
+        results = {"locate": Located("e", "0-0", 0, []), "history": [], "publish": "1-0"}
+        for word, *_, done in asked:
+            done(results.get(word, True), None)
+        return [what[:2] for what in asked]
+
+
+def test_one_who_goes_between_the_claim_and_the_reply_is_in_no_room() -> None:
+    backplane = Names()
+    actions = Actions(topics=Topics(backplane=backplane))  # type: ignore[arg-type]
+    add_chat(actions)
+    with turned(actions) as home:
+        ann = home.peer()
+        ann.send(request({"action": "chat-join", "name": "ann", "room": "attic"}, connection="keep-alive"))
+        home.until(lambda: backplane.answer() == [("claim", "attic/ann")])
+        backplane.answer()
+        assert ann.reply().result["people"] == 1
+        backplane.asked.clear()
+        ann.send(request({"action": "chat-join", "name": "ann", "room": "garden"}, connection="keep-alive"))
+        home.until(lambda: backplane.answer() == [("claim", "garden/ann")])
+        ann.reset()
+        home.until(lambda: not home.server.connections)
+        backplane.answer()
+        assert home.peer().ask(keep("chat-rooms")).result == []
+        assert set(backplane.answer()) >= {("release", "garden/ann")}

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from eventloop import EventLoop
 from libclient import Client, ErrorReply, Gap, Published
-from libserver import Actions, Server, Topics, add_chat
+from libserver import Actions, Server, Topics, add_chat, redis_backplane
 from libserver.redis_backplane import RedisBackplane, after, before, is_id, is_later, parse_backplane
+from libserver.redis_link import RedisGone
 from tests.support.peer import PATIENCE
 from tests.support.redis import Redis, redis_here
 from tests.support.server import caught
@@ -350,3 +352,144 @@ def test_the_log_says_once_that_redis_is_away_and_once_that_it_is_back(tmp_path:
         wait_for(lambda: topics._backplane.available)  # type: ignore[union-attr]
     texts = [text.split(" ", 3)[:3] for text in log.texts() if "Redis" in text]
     assert texts == [["Redis", "is", "away"], ["Redis", "is", "back:"]]
+
+
+# --- on links of which the test plays Redis ---------------------------------------------------------
+
+
+class PlayedLink:
+    """A connection to a Redis whose replies the test gives, each to the oldest command."""
+
+    def __init__(self, loop: EventLoop, endpoints: Any, opened: Any, lost: Any, timeout: float) -> None:
+        self._opened = opened
+        self.connected = False
+        self.has_room = True
+        self.sent: list[tuple[tuple[bytes, ...], Any]] = []
+
+    def connect(self) -> None:
+        self.connected = True
+        self._opened()
+
+    def close(self) -> None:
+        self.connected = False
+        sent, self.sent = self.sent, []
+        for _, done in sent:
+            done(None, RedisGone("it was closed"))
+
+    def send(self, command: tuple[bytes, ...], done: Any, patience: float = 0.0) -> None:
+        assert self.connected
+        self.sent.append((command, done))
+
+    def reply(self, *replies: Any) -> None:
+        for reply in replies:
+            _, done = self.sent.pop(0)
+            done(*((None, reply) if isinstance(reply, Exception) else (reply, None)))
+
+    def words(self) -> list[bytes]:
+        return [command[0] for command, _ in self.sent]
+
+
+class Played:
+    """A backplane on two such links; it notes what it hears of topics, and what it tells the log."""
+
+    def __init__(self) -> None:
+        self.loop = EventLoop()
+        self.heard: list[Any] = []
+        self.made: list[str] = []
+        self.told: list[str] = []
+        self.backplane = RedisBackplane([], "p", new_epoch=lambda: "e")
+        self.backplane.attach(self.loop, self, self, 100)  # type: ignore[arg-type]
+        self.commands: PlayedLink = self.backplane._commands  # type: ignore[assignment]
+        self.reader: PlayedLink = self.backplane._reader  # type: ignore[assignment]
+
+    def arrived(self, topic: str, entries: Any, epoch: str | None) -> None:
+        self.heard += entries
+
+    def topic_made(self, topic: str) -> None:
+        self.made.append(topic)
+
+    def tell(self, key: str, text: str, *arguments: object) -> None:
+        self.told.append(key)
+
+    def begin(self) -> None:
+        self.commands.reply(b"sha1", b"sha2")
+        self.reader.reply(7)
+        assert self.backplane.available
+
+    def again(self) -> None:
+        """Both links end, and others are opened."""
+        self.backplane._lost(RedisGone("it went"))
+        self.loop.run_once(1.0)
+        assert self.commands.connected
+        assert self.reader.connected
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    monkeypatch.setattr(redis_backplane, "RedisLink", PlayedLink)
+    played = Played()
+    yield played
+    played.backplane.detach()
+    played.loop.close()
+
+
+def raw(number: int) -> list[Any]:
+    """An entry as Redis gives it."""
+    return [b"%d-0" % number, [b"n", b"%d" % number, b"v", b"1"]]
+
+
+@pytest.mark.parametrize("refuses", ["commands", "reader"])
+def test_a_redis_that_refuses_at_first_is_tried_again_and_the_log_says_so(played: Played, refuses: str) -> None:
+    error = ValueError("LOADING Redis is loading the dataset in memory")
+    getattr(played, refuses).reply(error)
+    assert played.told == ["backplane-away"]
+    played.loop.run_once(1.0)
+    played.begin()
+    assert played.told == ["backplane-away", "backplane-back"]
+
+
+def test_all_topics_are_asked_about_again_though_redis_reads_slowly(played: Played) -> None:
+    played.begin()
+    for number in range(3):
+        played.backplane.follow(f"t{number}", "e", "1-0", 1)
+    played.again()
+    played.commands.has_room = False
+    played.commands.reply(b"sha1", b"sha2")
+    played.reader.reply(7)
+    assert played.commands.words() == [b"EVALSHA"] * 3 + [b"PING"]
+
+
+def test_what_was_read_before_a_topic_was_followed_anew_is_not_handed_over_again(played: Played) -> None:
+    played.begin()
+    played.backplane.follow("t", "e", "5-0", 5)
+    played.commands.reply(b"PONG")
+    assert played.reader.words() == [b"XREAD"]
+    played.backplane.unfollow("t")
+    played.backplane.follow("t", "e", "7-0", 7)  # two were published meanwhile, which the XREAD brings
+    played.reader.reply([[b"p:t:t", [raw(6), raw(7), raw(8)]]])
+    assert [entry.id for entry in played.heard] == ["8-0"]
+
+
+def test_where_news_could_not_be_asked_for_the_next_pattern_asks_again(played: Played) -> None:
+    played.begin()
+    played.backplane.follow_news()
+    played.again()
+    played.begin()
+    played.backplane.follow_news()
+    assert b"XREVRANGE" in played.commands.words()
+
+
+def test_an_xread_that_was_overtaken_is_told_again_to_return(played: Played) -> None:
+    played.begin()
+    played.backplane.follow("t", "e", "1-0", 1)
+    played.commands.reply(b"PONG")
+    played.backplane.follow("u", "e", "1-0", 1)
+    assert played.commands.words() == [b"CLIENT"]
+    played.commands.reply(0)
+    played.loop.run_once(1.0)
+    assert played.commands.words() == [b"CLIENT"], "else u would not be heard of for as long as that waits"
+    played.commands.reply(1)
+    played.reader.reply(None)
+    assert played.reader.sent[0][0][-4:] == (b"p:t:t", b"p:t:u", b"1-0", b"1-0")
+    played.loop.run_once(0)
+    assert played.commands.words() == []

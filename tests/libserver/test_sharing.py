@@ -67,6 +67,7 @@ class Listener(FakeSubscriber):
     """One that is kept alive."""
 
     keeps_alive = True
+    owes_reply_first = False
     subscriptions: Any = None
 
     def session(self) -> Any:
@@ -161,6 +162,9 @@ def test_of_what_was_missed_comes_what_this_server_has_seen(bench: Bench) -> Non
         (("e", "5-0"), [], None, 0),
         (("e", "2-0"), [4, 5], Gap("t", "2-1", "3-18446744073709551615", None), None),
         (("e", "2-0"), [], Gap("t", "2-1", "5-0", None), None),
+        (("e", "0-0"), [1, 2, 3, 4, 5], None, 5),
+        (("e", "0-0"), [3, 4, 5], Gap("t", "0-1", "2-18446744073709551615", 2), 5),
+        (("e", "0-0"), [], Gap("t", "0-1", "5-0", None), None),
         (("old", "9-0"), [], Gap("t", "0-1", "5-0", None), None),
     ],
 )
@@ -205,3 +209,34 @@ def test_a_new_topic_is_followed_from_its_first_message_if_a_pattern_takes_it(be
     bench.sharing.topic_made("a/b")
     bench.backplane.available = False
     bench.sharing.topic_made("a/c")
+
+
+def test_a_pattern_has_begun_when_it_is_known_where_all_of_its_topics_stand(bench: Bench) -> None:
+    bench.subscribe("a/*")
+    bench.backplane.asked.pop()[-1](["a/b", "a/c"], None)
+    first, second = (asked[-1] for asked in bench.backplane.asked[-2:])
+    first(Located("e", "4-0", 4, []), None)
+    assert bench.answers == [], "what was published to a/c from now on would be missed"
+    second(Located("e", "4-0", 4, []), None)
+    assert bench.answers == [({"topic": "a/*", "epoch": None, "seq": None, "missed": 0}, None)]
+
+
+def test_one_topic_too_many_is_an_answer_not_a_bug(bench: Bench) -> None:
+    bench.topics._limits = ServerLimits(max_topics=1)
+    bench.subscribe("a/*")
+    bench.backplane.asked.pop()[-1](["a/b", "a/c"], None)
+    for *_, done in bench.backplane.asked[-2:]:
+        done(Located("e", "4-0", 4, []), None)
+    ((_, error),) = bench.answers
+    assert isinstance(error, ActionError)
+    assert error.code == "overloaded"
+    bench.answers.clear()
+    bench.subscribe("t")
+    located = bench.backplane.asked[-1][-1]
+    bench.topics.use("u")  # in t's place, which has no subscriber yet
+    bench.topics.find("u").add(next(iter(bench.listener.subscriptions.values())))  # type: ignore[union-attr]
+    located(Located("e", "4-0", 4, []), None)
+    ((_, error),) = bench.answers
+    assert isinstance(error, ActionError)
+    assert error.code == "overloaded"
+    bench.sharing.topic_made("a/d")

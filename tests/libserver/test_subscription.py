@@ -405,3 +405,14 @@ def test_any_history_is_as_the_policy_promises(slow: str, seed: int) -> None:
     assert subscription.state is CURRENT
     for topic in topics:
         assert [seq for name, seq in covered(got) if name == topic] == [*range(1, seqs[topic] + 1)]
+
+
+def test_the_slowest_is_one_that_holds_messages() -> None:
+    waiting = Waiting()
+    owed, slow = (Subscription("t", FakeSubscriber(), waiting, "oldest", None, 10) for _ in range(2))
+    owed.wait_for_reply()
+    assert waiting.slowest is None
+    item = Item("t", 1, b"x")
+    waiting.hold([item], 1)
+    slow.put([item])
+    assert waiting.slowest is slow, "to cut the other would free nothing"

@@ -1005,3 +1005,27 @@ def test_the_tutorial_s_client_is_answered_as_ever() -> None:
         reply: Reply = peer.ask(ask("search", "morpheus"))
         assert reply.result.startswith("Follow the white rabbit.")
         peer.eof()
+
+
+def test_an_answer_that_comes_later_leaves_before_the_events_of_what_was_subscribed_to_meanwhile() -> None:
+    topics = Topics()
+    actions = Actions(topics=topics)
+    asked: list[tuple[Session, Any]] = []
+
+    @actions.add("join", deferred=True)
+    def join(request: dict[str, Any], session: Session, answer: Any) -> None:
+        asked.append((session, answer))
+
+    with house(topics, actions) as home:
+        peer = home.peer()
+        peer.send(keep("join"))
+        home.until(lambda: asked)
+        ((session, answer),) = asked
+        session.subscribe("t")
+        topics.publish("t", "a")
+        peer.silent()
+        answer("joined")
+        assert peer.reply().result == "joined"
+        assert events(peer, 1) == messages("a")
+        topics.publish("t", "b")
+        assert events(peer, 1) == messages("b", first=2)

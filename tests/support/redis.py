@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -74,6 +75,16 @@ class Redis:
         if forget:
             shutil.rmtree(self.directory, ignore_errors=True)
             self.directory.mkdir()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It answers nothing meanwhile, and then everything."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def cut_clients(self) -> None:
         """Every connection to it ends."""

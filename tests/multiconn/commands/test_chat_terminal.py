@@ -195,3 +195,4 @@ def test_a_long_line_is_broken_between_words_and_an_address_stays_whole() -> Non
     assert wrapped("bob: one two three", 10) == "bob: one\n  two\n  three"
     assert wrapped("bob: http://example.org/path", 10) == "bob:\n  http://example.org/path"
     assert wrapped("a help text\nof two lines", 10) == "a help text\nof two lines"
+    assert wrapped("bob: one two three", 0) == "bob: one two three"
