@@ -229,6 +229,7 @@ class Subscriptions:
         self._all: dict[str, Subscription] = {}
         self._patterns: dict[str, Subscription] = {}
         self._paused = False
+        self._asked = 0  # of subscriptions, whose replies are awaited
         self._backoff = backoff or Backoff()
         self._refused_so_often = 0  # in a row, for want of a backplane
         self.last_error: Exception | None = None
@@ -279,16 +280,24 @@ class Subscriptions:
             subscription.ended()
         self._all.clear()
         self._patterns.clear()
-        self._channel.close()
+        self._close_channel()
 
     def _remove(self, subscription: Subscription) -> None:
         self._forget(subscription)
         if not self._all:
-            self._channel.close()  # which ends it at the server, too
+            self._close_channel()  # which ends it at the server, too
         elif subscription.connected:
-            fields = {"action": "unsubscribe", "topic": subscription.topic}
-            self._channel.send(json_request(fields), lambda value, error: None, here=True)
+            self._unsubscribe(subscription)
         subscription.ended()
+
+    def _close_channel(self) -> None:
+        self._channel.close()
+        self._asked = 0  # nothing of what it had asked is answered any more
+
+    def _unsubscribe(self, subscription: Subscription) -> None:
+        fields = {"action": "unsubscribe", "topic": subscription.topic}
+        if self._channel.connected:
+            self._channel.send(json_request(fields), lambda value, error: None, here=True)
 
     def _forget(self, subscription: Subscription) -> None:
         self._all.pop(subscription.topic, None)
@@ -302,8 +311,15 @@ class Subscriptions:
             self._ask(subscription)
 
     def _ask(self, subscription: Subscription) -> None:
+        self._asked += 1
+        self._pause_if_full()  # which does not: the reply stands behind what has come for the others
+
         def done(value: Any, error: Exception | None) -> None:
+            self._asked -= 1
+            self._pause_if_full()
             if subscription.closed:
+                if error is None and subscription.topic not in self._all:
+                    self._unsubscribe(subscription)  # it was closed before the server had it
                 return
             if isinstance(error, ErrorReply) and error.code == "unavailable":
                 self.last_error = error
@@ -313,7 +329,7 @@ class Subscriptions:
                 subscription.refused(error)
                 self._forget(subscription)
                 if not self._all:
-                    self._channel.close()
+                    self._close_channel()
             elif error is None:
                 self._refused_so_often = 0
                 result = value.get("result") if isinstance(value, dict) else None
@@ -324,6 +340,9 @@ class Subscriptions:
                     where = self._channel.address.endpoint
                     subscription.refused(BadReply(f"{where} has no topics: it answered {said!r} to subscribe"))
                     self._forget(subscription)
+            elif self._channel.connected:  # a reply that can't be read
+                subscription.refused(error)
+                self._forget(subscription)
             # else the connection has ended, and the next one asks again
 
         self._channel.send(json_request(subscription.request()), done, here=True)
@@ -352,12 +371,21 @@ class Subscriptions:
         if subscription is None or not subscription.connected:
             return  # on its way when that was closed
         subscription.event(event)
-        if subscription.full and not self._paused:
+        self._pause_if_full()
+
+    def _pause_if_full(self) -> None:
+        """Read no more while a queue is full, unless the reply to a subscription is yet to be read."""
+        if self._paused and self._asked:
+            self._resume()
+        elif not (self._paused or self._asked) and any(one.full for one in self._all.values()):
             self._paused = True
             self._channel.pause_reading()
 
     def _taken(self, subscription: Subscription) -> None:
         """An event was taken out of its queue: is there room again?"""
         if self._paused and all(one.half_empty for one in self._all.values()):
-            self._paused = False
-            self._channel.resume_reading()
+            self._resume()
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._channel.resume_reading()

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from eventloop import Address
-from libclient import Backoff, Client, ConnectionFailed, ErrorReply, Gap, Published, Refused, Subscription
+from libclient import Backoff, BadReply, Client, ConnectionFailed, ErrorReply, Gap, Published, Refused, Subscription
 from libclient.subscriptions import Event, Subscriptions
 from libserver import Actions, CloseReason, Server, Topics
 from tests.fakes.faulty_socket import RESET
 from tests.libclient.bench import FakeNetwork
 from tests.support.scripted import Caller, ScriptedServer, unused_port
-from tests.support.wire import error_reply, granting, json_message, reply
+from tests.support.wire import error_reply, granting, json_message, message, reply
 
 ADDRESS = Address("tcp", "192.0.2.1", 80)
 
@@ -243,6 +243,44 @@ def test_while_the_queue_is_full_nothing_is_read(bench: SubscriberBench) -> None
     assert bench.selector.interest(bench.sockets[-1]) == 0
     assert subscription.get() == Published("t", 3, 3)
     assert bench.selector.interest(bench.sockets[-1]) == 1, "half of it is empty"
+
+
+def test_a_reply_to_subscribe_is_read_also_while_a_queue_is_full(bench: SubscriberBench) -> None:
+    full = bench.add("a", room=1, callback=False)
+    bench.subscribed(topic="a")
+    bench.publish(1, topic="a")
+    assert bench.selector.interest(bench.sockets[-1]) == 0
+    second = bench.add("b")
+    assert bench.selector.interest(bench.sockets[-1]) == 1
+    bench.publish(2, 3, topic="a")
+    bench.subscribed(topic="b")
+    assert second.connected
+    assert (full.waiting, bench.selector.interest(bench.sockets[-1])) == (3, 0)
+
+
+def test_a_reply_that_can_not_be_read_is_a_refusal(bench: SubscriberBench) -> None:
+    subscription = bench.add()
+    bench.feed(message(b"\xff", connection="keep-alive"))
+    assert isinstance(subscription.error, BadReply)
+
+
+def test_one_that_was_closed_before_the_server_had_it_is_unsubscribed(bench: SubscriberBench) -> None:
+    bench.add("a")
+    bench.subscribed(topic="a")
+    bench.add("b").close()
+    bench.feed(reply({"topic": "b", "epoch": "e", "seq": 0, "missed": 0}))
+    assert bench.asked()[-1] == {"action": "unsubscribe", "topic": "b"}
+
+
+def test_a_subscription_that_is_closed_unanswered_with_its_connection_does_not_count_in_the_next(
+    bench: SubscriberBench,
+) -> None:
+    bench.add("a").close()
+    bench.turn()
+    bench.add("b", room=1, callback=False)
+    bench.subscribed(topic="b")
+    bench.publish(1, topic="b")
+    assert bench.selector.interest(bench.sockets[-1]) == 0
 
 
 def test_closing_the_one_that_is_full_lets_the_others_read_on(bench: SubscriberBench) -> None:
