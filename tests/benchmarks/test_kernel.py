@@ -66,8 +66,9 @@ def test_sockets_of_this_machine_are_counted() -> None:
 
 
 def comes_to(port: int, size: int) -> bool:
-    """Are so many bytes unread, sooner or later? Those on their way are counted at neither end: what is acknowledged late,
-    or is given to the client's queue at this very moment.
+    """Are so many bytes unread, sooner or later?
+
+    Those on their way are counted at neither end: what is acknowledged late, or is being given to the client's queue.
     """
     until = time.monotonic() + 20
     while unread_bytes(port) != size:
