@@ -52,6 +52,9 @@ __all__ = ["Answer", "Client", "Item"]
 #: Seconds without a word from the server after which it is asked for one.
 HEARTBEAT = 30.0
 
+#: Seconds, at most, in which connections that are closed tell so. One may never: an interrupt has come in the middle.
+CLOSING = 1.0
+
 #: What `pipeline` and `map` take: `(action,)`, `(action, value)`, or an `Outgoing`.
 Item = Outgoing | Sequence[Any]
 
@@ -326,10 +329,16 @@ class Client:
         self._pool.close()
         if self._subscriptions is not None:
             self._subscriptions.close()
-        while not (self._pool.settled and (self._subscriptions is None or self._subscriptions.settled)):
+        until = self._loop.clock() + CLOSING
+        while not self._settled and self._loop.clock() < until:
             self._loop.run_once(0)
         if self._own_loop:
             self._loop.close()
+
+    @property
+    def _settled(self) -> bool:
+        """No connection is left that has not told its end."""
+        return self._pool.settled and (self._subscriptions is None or self._subscriptions.settled)
 
     def __enter__(self) -> Client:
         return self

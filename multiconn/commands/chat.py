@@ -37,6 +37,9 @@ from .tracing import add_trace_options, recording
 __all__ = ["add_arguments", "run"]
 
 #: What to write where there is no TARGET.
+#: Seconds, at most, in which the connection tells its end. It may never: an interrupt has come in the middle of that.
+CLOSING = 1.0
+
 START = """\
 name a server: app_client.py chat 127.0.0.1:65432 --name ann; if none is running, start one in another terminal: \
 python3 app_server.py"""
@@ -115,7 +118,8 @@ class _Session:
                 source.close()
             self._terminal = None
             room.close()
-            while not room.settled:
+            until = loop.clock() + CLOSING
+            while not room.settled and loop.clock() < until:
                 loop.run_once(0)
         if room.error is not None:
             raise room.error

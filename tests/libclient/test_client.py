@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -433,3 +434,14 @@ def test_closing_leaves_no_descriptor_behind() -> None:
         Client(server.target, connections=10) as c,
     ):
         c.connect()
+
+
+def test_closing_has_an_end_also_where_an_interrupt_has_swallowed_a_connection_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libclient.client.CLOSING", 0.01)
+    with ScriptedServer(correct) as server:
+        client = Client(server.target)
+        assert client.request("echo", 1) == 1
+        client._pool._ending[Mock(usable=False)] = None  # which tells nothing
+        client.close()
