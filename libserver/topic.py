@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from protocol.push import Gap
+from protocol.push import Gap, begin_of
 
 from .redis_backplane import is_later as is_later_id
 from .subscription import Item, Subscription
@@ -33,12 +33,13 @@ def is_later(one: int | str, other: int | str) -> bool:
 class Topic:
     """One topic: its history, its subscribers, and what was published to it in this turn."""
 
-    __slots__ = ("epoch", "fresh", "history", "history_size", "name", "newcomers", "seq", "subscriptions")
+    __slots__ = ("begin", "epoch", "fresh", "history", "history_size", "name", "newcomers", "seq", "subscriptions")
 
     seq: int | str
 
     def __init__(self, name: str, epoch: str) -> None:
         self.name = name
+        self.begin = begin_of(name)
         self.epoch = epoch
         self.seq = 0
         self.history: deque[Item] = deque()

@@ -41,7 +41,7 @@ from typing import Any, NamedTuple, Protocol
 from eventloop import EventLoop
 from protocol.content import encode_json
 from protocol.errors import BadRequest
-from protocol.push import Gap, encode_gap, encode_published, is_pattern, is_topic, matches, overlap
+from protocol.push import Gap, encode_begun, encode_gap, is_pattern, is_topic, matches, overlap
 from protocol.shown import shown
 from protocol.states import OPEN, OVER
 
@@ -195,12 +195,12 @@ class Topics:
             return None
         topic = self.use(name)
         topic.seq = seq = as_number(topic.seq) + 1
-        item = Item(name, seq, encode_published(name, seq, content, sender))
+        item = Item(name, seq, encode_begun(topic.begin, seq, content, sender))
         topic.remember(item, self._limits.history, self._limits.history_bytes)
         if topic.subscriptions or topic.newcomers:
             topic.fresh.append(item)
             self.deliver_soon(topic)
-        return Receipt(seq, len(topic))
+        return Receipt(seq, len(topic.subscriptions) + len(topic.newcomers))
 
     def on_behalf(self, hold: Callable[[], object], call: Callable[[], object]) -> Callable[[], object]:
         """`call`, to be run in a thread for a request: what it publishes calls `hold` first, on the loop."""

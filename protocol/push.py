@@ -32,6 +32,8 @@ __all__ = [
     "MESSAGE",
     "Gap",
     "Published",
+    "begin_of",
+    "encode_begun",
     "encode_gap",
     "encode_published",
     "is_pattern",
@@ -155,14 +157,22 @@ def _head(event: str, length: int) -> bytes:
 
 def encode_published(topic: str, seq: Seq, value: bytes, sender: str | None = None) -> bytes:
     """The event of a message; `value` is its JSON (`encode_json`), which is encoded once whatever the seq."""
-    begin = f'{{"topic": {quote(topic)}, "seq": {_seq(seq)}, "value": '
-    end = "}" if sender is None else f', "from": {quote(sender)}}}'
-    content = b"%b%b%b" % (to_bytes(begin), value, to_bytes(end))
+    return encode_begun(begin_of(topic), seq, value, sender)
+
+
+def begin_of(topic: str) -> bytes:
+    """How the content of each of a topic's messages begins: who has many makes it once."""
+    return to_bytes(f'{{"topic": {quote(topic)}, "seq": ')
+
+
+def encode_begun(begin: bytes, seq: Seq, value: bytes, sender: str | None) -> bytes:
+    """`encode_published`, of a topic whose `begin_of` is known."""
+    number = b"%d" % seq if isinstance(seq, int) else to_bytes(quote(seq))
+    if sender is None:
+        content = b'%b%b, "value": %b}' % (begin, number, value)
+    else:
+        content = b'%b%b, "value": %b, "from": %b}' % (begin, number, value, to_bytes(quote(sender)))
     return _head(MESSAGE, len(content)) + content
-
-
-def _seq(seq: Seq) -> str:
-    return quote(seq) if isinstance(seq, str) else str(seq)
 
 
 def encode_gap(gap: Gap) -> bytes:
