@@ -32,6 +32,7 @@ from .action_error import ActionError
 from .redis_backplane import Entry, Located, RedisBackplane, after, before, is_later
 from .redis_link import RedisGone
 from .subscription import Item, Subscription
+from .topic import count_missed
 
 __all__ = ["Answer", "Sharing"]
 
@@ -40,7 +41,7 @@ Answer = Callable[[Any, Exception | None], object]
 
 
 class LocalTopic(Protocol):
-    """One topic of this server: a `libserver.topics.Topic`."""
+    """One topic of this server: a `libserver.topic.Topic`."""
 
     epoch: str
     seq: int | str
@@ -188,9 +189,7 @@ class Sharing(Generic[T]):
             else:
                 topic.add(subscription)
         self._local.begin(subscription, missed)
-        sizes = [1 if isinstance(entry, Item) else entry.dropped for entry in missed]
-        total = None if None in sizes else sum(size for size in sizes if size is not None)
-        return {"topic": name, "epoch": found.epoch, "seq": topic.seq, "missed": total}
+        return {"topic": name, "epoch": found.epoch, "seq": topic.seq, "missed": count_missed(missed)}
 
     def _follow(self, name: str, found: Located) -> T:
         """The topic, which is read from where it stands; or from where we are with it."""

@@ -8,13 +8,14 @@ Not here: who publishes, and when what is fresh is sent (`libserver.topics`).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from protocol.push import Gap, begin_of
 
 from .redis_backplane import is_later as is_later_id
 from .subscription import Item, Subscription
 
-__all__ = ["Topic", "as_number", "is_later"]
+__all__ = ["Topic", "as_number", "count_missed", "is_later"]
 
 
 def as_number(seq: int | str) -> int:
@@ -28,6 +29,12 @@ def is_later(one: int | str, other: int | str) -> bool:
     if isinstance(one, int) and isinstance(other, int):
         return one > other
     return is_later_id(str(one), str(other))
+
+
+def count_missed(missed: Iterable[Item | Gap]) -> int | None:
+    """How many messages that are; None where a gap's size is not known."""
+    sizes = [1 if isinstance(entry, Item) else entry.dropped for entry in missed]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 class Topic:

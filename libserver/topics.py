@@ -52,7 +52,7 @@ from .redis_backplane import RedisBackplane, is_id
 from .session import Session
 from .sharing import Answer, Sharing
 from .subscription import CUT, LATEST, POLICIES, Item, Subscriber, Subscription, Waiting
-from .topic import Topic, as_number, is_later
+from .topic import Topic, as_number, count_missed, is_later
 
 __all__ = ["Receipt", "Topics"]
 
@@ -330,7 +330,7 @@ class Topics:
             missed = topic.missed(as_number(since[1])) if since[0] == topic.epoch else topic.missed_of_another_epoch()
         topic.add(subscription)
         self.begin(subscription, missed)
-        return {"topic": name, "epoch": topic.epoch, "seq": topic.seq, "missed": _count(missed)}
+        return {"topic": name, "epoch": topic.epoch, "seq": topic.seq, "missed": count_missed(missed)}
 
     def begin(self, subscription: Subscription, missed: list[Item | Gap]) -> None:
         """What it has missed comes first."""
@@ -407,10 +407,10 @@ class Topics:
         older.unsubscribe()
         found = self._topics.get(name)
         if found is None:  # a pattern
-            return {"topic": name, "epoch": None, "seq": None, "missed": _count(waits)}
+            return {"topic": name, "epoch": None, "seq": None, "missed": count_missed(waits)}
         known = found.newcomers.get(subscription)
         news = [entry for entry in found.fresh if known is None or is_later(_last(entry), known)]
-        return {"topic": name, "epoch": found.epoch, "seq": found.seq, "missed": _count([*waits, *news])}
+        return {"topic": name, "epoch": found.epoch, "seq": found.seq, "missed": count_missed([*waits, *news])}
 
     def unsubscribe(self, listener: Listener, name: str) -> None:
         """No event of `name` leaves from here on. Raises `BadRequest` if there is no such subscription."""
@@ -599,12 +599,6 @@ _WORDS = {SUBSCRIBE: "subscribe to", PUBLISH: "publish to", HISTORY: "read the h
 def _is_ahead(since: tuple[str, int | str], topic: Topic) -> bool:
     """Is that a number which this epoch of the topic has not come to?"""
     return since[0] == topic.epoch and is_later(since[1], topic.seq)
-
-
-def _count(missed: Iterable[Item | Gap]) -> int | None:
-    """How many messages that are; None where a gap's size is not known."""
-    sizes = [1 if isinstance(entry, Item) else entry.dropped for entry in missed]
-    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 def _last(entry: Item | Gap) -> int | str:

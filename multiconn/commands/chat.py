@@ -36,10 +36,10 @@ from .tracing import add_trace_options, recording
 
 __all__ = ["add_arguments", "run"]
 
-#: What to write where there is no TARGET.
 #: Seconds, at most, in which the connection tells its end. It may never: an interrupt has come in the middle of that.
 CLOSING = 1.0
 
+#: What to write where there is no TARGET.
 START = """\
 name a server: app_client.py chat 127.0.0.1:65432 --name ann; if none is running, start one in another terminal: \
 python3 app_server.py"""
